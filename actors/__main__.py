@@ -1,0 +1,132 @@
+"""`python -m actors NAME`: run one actor in the foreground, without a supervisor.
+
+The zygote's children enter through `live`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import logging
+import os
+import random
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+from actors.base import Actor, Context, run_actor
+from shared import logs
+from shared.bus import Bus
+from shared.clock import SystemClock
+from shared.errors import (
+    EXIT_BAD_CONFIG,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_PERMANENT,
+    EXIT_USAGE,
+    ConfigError,
+    PermanentError,
+)
+from shared.exchanges.venue_keys import VenueKeys
+from shared.supervision.status_pipe import StatusPipe
+from shared.supervision.trial_hooks import SteppedClock, TrialHooks
+
+
+def live(launch: Mapping[str, Any], status_fd: int | None) -> int:
+    """Build the actor a launch message describes, run it, and return its exit code.
+
+    Args:
+        launch: As made by `shared.supervision.launch.launch_message`.
+        status_fd: Write end of the status pipe, or None without a supervisor.
+    """
+    log = logs.logger(launch["name"])
+    try:
+        run_actor(build(launch, status_fd, log))
+    except ConfigError as error:
+        log.error("bad config: %s", error)
+        return EXIT_BAD_CONFIG
+    except PermanentError as error:
+        log.error("cannot go on, and trying again would not help: %s", error)
+        return EXIT_PERMANENT
+    except Exception:
+        log.exception("ended by an error")
+        return EXIT_FAILED
+    return EXIT_OK
+
+
+def build(launch: Mapping[str, Any], status_fd: int | None, log: logging.Logger) -> Actor:
+    """Return the actor, ready to run."""
+    keys = launch.get("keys")
+    module, _, kind = launch["code"].partition(":")
+    trial: Mapping[str, Any] = launch.get("trial") or {}
+    folder = Path(trial["folder"]) if trial else None
+    clock = SteppedClock(folder) if folder and trial["steps"] else SystemClock()
+    context = Context(
+        name=launch["name"],
+        mode=launch["mode"],
+        source=launch["source"],
+        state_dir=Path(launch["state_dir"]),
+        section=launch["section"],
+        bus=Bus(
+            launch["redis_url"],
+            name=launch["name"],
+            clock=clock,
+            namespace=launch["namespace"],
+            log=log,
+        ),
+        clock=clock,
+        log=log,
+        rng=random.Random(),
+        status=StatusPipe(status_fd),
+        probation=launch["probation"],
+        quarantined_coins=launch["quarantined_coins"],
+        reducing_until_ms=launch.get("reducing_until_ms"),
+        keys=None if keys is None else VenueKeys(**keys),
+        alert_urls=tuple(launch.get("alert_urls", ())),
+        once=launch.get("once", False),
+        trial=None if folder is None else TrialHooks(folder, launch["name"], log),
+    )
+    actor: Actor = getattr(importlib.import_module(module), kind)(context)
+    return actor
+
+
+def main(arguments: list[str]) -> int:
+    """Run `NAME` with the configuration of the working directory; with `--once`, for one step."""
+    from shared.redis.files import foreground_url  # noqa: PLC0415
+    from shared.settings.file import load  # noqa: PLC0415  # validators cost a restart 80 ms
+    from shared.supervision.launch import foreground_launch  # noqa: PLC0415
+    from shared.supervision.taken_secrets import credentials_folder, take_secrets  # noqa: PLC0415
+
+    once = "--once" in arguments
+    name, *overrides = [each for each in arguments if each != "--once"] or [""]
+    if not name or any(each.startswith("-") for each in (name, *overrides)):
+        print("usage: python -m actors NAME [--once] [KEY.PATH=VALUE ...]", file=sys.stderr)
+        return EXIT_USAGE
+    try:
+        config = load(Path("config.yaml"), overrides)
+        credentials = credentials_folder(os.environ)
+        secrets = take_secrets(os.environ)
+        launch = foreground_launch(
+            name,
+            config,
+            lambda role: foreground_url(
+                Path(config.state_dir),
+                dataclasses.replace(config.redis, url=secrets.into_url(config.redis.url)),
+                role,
+                credentials,
+            ),
+            secrets=secrets,
+            once=once,
+        )
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_BAD_CONFIG
+    setproctitle(f"coinex: {name}")
+    return live(launch, None)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,115 @@
+"""Tells people of problems, and when they are over, through the services of COINEX_ALERT_URLS.
+
+Reads `health:latest`, and tells as well when health, or Redis, cannot be heard. What was told
+stands in `state_dir/alerts.json`, so that a restart tells nothing twice. A service that fails is
+tried again with capped jitter and keeps no other one waiting.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from actors.base import Actor, Context
+from shared import codec, schema
+from shared.alerts.alerting import Listening, look, sight
+from shared.alerts.outbox import Outbox
+from shared.alerts.services import open_services
+from shared.alerts.state import AlertFile, AlertState
+from shared.config import AlertsSection
+from shared.errors import BusUnavailable, ConfigError
+from shared.messages.actors import HealthNote
+
+LOOK_S = 1.0
+
+
+class Alerts(Actor):
+    """Watches health and tells people."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._settings = codec.from_plain(
+            AlertsSection, context.section["alerts"], "config: alerts"
+        )
+        self._began_ms = self.clock.now_ms()
+        self._file = AlertFile(context.state_dir, context.log)
+        self._book = AlertState().book
+        self._outboxes: list[Outbox] = []
+
+    async def setup(self) -> None:
+        """Load the services and take up what was told before.
+
+        Raises:
+            ConfigError: There is no service, or a URL is not one's.
+        """
+        urls, timeout_s = self.context.alert_urls, self._settings.timeout_s
+        if not urls:
+            raise ConfigError(
+                [
+                    "alerts.enabled: found true without a service to tell; give their URLs in "
+                    "COINEX_ALERT_URLS or the systemd credential alert_urls, or set it to false"
+                ]
+            )
+        self.doing("loading the services")
+        services = await asyncio.to_thread(open_services, urls, timeout_s)
+        state = self._file.read()
+        self._book = state.book
+        for index, service in enumerate(services):
+            outbox = Outbox(
+                service,
+                state.waiting[index] if index < len(state.waiting) else (),
+                timeout_s=timeout_s,
+                clock=self.clock,
+                rng=self.context.rng,
+                log=self.log,
+                taken=self.wake,
+            )
+            self._outboxes.append(outbox)
+            self.background(outbox.run(), f"service {service.name}")
+        self.doing("watching")
+
+    async def step(self) -> float:
+        """Look at what health says, and pass on what people should know."""
+        note: HealthNote | None = None
+        with contextlib.suppress(BusUnavailable):  # logged by the bus, and told once it lasts
+            note = await self.bus.get(schema.HEALTH)
+        now_ms = self.clock.now_ms()
+        listening = Listening(
+            status=self.bus.status.value,
+            since_ms=self.bus.status_since_ms,
+            reason=self.bus.reason,
+            began_ms=self._began_ms,
+        )
+        seen = sight(note, listening, self.context.mode, now_ms)
+        self._book, alert = look(self._book, seen, now_ms, self._settings)
+        if alert is not None:
+            for outbox in self._outboxes:
+                outbox.put(alert)
+        self._report()
+        await self._keep()
+        self.ready()
+        return LOOK_S
+
+    async def teardown(self) -> None:
+        """Write down what was told, and what is still on its way."""
+        if self._outboxes:
+            await self._keep()
+
+    async def _keep(self) -> None:
+        waiting = [outbox.waiting() for outbox in self._outboxes]
+        # fsync on a slow disk takes its time
+        await asyncio.to_thread(self._file.write, AlertState(book=self._book, waiting=waiting))
+
+    def _report(self) -> None:
+        self.detail |= {
+            "services": len(self._outboxes),
+            "open": sum(problem.gone_ms is None for problem in self._book.told),
+            "held_back": self._book.held_count,
+            "sent": sum(outbox.sent for outbox in self._outboxes),
+            "waiting": sum(len(outbox.waiting()) for outbox in self._outboxes),
+            "dropped": sum(outbox.dropped for outbox in self._outboxes),
+        }
+        failing = [f"service {box.name}: {box.trouble}" for box in self._outboxes if box.trouble]
+        self.detail.pop("retrying", None)
+        if failing:
+            self.detail["retrying"] = "; ".join(failing)

@@ -1,0 +1,295 @@
+"""The one abstraction: an actor repeats one `step()` until asked to stop, and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import hashlib
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from shared import schema
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.errors import BusUnavailable, TransientError
+from shared.exchanges.venue_keys import VenueKeys
+from shared.messages.actors import Heartbeat
+from shared.messages.candles import Source
+from shared.supervision import usage
+from shared.supervision.status_pipe import StatusPipe, Word
+from shared.supervision.trial_hooks import TrialHooks
+
+BEAT_S = 1.0
+PSS_EVERY_BEATS = 15
+DRAIN_S = 5.0
+RETRY_FIRST_S, RETRY_CAP_S = 1.0, 15.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """All an actor is given; it builds nothing global and reads no environment.
+
+    Attributes:
+        section: Its part of the configuration, as plain values.
+        probation: True in the life after a death: name each coin before computing it.
+        quarantined_coins: Coins the supervisor convicted, with the epoch ms of their release.
+        reducing_until_ms: Epoch ms until which a trader may only reduce; None: it may do all.
+        keys: What signs requests to the venue, for those who do; None where there are none.
+        alert_urls: Where people are told of problems, for those who do; they hold secrets.
+        once: Take one step, then end.
+        trial: What a trial does to it from inside; None outside trials.
+    """
+
+    name: str
+    mode: str
+    source: Source
+    state_dir: Path
+    section: Mapping[str, Any]
+    bus: Bus
+    clock: Clock
+    log: logging.Logger
+    rng: random.Random
+    status: StatusPipe
+    probation: bool
+    quarantined_coins: Mapping[str, int]
+    reducing_until_ms: int | None = None
+    keys: VenueKeys | None = None
+    alert_urls: tuple[str, ...] = ()
+    once: bool = False
+    trial: TrialHooks | None = None
+
+
+class Actor:
+    """Base of every actor. Subclasses write `setup`, `step` and `teardown`.
+
+    `setup` and `step` may raise TransientError: logged once, tried again with capped jitter.
+    Any other error ends the process, and the supervisor decides what comes next.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.name = context.name
+        self.bus = context.bus
+        self.clock = context.clock
+        self.log = context.log
+        self.detail: dict[str, Any] = {}
+        self._state: Literal["starting", "ready", "stopping"] = "starting"
+        self._stop = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._broken: asyncio.Future[None]
+        self._steps = 0
+        self._last_step_ms: int | None = None
+        self._step_ms: float | None = None
+        self._lag_ms = 0.0
+
+    async def setup(self) -> None:
+        """Prepare once, before the first step."""
+
+    async def step(self) -> float:
+        """Do one turn of work and return the seconds until the next."""
+        raise NotImplementedError
+
+    async def drain(self) -> None:
+        """Finish what must not be left half done before background tasks end; only on a stop."""
+
+    async def teardown(self) -> None:
+        """Let go of what `setup` took."""
+
+    def ready(self) -> None:
+        """Say that the actor can do its job now."""
+        if self._state == "starting":
+            self._state = "ready"
+            self.context.status.say(Word.READY)
+
+    def not_ready(self, reason: str) -> None:
+        """Say why the actor cannot do its job yet."""
+        if self._state == "starting":
+            self.context.status.say(Word.NOT_READY, reason)
+
+    def doing(self, what: str) -> None:
+        """Say in a few words what the actor is at."""
+        self.context.status.say(Word.DOING, what)
+
+    def computing(self, symbol: str) -> None:
+        """Name the coin about to be computed, so that a death can be laid at its door."""
+        self.context.status.say(Word.COIN, symbol)
+
+    def wake(self) -> None:
+        """End the pause before the next step."""
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Finish the step at hand, then end."""
+        if self._state != "stopping":
+            self._state = "stopping"
+            self.context.status.say(Word.DOING, "stopping")
+        self._stop.set()
+        self._wake.set()
+
+    def background(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        """Run `work` beside the steps; if it fails, the actor fails."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._on_background_end)
+
+    def _on_background_end(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._broken.done():
+            self._broken.set_exception(error)
+
+    async def run(self) -> None:
+        """Run until stopped.
+
+        Raises:
+            Exception: Whatever ended a step, a background task or the beat.
+        """
+        self._broken = asyncio.get_running_loop().create_future()
+        self.background(self._beat(), "beat")
+        self.background(self._publish_heartbeats(), "heartbeat")
+        if self.context.trial is not None:
+            self.background(self.context.trial.obey(self.clock), "trial")
+        main = asyncio.create_task(self._live(), name="steps")
+        try:
+            await self._until_over(main)
+        finally:
+            tasks = [main, *self._tasks]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            self._broken.cancel()
+            await self.teardown()
+
+    async def _until_over(self, main: asyncio.Task[None]) -> None:
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            while not main.done():
+                if stopping.done():
+                    await asyncio.wait([main], timeout=DRAIN_S)
+                    await self.drain()
+                    return
+                awaited: list[asyncio.Future[Any]] = [main, stopping, self._broken]
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+                if self._broken.done():
+                    self._broken.result()
+            main.result()
+        finally:
+            stopping.cancel()
+
+    async def _live(self) -> None:
+        await self._patiently(self.setup)
+        while not self._stop.is_set():
+            self._wake.clear()
+            started = self.clock.monotonic()
+            pause = await self._patiently(self.step)
+            self._steps += 1
+            self._step_ms = (self.clock.monotonic() - started) * 1000
+            self._last_step_ms = self.clock.now_ms()
+            self.context.status.say(Word.STEP, f"{self._step_ms:.1f}")
+            if self.context.once:
+                return
+            await self._pause(pause if pause is not None else 0.0)
+
+    async def _patiently[T](self, work: Any) -> Any:
+        failures = 0
+        while not self._stop.is_set():
+            try:
+                result = await work()
+            except TransientError as error:
+                failures += 1
+                self.detail["retrying"] = f"{error} ({failures} in a row)"
+                self.not_ready(str(error))
+                if failures == 1:
+                    self.log.warning("will retry: %s", error)
+                cap = min(RETRY_CAP_S, RETRY_FIRST_S * 2 ** min(failures - 1, 6))
+                await self._pause(self.context.rng.uniform(0.5, 1.0) * cap)
+            else:
+                if failures:
+                    self.log.info("recovered after %d failures", failures)
+                    self.detail.pop("retrying", None)
+                return result
+        return None
+
+    async def _pause(self, seconds: float) -> None:
+        pause = asyncio.ensure_future(self.clock.sleep(seconds))
+        woken = asyncio.ensure_future(self._wake.wait())
+        try:
+            await asyncio.wait([pause, woken], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+            woken.cancel()
+
+    async def _beat(self) -> None:
+        while True:
+            self.context.status.say(Word.BEAT)
+            due = self.clock.monotonic() + BEAT_S
+            await self.clock.sleep(BEAT_S)
+            self._lag_ms = max(0.0, (self.clock.monotonic() - due) * 1000)
+
+    async def _publish_heartbeats(self) -> None:
+        pid = os.getpid()
+        code = ""  # told from the second beat on: the first is the one people wait for
+        beats, pss_mb, cpu_s, cpu_at_s = 0, 0.0, 0.0, self.clock.monotonic()
+        while True:
+            if beats == 1:
+                code = loaded_code_digest()
+            if beats % PSS_EVERY_BEATS == 1:
+                pss_mb = usage.pss_mb(pid) or 0.0
+            used_s, now_s = usage.cpu_s(pid) or 0.0, self.clock.monotonic()
+            cpu_pct = 100 * (used_s - cpu_s) / (now_s - cpu_at_s) if beats else 0.0
+            cpu_s, cpu_at_s = used_s, now_s
+            heartbeat = Heartbeat(
+                name=self.name,
+                at_ms=self.clock.now_ms(),
+                pid=pid,
+                state=self._state,
+                steps=self._steps,
+                last_step_ms=self._last_step_ms,
+                step_ms=self._step_ms,
+                lag_ms=round(self._lag_ms, 2),
+                rss_mb=round(usage.rss_mb(pid), 1),
+                pss_mb=round(pss_mb, 1),
+                cpu_pct=round(cpu_pct, 1),
+                code=code,
+                detail={**self.detail, "bad_messages": self.bus.bad_messages},
+            )
+            with contextlib.suppress(BusUnavailable):  # the bus logs loss and return itself
+                await self.bus.put(schema.HEARTBEAT, heartbeat, name=self.name)
+            beats += 1
+            await self.clock.sleep(BEAT_S)
+
+
+def loaded_code_digest() -> str:
+    """Return a short digest of this project's files as this process loaded them."""
+    root = str(Path(__file__).resolve().parent.parent)
+    files = {str(getattr(module, "__file__", "")) for module in list(sys.modules.values())}
+    digest = hashlib.blake2s(digest_size=6)
+    for file in sorted(files):
+        if file.startswith(root) and "site-packages" not in file:
+            digest.update(Path(file).read_bytes())
+    return digest.hexdigest()
+
+
+def run_actor(actor: Actor) -> None:
+    """Run one actor to its end on a fresh event loop; SIGTERM and SIGINT ask it to stop."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, actor.stop)
+        try:
+            await actor.run()
+        finally:
+            await actor.bus.close()
+
+    gc.freeze()
+    asyncio.run(main())

@@ -1,0 +1,197 @@
+/** What the server sends. Times are epoch ms of the server's clock; null is "not there". */
+
+export type CoinState =
+  | "loading" | "warming" | "live" | "stale" | "quarantined" | "delisted" | "unavailable";
+export type Label = "none" | "watch" | "candidate" | "strong";
+export type RibbonState = "bullish" | "bearish" | "mixed";
+export type Side = "long" | "short";
+export type Timeframe = "5m" | "1h" | "4h";
+
+export interface ScorePart { name: string; points: number; max: number; text: string }
+
+export interface BaseScores {
+  long: number; short: number;
+  longLabel: Label; shortLabel: Label;
+  coverage: number;
+  /** Why the score is incomplete; empty where it is complete. */
+  fault: string;
+  longParts: ScorePart[]; shortParts: ScorePart[];
+}
+
+export interface Bonus { long: number; short: number; reasoning: string[] }
+
+export interface CoinData {
+  symbol: string;
+  group: string;
+  price: number | null;
+  priceAtMs: number | null;
+  tick: number;
+  change24hPct: number | null;
+  spark: number[];
+  closedUntilMs: number | null;
+  fetchedAtMs: number | null;
+  nextCloseMs: number | null;
+  computedAtMs: number | null;
+  state: CoinState;
+  stateReason: string;
+  base: BaseScores | null;
+  bonus: Bonus | null;
+  quarantine: { stage: string; reason: string; untilMs: number } | null;
+}
+
+/** As on the bus. */
+export interface TaSignal {
+  symbol: string;
+  closed_until_ms: number;
+  computed_at_ms: number;
+  close: number;
+  ema_ribbon: {
+    state_5m: RibbonState | null; state_1h: RibbonState | null; state_4h: RibbonState | null;
+    spread_5m: number | null; spread_1h: number | null; spread_4h: number | null;
+    values: (number | null)[]; values_1h: (number | null)[];
+  };
+  ttm_squeeze: {
+    squeeze: boolean | null; momentum: number | null; direction: "bullish" | "bearish" | null;
+    bars_in_squeeze: number; timeframe: string; colour: string | null;
+    fired: boolean; fired_bars_ago: number | null;
+    fired_direction: "bullish" | "bearish" | null; last_squeeze_bars: number | null;
+  };
+  stoch_rsi_divergence: {
+    divergence: "bullish" | "bearish" | "none"; strength: number; candles_ago: number;
+    stoch_k: number | null; stoch_d: number | null; rsi: number | null;
+  };
+  composite_score_adjustment: { long_bonus: number; short_bonus: number; reasoning: string[] };
+}
+
+export interface ActorRow {
+  name: string; state: string; pid: number | null; restarts: number; sinceMs: number;
+  lastDeath: { atMs: number; cause: string; lastWords: string } | null;
+  doing: string; reason: string; beatAtMs: number | null; backoffUntilMs: number | null;
+  quarantinedCoins: Record<string, number>;
+}
+
+export interface HistoryEntry {
+  atMs: number; symbol: string; side: string; event: string; label: string;
+  base: number; bonus: number | null; close: number;
+}
+
+/** Money travels as text, prices as numbers; `number()` of format.js reads both. */
+export type Amount = number | string | null | undefined;
+
+/** One position as on the bus, and what the server adds to it. */
+export interface Position {
+  symbol: string; side: Side;
+  size_base: string; entry_price: string; mark_price: string | null;
+  stop_loss: string | null; take_profit: string | null; liquidation_price: string | null;
+  leverage: number; margin_quote: string;
+  unrealized_pnl_quote: string;
+  /** Of this position so far, fees and funding included. */
+  realized_pnl_quote: string;
+  opened_ms: number;
+  /** Not the trader's: never touched by it. */
+  foreign: boolean;
+  /** Since when it has been seen without a stop, and from when on that is an alarm. */
+  bare_since_ms: number | null; bare_alarm_ms: number | null;
+}
+
+/**
+ * As of the venue's last answer, 0 if there was none; `reason`: why there is no newer one.
+ * Older than `old_after_ms`, it is not to be taken for current.
+ */
+interface OfAccount { as_of_ms: number; venue: string; reason: string; old_after_ms: number }
+
+export interface Positions extends OfAccount { positions: Position[] }
+
+export interface Balance extends OfAccount {
+  currency: string;
+  equity_quote: string | null; available_quote: string | null; frozen_quote: string | null;
+  margin_quote: string | null; unrealized_pnl_quote: string | null;
+}
+
+export type TraderMode = "enabled" | "reducing" | "disabled" | "locked";
+
+export interface TraderLimit {
+  name: string; used: string; limit: string; unit: string;
+  state: "ok" | "warned" | "reached" | "latched";
+  /** It bounds how much may be open at a time; being full is nothing wrong. */
+  is_room: boolean;
+}
+
+/** As on the bus, without `equity`, which is a topic of its own. */
+export interface TraderStatus {
+  as_of_ms: number; mode: TraderMode; reason: string; venue: string;
+  cycle_ms: number | null; next_cycle_ms: number;
+  candles_from: "redis" | "binance" | "none";
+  trouble: string;
+  last_trade_ms: number | null;
+  use_ta_signals: boolean;
+  ours: string[]; foreign: string[]; unprotected: string[];
+  limits: TraderLimit[];
+  /** Why coins with a score high enough were not entered in the last cycle. */
+  skipped: Record<string, string>;
+  pnl_today_quote: string | null; fees_today_quote: string | null;
+}
+
+export interface TraderConfig { as_of_ms: number; venue: string; settings: Record<string, unknown> }
+
+/** `status` is null before the first word; older than `silent_after_ms`, it is not believed. */
+export interface Trader { status: TraderStatus | null; config: TraderConfig | null; silent_after_ms: number }
+
+/** As on the bus; `text` is the whole of it. */
+export interface TradeEvent {
+  event_id: number; at_ms: number; kind: string; text: string;
+  symbol: string | null; side: Side | null; client_id: string | null;
+  size_base: string | null; price: string | null; fee_quote: string | null; pnl_quote: string | null;
+}
+
+export interface DashboardData {
+  mode: string; source: string; asOf: number; namespace: string;
+  groups: Record<string, string[]>;
+  coinData: CoinData[];
+  taSignals: Record<string, TaSignal | null>;
+  positions: Positions | null;
+  balance: Balance | null;
+  /** Null where no trader is configured, and none ever told anything. */
+  trader: Trader | null;
+  tradeEvents: TradeEvent[];
+  equity: [number, Amount][];
+  signalHistory: HistoryEntry[];
+  actors: ActorRow[];
+  redis: { status: string; sinceMs: number; reason: string; fallback: boolean };
+  exchange: {
+    bannedUntilMs: number | null; delisted: Record<string, unknown>; troubles: Record<string, string>;
+  };
+  errors: string[];
+}
+
+/** The top-level keys that a patch may set. */
+export type Topic = Exclude<keyof DashboardData, "coinData" | "taSignals" | "asOf">;
+
+export interface SnapshotMessage { type: "snapshot"; seq: number; data: DashboardData }
+export interface PatchMessage {
+  type: "patch"; seq: number; asOf: number;
+  set?: Partial<DashboardData>;
+  coins?: Record<string, CoinData>;
+  ta?: Record<string, TaSignal | null>;
+}
+export type ServerMessage = SnapshotMessage | PatchMessage;
+
+export type Candle = [openTimeMs: number, open: number, high: number, low: number, close: number,
+  volume: number];
+
+export interface DivergenceLine {
+  kind: "bullish" | "bearish"; strength: number;
+  pivotAMs: number; pivotBMs: number; knownAtMs: number;
+  kA: number; kB: number; priceA: number; priceB: number;
+}
+
+export interface Series {
+  symbol: string; timeframe: Timeframe; tick: number; source: string;
+  candles: Candle[]; closedUntilMs: number;
+  ema: Record<string, (number | null)[]>;
+  squeeze: { on: (boolean | null)[]; momentum: (number | null)[]; fired: boolean[] };
+  stochRsi: { k: (number | null)[]; d: (number | null)[] };
+  divergences: DivergenceLine[];
+  ribbonState: (RibbonState | null)[];
+  atr: (number | null)[];
+}

@@ -1,0 +1,175 @@
+/** What account and trader tell, as of now: believed, old, or silent. Pure. */
+
+/** @import {DashboardData, Position, TraderLimit, TraderMode} from "./contract.js" */
+
+import { NOTHING, age, fixed, number, price, signed, trendGlyph } from "./format.js";
+import { distancePct } from "./reading.js";
+import { toneOf } from "./tone.js";
+
+/** @typedef {"good" | "warn" | "bad" | "none"} Gravity */
+/** @typedef {Pick<DashboardData, "positions" | "balance" | "trader" | "actors" | "redis">} Told */
+
+/** @type {Record<TraderMode, {tone: Gravity, glyph: string, means: string}>} */
+const MODES = {
+  enabled: { tone: "good", glyph: "●", means: "opens and manages positions" },
+  reducing: { tone: "warn", glyph: "◐", means: "no new entries; open positions are still managed" },
+  disabled: { tone: "none", glyph: "○", means: "no new entries; open positions are still managed" },
+  locked: { tone: "bad", glyph: "✕", means: "the kill switch is set: no new entries until it is released" },
+};
+
+/** In these states an actor does nothing, whatever it said before. */
+const DOWN = new Set(["stopped", "starting", "backoff", "quarantined"]);
+
+/**
+ * @typedef {object} TraderView
+ * @property {"absent" | "waiting" | "silent" | "answering"} kind
+ * @property {string} words For the strip.
+ * @property {string} means
+ * @property {Gravity} tone
+ * @property {string} glyph
+ */
+
+/**
+ * Return how the trader is. One that is down or silent is never shown in the mode it was in.
+ * @param {Told} data
+ * @param {number} nowMs
+ * @returns {TraderView}
+ */
+export function traderView({ trader, actors, redis }, nowMs) {
+  const actor = actors.find(({ name }) => name === "trader");
+  const status = trader?.status ?? null;
+  if (trader === null || (actor === undefined && status === null)) {
+    return { kind: "absent", words: "no trader running", means: "nothing is traded", tone: "none", glyph: "○" };
+  }
+  const down = actor !== undefined && DOWN.has(actor.state) ? `its process is ${actor.state}` : "";
+  const why = redis.status === "down" ? "Redis is down" : down;
+  if (status === null) {
+    return {
+      kind: "waiting", words: "trader has not told anything yet", means: why || "it says how it is within seconds of its start",
+      tone: "warn", glyph: "◐",
+    };
+  }
+  const silentMs = nowMs - status.as_of_ms;
+  if (down === "" && silentMs <= trader.silent_after_ms) {
+    const mode = MODES[status.mode] ?? { tone: "none", glyph: "?", means: "a mode this page does not know" };
+    const told = { kind: /** @type {const} */ ("answering"), words: `trader ${status.mode}`, ...mode };
+    if (!status.trouble) return told;
+    // Its mode says what it may do, not that it gets anything done.
+    return { ...told, words: `${told.words}, in trouble`, tone: mode.tone === "bad" ? "bad" : "warn" };
+  }
+  if (actor === undefined) {
+    return { kind: "absent", words: "no trader running", means: `one last told something ${age(silentMs)} ago`, tone: "none", glyph: "○" };
+  }
+  return {
+    kind: "silent", words: `trader not answering for ${age(silentMs)}`,
+    means: `${why ? `${why}; ` : ""}it was ${status.mode} when last heard`, tone: "bad", glyph: "✕",
+  };
+}
+
+/**
+ * Return how far what the account told can be taken for current.
+ * @param {{as_of_ms: number, venue: string, reason: string, old_after_ms: number}} told
+ * @param {number} nowMs
+ * @returns {{isCurrent: boolean, text: string}}
+ */
+export function currency({ as_of_ms, venue, reason, old_after_ms }, nowMs) {
+  const since = age(nowMs - as_of_ms);
+  if (reason) return { isCurrent: false, text: as_of_ms ? `Not current: ${reason}. As of ${since} ago.` : `Unknown: ${reason}.` };
+  if (nowMs - as_of_ms > old_after_ms) return { isCurrent: false, text: `Old: nobody has renewed this for ${since}.` };
+  return { isCurrent: true, text: `As of ${since} ago, ${venue}.` };
+}
+
+/**
+ * Return how far the venue's mark is from the stop: never a distance where it has passed it.
+ * @param {Position} position
+ * @param {number} tick
+ * @param {number} nowMs
+ * @returns {{text: string, cell: string, tone: Gravity}} By itself, and in a column of stops.
+ */
+export function stopText(position, tick, nowMs) {
+  if (number(position.stop_loss) === null) {
+    const since = position.bare_since_ms === null ? "" : ` for ${age(nowMs - position.bare_since_ms)}`;
+    return { text: `✕ no stop${since}`, cell: `✕ none${since}`, tone: "bad" };
+  }
+  const at = price(position.stop_loss, tick);
+  const away = distancePct(position, "stop_loss");
+  if (away === null) return { text: `stop at ${at}, no mark`, cell: `${at}, no mark`, tone: "warn" };
+  const isPassed = position.side === "long" ? away >= 0 : away <= 0;
+  const distance = `${fixed(Math.abs(away), 2)}\u00a0%`;
+  if (isPassed) return { text: `✕ ${distance} beyond its stop`, cell: `${at} ✕ mark ${distance} beyond`, tone: "bad" };
+  return { text: `stop ${distance} away`, cell: `${at}, ${distance} away`, tone: "none" };
+}
+
+/**
+ * Return one position in a line: which way, how it stands, how far its stop is, how old that is.
+ * Only the dots between its parts may end a line.
+ * @param {Position} position
+ * @param {{as_of_ms: number, venue: string, reason: string, old_after_ms: number}} told In what.
+ * @param {number} tick
+ * @param {number} nowMs
+ * @returns {{text: string, tone: Gravity | "up" | "down" | "mixed", isCurrent: boolean}}
+ */
+export function heldText(position, told, tick, nowMs) {
+  const stop = stopText(position, tick, nowMs);
+  const { isCurrent } = currency(told, nowMs);
+  const parts = [`in ${sideText(position)}`, profitText(position), stop.text];
+  if (!isCurrent) parts.push(`${age(nowMs - told.as_of_ms)} old`);
+  return {
+    text: parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · "),
+    tone: stop.tone === "none" ? toneOf(position.unrealized_pnl_quote) : stop.tone,
+    isCurrent,
+  };
+}
+
+/** @param {Position} position */
+export function sideText({ side, foreign }) {
+  const glyph = { long: "▲", short: "▼" }[side] ?? "";
+  return `${glyph}\u00a0${side}${foreign ? ", foreign" : ""}`;
+}
+
+/** @param {Position} position */
+export function profitText(position) {
+  return `${trendGlyph(position.unrealized_pnl_quote)}\u00a0${signed(position.unrealized_pnl_quote, 2)}`;
+}
+
+/**
+ * Return that there is no position, or that nobody knows; null where no account is watched, and
+ * where there are some: they speak for themselves.
+ * @param {Pick<DashboardData, "positions">} data
+ * @param {number} nowMs
+ * @returns {{words: string, tone: Gravity} | null}
+ */
+export function noneHeld({ positions }, nowMs) {
+  if (positions === null || positions.positions.length > 0) return null;
+  if (positions.as_of_ms === 0) return { words: "positions unknown", tone: "warn" };
+  if (currency(positions, nowMs).isCurrent) return { words: "no position", tone: "none" };
+  return { words: `no position ${age(nowMs - positions.as_of_ms)} ago`, tone: "warn" };
+}
+
+/** @type {Record<TraderLimit["state"], {text: string, tone: Gravity}>} */
+const LIMIT_STATES = {
+  ok: { text: "● ok", tone: "good" },
+  warned: { text: "▲ warned", tone: "warn" },
+  reached: { text: "✕ reached", tone: "bad" },
+  latched: { text: "✕ latched until released", tone: "bad" },
+};
+
+/** @param {TraderLimit} limit */
+export function limitState({ state }) {
+  return LIMIT_STATES[state] ?? { text: `? ${state}`, tone: "warn" };
+}
+
+/**
+ * Return left, used and allowed of a limit as text: counts whole, everything else with decimals.
+ * @param {TraderLimit} limit
+ * @returns {[left: string, used: string, allowed: string]}
+ */
+export function limitTexts({ used, limit, unit }) {
+  const [spent, most] = [number(used), number(limit)];
+  const decimals = Number.isInteger(spent) && Number.isInteger(most) ? 0 : 2;
+  const allowed = `${fixed(most, decimals)}${unit ? `\u00a0${unit}` : ""}`;
+  if (spent === null || most === null) return [NOTHING, fixed(spent, decimals), allowed];
+  const left = Math.max(0, most - spent);
+  const part = most > 0 ? ` (${fixed((100 * left) / most, 0)}\u00a0%)` : "";
+  return [`${fixed(left, decimals)}${part}`, fixed(spent, decimals), allowed];
+}

@@ -1,0 +1,230 @@
+/** One coin opened: its chart, and the reasons of its score and bonus. */
+
+/** @import {CoinData, Position, ScorePart, Series, Timeframe} from "./contract.js" */
+/** @import {State} from "./store.js" */
+/** @import {View} from "./filter.js" */
+/** @import {IChartApi} from "lightweight-charts" */
+
+import { PERIODS, drawChart } from "./chart.js";
+import { nowMs } from "./clock.js";
+import { heldText } from "./desk.js";
+import { byId, el, setAttribute, setText, show } from "./dom.js";
+import { NOTHING, fixed, percent, price, signed, time, trendGlyph } from "./format.js";
+import { charts } from "./library.js";
+import { verdict } from "./reading.js";
+import { levelsOf, newestIndex } from "./series.js";
+import { zone } from "./settings.js";
+import { openPositions } from "./store.js";
+import { makeTable } from "./table.js";
+import { toneOf } from "./tone.js";
+
+const dialog = byId("detail", HTMLDialogElement);
+const title = byId("detail-title", HTMLElement);
+const priceLine = byId("detail-price", HTMLElement);
+const summary = byId("detail-verdict", HTMLElement);
+const holding = byId("detail-position", HTMLElement);
+const reasons = byId("detail-reasons", HTMLElement);
+const frame = byId("chart", HTMLElement);
+const message = byId("chart-message", HTMLElement);
+const attribution = byId("attribution", HTMLElement);
+const legends = {
+  price: byId("legend-price", HTMLElement),
+  state: el("span"),
+  squeeze: byId("legend-squeeze", HTMLElement),
+  stoch: byId("legend-stoch", HTMLElement),
+};
+const emas = PERIODS.map((_, i) => el("span", { class: "ema", "data-ema": String(i + 1) }));
+byId("legend-ribbon", HTMLElement).append(legends.state, ...emas);
+const switcher = byId("timeframes", HTMLElement);
+const bonusReasons = byId("bonus-reasons", HTMLElement);
+const bonusNone = byId("bonus-none", HTMLElement);
+const scores = {
+  long: makeTable(byId("score-long", HTMLElement), "Base score long, by part", [{ name: "Long" }, { name: "Points", numeric: true }, { name: "Because", wide: true }]),
+  short: makeTable(byId("score-short", HTMLElement), "Base score short, by part", [{ name: "Short" }, { name: "Points", numeric: true }, { name: "Because", wide: true }]),
+};
+
+/** @type {Series | null} */
+let series = null;
+/** @type {IChartApi | null} */
+let chart = null;
+/** Entry, stop and target of a position in the coin shown. */
+let levels = levelsOf(undefined);
+/** What is shown or on its way: coin, timeframe, newest close. */
+let wanted = "";
+
+/**
+ * @param {(change: Partial<View>) => void} change
+ * @param {(step: 1 | -1) => void} walk To the next or previous coin of the list.
+ */
+export function bindDetail(change, walk) {
+  for (const timeframe of /** @type {Timeframe[]} */ (["5m", "1h", "4h"])) {
+    const button = el("button", { type: "button", "data-timeframe": timeframe }, timeframe);
+    button.addEventListener("click", () => change({ timeframe }));
+    switcher.append(button);
+  }
+  byId("detail-close", HTMLButtonElement).addEventListener("click", () => dialog.close());
+  byId("detail-next", HTMLButtonElement).addEventListener("click", () => walk(1));
+  byId("detail-previous", HTMLButtonElement).addEventListener("click", () => walk(-1));
+  dialog.addEventListener("close", () => {
+    forget();
+    change({ coin: "" });
+  });
+}
+
+function forget() {
+  chart?.remove();
+  chart = null;
+  series = null;
+  wanted = "";
+}
+
+/**
+ * Show the coin of the view, or none; ask for its series where a newer one must exist.
+ * @param {State} state
+ * @param {View} view
+ */
+export function drawDetail(state, view) {
+  const coin = state.coins.get(view.coin);
+  if (coin === undefined) {
+    if (dialog.open) dialog.close();
+    return;
+  }
+  if (!dialog.open) dialog.showModal();
+  const position = openPositions(state).find(({ symbol }) => symbol === coin.symbol);
+  drawWords(coin);
+  drawHolding(position, state, coin);
+  for (const button of switcher.querySelectorAll("button")) {
+    setAttribute(button, "aria-pressed", String(button.dataset["timeframe"] === view.timeframe));
+  }
+  const key = `${coin.symbol} ${view.timeframe} ${coin.closedUntilMs} ${coin.state === "unavailable"}`;
+  if (key !== wanted) {
+    const fresh = !wanted.startsWith(`${coin.symbol} ${view.timeframe} `);
+    wanted = key;
+    levels = levelsOf(position);
+    void load(coin.symbol, view.timeframe, key, fresh);
+  } else if (JSON.stringify(levelsOf(position)) !== JSON.stringify(levels)) {
+    levels = levelsOf(position);
+    repaintChart();
+  }
+}
+
+/**
+ * @param {Position | undefined} position
+ * @param {State} state
+ * @param {CoinData} coin
+ */
+function drawHolding(position, { data }, { tick }) {
+  const held = position === undefined || data.positions === null ? null : heldText(position, data.positions, tick, nowMs());
+  setText(holding, held?.text ?? "");
+  setAttribute(holding, "data-tone", held?.tone ?? null);
+  show(holding, held !== null);
+}
+
+/** Draw the chart again: the theme or the zone changed. */
+export function repaintChart() {
+  if (series !== null) void paint(series);
+}
+
+/** @param {CoinData} coin */
+function drawWords(coin) {
+  setText(title, coin.symbol);
+  setText(priceLine, `${price(coin.price, coin.tick)}  ${trendGlyph(coin.change24hPct)} ${percent(coin.change24hPct)}`);
+  setAttribute(priceLine, "data-tone", toneOf(coin.change24hPct));
+  const found = verdict(coin);
+  let words = "No score yet.";
+  if (found !== null) {
+    const sum = found.bonus === null ? `${found.base} + ? (the TA bonus is unavailable)` : `${found.base} + ${found.bonus} = ${found.total}`;
+    words = `${found.side.toUpperCase()} ${sum}${found.label === "none" ? "" : `, ${found.label}`}`;
+  }
+  if (coin.state !== "live") words += ` – ${coin.stateReason || coin.state}`;
+  setText(summary, words);
+  const { base, bonus } = coin;
+  // Why this side won is what one came to read.
+  const first = byId(found?.side === "short" ? "score-short" : "score-long", HTMLElement);
+  if (reasons.lastElementChild === first) first.previousElementSibling?.before(first);
+  scores.long.draw(base === null ? [] : parts(base.longParts, base.long), "No base score yet.");
+  scores.short.draw(base === null ? [] : parts(base.shortParts, base.short), "No base score yet.");
+  const why = bonus?.reasoning ?? [];
+  while (bonusReasons.children.length > why.length) bonusReasons.lastElementChild?.remove();
+  why.forEach((reason, i) => setText(bonusReasons.children[i] ?? bonusReasons.appendChild(el("li")), reason));
+  setText(bonusNone, bonus === null ? "The TA bonus is unavailable now; that is not a bonus of 0."
+    : `Long +${bonus.long}, short +${bonus.short}.${why.length ? "" : " Nothing adds to either side."}`);
+}
+
+/**
+ * @param {ScorePart[]} all
+ * @param {number} total
+ */
+function parts(all, total) {
+  const rows = all.map(({ name, points, max, text }) => [name, `${fixed(points, 1)} of ${fixed(max, 0)}`, text]);
+  return [...rows, ["base score", String(total), "the sum, rounded down"]];
+}
+
+/**
+ * @param {string} symbol
+ * @param {Timeframe} timeframe
+ * @param {string} key
+ * @param {boolean} fresh Another coin or timeframe than before: nothing old may stay.
+ */
+async function load(symbol, timeframe, key, fresh) {
+  if (fresh) {
+    chart?.remove();
+    chart = null;
+    series = null;
+    setText(message, `Loading ${timeframe} candles of ${symbol}`);
+    show(message, true);
+    for (const legend of [...Object.values(legends), ...emas]) setText(legend, "");
+  }
+  try {
+    const answer = await fetch(`api/series/${encodeURIComponent(symbol)}/${timeframe}`);
+    const body = await answer.json();
+    if (key !== wanted) return;
+    if (!answer.ok) throw new Error(body.detail ?? body.title ?? `the server answered ${answer.status}`);
+    series = body;
+    drawLegend(null);
+    await paint(body);
+  } catch (error) {
+    if (key !== wanted) return;
+    if (series === null || fresh) {
+      setText(message, error instanceof Error ? error.message : String(error));
+      show(message, true);
+    }
+    // Asked for again with the next change of this coin.
+    wanted = fresh ? `${symbol} ${timeframe} failed` : wanted;
+  }
+}
+
+/** @param {Series} drawn */
+async function paint(drawn) {
+  const library = await charts();
+  if (drawn !== series) return;
+  const kept = chart?.timeScale().getVisibleLogicalRange() ?? null;
+  chart?.remove();
+  chart = drawChart(library, frame, drawn, levels, drawLegend);
+  if (kept !== null) chart.timeScale().setVisibleLogicalRange(kept);
+  setAttribute(frame, "data-drawn", `${drawn.symbol} ${drawn.timeframe}`);
+  show(message, false);
+  show(attribution, true);
+}
+
+/**
+ * Say in words what stands under the pointer; without one, the newest closed bar.
+ * @param {number | null} pointed
+ */
+function drawLegend(pointed) {
+  if (series === null) return;
+  const i = pointed ?? newestIndex(series);
+  const candle = series.candles[i];
+  if (candle === undefined) return;
+  const { tick } = series;
+  const [openMs, open, high, low, close] = candle;
+  setText(legends.price, `${time(openMs, zone(), "moment")}: open ${price(open, tick)}, high ${price(high, tick)}, ` +
+    `low ${price(low, tick)}, close ${price(close, tick)}`);
+  setText(legends.state, `EMA ribbon ${series.ribbonState[i] ?? "unknown"}:`);
+  emas.forEach((key, at) => setText(key, `${PERIODS[at]} ${price(series?.ema[PERIODS[at] ?? ""]?.[i], tick)}`));
+  const on = series.squeeze.on[i];
+  const word = series.squeeze.fired[i] ? "fired" : on === true ? "on" : on === false ? "off" : "unknown";
+  setText(legends.squeeze, `TTM Squeeze ${word}, momentum ${signed(series.squeeze.momentum[i], 2)} ATR`);
+  setText(legends.stoch, `Stoch RSI %K ${fixed(series.stochRsi.k[i], 1)}, %D ${fixed(series.stochRsi.d[i], 1)}`);
+  setAttribute(frame, "aria-label", `${series.symbol} ${series.timeframe} chart. ${legends.price.textContent ?? NOTHING}`);
+}

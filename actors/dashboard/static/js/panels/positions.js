@@ -1,0 +1,74 @@
+/** Open positions: where they stand, and how far their stop is. */
+
+/** @import {Position} from "../contract.js" */
+/** @import {State} from "../store.js" */
+
+import { nowMs } from "../clock.js";
+import { currency, profitText, sideText, stopText } from "../desk.js";
+import { byId, el, setAttribute, setText, show } from "../dom.js";
+import { NOTHING, age, fixed, number, percent, price, signed } from "../format.js";
+import { distancePct } from "../reading.js";
+import { openPositions } from "../store.js";
+import { makeTable } from "../table.js";
+import { toneOf } from "../tone.js";
+
+const section = byId("positions", HTMLElement);
+const since = section.appendChild(el("p", { class: "newest" }));
+const table = makeTable(section, "Open positions", [
+  { name: "Coin" }, { name: "Side" }, { name: "Stop" }, { name: "PnL", numeric: true },
+  { name: "Target", numeric: true }, { name: "Entry", numeric: true }, { name: "Venue mark", numeric: true },
+  { name: "Binance", numeric: true }, { name: "Size", numeric: true }, { name: "Margin", numeric: true },
+  { name: "Liquidation", numeric: true }, { name: "Realized", numeric: true }, { name: "Open for", numeric: true },
+]);
+
+const note = section.appendChild(el("p", { class: "note" },
+  "PnL, margin and what is realized are in USDT, sizes in the coin; distances are from the venue's mark. " +
+  "Realized: fees and funding included. Foreign: not the trader's, never touched by it."));
+
+/** @param {State} state */
+export function drawPositions(state) {
+  const told = state.data.positions;
+  const how = told === null ? null : currency(told, nowMs());
+  setText(since, how === null ? "" : how.text);
+  setAttribute(since, "data-tone", how === null || how.isCurrent ? null : "warn");
+  show(since, how !== null);
+  let empty = "No positions are published: no account is being watched.";
+  if (told !== null) {
+    empty = told.as_of_ms === 0 ? "Whether there are positions is not known."
+      : how?.isCurrent ? "No open position." : "No open position when the venue last answered.";
+  }
+  show(note, openPositions(state).length > 0);
+  table.draw(openPositions(state).map((position) => row(position, state)), empty);
+}
+
+/**
+ * @param {Position} position
+ * @param {State} state
+ */
+function row(position, state) {
+  const coin = state.coins.get(position.symbol);
+  const tick = coin?.tick ?? 0.01;
+  const level = (/** @type {"take_profit" | "liquidation_price"} */ name) => {
+    if (number(position[name]) === null) return "none";
+    const away = distancePct(position, name);
+    return away === null ? price(position[name], tick) : `${price(position[name], tick)} (${percent(away)})`;
+  };
+  const { cell, tone } = stopText(position, tick, nowMs());
+  return [
+    position.symbol, sideText(position), { text: cell, tone },
+    { text: profitText(position), tone: toneOf(position.unrealized_pnl_quote) },
+    level("take_profit"), price(position.entry_price, tick), price(position.mark_price, tick), price(coin?.price, tick),
+    amount(position.size_base), `${fixed(position.margin_quote, 2)} (${position.leverage}×)`,
+    level("liquidation_price"), signed(position.realized_pnl_quote, 2),
+    position.opened_ms ? age(nowMs() - position.opened_ms) : NOTHING,
+  ];
+}
+
+/**
+ * Return a size as the venue wrote it, with thousands set apart and no idle zeros.
+ * @param {string} size
+ */
+function amount(size) {
+  const decimals = (/^-?\d+\.(\d*?)0*$/.exec(size)?.[1] ?? "").length;
+  return fixed(size, Math.min(12, decimals));
+}

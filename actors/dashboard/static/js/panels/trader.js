@@ -1,0 +1,90 @@
+/** What the trader may do, what it is about to do, and how far each limit is. */
+
+/** @import {TraderStatus} from "../contract.js" */
+/** @import {State} from "../store.js" */
+
+import { nowMs } from "../clock.js";
+import { limitState, limitTexts, traderView } from "../desk.js";
+import { byId, el, setAttribute, setText, show } from "../dom.js";
+import { age, countdown, time } from "../format.js";
+import { zone } from "../settings.js";
+import { makeFacts, makeTable } from "../table.js";
+
+const CANDLES = {
+  redis: "Redis",
+  binance: "Binance itself: Redis had none",
+  none: "nowhere, so no entries",
+};
+
+const section = byId("trader", HTMLElement);
+const word = el("b");
+const means = el("span");
+section.append(el("p", { class: "trader-mode" }, word, means));
+const reason = section.appendChild(el("p", { class: "trader-reason" }));
+const facts = makeFacts(section);
+const limits = makeTable(section, "Distance to each limit", [
+  { name: "Limit" }, { name: "State" }, { name: "Left", numeric: true }, { name: "Used", numeric: true },
+  { name: "Allowed", numeric: true },
+]);
+const skippedTitle = section.appendChild(el("h3", {}, "Not entered in the last cycle"));
+const skipped = makeTable(section, "Why coins were not entered", [{ name: "Coin" }, { name: "Why", wide: true }]);
+
+/** @param {State} state */
+export function drawTrader({ data }) {
+  const status = data.trader?.status ?? null;
+  const view = traderView(data, nowMs());
+  setText(word, `${view.glyph} ${view.words}`);
+  setAttribute(word, "data-tone", view.tone);
+  setText(means, view.means);
+  const isHeard = view.kind === "answering";
+  setText(reason, view.kind === "absent" ? "Scores and signals are for people to look at." : status?.reason ?? "");
+  show(reason, reason.textContent !== "");
+  section.dataset["kind"] = view.kind;
+  // What it told before it fell silent still helps; of one that is not there, nothing does.
+  const told = view.kind === "absent" ? null : status;
+  facts.draw(told === null ? [] : lines(told, isHeard));
+  const rows = (told?.limits ?? []).map((limit) => [limit.name, limitState(limit), ...limitTexts(limit)]);
+  limits.draw(rows, told === null ? "" : told.cycle_ms === null ? "Limits are told from the first cycle on." : "The trader tells no limits.");
+  const passed = Object.entries(told?.skipped ?? {});
+  show(skippedTitle, told !== null);
+  skipped.draw(passed, told === null ? "" : told.cycle_ms === null ? "No cycle yet." : "No coin had a score high enough, or all that had were entered.");
+}
+
+/**
+ * @param {TraderStatus} status
+ * @param {boolean} isHeard
+ * @returns {[string, string, string?][]}
+ */
+function lines(status, isHeard) {
+  const left = status.next_cycle_ms - nowMs();
+  /** @type {[string, string, string?][]} */
+  const found = [
+    ["Next cycle", !isHeard ? "unknown" : left > 0 ? `in ${countdown(left)}` : "is due"],
+    ["Last cycle", status.cycle_ms === null ? "none yet" : `on the close of ${time(status.cycle_ms, zone())}`],
+    ["Candles from", ...candles(status)],
+    ["TA bonus", status.use_ta_signals ? "counts in entries, capped" : "not used: the base score alone decides"],
+    ["Positions", positions(status), status.unprotected.length ? "bad" : "none"],
+    ["Last trade", status.last_trade_ms === null ? "none" : `${age(nowMs() - status.last_trade_ms)} ago`],
+    ["Venue", status.venue],
+  ];
+  if (!isHeard) found.unshift(["All below as told", `${age(nowMs() - status.as_of_ms)} ago`, "warn"]);
+  if (status.trouble) found.unshift(["Trouble", status.trouble, "bad"]);
+  return found;
+}
+
+/**
+ * @param {TraderStatus} status
+ * @returns {[string, string]}
+ */
+function candles({ candles_from: from, cycle_ms }) {
+  if (cycle_ms === null) return ["not needed yet", "none"];
+  return [CANDLES[from] ?? from, from === "redis" ? "none" : "warn"];
+}
+
+/** @param {TraderStatus} status */
+function positions({ ours, foreign, unprotected }) {
+  const words = [ours.length ? `its own: ${ours.join(", ")}` : "none of its own"];
+  if (foreign.length) words.push(`foreign: ${foreign.join(", ")}`);
+  if (unprotected.length) words.push(`✕ without a stop: ${unprotected.join(", ")}`);
+  return words.join("; ");
+}

@@ -1,0 +1,140 @@
+/** A coin's series as chart data. Pure. */
+
+/** @import {DivergenceLine, Position, Series} from "./contract.js" */
+/** @import {UTCTimestamp} from "lightweight-charts" */
+
+import { number } from "./format.js";
+import { SOLID_STRENGTH } from "./reading.js";
+
+/** @typedef {Record<"up" | "down" | "mixed" | "upSoft" | "downSoft" | "squeezeOn" | "squeezeFired" | "squeezeOff" | "k" | "d", string>} Colours */
+
+/**
+ * @param {number} ms
+ * @returns {UTCTimestamp}
+ */
+export function chartTime(ms) {
+  return /** @type {UTCTimestamp} */ (Math.floor(ms / 1000));
+}
+
+/**
+ * Return a line; where there is no value, a gap.
+ * @param {Series} series
+ * @param {(number | null)[]} values
+ */
+export function lineOf(series, values) {
+  return series.candles.map(([openMs], i) => {
+    const value = values[i];
+    return value === null || value === undefined ? { time: chartTime(openMs) } : { time: chartTime(openMs), value };
+  });
+}
+
+/** @param {Series} series */
+export function candlesOf(series) {
+  return series.candles.map(([openMs, open, high, low, close]) => ({ time: chartTime(openMs), open, high, low, close }));
+}
+
+/**
+ * Return the momentum bars: full where they grow away from zero, soft where they shrink.
+ * @param {Series} series
+ * @param {Colours} colours
+ */
+export function momentumOf(series, colours) {
+  const { momentum } = series.squeeze;
+  return lineOf(series, momentum).map((point, i) => {
+    const value = momentum[i] ?? null;
+    if (value === null) return point;
+    const rising = value >= (momentum[i - 1] ?? value);
+    const colour = value >= 0 ? (rising ? colours.up : colours.upSoft) : rising ? colours.downSoft : colours.down;
+    return { ...point, color: colour };
+  });
+}
+
+/**
+ * Return the squeeze's dots on the zero line.
+ * @param {Series} series
+ * @param {Colours} colours
+ */
+export function dotsOf(series, colours) {
+  return series.candles.map(([openMs], i) => {
+    const on = series.squeeze.on[i];
+    if (on === null || on === undefined) return { time: chartTime(openMs) };
+    const color = series.squeeze.fired[i] ? colours.squeezeFired : on ? colours.squeezeOn : colours.squeezeOff;
+    return { time: chartTime(openMs), value: 0, color };
+  });
+}
+
+/**
+ * Return the divergences as lines between their pivots.
+ * @param {Series} series
+ * @param {Colours} colours
+ * @param {"price" | "k"} of
+ */
+export function segmentsOf(series, colours, of) {
+  return series.divergences
+    .filter((line) => series.candles.length > 0 && line.pivotAMs >= Number(series.candles[0]?.[0]))
+    .map((line) => ({
+      fromTime: chartTime(line.pivotAMs),
+      fromValue: of === "price" ? line.priceA : line.kA,
+      toTime: chartTime(line.pivotBMs),
+      toValue: of === "price" ? line.priceB : line.kB,
+      colour: line.kind === "bullish" ? colours.up : colours.down,
+      solid: isSolid(line),
+    }));
+}
+
+/** @param {DivergenceLine} line */
+function isSolid(line) {
+  return line.strength >= SOLID_STRENGTH;
+}
+
+/**
+ * Return the signals, each at the bar at whose close it became known.
+ * @param {Series} series
+ * @param {Colours} colours
+ */
+export function markersOf(series, colours) {
+  /** @type {{time: UTCTimestamp, position: "belowBar" | "aboveBar", shape: "arrowUp" | "arrowDown" | "circle", color: string, text: string}[]} */
+  const markers = [];
+  for (const line of series.divergences) {
+    const up = line.kind === "bullish";
+    if (!isSolid(line)) continue;
+    markers.push({
+      time: chartTime(line.knownAtMs), position: up ? "belowBar" : "aboveBar",
+      shape: up ? "arrowUp" : "arrowDown", color: up ? colours.up : colours.down, text: "div",
+    });
+  }
+  const { fired, momentum } = series.squeeze;
+  series.candles.forEach(([openMs], i) => {
+    if (!fired[i] || fired[i - 1]) return;
+    const up = (momentum[i] ?? 0) >= 0;
+    markers.push({
+      time: chartTime(openMs), position: up ? "belowBar" : "aboveBar", shape: "circle",
+      color: colours.squeezeFired, text: up ? "fired ▲" : "fired ▼",
+    });
+  });
+  return markers.sort((a, b) => a.time - b.time);
+}
+
+/**
+ * Return the prices of a position that matter on a chart; of those it has none of, none.
+ * @param {Position | undefined} position
+ * @returns {{title: string, price: number}[]}
+ */
+export function levelsOf(position) {
+  if (position === undefined) return [];
+  return /** @type {const} */ ([["entry", position.entry_price], ["stop", position.stop_loss], ["target", position.take_profit]])
+    .flatMap(([title, amount]) => {
+      const price = number(amount);
+      return price === null ? [] : [{ title, price }];
+    });
+}
+
+/**
+ * Return the index of the newest candle that has indicators.
+ * @param {Series} series
+ */
+export function newestIndex(series) {
+  const { k } = series.stochRsi;
+  for (let i = k.length - 1; i >= 0; i -= 1) if (k[i] !== null) return i;
+  return series.candles.length - 1;
+}

@@ -1,0 +1,188 @@
+"""The simulated exchange as an actor: a market with Binance's wire, and a venue with CoinEx's."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from actors.base import Actor, Context
+from shared import codec
+from shared.config import SimulatorSection
+from shared.errors import TransientError, UnknownSymbol
+from shared.exchanges.sim.bars import DAY_MS
+from shared.exchanges.sim.binance import BinanceWire
+from shared.exchanges.sim.bus_prices import BusPrices
+from shared.exchanges.sim.coinex import CoinexWire
+from shared.exchanges.sim.faults import OF_THE_VENUE, FaultScript
+from shared.exchanges.sim.generated import GeneratedPrices
+from shared.exchanges.sim.market import Market, PriceSource
+from shared.exchanges.sim.panel import FaultPanel
+from shared.exchanges.sim.paths import MarketPrices, PriceFeed
+from shared.exchanges.sim.recorded import RecordedPrices
+from shared.exchanges.sim.venue import SimVenue
+from shared.exchanges.sim.venue_file import VenueFile
+from shared.exchanges.sim.venue_panel import VenuePanel
+from shared.web.listening import listen
+
+STEP_S = 1.0
+
+
+class ExchangeSim(Actor):
+    """Serves `/v2/...` and `/sim/...`, in demo mode also `/api/v3/...`, `/ws` and `/stream`.
+
+    Demo mode: prices are generated, or replayed from `simulator.candles_dir`, and the venue
+    trades at them. Paper mode: only the venue is simulated, at the prices of the candles on the
+    bus. The script of `simulator.faults` starts when this process does; the venue's account is
+    in `state_dir` and outlives it.
+    """
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        self._section = codec.from_plain(
+            SimulatorSection, context.section["simulator"], "config: simulator"
+        )
+        self._symbols: list[str] = list(context.section["symbols"])
+        self._source: PriceSource | None = None
+        self._wire: BinanceWire | None = None
+        self._venue_wire: CoinexWire | None = None
+        self._script: FaultScript | None = None
+        self._followed: BusPrices | None = None
+        self._runner: web.AppRunner | None = None
+
+    async def setup(self) -> None:
+        """Build the market and the venue, and listen.
+
+        Raises:
+            ConfigError: The recorded candles cannot be used at all.
+            TransientError: The port is taken, or the account's file cannot be read.
+        """
+        await self.teardown()
+        app = web.Application()
+        if self.context.mode == "paper":
+            self._serve_venue_only(app)
+        else:
+            self._serve_market(app)
+        self._runner = await listen(
+            app,
+            section="simulator",
+            host=self._section.host,
+            port=self._section.port,
+            handler_cancellation=True,
+        )
+        self.detail["port"] = self._runner.addresses[0][1]
+        if self._followed is not None:
+            self.background(self._followed.follow(self.bus, self.wake), "prices")
+        self.ready()
+
+    async def step(self) -> float:
+        """Let the venue's time pass; report what was asked and what is broken on purpose."""
+        if isinstance(self._source, RecordedPrices):
+            self.detail["prices"] = f"recorded, moved by {self._source.shift_days} days"
+            self.detail["unknown_coins"] = dict(self._source.faults)
+        elif self._source is not None:
+            self.detail["prices"] = f"generated, seed {self._section.seed}"
+        else:
+            self.detail["prices"] = f"{self.context.source} candles on the bus"
+        if self._wire is not None:
+            self.detail["requests"] = dict(self._wire.counts)
+            self.detail["streams"] = {
+                "connections": self._wire.stream.connections,
+                **self._wire.stream.counts,
+            }
+            self.detail["used_weight"] = self._wire.limits.used
+            self.detail["coins"] = len(self._wire.market.symbols())
+        if self._script is not None:
+            self.detail["faults"] = self._active_faults(self._script)
+        if self._venue_wire is not None:
+            self._venue_wire.pass_time()
+            self.detail["venue"] = self._of_venue(self._venue_wire)
+        return STEP_S
+
+    async def teardown(self) -> None:
+        """Stop listening; requests under way get a second to finish."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _serve_market(self, app: web.Application) -> None:
+        self._source = self._prices()
+        market = Market(self._source)
+        self._script = FaultScript(market)
+        self._script.add(self._section.faults, self.clock.now_ms())
+        self._wire = BinanceWire(market, self._script, self.clock, log=self.log)
+        self._wire.add_routes(app)
+        self._add_venue(app, MarketPrices(market), self._script)
+        self.background(self._look_at_all(market), "first look")
+
+    async def _look_at_all(self, market: Market) -> None:
+        """Look at each coin once: the first look takes its time, and all at once too long."""
+        for symbol in market.symbols():
+            with contextlib.suppress(UnknownSymbol):  # the source names it in the log
+                market.scale(symbol, self.clock.now_ms())
+            await self.clock.sleep(0)
+
+    def _serve_venue_only(self, app: web.Application) -> None:
+        self._script = FaultScript(None)
+        planned = [f for f in self._section.faults if f.kind.startswith(OF_THE_VENUE)]
+        if len(planned) < len(self._section.faults):
+            self.log.warning(
+                "simulator.faults: %d of them concern the simulated market, which paper mode "
+                "does not have; they are left out",
+                len(self._section.faults) - len(planned),
+            )
+        self._script.add(planned, self.clock.now_ms())
+        symbols = self._symbols
+        FaultPanel(self._script, lambda: symbols, self.clock, log=self.log).add_routes(app)
+        self._add_venue(app, None, self._script)
+
+    def _add_venue(
+        self, app: web.Application, prices: PriceFeed | None, script: FaultScript
+    ) -> None:
+        file = VenueFile(self.context.state_dir / "venue.json", self.log)
+        try:
+            state = file.load(self.clock.now_ms())
+        except OSError as error:
+            raise TransientError(
+                f"{file.path}: the simulated venue's account cannot be read ({error}); mend the "
+                "file's rights, or move it away to begin anew"
+            ) from error
+        if prices is None:
+            prices = self._followed = BusPrices(
+                self._symbols,
+                since_ms=state.at_ms,
+                source=self.context.source,
+                clock=self.clock,
+                log=self.log,
+            )
+        self._venue_wire = CoinexWire(
+            SimVenue(prices, state), file, script, self.clock, log=self.log
+        )
+        self._venue_wire.add_routes(app)
+        VenuePanel(self._venue_wire).add_routes(app)
+
+    def _prices(self) -> PriceSource:
+        if not self._section.candles_dir:
+            return GeneratedPrices(self._symbols, self._section.seed)
+        return RecordedPrices(
+            Path(self._section.candles_dir),
+            self._symbols,
+            self.context.state_dir / "simulator.json",
+            self.clock.now_ms() // DAY_MS,
+            log=self.log,
+        )
+
+    def _of_venue(self, wire: CoinexWire) -> dict[str, Any]:
+        account = wire.venue.account
+        return {
+            "wallet": str(account.wallet),
+            "positions": len(account.positions),
+            "orders": len(wire.venue.state.orders.pending),
+            "requests": wire.counts.total(),
+            "unsaved": wire.unsaved,
+        }
+
+    def _active_faults(self, script: FaultScript) -> list[dict[str, Any]]:
+        return [f for f in script.listed(self.clock.now_ms()) if f["active"]]

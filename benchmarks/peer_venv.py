@@ -1,0 +1,59 @@
+"""The environment of the programs we are compared with: never that of the project itself."""
+
+from __future__ import annotations
+
+import filecmp
+import shutil
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+HOME = ROOT / ".cache" / "peers"
+PINS = ROOT / "requirements-bench.txt"
+
+
+class NoPeers(Exception):
+    """The environment cannot be made; says why."""
+
+
+def peer_python() -> Path:
+    """Return an interpreter that has the peers and, in the same versions, our own packages.
+
+    Raises:
+        NoPeers: They cannot be installed here.
+    """
+    python, installed = HOME / "bin" / "python", HOME / PINS.name
+    if not (installed.exists() and filecmp.cmp(installed, PINS, shallow=False)):
+        shutil.rmtree(HOME, ignore_errors=True)
+        venv.create(HOME, with_pip=True)
+        own = Path(sysconfig.get_path("purelib", vars={"base": str(HOME)}))
+        (own / "project.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
+        pip = [
+            str(python),
+            "-m",
+            "pip",
+            "install",
+            "-q",
+            "--disable-pip-version-check",
+            "--no-input",
+        ]
+        done = subprocess.run([*pip, "-r", str(PINS)], capture_output=True, text=True, check=False)
+        if done.returncode:
+            why = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
+            raise NoPeers(
+                f"{PINS.name} cannot be installed on Python {sys.version.split()[0]}: {why}"
+            )
+        shutil.copyfile(PINS, installed)
+    return python
+
+
+def version(package: str) -> str:
+    """Return the pinned version of a peer."""
+    for line in PINS.read_text().splitlines():
+        name, _, number = line.partition("==")
+        if name.strip().lower() == package:
+            return number.strip()
+    return "?"

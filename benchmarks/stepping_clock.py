@@ -1,0 +1,85 @@
+"""A wall clock that several processes share and that jumps when told: five minutes take a moment.
+
+Between jumps time passes at its usual rate, and nothing that measures durations ever sees a jump.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import struct
+import time
+from pathlib import Path
+
+from actors.exchange_sim import ExchangeSim
+from shared.exchanges.sim.faults import Fault, FaultScript
+from shared.market import Timeframe
+
+_FIELDS = struct.Struct("=qqq")  # ms ahead; ns when the first, the last closing frame was made
+
+
+class SteppingClock:
+    """The machine's clock, ahead of it by what the file says."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(bytes(_FIELDS.size))
+        with path.open("r+b") as file:
+            self._shared = mmap.mmap(file.fileno(), _FIELDS.size)
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000 + int.from_bytes(self._shared[:8], "little", signed=True)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+
+    def jump_to(self, now_ms: int) -> None:
+        """Set the clock of everybody."""
+        ahead_ms = now_ms - time.time_ns() // 1_000_000
+        self._shared[:8] = ahead_ms.to_bytes(8, "little", signed=True)
+
+    def made_ns(self) -> tuple[int, int]:
+        """Return when the exchange set about the first and the last of the newest closing frames.
+
+        It sends all of them at once, as soon as the last one is made.
+        """
+        _, first, last = _FIELDS.unpack(self._shared[:])
+        return first, last
+
+    def note_made(self, at_ns: int, *, first: bool) -> None:
+        """Take note that a closing frame is made now, in monotonic ns."""
+        if first:
+            self._shared[8:16] = at_ns.to_bytes(8, "little")
+        self._shared[16:] = at_ns.to_bytes(8, "little")
+
+
+class NotingScript(FaultScript):
+    """A script that notes when the stream is about to make closing frames."""
+
+    clock: SteppingClock
+    _close_ms = 0
+
+    def active(
+        self, kind: str, now_ms: int, symbol: str | None = None, endpoint: str | None = None
+    ) -> Fault | None:
+        """Return the active fault; each closing frame is preceded by asking whether it is late."""
+        if kind == "late":
+            close_ms = Timeframe.M5.open_at(now_ms)
+            self.clock.note_made(time.monotonic_ns(), first=close_ms != self._close_ms)
+            self._close_ms = close_ms
+        return super().active(kind, now_ms, symbol, endpoint)
+
+
+class NotingExchangeSim(ExchangeSim):
+    """The simulated exchange, with its clock told when it makes closing frames."""
+
+    async def setup(self) -> None:
+        """Listen, with the noting script on the streams alone."""
+        await super().setup()
+        assert self._wire is not None and isinstance(self.clock, SteppingClock)
+        script = NotingScript(self._wire.market)
+        script.clock = self.clock
+        self._wire.stream.script = script

@@ -1,0 +1,258 @@
+"""When people are told of a problem, and when that it is over. Pure: a book in, a book out.
+
+A problem is told once it has lasted, told again now and then, and its end is told once it has
+stayed away; all of one look go into one message. Beyond the hourly cap messages are held back,
+and summed up in the next one there is room for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shared.clock import utc_text
+from shared.config import AlertsSection
+from shared.health.problems import Problem, redis_problem
+from shared.messages.actors import HealthNote, NotedProblem
+
+HOUR_MS = 3_600_000
+SILENT_S = 15.0
+"""From when on health, which speaks every second, counts as silent."""
+
+SHOWN = 10
+"""Problems that one message tells in full; services cut long ones off."""
+
+SHOWN_TEXT = 300
+HELD_SHOWN = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToldProblem:
+    """A problem that people know of.
+
+    Attributes:
+        text: As it was told.
+        told_ms: When it was told last.
+        gone_ms: Since when it has not been seen any more; None while it is there.
+    """
+
+    key: str
+    kind: str
+    text: str
+    since_ms: int
+    told_ms: int
+    gone_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Book:
+    """What people were told; outlives the process, so that a new one does not tell it again.
+
+    Attributes:
+        sent_ms: When the messages of the last hour were sent.
+        held: What was held back since `held_since_ms`, a line each, the first `HELD_SHOWN`.
+        held_count: All that was held back.
+    """
+
+    told: list[ToldProblem] = field(default_factory=list)
+    sent_ms: list[int] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    held_count: int = 0
+    held_since_ms: int = 0
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """One message to people."""
+
+    title: str
+    body: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What can be seen of the platform just now.
+
+    Attributes:
+        whole: False when only this much is known: what is not in it may still be there.
+    """
+
+    problems: Sequence[NotedProblem]
+    whole: bool
+    mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listening:
+    """How the bus is, as the watcher's own connection sees it.
+
+    Attributes:
+        status: Of Redis; `since_ms` is when it last changed.
+        began_ms: When the watcher began to listen.
+    """
+
+    status: str
+    since_ms: int
+    reason: str
+    began_ms: int
+
+
+def sight(note: HealthNote | None, listening: Listening, mode: str, now_ms: int) -> Sight:
+    """Return what is wrong: as health says, or that it cannot be heard."""
+    problem = redis_problem(listening.status, listening.since_ms, listening.reason, now_ms)
+    if problem is not None:
+        return _partial(problem, listening.since_ms, mode)
+    last_ms = note.at_ms if note is not None else 0
+    # Whoever could not be heard is given its time again.
+    since_ms = max(last_ms, listening.since_ms, listening.began_ms)
+    silent_s = (now_ms - since_ms) / 1000
+    if silent_s > SILENT_S:
+        last = f"since {utc_text(last_ms)}" if last_ms else "yet"
+        problem = Problem(
+            "health-silent",
+            "",
+            f"health has not said how the platform is {last}, {silent_s:.0f} s: "
+            "what else is wrong is not known",
+        )
+        return _partial(problem, since_ms, mode)
+    if note is None or now_ms - note.at_ms > SILENT_S * 1000:
+        return Sight(problems=(), whole=False, mode=mode)
+    return Sight(problems=note.problems, whole=True, mode=mode)
+
+
+def _partial(problem: Problem, since_ms: int, mode: str) -> Sight:
+    noted = NotedProblem(key=problem.key, kind=problem.kind, text=problem.text, since_ms=since_ms)
+    return Sight(problems=(noted,), whole=False, mode=mode)
+
+
+def look(
+    book: Book, seen: Sight, now_ms: int, settings: AlertsSection
+) -> tuple[Book, Alert | None]:
+    """Return the book after one look, and what people are to be told, if anything."""
+    sent_ms = [at_ms for at_ms in book.sent_ms if 0 <= now_ms - at_ms < HOUR_MS]
+    has_room = len(sent_ms) < settings.max_per_hour
+    told, lines = _events(book.told, seen, now_ms, settings, repeats=has_room)
+    book = dataclasses.replace(book, told=told, sent_ms=sent_ms)
+    if not has_room:
+        return _held_back(book, [line for _, line in lines], now_ms), None
+    if not lines and not book.held_count:
+        return book, None
+    sent_ms = [*sent_ms, now_ms]
+    alert = _message(book, lines, seen.mode, now_ms)
+    if len(sent_ms) == settings.max_per_hour:
+        again = utc_text(sent_ms[0] + HOUR_MS)
+        cap = f"This was message {len(sent_ms)} within an hour: the next comes after {again}."
+        alert = dataclasses.replace(alert, body=f"{alert.body}\n\n{cap}")
+    emptied = dataclasses.replace(book, sent_ms=sent_ms, held=[], held_count=0, held_since_ms=0)
+    return emptied, alert
+
+
+def _events(
+    before: Sequence[ToldProblem],
+    seen: Sight,
+    now_ms: int,
+    settings: AlertsSection,
+    *,
+    repeats: bool,
+) -> tuple[list[ToldProblem], list[tuple[str, str]]]:
+    """Return what people know afterwards, and a (word, line) of each thing to be told."""
+    there: Mapping[str, NotedProblem] = {problem.key: problem for problem in seen.problems}
+    known = {problem.key for problem in before}
+    told: list[ToldProblem] = []
+    lines: list[tuple[str, str]] = []
+    for problem in there.values():
+        if problem.key not in known and now_ms - problem.since_ms >= 1000 * settings.after_s:
+            told.append(
+                ToldProblem(
+                    key=problem.key,
+                    kind=problem.kind,
+                    text=_cut(problem.text),
+                    since_ms=problem.since_ms,
+                    told_ms=now_ms,
+                )
+            )
+            lines.append(("new", _line("PROBLEM", problem.text, problem, now_ms)))
+    for old in before:
+        now = there.get(old.key)
+        if now is not None:
+            is_due = settings.repeat_min and now_ms - old.told_ms >= 60_000 * settings.repeat_min
+            if is_due and repeats:
+                lines.append(("still", _line("STILL", now.text, old, now_ms)))
+                told.append(
+                    dataclasses.replace(
+                        old, kind=now.kind, text=_cut(now.text), told_ms=now_ms, gone_ms=None
+                    )
+                )
+            else:
+                told.append(dataclasses.replace(old, gone_ms=None))
+        elif not seen.whole:
+            told.append(old)
+        elif old.gone_ms is None and settings.after_s:
+            told.append(dataclasses.replace(old, gone_ms=now_ms))
+        elif now_ms - (old.gone_ms or now_ms) < 1000 * settings.after_s:
+            told.append(old)
+        elif settings.resolved:
+            lines.append(("ended", _ended(old, old.gone_ms or now_ms)))
+    return told, lines
+
+
+def _held_back(book: Book, lines: Sequence[str], now_ms: int) -> Book:
+    if not lines:
+        return book
+    return dataclasses.replace(
+        book,
+        held=[*book.held, *lines][:HELD_SHOWN],
+        held_count=book.held_count + len(lines),
+        held_since_ms=book.held_since_ms or now_ms,
+    )
+
+
+def _message(book: Book, lines: Sequence[tuple[str, str]], mode: str, now_ms: int) -> Alert:
+    words = [word for word, _ in lines]
+    counts = [
+        (words.count("new"), "problem", "problems"),
+        (words.count("still"), "problem goes on", "problems go on"),
+        (words.count("ended"), "ended", "ended"),
+        (book.held_count, "held back", "held back"),
+    ]
+    said = ", ".join(
+        f"{count} {one if count == 1 else many}" for count, one, many in counts if count
+    )
+    parts = _listed([line for _, line in lines])
+    if book.held_count:
+        since = utc_text(book.held_since_ms)
+        parts.append(f"HELD BACK since {since}, more than may be sent in an hour:")
+        parts += _listed(book.held, book.held_count)
+    is_open = sum(problem.gone_ms is None for problem in book.told)
+    parts.append(f"Open now: {is_open}. Told {utc_text(now_ms)}.")
+    return Alert(title=f"coinex {mode}: {said}", body="\n\n".join(parts), at_ms=now_ms)
+
+
+def _listed(lines: Sequence[str], count: int | None = None) -> list[str]:
+    left = (len(lines) if count is None else count) - min(len(lines), SHOWN)
+    return [*lines[:SHOWN], *([f"... and {left} more: see /health."] if left else [])]
+
+
+def _line(word: str, text: str, since: NotedProblem | ToldProblem, now_ms: int) -> str:
+    lasted = _duration(now_ms - since.since_ms)
+    return f"{word} for {lasted}, since {utc_text(since.since_ms)} ({since.kind}): {_cut(text)}"
+
+
+def _ended(problem: ToldProblem, gone_ms: int) -> str:
+    lasted = _duration(gone_ms - problem.since_ms)
+    return f"ENDED {utc_text(gone_ms)} after {lasted} ({problem.kind}). It was: {problem.text}"
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN_TEXT else text[: SHOWN_TEXT - 3] + "..."
+
+
+def _duration(milliseconds: int) -> str:
+    seconds = max(0, milliseconds) // 1000
+    for length, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,95 @@
+"""Messages on their way to one service: in order, again until taken, the newest ones kept."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from shared.alerts.alerting import Alert
+from shared.alerts.services import Service, ServiceFailed
+from shared.clock import Clock
+
+MOST_WAITING = 20
+RETRY_FIRST_S, RETRY_CAP_S = 5.0, 300.0
+
+
+class Outbox:
+    """Sends one service its messages; what fails is tried again with capped jitter.
+
+    Args:
+        waiting: Left over from a process before this one, oldest first.
+        timeout_s: How long the service may take for one message.
+        taken: Called when the service has taken a message.
+
+    Attributes:
+        trouble: Why the service does not take messages; "" while it does.
+        sent: Messages it took.
+        dropped: Messages that were thrown away for newer ones while it failed.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        waiting: Sequence[Alert],
+        *,
+        timeout_s: float,
+        clock: Clock,
+        rng: random.Random,
+        log: logging.Logger,
+        taken: Callable[[], None],
+    ) -> None:
+        self.name = service.name
+        self.trouble = ""
+        self.sent = self.dropped = 0
+        self._service = service
+        self._waiting = deque(waiting, MOST_WAITING)
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._rng = rng
+        self._log = log
+        self._taken = taken
+        self._any = asyncio.Event()
+        if self._waiting:
+            self._any.set()
+
+    def put(self, alert: Alert) -> None:
+        """Add a message; of too many the oldest is dropped and counted."""
+        self.dropped += len(self._waiting) == MOST_WAITING
+        self._waiting.append(alert)
+        self._any.set()
+
+    def waiting(self) -> list[Alert]:
+        """Return what the service has not taken yet, oldest first."""
+        return list(self._waiting)
+
+    async def run(self) -> None:
+        """Send for ever. A failing service is logged once, and once when it takes messages again.
+
+        A message that timed out may have been taken all the same; it is sent again.
+        """
+        failures = 0
+        while True:
+            await self._any.wait()
+            alert = self._waiting[0]
+            try:
+                await self._service.send(alert.title, alert.body, self._timeout_s)
+            except ServiceFailed as error:
+                failures += 1
+                self.trouble = str(error)
+                if failures == 1:
+                    self._log.warning("service %s takes no messages: %s", self.name, error)
+                cap_s = min(RETRY_CAP_S, RETRY_FIRST_S * 2 ** min(failures - 1, 6))
+                await self._clock.sleep(self._rng.uniform(0.5, 1.0) * cap_s)
+                continue
+            if failures:
+                self._log.info("service %s takes messages again", self.name)
+            failures, self.trouble = 0, ""
+            self.sent += 1
+            if self._waiting and self._waiting[0] is alert:
+                self._waiting.popleft()
+            if not self._waiting:
+                self._any.clear()
+            self._taken()

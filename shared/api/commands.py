@@ -1,0 +1,157 @@
+"""Commands to the trader: what must hold without it first, then the word to it, then its answer.
+
+Writes the lock file, `trader:kill` and `trader:commands`; reads `trader:replies:{id}`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import uuid
+from pathlib import Path
+
+from shared import schema
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.desk.kill_switch import KillSwitch, Lock
+from shared.errors import BusUnavailable, PlatformError, TransientError
+from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
+
+ANSWER_S = 10.0
+LOCKING: frozenset[TraderVerb] = frozenset({"kill", "disable", "flatten"})
+"""These work without Redis and without a trader: they write the lock file first."""
+
+
+class Refused(PlatformError):
+    """The command is not carried out, and the reason is no fault of this server."""
+
+
+class NotSent(TransientError):
+    """The command has reached nobody, and nothing was changed."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a command. `reply` is None where the trader has not answered (yet)."""
+
+    id: str
+    reply: TraderReply | None
+    text: str
+
+
+def lock_of(verb: TraderVerb, who: str, reason: str, at_ms: int) -> Lock:
+    """Return the lock that a command of `LOCKING` sets."""
+    return Lock(
+        reason=reason or f"{verb} asked for",
+        who=who,
+        at_ms=at_ms,
+        flatten=verb == "flatten",
+        mode="disabled" if verb == "disable" else "locked",
+    )
+
+
+class Commands:
+    """Sends commands, one change of the lock file at a time.
+
+    Args:
+        state_dir: Where the lock file lies.
+        answer_s: How long the trader is waited for.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        clock: Clock,
+        state_dir: Path,
+        *,
+        log: logging.Logger,
+        answer_s: float = ANSWER_S,
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._switch = KillSwitch(state_dir)
+        self._log = log
+        self._answer_s = answer_s
+        self._turn = asyncio.Lock()
+
+    async def carry_out(
+        self, verb: TraderVerb, *, who: str, reason: str, symbol: str | None = None
+    ) -> Outcome:
+        """Do what is asked, and return what the trader says to it.
+
+        Raises:
+            NotSent: Redis does not answer, and without it nothing could be done.
+            Refused: The trader says no, or a lock says it before.
+        """
+        command = TraderCommand(
+            id=uuid.uuid4().hex,
+            command=verb,
+            who=who,
+            at_ms=self._clock.now_ms(),
+            symbol=symbol,
+        )
+        self._log.info("%s asked for by %s", " ".join(filter(None, (verb, symbol))), who)
+        async with self._turn:
+            if verb in LOCKING:
+                locked = await self._lock(command, reason)
+            else:
+                locked = await self._unlock(command)
+        try:
+            await self._bus.append(schema.TRADER_COMMANDS, dataclasses.asdict(command))
+            reply = await self._bus.pop(schema.TRADER_REPLIES, self._answer_s, id=command.id)
+        except BusUnavailable as error:
+            if not locked:
+                raise NotSent(f"Redis does not answer: {error}; nothing was changed") from None
+            text = f"{locked}; Redis does not answer, so the trader reads it from the file"
+            return Outcome(id=command.id, reply=None, text=text)
+        if reply is None:
+            late = f"the trader has not answered within {self._answer_s:g} s; it has the command"
+            text = f"{locked}; {late}" if locked else late
+            return Outcome(id=command.id, reply=None, text=text)
+        if reply.outcome == "failed":
+            raise Refused(reply.text)
+        return Outcome(id=command.id, reply=reply, text=reply.text)
+
+    async def _lock(self, command: TraderCommand, reason: str) -> str:
+        """Set the lock and, as far as it can be reached, the flag; return it in words."""
+        lock = lock_of(command.command, command.who, reason, command.at_ms)
+        said = "the lock is set"
+        try:
+            now = await asyncio.to_thread(self._switch.set, lock)
+        except OSError as error:
+            # The trader can still be told, and remembers it by itself.
+            said = ""
+            self._log.error("the lock file cannot be written: %s", error)
+            now = lock
+        if now.mode == "locked":
+            flag = KillFlag(reason=now.reason, who=now.who, at_ms=now.at_ms)
+            try:
+                await self._bus.put(schema.TRADER_KILL, flag)
+            except BusUnavailable as error:
+                self._log.warning("the kill flag is not on Redis: %s", error)
+        return said
+
+    async def _unlock(self, command: TraderCommand) -> str:
+        """Take away the lock that the command ends, once the flag is gone; return ""."""
+        if command.command not in ("enable", "release"):
+            return ""
+        await self._refuse_if_locked(command)
+        try:
+            if command.command == "release":
+                await self._bus.delete(schema.TRADER_KILL)
+            else:
+                await self._bus.ping()
+        except BusUnavailable as error:
+            raise NotSent(f"Redis does not answer: {error}; nothing was changed") from None
+        await self._refuse_if_locked(command)  # others may have set it while Redis was asked
+        try:
+            await asyncio.to_thread(self._switch.release)
+        except OSError as error:
+            raise Refused(f"the lock file cannot be removed: {error}; remove it by hand") from None
+        return ""
+
+    async def _refuse_if_locked(self, command: TraderCommand) -> None:
+        lock = await asyncio.to_thread(self._switch.read)
+        if command.command == "enable" and lock is not None and lock.mode == "locked":
+            raise Refused(f"locked by {lock.who}: {lock.reason}; release it first")

@@ -1,0 +1,199 @@
+"""What the trader's API can tell: from Redis what is so now, from the journal what was.
+
+Reads `state:positions`, `state:balance`, `state:trader:*`, and the trader's journal, which is
+there also while Redis is away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from pathlib import Path
+
+from shared import schema
+from shared.api.answers import (
+    EquitiesAnswer,
+    EquityAnswer,
+    EventsAnswer,
+    LockAnswer,
+    StatusAnswer,
+    TradeAnswer,
+    TradesAnswer,
+)
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.desk.kill_switch import KillSwitch
+from shared.errors import BusUnavailable, TransientError
+from shared.journal import Journal
+from shared.journals.rows import OwnPosition
+from shared.schema import Entry
+
+ANSWERING_MS = 30_000
+
+
+class NotTold(TransientError):
+    """Nobody has published it yet."""
+
+
+class Readings:
+    """Answers what is asked about the trader.
+
+    Args:
+        state_dir: Where lock file and journal lie.
+    """
+
+    def __init__(self, bus: Bus, clock: Clock, state_dir: Path) -> None:
+        self._bus = bus
+        self._clock = clock
+        self._switch = KillSwitch(state_dir)
+        self._journal = state_dir / "trader.db"
+
+    async def status(self) -> StatusAnswer:
+        """Return how the trader is; the lock file also while Redis is away."""
+        now_ms = self._clock.now_ms()
+        lock = await self.lock()
+        try:
+            status = await self._bus.get(schema.TRADER_STATUS)
+        except BusUnavailable as error:
+            status, why = None, f"Redis does not answer: {error}"
+        else:
+            why = "" if status is not None else "no trader has said how it is"
+        age_ms = None if status is None else max(0, now_ms - status.as_of_ms)
+        answering = age_ms is not None and age_ms <= ANSWERING_MS
+        if age_ms is not None and not answering:
+            why = f"the trader last said how it is {age_ms / 1000:.0f} s ago"
+        return StatusAnswer(
+            at_ms=now_ms,
+            answering=answering,
+            age_s=None if age_ms is None else age_ms / 1000,
+            why=why,
+            redis=str(self._bus.status),
+            lock=lock,
+            status=status,
+        )
+
+    async def lock(self) -> LockAnswer | None:
+        """Return the lock file."""
+        lock = await asyncio.to_thread(self._switch.read)
+        return None if lock is None else LockAnswer(**dataclasses.asdict(lock))
+
+    async def published[T](self, entry: Entry[T], who: str) -> T:
+        """Return what somebody keeps published.
+
+        Raises:
+            BusUnavailable: Redis does not answer.
+            NotTold: It is not there.
+        """
+        found = await self._bus.get(entry)
+        if found is None:
+            raise NotTold(f"{who} has not told it yet")
+        return found
+
+    async def trades(self, *, limit: int, before_id: int | None) -> TradesAnswer:
+        """Return positions of ours.
+
+        Raises:
+            JournalUnavailable: The journal cannot be read just now.
+            PermanentError: It is damaged.
+        """
+
+        def read(journal: Journal) -> TradesAnswer:
+            closed = [_trade(each) for each in journal.closed(limit, before_id)]
+            return TradesAnswer(
+                open=[_trade(each) for each in journal.own_positions()],
+                closed=closed,
+                next_before_id=closed[-1].trade_id if len(closed) == limit else None,
+            )
+
+        return await self._read(read, TradesAnswer(open=[], closed=[], next_before_id=None))
+
+    async def events(self, *, limit: int, before_id: int | None) -> EventsAnswer:
+        """Return events; raises as `trades`."""
+
+        def read(journal: Journal) -> EventsAnswer:
+            events = journal.newest_events(limit, before_id)
+            return EventsAnswer(
+                events=events,
+                next_before_id=events[-1].event_id if len(events) == limit else None,
+            )
+
+        return await self._read(read, EventsAnswer(events=[], next_before_id=None))
+
+    async def equity(self, *, limit: int, since_ms: int) -> EquitiesAnswer:
+        """Return the account after the newest cycles; raises as `trades`."""
+
+        def read(journal: Journal) -> EquitiesAnswer:
+            return EquitiesAnswer(
+                cycles=[
+                    EquityAnswer(
+                        cycle_ms=row.cycle_ms,
+                        at_ms=row.at_ms,
+                        equity_quote=_text(row.equity),
+                        available_quote=_text(row.available),
+                        pnl_quote=_text(row.pnl),
+                        fees_quote=_text(row.fees),
+                    )
+                    for row in journal.equity(since_ms, limit)
+                ]
+            )
+
+        return await self._read(read, EquitiesAnswer(cycles=[]))
+
+    async def known_symbols(self, configured: Mapping[str, object]) -> set[str]:
+        """Return the coins a command may name: configured, or with a position, whoever's.
+
+        A coin taken out of the configuration can still be closed.
+        """
+        found = set(configured)
+        try:
+            positions = await self._bus.get(schema.POSITIONS)
+        except BusUnavailable:
+            positions = None  # told by the command itself, which needs Redis, too
+        if positions is not None:
+            found |= {each.symbol for each in positions.positions}
+        none: set[str] = set()
+        return found | await self._read(lambda j: {p.symbol for p in j.own_positions()}, none)
+
+    async def _read[T](self, read: Callable[[Journal], T], none_yet: T) -> T:
+        """Return what a reading of the journal gives; `none_yet` where no trader made one."""
+
+        def work() -> T:
+            try:
+                journal = Journal.read_only(self._journal)
+            except FileNotFoundError:
+                return none_yet
+            try:
+                return read(journal)
+            finally:
+                journal.close()
+
+        return await asyncio.to_thread(work)
+
+
+def _text(value: Decimal) -> str:
+    return f"{value:f}"
+
+
+def _trade(own: OwnPosition) -> TradeAnswer:
+    entered, left = own.entered[0], own.left
+    exit_price = left[1] / left[0] if left[0] else None
+    entry_price = own.entry_price
+    return TradeAnswer(
+        trade_id=own.own_id,
+        symbol=own.symbol,
+        side=own.side,
+        opened_ms=own.opened_ms,
+        closed_ms=own.closed_ms,
+        size_base=_text(own.size if own.closed_ms is None else Decimal(0)),
+        entered_base=_text(entered),
+        entry_price=None if entry_price is None else _text(entry_price),
+        left_base=_text(left[0]),
+        exit_price=None if exit_price is None else _text(exit_price),
+        fees_quote=_text(own.fees),
+        funding_quote=_text(own.funding),
+        pnl_quote=None if own.pnl is None else _text(own.pnl),
+        why=own.why,
+        how=own.how,
+    )

@@ -1,0 +1,86 @@
+"""Reads what is asked of the trader's API, and refuses what it does not know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import orjson
+from aiohttp import web
+
+from shared import codec
+from shared.api.answers import CommandBody
+from shared.api.openapi import LONGEST_TEXT
+from shared.errors import BadMessage
+
+FIELDS = ("reason", "who")
+JSON = "application/json"
+
+
+def numbers_of(
+    request: web.Request, parameters: Sequence[tuple[str, int, int, int | None, str]]
+) -> dict[str, int | None]:
+    """Return the query's whole numbers by name, defaults where they are left out.
+
+    Args:
+        parameters: Name, smallest, largest, default and meaning of each.
+
+    Raises:
+        web.HTTPBadRequest: An unknown name, one given twice, or no such number.
+    """
+    known = {name: (least, most) for name, least, most, _, _ in parameters}
+    found: dict[str, int | None] = {name: usual for name, _, _, usual, _ in parameters}
+    for name in set(request.query):
+        if name not in known:
+            expected = ", ".join(known) or "none"
+            raise web.HTTPBadRequest(text=f"{name[:40]!r}: unknown, expected {expected}")
+        given, (least, most) = request.query.getall(name), known[name]
+        text = given[0]
+        is_number = text.isascii() and text.isdecimal() and len(text) < 20
+        if len(given) != 1 or not is_number or not least <= int(text) <= most:
+            raise web.HTTPBadRequest(
+                text=f"{name}: found {', '.join(given)[:40]!r}, expected one whole number from "
+                f"{least} to {most}"
+            )
+        found[name] = int(text)
+    return found
+
+
+async def body_of(request: web.Request) -> CommandBody:
+    """Return what was said with a command; nothing need be.
+
+    Raises:
+        web.HTTPException: 413 too large, 415 not JSON by its type, 400 not JSON, 422 something
+            else than expected.
+    """
+    raw = await request.read()
+    if not raw:
+        return CommandBody()
+    if request.content_type != JSON:
+        raise web.HTTPUnsupportedMediaType(
+            text=f"found {request.content_type[:60]!r}, expected {JSON}"
+        )
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise web.HTTPBadRequest(text=f"not JSON: {error}") from None
+    if isinstance(document, dict):
+        unknown = sorted(set(document) - set(FIELDS))
+        if unknown:
+            raise web.HTTPUnprocessableEntity(
+                text=f"{unknown[0][:40]!r}: unknown, expected {' and '.join(FIELDS)}"
+            )
+    try:
+        body = codec.from_plain(CommandBody, document, "body")
+    except BadMessage as error:
+        raise web.HTTPUnprocessableEntity(text=str(error)) from None
+    for name in FIELDS:
+        if len(getattr(body, name)) > LONGEST_TEXT:
+            raise web.HTTPUnprocessableEntity(
+                text=f"{name}: expected at most {LONGEST_TEXT} characters"
+            )
+    return CommandBody(reason=_one_line(body.reason), who=_one_line(body.who))
+
+
+def _one_line(text: str) -> str:
+    """Return a text that can forge no line of a log and move no cursor."""
+    return "".join(letter if letter.isprintable() else " " for letter in text).strip()

@@ -1,0 +1,29 @@
+"""The labels a coin's base scores earn, close after close."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from shared.market import Floats
+from shared.messages.signals import Label
+from shared.scoring import next_label
+
+RANKS: Mapping[Label, int] = {"none": 0, "watch": 1, "candidate": 2, "strong": 3}
+
+
+def label_ranks(scores: Floats) -> Floats:
+    """Return the rank of the label after each score of one side, as the scanner shows it.
+
+    Shapes: scores (closes,), oldest first -> (closes,), as in RANKS. An incomplete score (NaN)
+        shows none, and the next one is judged by the label before it.
+    """
+    ranks = np.zeros(len(scores))
+    label: Label = "none"
+    for place, score in enumerate(scores.tolist()):
+        if math.isfinite(score):
+            label = next_label(label, int(score))
+            ranks[place] = RANKS[label]
+    return ranks

@@ -1,0 +1,139 @@
+"""Recorded candles in, the signals and scores a running platform would have published out.
+
+The computation is the actors' own (`signals_at`, `base_scores_at`), over the windows they would
+have found on the bus at each close; only the clock is another: it stands at the close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from shared.config import IndicatorsSection
+from shared.indicators.signals import CoinWindows, signals_at
+from shared.market import Candles, Timeframe, Times
+from shared.messages.candles import CandleWindow, Source
+from shared.messages.signals import TaSignal
+from shared.scoring import BaseScore, base_scores_at
+
+BLOCK = 64
+"""Closes computed together: the kernels' arrays of 500 bars then stay in a core's cache."""
+
+M5 = Timeframe.M5
+
+
+@dataclass(frozen=True)
+class Recording:
+    """The recorded candles of one coin on every timeframe.
+
+    Holes in it count as confirmed: what a recording lacks, the exchange never had.
+    """
+
+    symbol: str
+    candles: Mapping[Timeframe, Candles]
+
+    @cached_property
+    def closes(self) -> Times:
+        """Times at which a 5m candle closes."""
+        return self.candles[M5].open_time_ms + M5.ms
+
+    @cached_property
+    def absent(self) -> Mapping[Timeframe, tuple[tuple[int, int], ...]]:
+        """The holes of each timeframe."""
+        return {t: tuple(candles.gaps(t)) for t, candles in self.candles.items()}
+
+    def places(self, from_ms: int, to_ms: int) -> range:
+        """Return which 5m candles lie in `[from_ms, to_ms)`, by their places in the recording."""
+        first, end = np.searchsorted(self.candles[M5].open_time_ms, [from_ms, to_ms])
+        return range(int(first), int(end))
+
+
+def replay(
+    recording: Recording,
+    places: range,
+    settings: IndicatorsSection,
+    *,
+    source: Source = "sim",
+    block: int = BLOCK,
+) -> Iterator[list[TaSignal]]:
+    """Yield the signals at the close of each 5m candle in `places`, some closes at a time.
+
+    Each is computed from the last `settings.history` candles closed by then on each timeframe,
+    fetched the moment they closed. `computed_at_ms` is the close.
+
+    Raises:
+        Exception: What computing a coin raises; the actor would have left it out.
+    """
+    for asked in _asked(recording, places, settings.history, source, block):
+        yield _all(signals_at(asked, settings))
+
+
+def replay_scores(
+    recording: Recording, places: range, history: int, *, block: int = BLOCK
+) -> Iterator[list[BaseScore]]:
+    """Yield the base scores at the close of each 5m candle in `places`, as `replay` the signals.
+
+    Raises:
+        Exception: What scoring a coin raises; the actor would have told it as its fault.
+    """
+    for asked in _asked(recording, places, history, "sim", block):
+        yield _all(base_scores_at(asked, history))
+
+
+def _asked(
+    recording: Recording, places: range, history: int, source: Source, block: int
+) -> Iterator[list[tuple[CoinWindows, int]]]:
+    windows = _Windows(recording, history, source)
+    for start in range(places.start, places.stop, block):
+        yield [windows.at(place) for place in range(start, min(start + block, places.stop))]
+
+
+def _all[T](results: Sequence[T | Exception]) -> list[T]:
+    found = []
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+        found.append(result)
+    return found
+
+
+class _Windows:
+    """The windows of one coin as its fetcher would have published them, kept while they hold."""
+
+    def __init__(self, recording: Recording, history: int, source: Source) -> None:
+        self._recording = recording
+        self._history = history
+        self._source = source
+        self._closes = {
+            timeframe: candles.open_time_ms + timeframe.ms
+            for timeframe, candles in recording.candles.items()
+        }
+        self._latest: dict[Timeframe, CandleWindow] = {}
+
+    def at(self, place: int) -> tuple[CoinWindows, int]:
+        """Return all windows at the close of the 5m candle at `place`, and that time."""
+        now_ms = int(self._recording.closes[place])
+        windows = {t: self._window(t, now_ms) for t in self._recording.candles}
+        return CoinWindows(self._recording.symbol, windows), now_ms
+
+    def _window(self, timeframe: Timeframe, now_ms: int) -> CandleWindow | None:
+        closes = self._closes[timeframe]
+        end = int(np.searchsorted(closes, now_ms, side="right"))
+        if not end:
+            return None
+        closed_until_ms = int(closes[end - 1])
+        known = self._latest.get(timeframe)
+        if known is None or known.closed_until_ms != closed_until_ms:
+            known = self._latest[timeframe] = CandleWindow(
+                symbol=self._recording.symbol,
+                timeframe=timeframe,
+                candles=self._recording.candles[timeframe][max(0, end - self._history) : end],
+                closed_until_ms=closed_until_ms,
+                fetched_at_ms=closed_until_ms,
+                source=self._source,
+                absent=self._recording.absent[timeframe],
+            )
+        return known

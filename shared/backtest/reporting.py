@@ -1,0 +1,54 @@
+"""Makes a report of what was replayed: prints it, and writes it with its plots."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import orjson
+
+from shared.backtest.report import Coin, Report, make_report
+from shared.backtest.report_text import as_markdown
+from shared.backtest.series import Series
+from shared.candles.files import candle_file, read_candles
+from shared.market import Timeframe
+
+SEED = 20250201
+"""Of the bootstrap: the same candles give the same intervals."""
+
+
+def report(candles_dir: Path, series: Mapping[str, Series], directory: Path) -> None:
+    """Print the report and write `report.md`, `report.json` and, with matplotlib, plots.
+
+    Raises:
+        BadCandle: A file of candles cannot be read any more.
+        OSError: The directory cannot be written.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    coins = {}
+    for symbol, signals in series.items():
+        path = candle_file(candles_dir, symbol, Timeframe.M5)
+        coins[symbol] = Coin(signals, read_candles(path, symbol, Timeframe.M5))
+    made = make_report(coins, np.random.default_rng(SEED))
+    text = as_markdown(made)
+    print(text)
+    (directory / "report.md").write_text(text, encoding="utf-8")
+    (directory / "report.json").write_bytes(orjson.dumps(asdict(made), option=orjson.OPT_INDENT_2))
+    written = ["report.md", "report.json", *_plots(made, directory)]
+    print(f"written to {directory}: {', '.join(written)}")
+
+
+def _plots(made: Report, directory: Path) -> list[str]:
+    try:
+        from shared.backtest.report_plots import draw  # noqa: PLC0415  # an optional package
+    except ImportError as error:
+        print(
+            f"no plots: they need matplotlib ({error}); `make test` installs it with the "
+            "development requirements, or `.venv/bin/python -m pip install matplotlib`",
+            file=sys.stderr,
+        )
+        return []
+    return [path.name for path in draw(made, directory)]

@@ -1,0 +1,143 @@
+"""Replays on every core: jobs of some weeks of one coin, their results in order.
+
+The jobs do not depend on how many work on them, so neither do the bytes written.
+"""
+
+from __future__ import annotations
+
+import gzip
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from shared.backtest import table
+from shared.backtest.recording import NothingToReplay, read_recording
+from shared.backtest.replay import Recording, replay, replay_scores
+from shared.backtest.series import Series, base_pair, series_of
+from shared.config import IndicatorsSection
+from shared.messages.signals import TaSignal
+
+JOB_CLOSES = 8064
+"""Closes of one job: four weeks. Short enough to keep every core busy to the end."""
+
+Form = Literal["csv", "csv.gz", "parquet"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A stretch of one coin's recording, and what is wanted of it.
+
+    Attributes:
+        form: How the signals are to be written; None: not at all.
+        with_series: The figures a report needs are wanted.
+    """
+
+    directory: Path
+    symbol: str
+    places: range
+    settings: IndicatorsSection
+    form: Form | None
+    with_series: bool
+
+
+class Done(NamedTuple):
+    """What became of a job: from the close `first_ms` to `last_ms`; `written` as asked for."""
+
+    job: Job
+    signals: int
+    first_ms: int
+    last_ms: int
+    written: Any
+    series: Series | None
+
+
+def jobs_of(
+    directory: Path,
+    symbols: Sequence[str],
+    from_ms: int,
+    to_ms: int,
+    settings: IndicatorsSection,
+    *,
+    form: Form | None,
+    with_series: bool,
+) -> list[Job]:
+    """Return the jobs that replay some coins' candles opened in `[from_ms, to_ms)`.
+
+    Raises:
+        NothingToReplay: No coin has a candle there.
+        BadCandle: A file cannot be read.
+    """
+    jobs = []
+    for symbol in symbols:
+        places = _recording(directory, symbol).places(from_ms, to_ms)
+        for start in range(places.start, places.stop, JOB_CLOSES):
+            part = range(start, min(start + JOB_CLOSES, places.stop))
+            jobs.append(Job(directory, symbol, part, settings, form, with_series))
+    if not jobs:
+        shown = symbols[0] if len(symbols) == 1 else f"{len(symbols)} coins"
+        raise NothingToReplay(
+            f"no candle of {shown} in {str(directory)!r} in the time asked for; "
+            "leave out --from and --to to replay all there is"
+        )
+    return jobs
+
+
+def carry_out(jobs: Sequence[Job], processes: int) -> Iterator[Done]:
+    """Yield the results of the jobs in their order."""
+    processes = min(processes, len(jobs))
+    if processes <= 1:
+        yield from map(_work, jobs)
+        return
+    # Forking a process whose numerical library runs threads of its own may deadlock.
+    with multiprocessing.get_context("spawn").Pool(processes) as pool:
+        yield from pool.imap(_work, jobs)
+
+
+def _work(job: Job) -> Done:
+    recording = _recording(job.directory, job.symbol)
+    rows: list[tuple[Any, ...]] = []
+    signals: list[TaSignal] = []
+    count = 0
+    for block in replay(recording, job.places, job.settings):
+        count += len(block)
+        if job.form is not None:
+            rows += map(table.row, block)
+        if job.with_series:
+            signals += block
+    bases = [
+        base_pair(score)
+        for scored in replay_scores(
+            recording, job.places if job.with_series else range(0), job.settings.history
+        )
+        for score in scored
+    ]
+    return Done(
+        job,
+        count,
+        int(recording.closes[job.places[0]]),
+        int(recording.closes[job.places[-1]]),
+        None if job.form is None else _written(rows, job.form),
+        series_of(signals, bases) if job.with_series else None,
+    )
+
+
+@lru_cache(maxsize=1)
+def _recording(directory: Path, symbol: str) -> Recording:
+    return read_recording(directory, symbol)
+
+
+def _written(rows: Sequence[tuple[Any, ...]], form: Form) -> Any:
+    if form == "parquet":
+        from shared.backtest.parquet import arrow_table  # noqa: PLC0415  # an optional package
+
+        return arrow_table(rows)
+    return encoded(table.csv_rows(rows), form)
+
+
+def encoded(text: bytes, form: Form | None) -> bytes:
+    """Return lines of CSV as they stand in the file."""
+    # gzip members may follow one another; without the time the bytes are the same every time.
+    return gzip.compress(text, 1, mtime=0) if form == "csv.gz" else text

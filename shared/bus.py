@@ -1,0 +1,422 @@
+"""The bus: typed messages in Redis keys, hashes, streams, lists and channels.
+
+Keys hold the truth, channels only say that something changed. Nothing here retries: a call
+either succeeds in time or raises, and `status` says how Redis is.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any, cast
+
+import orjson
+
+from shared import codec
+from shared.clock import Clock
+from shared.errors import BadMessage, BusFull, BusRefused, BusUnavailable
+from shared.messages.candles import CandleWindow
+from shared.redis.connections import Command, Connections, Reply
+from shared.redis.subscription import Delivery, Subscription
+from shared.schema import Entry
+
+__all__ = ["Batch", "Bus", "BusStatus", "Delivery", "Subscription"]
+
+# Only these prove that there is room again: Redis lets a full server delete and publish.
+_GROWING = frozenset({"SET", "HSET", "XADD", "RPUSH"})
+_SHOWN = 1000
+
+
+class BusStatus(StrEnum):
+    """How Redis is, as far as this process knows."""
+
+    UP = "up"
+    DOWN = "down"
+    FULL = "full"
+
+
+class Bus:
+    """One process's access to Redis.
+
+    Every call raises BusUnavailable when Redis does not answer in time, BusFull when it
+    refuses writes. Losing Redis and its return are logged once each.
+
+    Args:
+        url: `redis://` or `unix://` URL with credentials.
+        name: Connection name, normally the actor's.
+        namespace: Put before every key and channel, and taken off again on delivery.
+        timeout_s: Deadline of each call.
+        rng: Source of the jitter between a subscription's reconnects.
+
+    Attributes:
+        status_since_ms: When `status` last changed.
+        reason: Why the status is not UP; "" when it is.
+        bad_messages: Messages skipped because they are not what their key promises, and
+            commands that Redis refused.
+        bad_message: The newest of them in words, and when (`bad_message_ms`).
+        round_trip_ms: Duration of the newest `ping`.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        clock: Clock,
+        namespace: str = "",
+        timeout_s: float = 2.0,
+        log: logging.Logger | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
+        self._connections = Connections(url, name=name, timeout_s=timeout_s)
+        self._clock = clock
+        self._prefix = namespace.rstrip(":") + ":" if namespace.rstrip(":") else ""
+        self._log = log or logging.getLogger("bus")
+        self._rng = rng or random.Random()
+        self.status = BusStatus.DOWN
+        self.status_since_ms = clock.now_ms()
+        self.reason = "not tried yet"
+        self._tried = False
+        self.bad_messages = 0
+        self.bad_message = ""
+        self.bad_message_ms: int | None = None
+        self._bad_names: set[str] = set()
+        self.round_trip_ms: float | None = None
+
+    async def ping(self) -> float:
+        """Return the milliseconds Redis takes to answer."""
+        before = self._clock.monotonic()
+        await self._run([("PING",)])
+        self.round_trip_ms = (self._clock.monotonic() - before) * 1000
+        return self.round_trip_ms
+
+    async def get[T](self, entry: Entry[T], **parts: str) -> T | None:
+        """Return the message of a key; None when absent or bad (counted, logged once)."""
+        return (await self.get_many(entry, [parts]))[0]
+
+    async def get_many[T](
+        self, entry: Entry[T], parts: Sequence[Mapping[str, str]]
+    ) -> list[T | None]:
+        """Return the messages of many keys in one round trip, in order."""
+        if not parts:
+            return []
+        names = [self._name(entry, each) for each in parts]
+        (raws,) = await self._run([("MGET", *names)])
+        return [
+            None if raw is None else self.decode(entry, raw, name)
+            for name, raw in zip(names, raws, strict=True)
+        ]
+
+    async def put[T](
+        self, entry: Entry[T], message: T, *, ttl_ms: int | None = None, **parts: str
+    ) -> None:
+        """Write a key, with the TTL of its entry unless another is given."""
+        await self._run([self._put(entry, message, ttl_ms, parts)])
+
+    async def claim[T](self, entry: Entry[T], message: T, **parts: str) -> bool:
+        """Write a key only if nobody has; tell whether it was written."""
+        (reply,) = await self._run([(*self._put(entry, message, None, parts), "NX")])
+        return reply is not None
+
+    async def delete(self, entry: Entry[Any], **parts: str) -> None:
+        """Remove a key."""
+        await self._run([("DEL", self._name(entry, parts))])
+
+    async def publish[T](self, entry: Entry[T], message: T, **parts: str) -> None:
+        """Send a message to a channel."""
+        await self._run([("PUBLISH", self._name(entry, parts), _encode(message))])
+
+    async def put_field[T](self, entry: Entry[T], field: str, message: T) -> None:
+        """Write one field of a hash."""
+        await self._run([("HSET", self._name(entry), field, _encode(message))])
+
+    async def fields[T](self, entry: Entry[T]) -> dict[str, T]:
+        """Return a hash; bad fields are left out, counted and logged once."""
+        name = self._name(entry)
+        flat = await self._read(name, ("HGETALL", name)) or []
+        found: dict[str, T] = {}
+        for field, raw in zip(flat[::2], flat[1::2], strict=True):
+            key = field.decode("utf-8", "replace")
+            message = self.decode(entry, raw, f"{name} {key}")
+            if message is not None:
+                found[key] = message
+        return found
+
+    async def drop_field(self, entry: Entry[Any], field: str) -> None:
+        """Remove one field of a hash."""
+        await self._run([("HDEL", self._name(entry), field)])
+
+    async def append(self, entry: Entry[Any], fields: Mapping[str, Any]) -> None:
+        """Add an entry to a stream, which keeps about `entry.max_length` of them."""
+        await self._run([self._append(entry, fields)])
+
+    async def entries_after(
+        self, entry: Entry[Any], after: str, count: int
+    ) -> list[tuple[str, dict[str, Any]]]:
+        """Return the oldest entries of a stream behind one, as `(id, fields)`, oldest first.
+
+        Args:
+            after: Id of an entry, there still or not; `0` for the first there are.
+        """
+        name = self._name(entry)
+        rows = await self._read(name, ("XRANGE", name, f"({after}", "+", "COUNT", count)) or []
+        return [(row[0].decode(), _pairs(row[1])) for row in rows]
+
+    async def entries(self, entry: Entry[Any], count: int) -> list[tuple[str, dict[str, Any]]]:
+        """Return the newest entries of a stream as `(id, fields)`, oldest first."""
+        name = self._name(entry)
+        rows = await self._read(name, ("XREVRANGE", name, "+", "-", "COUNT", count)) or []
+        return [(row[0].decode(), _pairs(row[1])) for row in reversed(rows)]
+
+    async def push[T](self, entry: Entry[T], message: T, **parts: str) -> None:
+        """Add to the end of a list and renew its TTL."""
+        name = self._name(entry, parts)
+        commands: list[Command] = [("RPUSH", name, _encode(message))]
+        if entry.ttl_s is not None:
+            commands.append(("EXPIRE", name, entry.ttl_s))
+        await self._run(commands)
+
+    async def pop[T](self, entry: Entry[T], timeout_s: float, **parts: str) -> T | None:
+        """Take the first message of a list, waiting for one; None when none came or it is bad."""
+        name = self._name(entry, parts)
+        # Zero would make Redis wait for ever; it counts in milliseconds.
+        command = ("BLPOP", name, f"{max(timeout_s, 0.001):.3f}")
+        try:
+            reply = await self._connections.run_alone(command, max(timeout_s, 0.001))
+        except BusUnavailable as error:
+            self._mark(BusStatus.DOWN, str(error))
+            raise
+        self._judge([command], [reply])
+        if isinstance(reply, BusUnavailable):
+            raise reply
+        return None if reply is None else self.decode(entry, reply[1], name)
+
+    def batch(self) -> Batch:
+        """Return an empty batch: several writes in one round trip."""
+        return Batch(self)
+
+    async def names(self, pattern: str) -> list[str]:
+        """Return the names of all keys that match a glob pattern, sorted."""
+        found: set[str] = set()
+        cursor: bytes | str = "0"
+        while True:
+            ((cursor, keys),) = await self._run(
+                [("SCAN", cursor, "MATCH", self._prefix + pattern, "COUNT", 1000)]
+            )
+            found.update(key.decode("utf-8", "replace") for key in keys)
+            if cursor == b"0":
+                return sorted(name.removeprefix(self._prefix) for name in found)
+
+    async def show(self, name: str) -> object | None:
+        """Return what any key holds, JSON decoded where it is JSON; None when absent.
+
+        Of long lists and streams the newest 1000 are shown.
+        """
+        key = self._prefix + name
+        (kind,) = await self._run([("TYPE", key)])
+        reads: dict[bytes, Command] = {
+            b"string": ("GET", key),
+            b"hash": ("HGETALL", key),
+            b"list": ("LRANGE", key, -_SHOWN, -1),
+            b"stream": ("XREVRANGE", key, "+", "-", "COUNT", _SHOWN),
+            b"set": ("SMEMBERS", key),
+            b"zset": ("ZRANGE", key, 0, -1),
+        }
+        if kind not in reads:
+            return None
+        (reply,) = await self._run([reads[kind]])
+        if reply is None:
+            return None
+        if kind == b"string":
+            return _shown(reply)
+        if kind == b"hash":
+            return _pairs(reply)
+        if kind == b"stream":
+            return [{"id": row[0].decode(), **_pairs(row[1])} for row in reversed(reply)]
+        return [_shown(item) for item in reply]
+
+    def subscribe(self, *names: str, patterns: Sequence[str] = ()) -> Subscription:
+        """Return a subscription to channels and patterns, as an async context manager."""
+        return Subscription(
+            self._connections,
+            prefix=self._prefix,
+            names=names,
+            patterns=patterns,
+            clock=self._clock,
+            rng=self._rng,
+            log=self._log,
+            outcome=self._subscribed,
+        )
+
+    def decode[T](self, entry: Entry[T], raw: bytes, where: str) -> T | None:
+        """Return the message in `raw`; None when it is bad (counted, logged once per name)."""
+        try:
+            if entry.message is CandleWindow:
+                message = cast(T, CandleWindow.decode(raw, where))
+            elif entry.message is dict:
+                message = cast(T, codec.from_plain(dict[str, Any], orjson.loads(raw), where))
+            else:
+                message = codec.decode(entry.message, raw, where)
+        except orjson.JSONDecodeError as error:
+            self._bad(where, BadMessage(where, "", f"not JSON ({error})"))
+        except BadMessage as error:
+            self._bad(where, error)
+        else:
+            self._bad_names.discard(where)
+            return message
+        return None
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._connections.close()
+
+    async def _read(self, name: str, command: Command) -> Reply | None:
+        """Run a command on a key that may be of another kind, which counts as a bad message."""
+        try:
+            (reply,) = await self._run([command])
+        except BusRefused as error:
+            if "WRONGTYPE" not in str(error):
+                raise
+            self._bad(name, BadMessage(name, "", "a key of another kind"))
+            return None
+        return reply
+
+    async def _run(self, commands: Sequence[Command]) -> list[Reply]:
+        try:
+            replies = await self._connections.run(commands)
+        except BusUnavailable as error:
+            self._mark(BusStatus.DOWN, str(error))
+            raise
+        self._judge(commands, replies)
+        for reply in replies:
+            if isinstance(reply, BusUnavailable):
+                raise reply
+        return replies
+
+    def _judge(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
+        for command, reply in zip(commands, replies, strict=True):
+            # a key of another kind is for the caller to judge; a missing right is our own fault
+            if isinstance(reply, BusRefused) and "WRONGTYPE" not in str(reply):
+                self._bad(repr(command[:2]), reply)
+        full = next((reply for reply in replies if isinstance(reply, BusFull)), None)
+        if full is not None:
+            self._mark(BusStatus.FULL, str(full))
+        elif self.status is not BusStatus.FULL or any(c[0] in _GROWING for c in commands):
+            self._mark(BusStatus.UP, "")
+
+    def _subscribed(self, failure: BusUnavailable | None) -> None:
+        if failure is not None and not isinstance(failure, BusRefused):
+            self._mark(BusStatus.DOWN, str(failure))
+        elif failure is not None:
+            self._bad("subscription", failure)
+        elif self.status is BusStatus.DOWN:
+            self._mark(BusStatus.UP, "")
+
+    def _mark(self, status: BusStatus, reason: str) -> None:
+        self.reason = reason
+        if status is self.status and self._tried:
+            return
+        now_ms = self._clock.now_ms()
+        lasted_s = (now_ms - self.status_since_ms) / 1000
+        if status is not BusStatus.UP:
+            self._log.warning("bus %s: %s", status, reason)
+        elif self._tried:
+            self._log.info("bus up again after %.1f s (was %s)", lasted_s, self.status)
+        self._tried = True
+        if status is not self.status:
+            self.status, self.status_since_ms = status, now_ms
+
+    def _bad(self, where: str, error: Exception) -> None:
+        self.bad_messages += 1
+        self.bad_message, self.bad_message_ms = str(error), self._clock.now_ms()
+        if where not in self._bad_names:
+            self._bad_names.add(where)
+            self._log.warning("skipped on the bus: %s", error)
+
+    def _name(self, entry: Entry[Any], parts: Mapping[str, str] | None = None) -> str:
+        return self._prefix + entry.name(**(parts or {}))
+
+    def _put(
+        self, entry: Entry[Any], message: Any, ttl_ms: int | None, parts: Mapping[str, str]
+    ) -> Command:
+        command: Command = ("SET", self._name(entry, parts), _encode(message))
+        if ttl_ms is None and entry.ttl_s is not None:
+            ttl_ms = entry.ttl_s * 1000
+        # Redis refuses a TTL of zero; a millisecond means the same.
+        return command if ttl_ms is None else (*command, "PX", max(1, ttl_ms))
+
+    def _append(self, entry: Entry[Any], fields: Mapping[str, Any], place: str = "*") -> Command:
+        limit: Command = () if entry.max_length is None else ("MAXLEN", "~", entry.max_length)
+        flat = [part for key, value in fields.items() for part in (key, _encode(value))]
+        return ("XADD", self._name(entry), *limit, place, *flat)
+
+
+class Batch:
+    """Several writes, sent in one round trip; each stands alone (no transaction)."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._bus = bus
+        self._commands: list[Command] = []
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    def put[T](
+        self, entry: Entry[T], message: T, *, ttl_ms: int | None = None, **parts: str
+    ) -> None:
+        """As `Bus.put`."""
+        self._commands.append(self._bus._put(entry, message, ttl_ms, parts))
+
+    def publish[T](self, entry: Entry[T], message: T, **parts: str) -> None:
+        """As `Bus.publish`."""
+        self._commands.append(("PUBLISH", self._bus._name(entry, parts), _encode(message)))
+
+    def delete(self, entry: Entry[Any], **parts: str) -> None:
+        """As `Bus.delete`."""
+        self._commands.append(("DEL", self._bus._name(entry, parts)))
+
+    def put_field[T](self, entry: Entry[T], field: str, message: T) -> None:
+        """As `Bus.put_field`."""
+        self._commands.append(("HSET", self._bus._name(entry), field, _encode(message)))
+
+    def drop_field(self, entry: Entry[Any], field: str) -> None:
+        """As `Bus.drop_field`."""
+        self._commands.append(("HDEL", self._bus._name(entry), field))
+
+    def append(self, entry: Entry[Any], fields: Mapping[str, Any], place: str = "*") -> None:
+        """As `Bus.append`.
+
+        Args:
+            place: Id of the entry; one that is not above the stream's last is refused, so that
+                what was written already is not written twice. `*` lets Redis choose.
+        """
+        self._commands.append(self._bus._append(entry, fields, place))
+
+    async def send(self) -> None:
+        """Send everything and forget it.
+
+        Raises:
+            BusUnavailable: Redis did not answer, or refused at least one of the writes (the
+                first refusal is raised; the other writes were done).
+        """
+        commands, self._commands = self._commands, []
+        if commands:
+            await self._bus._run(commands)
+
+
+def _encode(message: Any) -> bytes:
+    return message.encode() if isinstance(message, CandleWindow) else codec.encode(message)
+
+
+def _shown(raw: bytes) -> object:
+    try:
+        return cast(object, orjson.loads(raw))
+    except orjson.JSONDecodeError:
+        return raw.decode("utf-8", "replace")
+
+
+def _pairs(flat: Sequence[bytes]) -> dict[str, Any]:
+    pairs = zip(flat[::2], flat[1::2], strict=True)
+    return {key.decode("utf-8", "replace"): _shown(value) for key, value in pairs}

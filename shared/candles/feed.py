@@ -1,0 +1,175 @@
+"""Which candle windows are on the bus, which must be written (again), and writing them.
+
+Reads and writes `cache:candles:*`, writes `market:candles:{symbol}`. A key is written on a
+close and else only to renew its TTL; one whose candles are no longer fetched expires.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterable, Sequence
+
+from shared import schema
+from shared.bus import Bus, BusStatus
+from shared.candles.store import CandleStore, Change
+from shared.clock import Clock
+from shared.errors import BusUnavailable
+from shared.market import Candles
+from shared.messages.candles import CandleWindow, Source
+from shared.schema import Entry
+
+RENEW_SHARE = 0.8  # of a key's TTL that may pass before it is written again
+
+
+class CandleFeed:
+    """Publish stores as they change, and all of them again when Redis comes back.
+
+    Attributes:
+        unsent: Stores whose newest window is not on the bus.
+    """
+
+    def __init__(
+        self, stores: Iterable[CandleStore], *, bus: Bus, clock: Clock, rng: random.Random,
+        source: Source,
+    ) -> None:  # fmt: skip
+        self._stores = list(stores)
+        self._bus = bus
+        self._clock = clock
+        self._rng = rng
+        self._source = source
+        self._put_at_s: dict[CandleStore, float] = {}
+        self.unsent: set[CandleStore] = set()
+        # Writes on several connections may overtake each other: an older window must not win.
+        self._writing = asyncio.Lock()
+
+    async def restore(self, now_ms: int) -> int:
+        """Fill the stores from the windows on the bus; return how many could be used.
+
+        Raises:
+            BusUnavailable: Redis does not answer; the stores stay as they are.
+        """
+        restored = 0
+        for timeframe, entry in schema.CANDLES.items():
+            stores = [s for s in self._stores if s.timeframe is timeframe]
+            windows = await self._bus.get_many(entry, [{"symbol": s.symbol} for s in stores])
+            for store, window in zip(stores, windows, strict=True):
+                if window is not None:
+                    restored += store.restore(window, self._source, now_ms)
+        return restored
+
+    async def publish(self, store: CandleStore, change: Change, every_s: float) -> None:
+        """Write what changed; with Redis away, remember that it was not written.
+
+        Args:
+            every_s: How often this store is fetched: a key that would expire before the
+                next time is renewed now.
+        """
+        async with self._writing:
+            if self._bus.status is not BusStatus.UP:
+                self.unsent.add(store)
+                return
+            await self._write([(store, change)], [store] if self._is_due(store, change, every_s)
+                              else [])  # fmt: skip
+
+    async def publish_closes(self, changes: Sequence[tuple[CandleStore, Change]]) -> None:
+        """Write many stores that gained a candle in one round trip."""
+        async with self._writing:
+            if self._bus.status is not BusStatus.UP:
+                self.unsent.update(store for store, _ in changes)
+                return
+            await self._write(changes, [store for store, _ in changes])
+
+    async def publish_forming(self, stores: Sequence[CandleStore]) -> None:
+        """Tell the open candles of some stores; the keys stay as they are."""
+        async with self._writing:
+            if self._bus.status is not BusStatus.UP or not stores:
+                return
+            batch = self._bus.batch()
+            for store in stores:
+                update = store.update(Change(Candles.empty(), store.forming), self._source)
+                batch.publish(schema.CANDLE_UPDATES, update, symbol=store.symbol)
+            with contextlib.suppress(BusUnavailable):  # the next ones come in a second
+                await batch.send()
+
+    async def renew(self, stores: Iterable[CandleStore], every_s: float) -> None:
+        """Write the keys that would expire before the next call, `every_s` from now."""
+        late = []
+        for store in stores:
+            ttl_s = _ttl_s(schema.CANDLES[store.timeframe])
+            if self._age_s(store) + every_s > RENEW_SHARE * ttl_s:
+                late.append((store, Change(Candles.empty(), Candles.empty())))
+        if late:
+            await self.publish_closes(late)
+
+    def _is_due(self, store: CandleStore, change: Change, every_s: float) -> bool:
+        ttl_s = _ttl_s(schema.CANDLES[store.timeframe])
+        age_s = self._age_s(store)
+        late = age_s >= every_s or age_s + every_s > RENEW_SHARE * ttl_s
+        return late or len(change.closed) > 0 or change.absent
+
+    def _age_s(self, store: CandleStore) -> float:
+        return self._clock.monotonic() - self._put_at_s.get(store, float("-inf"))
+
+    async def _write(
+        self, changes: Sequence[tuple[CandleStore, Change]], whole: Sequence[CandleStore]
+    ) -> None:
+        """Write whole windows and what changed, each key before its update.
+
+        All keys come before all updates: whoever hears an update begins to compute, and would
+        take the processor from what still has to be written.
+        """
+        batch = self._bus.batch()
+        due = set(whole)
+        for store, _ in changes:
+            if store in due:
+                entry = schema.CANDLES[store.timeframe]
+                batch.put(entry, store.window(self._source), symbol=store.symbol)
+        for store, change in changes:
+            if change:
+                update = store.update(change, self._source)
+                batch.publish(schema.CANDLE_UPDATES, update, symbol=store.symbol)
+        try:
+            await batch.send()
+        except BusUnavailable:  # the bus logs loss and return
+            self.unsent.update(store for store, _ in changes)
+            return
+        now_s = self._clock.monotonic()
+        for store in whole:
+            self._put_at_s[store] = now_s
+            self.unsent.discard(store)
+
+    async def watch(self) -> None:
+        """Mark everything as unsent after each reconnect: Redis may have come back empty."""
+        own_channel = schema.CANDLE_UPDATES.name(symbol=self._stores[0].symbol)
+        async with self._bus.subscribe(own_channel) as deliveries:
+            async for delivery in deliveries:
+                if not delivery.channel:
+                    self.unsent.update(s for s in self._stores if s.fetched_at_ms is not None)
+
+    async def send_unsent(self) -> None:
+        """Write about once a second what could not be written before."""
+        while True:
+            await self._clock.sleep(self._rng.uniform(0.5, 1.5))
+            try:
+                for store in list(self.unsent):
+                    async with self._writing:
+                        await self._send(store)
+            except BusUnavailable:
+                continue
+
+    async def _send(self, store: CandleStore) -> None:
+        """Write one window with what is left of its TTL; candles too old stay away."""
+        entry = schema.CANDLES[store.timeframe]
+        window = store.window(self._source)
+        left_s = _ttl_s(entry) - (self._clock.now_ms() - window.fetched_at_ms) / 1000
+        if left_s > 0:
+            await self._bus.put(entry, window, ttl_ms=round(left_s * 1000), symbol=store.symbol)
+            self._put_at_s[store] = self._clock.monotonic() - _ttl_s(entry) + left_s
+        self.unsent.discard(store)
+
+
+def _ttl_s(entry: Entry[CandleWindow]) -> int:
+    assert entry.ttl_s is not None, "candle windows expire"
+    return entry.ttl_s

@@ -1,0 +1,81 @@
+"""Recorded candles: one gzip CSV file per coin and timeframe, `BTCUSDT-5m.csv.gz`."""
+
+from __future__ import annotations
+
+import gzip
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from shared.errors import BadCandle
+from shared.market import COLUMNS, Candles, Timeframe
+
+HEADER = ",".join(COLUMNS).encode()
+
+
+def candle_file(directory: Path, symbol: str, timeframe: Timeframe) -> Path:
+    """Return where the candles of a coin are, or would be."""
+    return directory / f"{symbol}-{timeframe}.csv.gz"
+
+
+def recorded_symbols(directory: Path) -> list[str]:
+    """Return the coins that have a file of 5m candles, sorted."""
+    ending = candle_file(directory, "", Timeframe.M5).name
+    return sorted(path.name.removesuffix(ending) for path in directory.glob(f"*{ending}"))
+
+
+def read_candles(path: Path, symbol: str, timeframe: Timeframe) -> Candles:
+    """Return the candles of one file.
+
+    Raises:
+        BadCandle: The file is missing or unreadable, not gzip CSV with the usual header, or a
+            row cannot be true.
+    """
+    try:
+        header, _, rows = gzip.decompress(path.read_bytes()).partition(b"\n")
+        if header.strip() != HEADER:
+            raise ValueError(f"the first line is {header[:60]!r}")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # NumPy only warns of text that is no number
+            numbers = np.fromstring(rows.replace(b"\n", b",").rstrip(b",\r "), sep=",")
+        if not numbers.size or numbers.size % len(COLUMNS):
+            raise ValueError(f"no rows, or one without {len(COLUMNS)} fields")
+        columns = numbers.reshape(-1, len(COLUMNS)).T
+        candles = Candles.of(
+            columns[0].astype(np.int64), *(column.copy() for column in columns[1:])
+        )
+        candles.check(symbol, timeframe)
+    except (OSError, EOFError, zlib.error, ValueError, Warning, BadCandle) as error:
+        raise BadCandle(
+            f"{path}: {error}; expected gzip CSV with the header {HEADER.decode()}"
+        ) from error
+    return candles
+
+
+def aggregated(candles: Candles, timeframe: Timeframe) -> Candles:
+    """Return 5m candles added up to a longer timeframe.
+
+    A candle exists where at least one of its parts does, as at the exchange. The first is left
+    out when the recording begins inside it, the last when it ends inside it.
+
+    Shapes: n 5m candles -> at most n / (timeframe / 5 min) + 1.
+    Units:  those of the candles; volumes are rounded to 8 decimals, as the exchange states them.
+    """
+    times = candles.open_time_ms
+    group = times - times % timeframe.ms
+    whole = (group >= times[:1]) & (group + timeframe.ms <= times[-1:] + Timeframe.M5.ms)
+    parts, group = candles[whole], group[whole]
+    if not len(parts):
+        return Candles.empty()
+    first = np.flatnonzero(np.diff(group, prepend=-1))
+    last = np.append(first[1:], len(group)) - 1
+    return Candles.of(
+        group[first],
+        parts.open[first],
+        np.maximum.reduceat(parts.high, first),
+        np.minimum.reduceat(parts.low, first),
+        parts.close[last],
+        np.round(np.add.reduceat(parts.volume, first), 8),
+    )

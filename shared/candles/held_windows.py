@@ -1,0 +1,88 @@
+"""Candle windows kept in memory and carried on by updates, to the bit what the keys hold.
+
+Pure. A reader that sees every update needs no key at a close: a decoded window costs as much
+as computing from it. Whatever does not fit forgets the window: then the key is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from shared.candles.store import KEEP
+from shared.market import COLUMNS, Candles, Timeframe
+from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
+
+WindowKey = tuple[str, Timeframe]
+
+
+class HeldWindows:
+    """Windows of some coins, without their open candle."""
+
+    def __init__(self) -> None:
+        self._windows: dict[WindowKey, CandleWindow] = {}
+        self._changes: dict[WindowKey, int] = {}
+
+    def changes(self, key: WindowKey) -> int:
+        """Return how often updates have touched this window; give it to `hold` after a read."""
+        return self._changes.get(key, 0)
+
+    def hold(self, key: WindowKey, window: CandleWindow | None, changes: int) -> None:
+        """Keep a window just read, unless an update came while it was being read."""
+        if window is None or changes != self.changes(key):
+            self._windows.pop(key, None)
+        else:
+            self._windows[key] = replace(window, candles=window.closed())
+
+    def of(self, symbol: str) -> Mapping[Timeframe, CandleWindow] | None:
+        """Return the coin's windows; None unless all of them are held."""
+        found = {t: self._windows[symbol, t] for t in Timeframe if (symbol, t) in self._windows}
+        return found if len(found) == len(Timeframe) else None
+
+    def forget(self) -> None:
+        """Forget all windows: updates may have been missed."""
+        self._windows.clear()
+
+    def apply(self, update: CandleUpdate) -> None:
+        """Carry a window on by the closed candles of an update."""
+        rows = [row for row in update.candles if row.closed]
+        if update.candles and not rows:
+            return
+        key = (update.symbol, Timeframe(update.timeframe))
+        self._changes[key] = self.changes(key) + 1
+        held = self._windows.pop(key, None)
+        if held is not None and (carried := _carried_on(held, update, rows)) is not None:
+            self._windows[key] = carried
+
+
+def _carried_on(
+    held: CandleWindow, update: CandleUpdate, rows: list[CandleRow]
+) -> CandleWindow | None:
+    """Return the window after an update; None when the key must be read."""
+    if not update.appends or update.source != held.source or not rows:
+        return None
+    length_ms, until_ms = held.timeframe.ms, held.closed_until_ms
+    new = [row for row in rows if row.open_time_ms >= until_ms]
+    known = _candles(rows[: len(rows) - len(new)])
+    if len(known):
+        first = int(known.open_time_ms[0])
+        ours = held.candles[held.candles.open_time_ms >= first][: len(known)]
+        if not ours.same_as(known):
+            return None
+    expected = range(until_ms, until_ms + length_ms * len(new), length_ms)
+    if [row.open_time_ms for row in new] != list(expected):
+        return None
+    if not new:
+        return held
+    if expected[-1] + length_ms != update.closed_until_ms:
+        return None
+    return replace(
+        held,
+        candles=held.candles.appended(_candles(new), KEEP),
+        closed_until_ms=update.closed_until_ms,
+        fetched_at_ms=update.at_ms,
+    )
+
+
+def _candles(rows: list[CandleRow]) -> Candles:
+    return Candles.of(*([getattr(row, name) for row in rows] for name in COLUMNS))

@@ -1,0 +1,426 @@
+"""What is known about the candles of one coin on one timeframe, and what is missing.
+
+Pure: no clock, no network. `fetcher` feeds it answers and asks it what to fetch next.
+
+A candle is closed when the exchange has opened a later one: that needs no clock. Only when
+no later one comes (a halt) does time decide: `SETTLE_MS` after the candle's end, and after it
+has stood still for as long. Until then the exchange may be late with its final values.
+Beside the answers there are streamed closes: believed at once, and `unchecked` until an answer
+says the same. Where an answer says otherwise, the answer wins.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+
+from shared.candles import column_texts
+from shared.candles.column_texts import ColumnTexts
+from shared.errors import BadCandle, PlatformError
+from shared.market import COLUMNS, Candles, Timeframe
+from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow, Source
+
+KEEP = 1000  # closed candles kept, and the most the exchange gives in one answer
+OVERLAP = 2  # closed candles asked for again, to see that the exchange still says the same
+SETTLE_MS = 20_000
+ABSENT_MS = 300_000  # what is missing may yet come for this long after the next candle opened
+AHEAD_MS = 20_000  # an answer may be this much newer than the question (it took that long)
+UPDATE_ROWS = 5  # the channel says "look"; whoever needs more reads the window
+RECHECK_FIRST_MS, RECHECK_CAP_MS = 60_000, 3_600_000
+
+Range = tuple[int, int]  # open times [from, until)
+
+
+class OverlapDiffers(PlatformError):
+    """The exchange now tells closed candles differently: all must be fetched again."""
+
+
+class WrongTime(BadCandle):
+    """An answer newer than exchange time allows, or older than one had before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one answer changed: closed candles new to us, the open one if it moved, holes.
+
+    Attributes:
+        appends: All of `closed` follow without a hole on what was held, and nothing else of
+            the closed candles changed.
+        corrected: Open times of streamed closes that the answer contradicted.
+    """
+
+    closed: Candles
+    forming: Candles
+    absent: bool = False
+    appends: bool = False
+    corrected: tuple[int, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(len(self.closed) or len(self.forming) or self.absent)
+
+
+class Fit(StrEnum):
+    """How a streamed close fits what is held."""
+
+    NEXT = "next"
+    KNOWN = "known"
+    DIFFERS = "differs"
+    BEYOND = "beyond a hole"
+    OLDER = "older than what is held"
+
+
+class CandleStore:
+    """Closed candles, the open one, and the holes of one coin and timeframe.
+
+    Attributes:
+        closed: Closed candles, oldest first, at most `keep`.
+        forming: The open candle, or none.
+        absent: Ranges the exchange confirmed it does not have.
+        asked_ms: Exchange time of the last good answer's question; None before the first.
+        fetched_at_ms: Our own time of the last good answer, or of a later frame of the stream
+            while nothing is missing.
+        unchecked: Open times of streamed closes no answer has confirmed yet.
+    """
+
+    def __init__(self, symbol: str, timeframe: Timeframe, keep: int = KEEP) -> None:
+        self.symbol = symbol
+        self.timeframe = timeframe
+        self.keep = keep
+        self.closed = Candles.empty()
+        self.forming = Candles.empty()
+        self.absent: tuple[Range, ...] = ()
+        self.asked_ms: int | None = None
+        self.fetched_at_ms: int | None = None
+        self.unchecked: set[int] = set()
+        self._newest_told_ms = 0
+        self._still_since_ms = 0
+        self._recheck_ms = 0
+        self._recheck_pause_ms = RECHECK_FIRST_MS
+        self._texts = ColumnTexts()
+
+    @property
+    def closed_until_ms(self) -> int:
+        """Close of the newest closed candle; 0 while there is none."""
+        if not len(self.closed):
+            return 0
+        return int(self.closed.open_time_ms[-1]) + self.timeframe.ms
+
+    def is_behind(self, now_ms: int) -> bool:
+        """Tell whether, by exchange time, a closed candle is missing at the end."""
+        return self.closed_until_ms < self.timeframe.open_at(now_ms)
+
+    def is_due(self, now_ms: int, every_ms: int) -> bool:
+        """Tell whether to fetch: never done, `every_ms` over, or a candle has closed since."""
+        if self.asked_ms is None or self.unchecked or self.is_behind(now_ms):
+            return True
+        return not 0 <= now_ms - self.asked_ms < every_ms
+
+    def rows_needed(self, now_ms: int) -> int:
+        """Return how many of the newest rows close the distance to now, overlap included."""
+        if not len(self.closed):
+            return KEEP
+        known_ms = min(self.unchecked, default=int(self.closed.open_time_ms[-1]))
+        passed = self.timeframe.open_at(now_ms) - known_ms
+        return min(KEEP, max(passed // self.timeframe.ms, 0) + OVERLAP)
+
+    def holes(self) -> list[Range]:
+        """Return the holes the exchange has not confirmed."""
+        return [hole for hole in self._gaps() if not _inside(hole, self.absent)]
+
+    def question(self, now_ms: int) -> int | None:
+        """Return the time from which to ask for what is missing, or None.
+
+        One full answer from there covers every later hole too. Young holes wait: ordinary
+        answers reach back to them. Confirmed holes are asked for again now and then, at
+        doubling distances: what looked like a halt may have been a slip of the exchange.
+        """
+        holes = [hole for hole in self.holes() if now_ms - hole[1] >= ABSENT_MS]
+        if not holes and self.absent and now_ms >= self._recheck_ms:
+            holes = list(self.absent)
+        return holes[0][0] - self.timeframe.ms if holes else None
+
+    def restore(self, window: CandleWindow, source: Source, now_ms: int) -> bool:
+        """Start from a window published earlier, if it can be trusted.
+
+        Returns:
+            False, and nothing changed, when it is of another coin, timeframe or source,
+            empty, with a hole, or from the future.
+        """
+        closed = window.closed().tail(self.keep)
+        if (window.symbol, window.timeframe, window.source) != (
+            self.symbol, self.timeframe, source,
+        ):  # fmt: skip
+            return False
+        if not len(closed) or window.unfilled_gaps():
+            return False
+        if int(closed.open_time_ms[-1]) + self.timeframe.ms > now_ms + AHEAD_MS:
+            return False
+        self.closed, self.absent = closed, window.absent
+        self.forming = _newest_after(closed, window.candles.tail(1))
+        self._newest_told_ms = int(window.candles.open_time_ms[-1])
+        self._still_since_ms = now_ms
+        return True
+
+    def accept(
+        self, rows: Candles, *, asked_ms: int, fetched_at_ms: int, from_ms: int | None = None
+    ) -> Change:
+        """Take in one answer of the exchange.
+
+        Args:
+            rows: Valid rows, oldest first; the last one may be open.
+            asked_ms: Exchange time when the question was sent.
+            fetched_at_ms: Our time when the answer was complete.
+            from_ms: When the answer is one to `question`, what that returned: holes between
+                two neighbouring rows of it are then confirmed.
+
+        Raises:
+            BadCandle: The answer is empty.
+            WrongTime: It is newer than exchange time allows, or older than an earlier one.
+            OverlapDiffers: A closed candle differs from the one held, or the exchange has
+                gone back in time. Nothing changed; call `replace` with a full answer.
+        """
+        self._check_time(rows, asked_ms, is_newest=from_ms is None)
+        closed = rows if self._is_settled(rows, asked_ms) else rows[: len(rows) - 1]
+        before = self.closed, self.unchecked
+        corrected = self._correct(rows, len(closed))
+        try:
+            self._compare(closed, asked_ms)
+        except OverlapDiffers:
+            self.closed, self.unchecked = before
+            raise
+        held_until_ms, first = self.closed_until_ms, len(self.closed) == 0
+        new = closed[~np.isin(closed.open_time_ms, self.closed.open_time_ms)]
+        if len(new) == len(closed) and len(closed) >= self.keep - 1:
+            merged = new  # everything held is further away than a full answer reaches
+        else:
+            merged = self.closed.merged(new)
+        forming = _newest_after(merged, rows[len(closed) :], self.forming)
+        moved = not forming.same_as(self.forming)
+        if moved:
+            self._still_since_ms = asked_ms
+        if merged is not self.closed:
+            self.closed = merged.tail(self.keep)
+        self.forming = forming
+        absent = self.absent
+        self._settle_holes(rows if from_ms is not None else None, asked_ms)
+        self.asked_ms, self.fetched_at_ms = asked_ms, fetched_at_ms
+        self._newest_told_ms = max(self._newest_told_ms, int(rows.open_time_ms[-1]))
+        return Change(
+            new,
+            forming if moved else Candles.empty(),
+            absent != self.absent,
+            appends=not first
+            and not corrected
+            and absent == self.absent
+            and _follows(new, held_until_ms, self.timeframe),
+            corrected=corrected,
+        )
+
+    def fit(self, row: Candles) -> Fit:
+        """Tell how one streamed close fits what is held."""
+        open_ms = int(row.open_time_ms[0])
+        if open_ms >= self.closed_until_ms:
+            return Fit.NEXT if open_ms == self.closed_until_ms else Fit.BEYOND
+        held = self.closed[self.closed.open_time_ms == open_ms]
+        if not len(held):
+            return Fit.OLDER
+        return Fit.KNOWN if held.same_as(row) else Fit.DIFFERS
+
+    def append(self, row: Candles, at_ms: int) -> Change:
+        """Take in a streamed close that is `NEXT`, to be confirmed by an answer.
+
+        Args:
+            at_ms: Our own time now.
+
+        Raises:
+            ValueError: It is not the next candle, or nothing has been fetched yet.
+        """
+        if self.fetched_at_ms is None or self.fit(row) is not Fit.NEXT:
+            raise ValueError(f"{self.symbol} {self.timeframe}: {row.open_time_ms[0]} is not next")
+        before = self.closed
+        self.closed = before.appended(row, self.keep)
+        self._texts.appended(before, row, self.closed)
+        self.forming = _newest_after(self.closed, self.forming)
+        self.unchecked.add(int(row.open_time_ms[0]))
+        self.fetched_at_ms = at_ms
+        absent = self.absent
+        if absent:  # one of the holes may have left at the other end
+            self._settle_holes(None, self.closed_until_ms)
+        same = absent == self.absent
+        return Change(row, Candles.empty(), absent=not same, appends=same)
+
+    def see_forming(self, row: Candles, *, now_ms: int, at_ms: int) -> bool:
+        """Take in the open candle as streamed; tell whether it is the one that follows ours.
+
+        Args:
+            now_ms: Exchange time.
+            at_ms: Our own time.
+        """
+        if self.fetched_at_ms is None or int(row.open_time_ms[0]) != self.closed_until_ms:
+            return False
+        self.forming, self._still_since_ms = row, now_ms
+        self.fetched_at_ms = at_ms
+        return True
+
+    def replace(self, rows: Candles, *, asked_ms: int, fetched_at_ms: int) -> Change:
+        """Forget everything held in favour of a full answer.
+
+        Raises:
+            BadCandle, WrongTime: As `accept`; then nothing is forgotten.
+        """
+        self._check_time(rows, asked_ms, is_newest=True)
+        self.closed, self.forming, self.absent = Candles.empty(), Candles.empty(), ()
+        self.unchecked = set()
+        self._newest_told_ms = 0
+        return self.accept(rows, asked_ms=asked_ms, fetched_at_ms=fetched_at_ms)
+
+    def window(self, source: Source) -> CandleWindow:
+        """Return the message with everything held.
+
+        Raises:
+            ValueError: Nothing has been fetched yet.
+        """
+        if self.fetched_at_ms is None:
+            raise ValueError(f"{self.symbol} {self.timeframe}: nothing fetched yet")
+        candles = self.closed.appended(self.forming, self.keep + 1)
+        return CandleWindow(
+            symbol=self.symbol,
+            timeframe=self.timeframe,
+            candles=candles,
+            closed_until_ms=self.closed_until_ms,
+            fetched_at_ms=self.fetched_at_ms,
+            source=source,
+            absent=self.absent,
+            texts=(candles, functools.partial(self._columns, self.closed, self.forming)),
+        )
+
+    def _columns(self, closed: Candles, forming: Candles) -> list[bytes]:
+        columns = self._texts.of(closed)
+        if not len(forming):
+            return columns
+        ends = column_texts.texts(forming)
+        return [column_texts.joined(text, end) for text, end in zip(columns, ends, strict=True)]
+
+    def update(self, change: Change, source: Source) -> CandleUpdate:
+        """Return the message with what changed; of many closed candles only the newest."""
+        return CandleUpdate(
+            symbol=self.symbol,
+            timeframe=str(self.timeframe),
+            candles=[
+                *_rows(change.closed.tail(UPDATE_ROWS), closed=True),
+                *_rows(change.forming, closed=False),
+            ],
+            closed_until_ms=self.closed_until_ms,
+            at_ms=self.fetched_at_ms or 0,
+            source=source,
+            appends=change.appends and 0 < len(change.closed) <= UPDATE_ROWS,
+        )
+
+    def _check_time(self, rows: Candles, asked_ms: int, *, is_newest: bool) -> None:
+        where = f"{self.symbol} {self.timeframe}"
+        if not len(rows):
+            raise BadCandle(f"{where}: the exchange returned no candles")
+        newest, latest = int(rows.open_time_ms[-1]), asked_ms + AHEAD_MS
+        if newest > latest:
+            raise WrongTime(
+                f"{where} at {newest}: opens {newest - asked_ms} ms after exchange time "
+                f"{asked_ms}; expected at most {AHEAD_MS} ms"
+            )
+        if is_newest and newest < self._newest_told_ms <= latest:
+            raise WrongTime(
+                f"{where} at {newest}: the newest candle of an answer asked for at {asked_ms}, "
+                f"but {self._newest_told_ms} had been seen before"
+            )
+
+    def _is_settled(self, rows: Candles, asked_ms: int) -> bool:
+        ended_ms = int(rows.open_time_ms[-1]) + self.timeframe.ms
+        rest_ms = asked_ms - max(ended_ms, self._still_since_ms)
+        return rest_ms >= SETTLE_MS and rows.tail(1).same_as(self.forming)
+
+    def _correct(self, rows: Candles, closed_rows: int) -> tuple[int, ...]:
+        """Confirm streamed closes, or drop those that the answer's closed rows contradict.
+
+        An answer whose last row is still open for it can confirm that row, not contradict it.
+        """
+        if not self.unchecked:
+            return ()
+        wrong, judged = [], set()
+        for number, open_ms in enumerate(rows.open_time_ms.tolist()):
+            if open_ms in self.unchecked:
+                held = self.closed[self.closed.open_time_ms == open_ms]
+                same = held.same_as(rows[number : number + 1])
+                if same or number < closed_rows:
+                    judged.add(open_ms)
+                if not same and number < closed_rows:
+                    wrong.append(open_ms)
+        if wrong:
+            self.closed = self.closed[~np.isin(self.closed.open_time_ms, wrong)]
+        oldest = int(self.closed.open_time_ms[0]) if len(self.closed) else 0
+        self.unchecked = {ms for ms in self.unchecked - judged if ms >= oldest}
+        return tuple(wrong)
+
+    def _compare(self, closed: Candles, asked_ms: int) -> None:
+        where = f"{self.symbol} {self.timeframe}"
+        if self.closed_until_ms > asked_ms + AHEAD_MS:
+            raise OverlapDiffers(
+                f"{where}: candles held until {self.closed_until_ms}, "
+                f"but exchange time is {asked_ms}"
+            )
+        ours = self.closed[np.isin(self.closed.open_time_ms, closed.open_time_ms)]
+        theirs = closed[np.isin(closed.open_time_ms, self.closed.open_time_ms)]
+        if ours.same_as(theirs):
+            return
+        differs = np.any([getattr(ours, c) != getattr(theirs, c) for c in COLUMNS], axis=0)
+        row = int(np.argmax(differs))
+        raise OverlapDiffers(
+            f"{where} at {int(ours.open_time_ms[row])}: closed candle differs: held "
+            f"close {ours.close[row]:g} volume {ours.volume[row]:g}, exchange now says "
+            f"close {theirs.close[row]:g} volume {theirs.volume[row]:g}"
+        )
+
+    def _gaps(self) -> list[Range]:
+        return self.closed.merged(self.forming).gaps(self.timeframe)
+
+    def _settle_holes(self, answer: Candles | None, asked_ms: int) -> None:
+        answered = answer.gaps(self.timeframe) if answer is not None else []
+        confirmed = [hole for hole in answered if asked_ms - hole[1] >= ABSENT_MS]
+        absent = tuple(h for h in self._gaps() if _inside(h, (*self.absent, *confirmed)))
+        if absent != self.absent:
+            self._recheck_pause_ms = RECHECK_FIRST_MS
+        elif answer is not None:
+            self._recheck_pause_ms = min(2 * self._recheck_pause_ms, RECHECK_CAP_MS)
+        if absent != self.absent or answer is not None:
+            self._recheck_ms = asked_ms + self._recheck_pause_ms
+        self.absent = absent
+
+
+def _newest_after(closed: Candles, *candidates: Candles) -> Candles:
+    """Return the first candle that opens after all closed ones: a late answer brings none."""
+    last = int(closed.open_time_ms[-1]) if len(closed) else -1
+    for candle in candidates:
+        if len(candle) and int(candle.open_time_ms[0]) > last:
+            return candle
+    return Candles.empty()
+
+
+def _follows(new: Candles, held_until_ms: int, timeframe: Timeframe) -> bool:
+    """Tell whether these candles, if any, follow on what was held without a hole."""
+    if not len(new):
+        return True
+    return int(new.open_time_ms[0]) == held_until_ms and not new.gaps(timeframe)
+
+
+def _inside(hole: Range, ranges: Iterable[Range]) -> bool:
+    return any(start <= hole[0] and hole[1] <= until for start, until in ranges)
+
+
+def _rows(candles: Candles, *, closed: bool) -> list[CandleRow]:
+    columns = [getattr(candles, name).tolist() for name in COLUMNS]
+    return [
+        CandleRow(**dict(zip(COLUMNS, row, strict=True)), closed=closed)
+        for row in zip(*columns, strict=True)
+    ]

@@ -1,0 +1,192 @@
+"""What has been seen on each kline stream, and what should have been: order, closes, silence.
+
+Pure: time is an argument. Times ending `_ms` are the exchange's, those ending `_s` come from
+a monotonic clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from shared.market import Timeframe
+
+CLOSE_GRACE_MS = 3_000  # a closing frame comes about 0.1 s after the boundary
+QUIET_S = 30.0  # a stream without a frame for so long counts as silent (quiet pairs pause too)
+AGAIN_FIRST_S, AGAIN_CAP_S = 30.0, 1_800.0
+MOST_PENDING = 1_000
+NOTHING_BUT_OLD = 5  # frames in a row: exchange time was set back
+
+StreamKey = tuple[str, Timeframe]
+
+
+class Order(StrEnum):
+    """How a frame stands to those before it on its stream."""
+
+    NEW = "new"
+    DUPLICATE = "duplicate"
+    OLD = "old"
+
+
+@dataclass(slots=True)
+class _Stream:
+    """One stream; `expected_ms` is the open time of the candle whose close comes next."""
+
+    since_s: float | None = None
+    frame_s: float | None = None
+    event_ms: int = -1
+    open_ms: int = -1
+    closed_ms: int = -1
+    olds: int = 0
+    expected_ms: int | None = None
+    pending: set[int] = field(default_factory=set)
+    asked_s: float = 0.0
+    pause_s: float = AGAIN_FIRST_S
+
+
+class StreamWatch:
+    """Judge frames, and tell which closes and which streams are missing.
+
+    A close counts as missed when a later candle is seen without it, or `CLOSE_GRACE_MS` after
+    it was due, on every stream that has ever spoken, connected or not: what a dead
+    connection would have brought is missed as well. One that was never heard of may not exist
+    and misses nothing.
+
+    Attributes:
+        duplicates, out_of_order: Frames ignored for it.
+        missed: Closes that did not come in time.
+        filled: Those of them that were then found elsewhere (REST).
+    """
+
+    def __init__(self, keys: Iterable[StreamKey]) -> None:
+        self._streams = {key: _Stream() for key in keys}
+        self.duplicates = 0
+        self.out_of_order = 0
+        self.missed = 0
+        self.filled = 0
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def __contains__(self, key: StreamKey) -> bool:
+        return key in self._streams
+
+    def connected(self, keys: Iterable[StreamKey], now_s: float) -> None:
+        """Note that these were subscribed to on a fresh connection."""
+        for key in keys:
+            stream = self._streams[key]
+            stream.since_s = stream.asked_s = now_s
+
+    def disconnected(self, keys: Iterable[StreamKey]) -> None:
+        """Note that nothing more will come on these for now."""
+        for key in keys:
+            self._streams[key].since_s = None
+
+    def see(
+        self, key: StreamKey, *, event_ms: int, open_ms: int, is_closed: bool, now_s: float
+    ) -> Order:
+        """Take note of a frame and return its order.
+
+        An old closing frame is OLD only if its candle was seen closed before: final values
+        are worth having however late.
+        """
+        stream = self._streams[key]
+        stream.frame_s, stream.pause_s = now_s, AGAIN_FIRST_S
+        order = _order(stream, event_ms, open_ms, is_closed)
+        stream.olds = stream.olds + 1 if order is Order.OLD else 0
+        if stream.olds == NOTHING_BUT_OLD:
+            stream.event_ms = stream.open_ms = stream.closed_ms = -1
+            stream.expected_ms = None
+            order = Order.NEW
+        if order is Order.DUPLICATE:
+            self.duplicates += 1
+        elif order is Order.OLD:
+            self.out_of_order += 1
+        else:
+            if (event_ms, open_ms) < (stream.event_ms, stream.open_ms):
+                self.out_of_order += 1
+            stream.event_ms = max(stream.event_ms, event_ms)
+            stream.open_ms = max(stream.open_ms, open_ms)
+            self._expect(stream, key[1].ms, open_ms, is_closed)
+        return order
+
+    def _expect(self, stream: _Stream, length_ms: int, open_ms: int, is_closed: bool) -> None:
+        if is_closed:
+            stream.closed_ms = max(stream.closed_ms, open_ms)
+            stream.pending.discard(open_ms)
+        if stream.expected_ms is None:
+            stream.expected_ms = open_ms
+        self._miss(stream, length_ms, open_ms)
+        if is_closed:
+            stream.expected_ms = max(stream.expected_ms, open_ms + length_ms)
+
+    def _miss(self, stream: _Stream, length_ms: int, until_ms: int) -> None:
+        """Count all closes expected of candles that opened before `until_ms` as missed."""
+        if stream.expected_ms is None or stream.expected_ms >= until_ms:
+            return
+        missing = range(stream.expected_ms, until_ms, length_ms)
+        self.missed += len(missing)
+        stream.pending.update(missing[-MOST_PENDING:])
+        stream.expected_ms = until_ms
+
+    def overdue(self, now_ms: int) -> list[StreamKey]:
+        """Return the streams with closes missed and not found elsewhere yet."""
+        for (_, timeframe), stream in self._streams.items():
+            due_ms = timeframe.open_at(now_ms - CLOSE_GRACE_MS)
+            self._miss(stream, timeframe.ms, due_ms)
+        return [key for key, stream in self._streams.items() if stream.pending]
+
+    def settle(self, key: StreamKey, until_ms: int, has: Callable[[int], bool]) -> None:
+        """Compare missed closes with what is known by now from elsewhere.
+
+        Args:
+            until_ms: Everything that closes until then is known to exist or not.
+            has: Tells whether a closed candle with that open time is held.
+        """
+        stream, length_ms = self._streams[key], key[1].ms
+        for open_ms in [ms for ms in stream.pending if ms + length_ms <= until_ms]:
+            stream.pending.discard(open_ms)
+            self.filled += has(open_ms)
+
+    def is_live(self, key: StreamKey, now_s: float) -> bool:
+        """Tell whether the stream is connected and has spoken lately."""
+        stream = self._streams[key]
+        return (
+            stream.since_s is not None
+            and stream.frame_s is not None
+            and stream.frame_s >= stream.since_s
+            and now_s - stream.frame_s < QUIET_S
+        )
+
+    def silent(self, now_s: float) -> list[StreamKey]:
+        """Return the streams that are subscribed to and say nothing."""
+        return [
+            key
+            for key, stream in self._streams.items()
+            if stream.since_s is not None
+            and now_s - max(stream.since_s, stream.frame_s or 0.0) >= QUIET_S
+        ]
+
+    def to_ask_again(self, keys: Iterable[StreamKey], now_s: float) -> list[StreamKey]:
+        """Return which of `keys` to subscribe to anew: the silent, at doubling distances."""
+        wanted, asked = set(keys), []
+        for key in self.silent(now_s):
+            stream = self._streams[key]
+            if key in wanted and now_s - stream.asked_s >= stream.pause_s:
+                stream.asked_s = now_s
+                stream.pause_s = min(2 * stream.pause_s, AGAIN_CAP_S)
+                asked.append(key)
+        return asked
+
+
+def _order(stream: _Stream, event_ms: int, open_ms: int, is_closed: bool) -> Order:
+    if is_closed and open_ms <= stream.closed_ms:
+        return Order.DUPLICATE if open_ms == stream.closed_ms else Order.OLD
+    if is_closed:
+        return Order.NEW
+    if open_ms <= stream.closed_ms or (open_ms, event_ms) < (stream.open_ms, stream.event_ms):
+        return Order.OLD
+    if (open_ms, event_ms) == (stream.open_ms, stream.event_ms):
+        return Order.DUPLICATE
+    return Order.NEW

@@ -1,0 +1,251 @@
+"""From streamed klines to stores and bus: closes at once, open candles once a second.
+
+Writes `cache:candles:*` and `market:candles:{symbol}` (through `candle_feed`). The stream only
+ever adds: what it misses, or says otherwise, is asked for from REST, which has the last word.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import aiohttp
+
+from shared.candles.feed import CandleFeed
+from shared.candles.store import CandleStore, Change, Fit
+from shared.candles.stream_watch import Order, StreamKey, StreamWatch
+from shared.clock import Clock
+from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance_stream import KlineStreams
+from shared.exchanges.kline_frames import KlineEvent
+from shared.market import Candles
+
+GATHER_S, GATHER_TURNS = 0.002, 3  # closes that come within this travel together
+FORMING_S = 1.0
+AHEAD_MS = 20_000  # a candle that ends later than this after exchange time is not believed
+ASK_FIRST_S, ASK_CAP_S = 2.0, 30.0  # pauses between asking REST for one missed close
+SHOWN = 10  # names in the figures; the count tells the rest
+
+
+class StreamedCandles:
+    """Take in kline events, publish what is new, and say what is missing.
+
+    Args:
+        client: For exchange time.
+        on_missing: Called with the coins for which a close did not come: ask REST now.
+        tell: Called with the figures, once a second.
+
+    Attributes:
+        mismatches: Closes that REST told otherwise; REST won.
+    """
+
+    def __init__(
+        self,
+        stores: Iterable[CandleStore],
+        *,
+        feed: CandleFeed,
+        client: BinanceClient,
+        clock: Clock,
+        log: logging.Logger,
+        on_missing: Callable[[set[str]], None],
+        tell: Callable[[dict[str, Any]], None],
+    ) -> None:
+        self._stores: dict[StreamKey, CandleStore] = {(s.symbol, s.timeframe): s for s in stores}
+        self.watch = StreamWatch(self._stores)
+        self.mismatches = 0
+        self._streams: KlineStreams | None = None
+        self._feed = feed
+        self._client = client
+        self._clock = clock
+        self._log = log
+        self._on_missing = on_missing
+        self._tell = tell
+        self._closes: list[tuple[CandleStore, Change]] = []
+        self._have_closes = asyncio.Event()
+        self._forming: dict[str, dict[StreamKey, None]] = {}
+        self._told_silent: set[StreamKey] = set()
+        self._asked: dict[StreamKey, tuple[float, float]] = {}
+
+    def connect(self, session: aiohttp.ClientSession, url: str, rng: random.Random) -> KlineStreams:
+        """Return the connections that feed this; run them beside the two loops below."""
+        self._streams = KlineStreams(
+            session,
+            url=url,
+            watch=self.watch,
+            keys=list(self._stores),
+            client=self._client,
+            clock=self._clock,
+            rng=rng,
+            on_event=self.take,
+            log=self._log,
+        )
+        return self._streams
+
+    def take(self, event: KlineEvent) -> None:
+        """Take in one event."""
+        key = (event.symbol, event.timeframe)
+        order = self.watch.see(
+            key,
+            event_ms=event.event_ms,
+            open_ms=event.open_ms,
+            is_closed=event.is_closed,
+            now_s=self._clock.monotonic(),
+        )
+        store = self._stores[key]
+        if order is not Order.NEW or store.fetched_at_ms is None:
+            return
+        if event.is_closed:
+            self._take_close(store, event)
+        elif store.see_forming(
+            event.row(), now_ms=self._client.now_ms(), at_ms=self._clock.now_ms()
+        ):
+            waiting = self._forming.setdefault(event.symbol, {})
+            waiting.setdefault(key)
+
+    def _take_close(self, store: CandleStore, event: KlineEvent) -> None:
+        row = event.row()
+        if event.open_ms + event.timeframe.ms > self._client.now_ms() + AHEAD_MS:
+            self._log.warning(
+                "streamed close not believed: %s %s at %d ends after exchange time %d",
+                event.symbol, event.timeframe, event.open_ms, self._client.now_ms(),
+            )  # fmt: skip
+            return
+        fit = store.fit(row)
+        if fit is Fit.NEXT:
+            self._closes.append((store, store.append(row, self._clock.now_ms())))
+            self._have_closes.set()
+        elif fit is Fit.BEYOND:
+            self._on_missing({event.symbol})
+        elif fit is Fit.DIFFERS:
+            self.contradicted(store, (event.open_ms,))
+
+    def contradicted(self, store: CandleStore, open_times_ms: Iterable[int]) -> None:
+        """Count and tell closes that REST gives otherwise than the stream gave them."""
+        for open_ms in open_times_ms:
+            self.mismatches += 1
+            self._log.warning(
+                "%s %s at %d: streamed close differs from REST, which is kept",
+                store.symbol, store.timeframe, open_ms,
+            )  # fmt: skip
+
+    async def publish_closes(self) -> None:
+        """Publish closes as they come, for ever; those that come together in one round trip."""
+        while True:
+            await self._have_closes.wait()
+            await self._gather()
+            self._have_closes.clear()
+            closes, self._closes = self._closes, []
+            await self._feed.publish_closes(closes)
+
+    async def _gather(self) -> None:
+        """Wait a moment while closes keep coming; not if none is missing any more."""
+        now_ms = self._client.now_ms()
+        for _ in range(GATHER_TURNS):
+            seen = len(self._closes)
+            closing = {store.timeframe for store, _ in self._closes}
+            if not any(
+                store.is_behind(now_ms)
+                for store in self._stores.values()
+                if store.timeframe in closing and store.fetched_at_ms is not None
+            ):
+                return
+            await self._clock.sleep(GATHER_S)
+            if len(self._closes) == seen:
+                return
+
+    async def look_after(self) -> None:
+        """Once a second: tell open candles, ask for missed closes, renew what the stream keeps."""
+        while True:
+            await self._clock.sleep(FORMING_S)
+            await self._feed.publish_forming(self._take_turns())
+            self._ask_for_missed()
+            self._warn_of_silence()
+            self._tell(self.figures())
+            now_s, now_ms = self._clock.monotonic(), self._client.now_ms()
+            await self._feed.renew(
+                (
+                    store
+                    for key, store in self._stores.items()
+                    if store.fetched_at_ms is not None
+                    and self.watch.is_live(key, now_s)
+                    and not store.is_behind(now_ms)
+                ),
+                FORMING_S,
+            )
+
+    def _take_turns(self) -> list[CandleStore]:
+        """Return per coin the one open candle that has waited longest to be told."""
+        turns = []
+        for symbol, waiting in list(self._forming.items()):
+            key = next(iter(waiting))
+            del waiting[key]
+            if not waiting:
+                del self._forming[symbol]
+            if len(self._stores[key].forming):
+                turns.append(self._stores[key])
+        return turns
+
+    def _ask_for_missed(self) -> None:
+        """Compare missed closes with the stores; have REST asked for what is missing.
+
+        Only where the stream lives, which then knows best; else the passes do as without it.
+        """
+        now_s, now_ms = self._clock.monotonic(), self._client.now_ms()
+        missing = {}
+        for key in self.watch.overdue(now_ms):
+            store = self._stores[key]
+            self.watch.settle(key, store.closed_until_ms, _holds(store))
+            if store.is_behind(now_ms) and self.watch.is_live(key, now_s):
+                missing[key] = self._asked.get(key, (now_s, ASK_FIRST_S))
+        due = {key for key, (at_s, _) in missing.items() if at_s <= now_s}
+        for key in due:
+            pause_s = missing[key][1]
+            missing[key] = (now_s + pause_s, min(2 * pause_s, ASK_CAP_S))
+        self._asked = missing
+        if due:
+            self._on_missing({symbol for symbol, _ in due})
+
+    def _warn_of_silence(self) -> None:
+        silent = set(self.watch.silent(self._clock.monotonic()))
+        if fresh := silent - self._told_silent:
+            some = ", ".join(f"{s} {t}" for s, t in list(fresh)[:SHOWN])
+            self._log.warning("%d streams are silent: %s", len(fresh), some)
+        self._told_silent = silent
+
+    def without_told(self, store: CandleStore, change: Change) -> Change:
+        """Return an answer's change without the open candle, where the stream tells it."""
+        is_live = self.watch.is_live((store.symbol, store.timeframe), self._clock.monotonic())
+        return replace(change, forming=Candles.empty()) if is_live else change
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the fetcher tells about the stream in its heartbeat."""
+        streams, now_s = self._streams, self._clock.monotonic()
+        assert streams is not None, "connect() comes first"
+        silent = [f"{symbol} {timeframe}" for symbol, timeframe in self.watch.silent(now_s)]
+        last_s = streams.last_frame_s
+        return {
+            "connected": streams.connected == len(streams.connections),
+            "connections": streams.connected,
+            "streams": len(self.watch),
+            "silent_streams": len(silent),
+            "silent": silent[:SHOWN],
+            "reconnects": streams.reconnects,
+            "last_frame_age_s": None if last_s is None else round(now_s - last_s, 1),
+            "missed_closes": self.watch.missed,
+            "missed_closes_filled": self.watch.filled,
+            "mismatches": self.mismatches,
+            "unchecked": sum(len(store.unchecked) for store in self._stores.values()),
+            "duplicates": self.watch.duplicates,
+            "out_of_order": self.watch.out_of_order,
+            "bad_frames": streams.bad_frames,
+            "troubles": streams.troubles(),
+        }
+
+
+def _holds(store: CandleStore) -> Callable[[int], bool]:
+    times = store.closed.open_time_ms
+    return lambda open_ms: bool((times == open_ms).any())

@@ -1,0 +1,453 @@
+"""The configuration: its sections as frozen dataclasses, and the secrets beside it.
+
+`shared/settings/file.py` turns a file into a `Config`. Only the supervisor validates: actors
+are handed their section as plain values and rebuild it with `codec.from_plain`, which costs
+microseconds and never meets a validator.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal
+from urllib.parse import quote, urlsplit
+
+from pydantic import ConfigDict, Field
+
+from shared.errors import ConfigError
+
+Mode = Literal["demo", "paper", "live"]
+Text = Annotated[str, Field(min_length=1, description="a text of at least one character")]
+Port = Annotated[
+    int, Field(ge=0, le=65535, description="a port from 1 to 65535, or 0 for any free one")
+]
+Positive = Annotated[float, Field(gt=0, le=86_400)]
+Count = Annotated[int, Field(ge=1)]
+Points = Annotated[int, Field(ge=0, le=100)]
+Percent = Annotated[float, Field(gt=0, le=100)]
+SymbolText = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Z0-9]{5,20}$",
+        description="a symbol of 5 to 20 capital letters and digits, such as BTCUSDT",
+    ),
+]
+GroupName = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z][a-z0-9-]{0,30}$",
+        description="a group name of 1 to 31 of a-z, 0-9 and '-', a letter first",
+    ),
+]
+Namespace = Annotated[
+    str,
+    Field(
+        pattern=r"^([a-z0-9-]+:?)?$",
+        description="a namespace of a-z, 0-9 and '-', or the empty text",
+    ),
+]
+HostName = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$",
+        description="the name of a host such as desk.example, without scheme and port",
+    ),
+]
+FaultKind = Literal[
+    "5xx",
+    "429",
+    "418",
+    "hang",
+    "half_body",
+    "html",
+    "wrong_json",
+    "gap",
+    "price_zero",
+    "late",
+    "delisted",
+    "halt",
+    "clock_skew",
+    "stream_refuse",
+    "stream_cut",
+    "stream_silent",
+    "stream_half_open",
+    "stream_shutdown",
+    "stream_lost_close",
+    "stream_wrong_close",
+    "stream_duplicate",
+    "stream_out_of_order",
+    "stream_garbage",
+    "venue_5xx",
+    "venue_5xx_after",
+    "venue_html",
+    "venue_half_body",
+    "venue_hang",
+    "venue_wrong_json",
+    "venue_timeout_after",
+    "venue_cut_after",
+    "venue_rate_limit",
+    "venue_busy",
+    "venue_auth",
+    "venue_expired",
+    "venue_clock_skew",
+    "venue_frozen",
+    "venue_thin",
+    "venue_unavailable",
+    "venue_unavailable_after",
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisSection:
+    url: Text = "redis://127.0.0.1:6379/0"
+    embedded: Literal["auto", "always", "never"] = "auto"
+    namespace: Namespace = ""
+    users_file: Text | None = None
+    maxmemory_mb: Count = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinanceSection:
+    base_url: Text = "https://data-api.binance.vision"
+    stream_url: Text | None = None
+    weight_share: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetcherSection:
+    interval_s: Positive = 30
+    long_interval_s: Positive = 240
+    concurrency: Annotated[int, Field(ge=1, le=64)] = 8
+    request_timeout_s: Positive = 10
+    circuit_failures: Count = 5
+    circuit_s: Positive = 120
+    stream: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SqueezeSection:
+    bb_mult: Annotated[float, Field(gt=0, le=10)] = 2.0
+    kc_mult: Annotated[float, Field(gt=0, le=10)] = 1.5
+    min_squeeze_bars: Count = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DivergenceSection:
+    left: Count = 5
+    right: Count = 3
+    window: Annotated[int, Field(ge=10, le=200)] = 50
+    fresh: Count = 10
+    min_strength: Annotated[float, Field(ge=0, le=1)] = 0.3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndicatorsSection:
+    interval_s: Positive = 30
+    history: Annotated[int, Field(ge=300, le=1000)] = 500
+    coin_failures: Count = 5
+    coin_quarantine_s: Positive = 1800
+    squeeze: SqueezeSection = field(default_factory=SqueezeSection)
+    divergence: DivergenceSection = field(default_factory=DivergenceSection)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditorSection:
+    enabled: bool = True
+    interval_s: Positive = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScannerSection:
+    interval_s: Positive = 30
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthSection:
+    host: Text = "127.0.0.1"
+    port: Port = 8894
+    allowed_hosts: list[HostName] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DashboardSection:
+    host: Text = "127.0.0.1"
+    port: Port = 8892
+    allowed_hosts: list[HostName] = field(default_factory=list)
+    max_clients: Annotated[int, Field(ge=1, le=1000)] = 128
+    send_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsSection:
+    enabled: bool = False
+    after_s: Annotated[float, Field(ge=0, le=86_400)] = 60
+    repeat_min: Annotated[float, Field(ge=0, le=10_080)] = 240
+    max_per_hour: Annotated[int, Field(ge=1, le=1000)] = 20
+    resolved: bool = True
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VenueSection:
+    base_url: Text = "https://api.coinex.com/v2"
+    window_ms: Annotated[int, Field(ge=1000, le=60_000)] = 5000
+    request_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountSection:
+    interval_s: Annotated[float, Field(ge=1, le=3600)] = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraderSection:
+    enabled: bool | None = None
+    use_ta_signals: bool = False
+    # when
+    delay_s: Annotated[float, Field(ge=0, le=60)] = 3
+    wait_s: Annotated[float, Field(ge=1, le=240)] = 75
+    protect_s: Annotated[float, Field(gt=0, le=60)] = 3
+    unprotected_s: Annotated[float, Field(ge=1, le=600)] = 15
+    # entries
+    entry_score: Points = 85
+    base_floor: Points = 75
+    margin: Points = 15
+    bonus_cap: Annotated[int, Field(ge=0, le=45)] = 30
+    index_deviation_pct: Percent = 0.5
+    cooldown_min: Annotated[float, Field(ge=0, le=10_080)] = 60
+    funding_min: Annotated[float, Field(ge=0, le=480)] = 10
+    funding_limit_pct: Percent = 0.05
+    # stops, targets, costs
+    stop_atr: Annotated[float, Field(gt=0, le=100)] = 1.0
+    target_r: Annotated[float, Field(gt=0, le=100)] = 2.0
+    stop_costs: Annotated[float, Field(ge=1, le=1000)] = 10
+    cost_share_pct: Percent = 10
+    max_slippage_bps: Annotated[float, Field(ge=0, le=1000)] = 10
+    max_hold_h: Annotated[float, Field(gt=0, le=8760)] = 24
+    # sizes
+    risk_pct: Percent = 0.25
+    max_notional: Annotated[float, Field(gt=0, le=100)] = 0.5
+    max_gross_notional: Annotated[float, Field(gt=0, le=100)] = 1.5
+    max_positions: Count = 3
+    max_same_side: Count = 2
+    max_leverage: Annotated[int, Field(ge=1, le=100)] = 10
+    liquidation_stops: Annotated[float, Field(ge=1, le=100)] = 2
+    # breakers
+    daily_loss_pct: Percent = 2
+    drawdown_pct: Percent = 8
+    max_losses: Count = 5
+    max_orders_per_hour: Count = 30
+    warn_pct: Percent = 80
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraderApiSection:
+    host: Text = "127.0.0.1"
+    port: Port = 8895
+    allowed_hosts: list[HostName] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultEntry:
+    """One fault of the simulated exchange: what, for whom, from when, for how long."""
+
+    kind: FaultKind
+    symbol: Annotated[
+        str,
+        Field(
+            pattern=r"^(\*|[A-Z0-9]{5,20})$", description="a symbol such as BTCUSDT, or '*' for all"
+        ),
+    ] = "*"
+    after_s: Annotated[float, Field(ge=0)] = 0
+    for_s: Annotated[float, Field(gt=0)] = 60
+    value: float | None = None
+    endpoint: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[a-z-]{1,60}$",
+            description="the last part of a venue path such as order or set-position-stop-loss",
+        ),
+    ] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatorSection:
+    host: Text = "127.0.0.1"
+    port: Port = 8899
+    candles_dir: Text | None = None
+    seed: Annotated[int, Field(ge=0)] = 7
+    faults: list[FaultEntry] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorSection:
+    # below 3 s a busy machine would convict healthy actors: a beat is due every second
+    hung_s: Annotated[float, Field(ge=3, le=3600)] = 15
+    start_s: Positive = 30
+    stop_s: Positive = 10
+    stop_all_s: Positive = 45
+    healthy_s: Annotated[float, Field(ge=0, le=86_400)] = 60
+    max_deaths: Count = 5
+    window_s: Positive = 60
+    quarantine_s: Positive = 300
+    coin_quarantine_s: Positive = 1800
+    max_pss_mb: Annotated[float, Field(ge=20)] = 300
+    restart_stalled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TestingSection:
+    """Hooks for trials; refused outside demo mode."""
+
+    __test__: ClassVar[bool] = False  # pytest would collect it for its name
+
+    poison_coin: SymbolText | None = None
+    hooks: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    # read by pydantic, and inherited by every section above
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", strict=True, allow_inf_nan=False, defer_build=True
+    )
+
+    mode: Mode = "demo"
+    state_dir: Text = "var"
+    groups: dict[GroupName, list[SymbolText]]
+    redis: RedisSection = field(default_factory=RedisSection)
+    binance: BinanceSection = field(default_factory=BinanceSection)
+    fetcher: FetcherSection = field(default_factory=FetcherSection)
+    indicators: IndicatorsSection = field(default_factory=IndicatorsSection)
+    auditor: AuditorSection = field(default_factory=AuditorSection)
+    scanner: ScannerSection = field(default_factory=ScannerSection)
+    health: HealthSection = field(default_factory=HealthSection)
+    dashboard: DashboardSection = field(default_factory=DashboardSection)
+    alerts: AlertsSection = field(default_factory=AlertsSection)
+    venue: VenueSection = field(default_factory=VenueSection)
+    account: AccountSection = field(default_factory=AccountSection)
+    trader: TraderSection = field(default_factory=TraderSection)
+    trader_api: TraderApiSection = field(default_factory=TraderApiSection)
+    simulator: SimulatorSection = field(default_factory=SimulatorSection)
+    supervisor: SupervisorSection = field(default_factory=SupervisorSection)
+    testing: TestingSection = field(default_factory=TestingSection)
+
+
+# field of Secrets -> variable of the environment; the file of the same (lower-case) name
+# without its prefix in the credentials directory comes first
+SECRET_VARIABLES: Mapping[str, str] = {
+    "redis_password": "COINEX_REDIS_PASSWORD",
+    "venue_access_id": "COINEX_ACCESS_ID",
+    "venue_secret_key": "COINEX_SECRET_KEY",
+    "alert_urls": "COINEX_ALERT_URLS",
+}
+
+
+# Kinds of faults that have no coin and no endpoint: they are the venue's whole state.
+WHOLE_VENUE: frozenset[FaultKind] = frozenset({"venue_frozen", "venue_thin"})
+
+# What the simulated venue of demo and paper mode accepts, and nothing else does: no secrets.
+SIM_ACCESS_ID = "simulated"
+SIM_SECRET_KEY = "simulated-venue-takes-this-key"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Secrets:
+    """What must stand in no file of this project, no log and no process title."""
+
+    redis_password: str | None = None
+    venue_access_id: str | None = None
+    venue_secret_key: str | None = None
+    alert_urls: str | None = None
+
+    def __repr__(self) -> str:
+        return "Secrets(hidden)"
+
+    def alert_services(self) -> list[str]:
+        """Return the URLs of the services that tell people: separated by blanks, commas, lines.
+
+        A comma inside a URL is no end of it: one begins with a scheme.
+        """
+        urls = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", self.alert_urls or "")
+        return [stripped for url in urls if (stripped := url.strip(", \t\r\n"))]
+
+    def into_url(self, url: str) -> str:
+        """Return a Redis URL with the password in it, if there is one."""
+        if self.redis_password is None:
+            return url
+        # redis-cli takes the empty user of "redis://:password@" for a name, and is refused
+        user = urlsplit(url).netloc.rpartition("@")[0].partition(":")[0] or "default"
+        return with_login(url, user, self.redis_password)
+
+
+def with_login(url: str, user: str, password: str) -> str:
+    """Return a Redis URL with this user and password in it, instead of whatever it had."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    # put together by hand: without a host, as in unix://, urllib would drop slashes
+    login = f"{user}:{quote(password, safe='')}@{host}"
+    rest = url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+    return f"{parts.scheme}://{login}{rest}"
+
+
+def secrets_from(environment: Mapping[str, str], credentials_dir: Path | None) -> Secrets:
+    """Return the secrets given by systemd credentials or by the environment.
+
+    Args:
+        environment: Variables as in `SECRET_VARIABLES`.
+        credentials_dir: What systemd names in `CREDENTIALS_DIRECTORY`: one file per secret,
+            named like the field of `Secrets`. None where there is none.
+
+    Raises:
+        ConfigError: A secret is empty, unreadable, given twice with different values, one of
+            the two keys to the venue without the other, or no key at all. No fault shows a value.
+    """
+    faults: list[str] = []
+    found: dict[str, str | None] = {}
+    for name, variable in SECRET_VARIABLES.items():
+        given: dict[str, str] = {}
+        if variable in environment:
+            given[f"environment variable {variable}"] = environment[variable]
+        path = credentials_dir / name if credentials_dir else None
+        if path is not None and path.exists():
+            try:
+                given[f"credential {path}"] = path.read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                faults.append(f"credential {path}: not readable ({error}); make it a text file")
+        faults += [
+            f"{where}: empty, expected a secret; set it or remove it"
+            for where, value in given.items()
+            if not value
+        ]
+        if len(set(given.values())) > 1:
+            faults.append(f"{' and '.join(given)} differ; keep one of them")
+        found[name] = next(iter(given.values()), None)
+    faults += _half_a_pair(found) + _unfit(found)
+    if faults:
+        raise ConfigError(faults)
+    return Secrets(**found)
+
+
+_VENUE_KEYS = ("venue_access_id", "venue_secret_key")
+
+
+def _unfit(found: Mapping[str, str | None]) -> list[str]:
+    return [
+        f"{SECRET_VARIABLES[name]} (credential {name}): holds a blank, a line end or a letter "
+        "outside ASCII, which no key does; give it as the venue showed it"
+        for name in _VENUE_KEYS
+        if not all("!" <= letter <= "~" for letter in found[name] or "")
+    ]
+
+
+def _half_a_pair(found: Mapping[str, str | None]) -> list[str]:
+    missing = [name for name in _VENUE_KEYS if found[name] is None]
+    if len(missing) != 1:
+        return []
+    given = next(name for name in _VENUE_KEYS if name not in missing)
+    return [
+        f"{SECRET_VARIABLES[given]} (credential {given}) is given without "
+        f"{SECRET_VARIABLES[missing[0]]} (credential {missing[0]}); give both, or neither"
+    ]

@@ -1,0 +1,185 @@
+"""What the command line prints: the status table, replies, logs, and looks at the bus."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fnmatch
+import os
+import sys
+import time
+import uuid
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from shared.bus import Bus
+from shared.clock import SystemClock
+from shared.errors import (
+    EXIT_FAILED,
+    EXIT_NO_SUPERVISOR,
+    EXIT_OK,
+    EXIT_USAGE,
+    BusDenied,
+    BusRefused,
+    BusUnavailable,
+)
+from shared.messages.actors import ControlCommand
+from shared.redis_server import read_operator_url
+from shared.schema import TABLE
+from shared.settings.place import Place, find_place
+from shared.supervision.control import ask
+
+REPLY_S = 90.0
+CHANNELS = [entry.glob() for entry in TABLE if entry.kind == "channel"]
+
+
+def _place(options: argparse.Namespace) -> Place:
+    return find_place(Path(options.config), options.set)
+
+
+def _no_supervisor(place: Place, error: OSError) -> int:
+    print(
+        f"no supervisor answers on {place.state_dir} ({error.strerror or error}); start one with "
+        "`supervisor.py run`, or name its state_dir with --set state_dir=DIR",
+        file=sys.stderr,
+    )
+    return EXIT_NO_SUPERVISOR
+
+
+def steer(options: argparse.Namespace) -> int:
+    """Send a command for each named actor and print the replies."""
+    place = _place(options)
+    code = EXIT_OK
+    for actor in getattr(options, "actor", [""]):
+        command = ControlCommand(id=uuid.uuid4().hex, command=options.verb, actor=actor)
+        try:
+            for reply in ask(place.socket, command, REPLY_S):
+                stream = sys.stderr if reply.outcome in ("failed", "error") else sys.stdout
+                if reply.outcome != "accepted":
+                    print(f"{reply.outcome}: {reply.reason}", file=stream)
+                if stream is sys.stderr:
+                    code = EXIT_FAILED
+        except TimeoutError:
+            print(f"no reply within {REPLY_S:g} s", file=sys.stderr)
+            code = EXIT_FAILED
+        except OSError as error:
+            return _no_supervisor(place, error)
+    if options.verb == "shutdown" and code == EXIT_OK:
+        return _wait_until_over(place)
+    return code
+
+
+def _wait_until_over(place: Place) -> int:
+    deadline = time.monotonic() + REPLY_S
+    while place.socket.exists():
+        if time.monotonic() > deadline:
+            print("it was asked to stop, but still runs", file=sys.stderr)
+            return EXIT_FAILED
+        time.sleep(0.05)
+    print("stopped")
+    return EXIT_OK
+
+
+def status(options: argparse.Namespace) -> int:
+    """Print the status table, or its JSON."""
+    from shared.console import status_table  # noqa: PLC0415  # the supervisor shall not carry rich along
+
+    place = _place(options)
+    try:
+        if options.json:
+            sys.stdout.buffer.write(
+                orjson.dumps(_overview(place), option=orjson.OPT_INDENT_2) + b"\n"
+            )
+        elif options.watch:
+            status_table.watch(lambda: _overview(place))
+        else:
+            status_table.show(_overview(place))
+    except OSError as error:
+        return _no_supervisor(place, error)
+    return EXIT_OK
+
+
+def _overview(place: Place) -> dict[str, Any]:
+    for reply in ask(place.socket, ControlCommand(id=uuid.uuid4().hex, command="status"), REPLY_S):
+        if reply.body is not None:
+            return reply.body
+    raise OSError("it hung up without an answer")
+
+
+def show_logs(options: argparse.Namespace) -> int:
+    """Print the end of an actor's log, and with -f what is added."""
+    path = _place(options).state_dir / "log" / f"{options.actor}.log"
+    if not path.is_file():
+        if _knows(options):
+            print(f"{options.actor} has printed nothing yet", file=sys.stderr)
+            return EXIT_OK
+        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.log"))) or "none yet"
+        print(f"no log of {options.actor!r} at {path}; there are: {known}", file=sys.stderr)
+        return EXIT_USAGE
+    with path.open("rb") as log:
+        tail = log.read().splitlines(keepends=True)[-options.lines :]
+        sys.stdout.buffer.writelines(tail)
+        sys.stdout.flush()
+        while options.follow:
+            added = log.read()
+            if added:
+                sys.stdout.buffer.write(added)
+                sys.stdout.flush()
+            elif path.exists() and path.stat().st_ino != os.fstat(log.fileno()).st_ino:
+                return show_logs(options)  # rotated: go on with the new file
+            else:
+                time.sleep(0.2)
+    return EXIT_OK
+
+
+def _knows(options: argparse.Namespace) -> bool:
+    """Tell whether a running supervisor has an actor of that name."""
+    try:
+        return any(row["name"] == options.actor for row in _overview(_place(options))["actors"])
+    except OSError:
+        return False
+
+
+def bus(options: argparse.Namespace) -> int:
+    """Print a key, the names of keys, or messages as they come."""
+    place = _place(options)
+    try:
+        return asyncio.run(_bus(options, place))
+    except BusDenied as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    except BusRefused as error:
+        print(
+            f"{error}; the operator may look at what docs/redis.md lists, and at nothing else",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+    except BusUnavailable as error:
+        print(f"Redis does not answer: {error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+async def _bus(options: argparse.Namespace, place: Place) -> int:
+    url = read_operator_url(place.state_dir) or place.redis_url
+    bus = Bus(url, name="operator", clock=SystemClock(), namespace=place.namespace)
+    try:
+        if options.action == "keys":
+            print("\n".join(await bus.names(options.name)))
+        elif options.action == "get":
+            value = await bus.show(options.name)
+            if value is None:
+                print(f"no key {options.name!r}; `bus keys '*'` lists them", file=sys.stderr)
+                return EXIT_FAILED
+            print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+        else:
+            await bus.ping()
+            # Not the pattern itself: Redis allows only those that stand in the table.
+            async with bus.subscribe(patterns=CHANNELS) as subscription:
+                async for delivery in subscription:
+                    if fnmatch.fnmatchcase(delivery.channel, options.name):
+                        print(delivery.channel, delivery.raw.decode("utf-8", "replace"), flush=True)
+    finally:
+        await bus.close()
+    return EXIT_OK

@@ -1,0 +1,183 @@
+"""`supervisor.py replay`: signals from recorded candles, as fast as the machine allows."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from shared.clock import utc_text
+from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle
+from shared.settings.file import load
+
+# NumPy and the kernels are loaded when something is replayed, not with every command.
+if TYPE_CHECKING:
+    from shared.backtest.series import Series
+    from shared.backtest.workers import Form, Job
+
+FORMS: tuple[tuple[str, Form], ...] = (
+    (".csv", "csv"),
+    (".csv.gz", "csv.gz"),
+    (".parquet", "parquet"),
+)
+ALWAYS = (0, 2**62)
+PROGRESS_S = 10.0
+
+
+class Misuse(Exception):
+    """An option cannot be obeyed."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `replay`."""
+    parser.add_argument(
+        "--candles", required=True, metavar="DIR", type=Path, help="holds SYMBOL-5m.csv.gz files"
+    )
+    parser.add_argument(
+        "--from", dest="since", metavar="T", help="first candle's open, UTC: 2025-02-01[T12:00]"
+    )
+    parser.add_argument("--to", dest="until", metavar="T", help="end, not included")
+    parser.add_argument(
+        "--symbols", default="", metavar="A,B", help="only these coins (all that are recorded)"
+    )
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the signals: .csv, .csv.gz or .parquet"
+    )
+    parser.add_argument(
+        "--report", type=Path, metavar="DIR", help="what became of the signals: tables and plots"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="(one per core)"
+    )
+
+
+def replay(options: argparse.Namespace) -> int:
+    """Replay recorded candles, write the signals, report on them; return the exit code."""
+    from shared.backtest.recording import NothingToReplay  # noqa: PLC0415
+
+    try:
+        return _replay(options)
+    except (Misuse, NothingToReplay) as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except (BadCandle, OSError) as error:
+        print(f"replay: {error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+def _replay(options: argparse.Namespace) -> int:
+    from shared.backtest import workers  # noqa: PLC0415
+    from shared.backtest.recording import chosen_symbols  # noqa: PLC0415
+
+    settings = load(Path(options.config), options.set, mode=options.mode).indicators
+    form = _form(options.out)
+    if options.processes < 1:
+        raise Misuse(f"--processes {options.processes}: expected at least 1")
+    from_ms = _time_ms(options.since, "--from", ALWAYS[0])
+    to_ms = _time_ms(options.until, "--to", ALWAYS[1])
+    if from_ms >= to_ms:
+        raise Misuse(f"--from {options.since} is not before --to {options.until}")
+    symbols = chosen_symbols(options.candles, [s for s in options.symbols.split(",") if s])
+    jobs = workers.jobs_of(
+        options.candles, symbols, from_ms, to_ms, settings,
+        form=form, with_series=options.report is not None,
+    )  # fmt: skip
+    series = _carry_out(jobs, options)
+    if options.report is not None:
+        from shared.backtest.reporting import report  # noqa: PLC0415
+
+        report(options.candles, series, options.report)
+    return EXIT_OK
+
+
+def _carry_out(jobs: list[Job], options: argparse.Namespace) -> dict[str, Series]:
+    """Run the jobs, write what they bring, print how fast; return the series by coin."""
+    from shared.backtest import workers  # noqa: PLC0415
+
+    started = told = time.monotonic()
+    total, signals = sum(len(job.places) for job in jobs), 0
+    series: dict[str, Series] = {}
+    first_ms, last_ms = ALWAYS[1], ALWAYS[0]
+    with _output(options.out, jobs[0].form) as write:
+        for done in workers.carry_out(jobs, options.processes):
+            signals += done.signals
+            write(done.written)
+            symbol = done.job.symbol
+            if done.series is not None:
+                known = series.get(symbol)
+                series[symbol] = known.followed_by(done.series) if known else done.series
+            first_ms, last_ms = min(first_ms, done.first_ms), max(last_ms, done.last_ms)
+            if time.monotonic() - told > PROGRESS_S:
+                told = time.monotonic()
+                print(f"{signals} of {total} signals, at {symbol}", file=sys.stderr)
+    took = time.monotonic() - started
+    coins = len({job.symbol for job in jobs})
+    print(
+        f"{signals} signals of {coins} coins, closes {utc_text(first_ms)} to {utc_text(last_ms)}, "
+        f"in {took:.1f} s with {min(options.processes, len(jobs))} process(es): "
+        f"{signals / took:.0f} signals/s"
+    )
+    if options.out is not None:
+        print(f"written: {options.out} ({options.out.stat().st_size / 1e6:.1f} MB)")
+    return series
+
+
+@contextlib.contextmanager
+def _output(path: Path | None, form: Form | None) -> Iterator[Any]:
+    """Open the file to write to under another name, which it keeps if something goes wrong."""
+    if path is None:
+        yield lambda written: None
+        return
+    unfinished = path.with_name(path.name + ".part")
+    if form == "parquet":
+        from shared.backtest.parquet import open_parquet  # noqa: PLC0415  # an optional package
+
+        with open_parquet(unfinished) as parquet:
+            yield parquet.write_table
+    else:
+        from shared.backtest import table, workers  # noqa: PLC0415
+
+        with unfinished.open("wb") as output:
+            output.write(workers.encoded(table.header(), form))
+            yield output.write
+    unfinished.replace(path)
+
+
+def _form(path: Path | None) -> Form | None:
+    if path is None:
+        return None
+    form = next((form for ending, form in FORMS if path.name.endswith(ending)), None)
+    if form is None:
+        endings = ", ".join(ending for ending, _ in FORMS)
+        raise Misuse(f"--out {path}: its name decides the format; expected one of {endings}")
+    if not path.parent.is_dir():
+        raise Misuse(f"--out {path}: no directory {str(path.parent)!r}")
+    if form == "parquet":
+        try:
+            import pyarrow  # noqa: F401, PLC0415
+        except ImportError as error:
+            raise Misuse(
+                f"--out {path}: Parquet needs the package pyarrow ({error}): "
+                "`.venv/bin/python -m pip install pyarrow`, or write .csv.gz"
+            ) from None
+    return form
+
+
+def _time_ms(text: str | None, option: str, otherwise: int) -> int:
+    if text is None:
+        return otherwise
+    try:
+        time_ = datetime.fromisoformat(text)
+    except ValueError:
+        raise Misuse(
+            f"{option} {text}: expected a date or time such as 2025-02-01 or 2025-02-01T12:00"
+        ) from None
+    if time_.tzinfo is None:
+        time_ = time_.replace(tzinfo=UTC)
+    return round(time_.timestamp() * 1000)

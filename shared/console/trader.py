@@ -1,0 +1,161 @@
+"""The trader's commands on the command line: a thin client of its API.
+
+Without an API that answers, `kill`, `disable` and `flatten` still set the lock file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import getpass
+import http.client
+import sys
+from pathlib import Path
+from typing import Any, get_args
+from urllib.parse import quote, urlsplit
+
+import orjson
+
+from shared.api.address import AddressFile
+from shared.api.commands import ANSWER_S, LOCKING, lock_of
+from shared.api.openapi import WITH_SYMBOL
+from shared.api.token import read_token, token_path
+from shared.clock import SystemClock
+from shared.desk.kill_switch import KillSwitch
+from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE, ConfigError
+from shared.messages.trading import TraderVerb
+from shared.settings.place import find_place
+
+ACTIONS = ("status", *get_args(TraderVerb))
+TIMEOUT_S = ANSWER_S + 10
+READINGS = ("status", "positions", "balance")
+
+
+class NoApi(Exception):
+    """Nobody answers."""
+
+
+def trader(options: argparse.Namespace) -> int:
+    """Show the trader, or send it a command and print what happened."""
+    if options.action in WITH_SYMBOL and options.symbol is None:
+        print(f"{options.action}: which coin? Name one, such as BTCUSDT", file=sys.stderr)
+        return EXIT_USAGE
+    if options.action not in WITH_SYMBOL and options.symbol is not None:
+        print(f"{options.action}: concerns no single coin, found {options.symbol!r}",
+              file=sys.stderr)  # fmt: skip
+        return EXIT_USAGE
+    state_dir = find_place(Path(options.config), options.set).state_dir
+    try:
+        if options.action == "status":
+            return _show(state_dir, options)
+        return _send(state_dir, options)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    except NoApi as error:
+        return _without_api(state_dir, options, error)
+
+
+def _show(state_dir: Path, options: argparse.Namespace) -> int:
+    found: dict[str, Any] = {}
+    for name in READINGS:
+        status, body = _ask(state_dir, "GET", f"/{name}")
+        if status == http.client.OK:
+            found[name] = body
+        elif name == "status":
+            return _refused(status, body, options)
+        else:
+            found[name] = None
+    if options.json:
+        _print_json(found)
+    else:
+        from shared.console import trader_table  # noqa: PLC0415  # the supervisor shall not carry rich
+
+        trader_table.show(found, SystemClock().now_ms())
+    return EXIT_OK
+
+
+def _send(state_dir: Path, options: argparse.Namespace) -> int:
+    path = f"/{options.action}" + (f"/{quote(options.symbol, safe='')}" if options.symbol else "")
+    said = {"reason": options.reason or "", "who": _who()}
+    status, body = _ask(state_dir, "POST", path, said)
+    if status not in (http.client.OK, http.client.ACCEPTED):
+        return _refused(status, body, options)
+    is_done = status == http.client.OK
+    if options.json:
+        _print_json(body)
+    else:
+        print(f"{body['outcome']}: {body['text']}", file=sys.stdout if is_done else sys.stderr)
+    return EXIT_OK if is_done else EXIT_FAILED
+
+
+def _refused(status: int, body: Any, options: argparse.Namespace) -> int:
+    if options.json:
+        _print_json(body)
+    else:
+        print(f"failed ({status}): {body.get('detail', body)}", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _without_api(state_dir: Path, options: argparse.Namespace, error: NoApi) -> int:
+    said = (
+        f"no trader answers in {state_dir} ({error}); start one with `supervisor.py run` (outside "
+        "demo mode with trader.enabled: true), or name its state_dir with --set state_dir=DIR"
+    )
+    if options.action in LOCKING and state_dir.is_dir():
+        switch = KillSwitch(state_dir)
+        now_ms = SystemClock().now_ms()
+        try:
+            switch.set(lock_of(options.action, _who(), options.reason or "", now_ms))
+        except OSError as trouble:
+            said += f"; the lock {switch.path} could not be set either ({trouble.strerror})"
+        else:
+            said += (
+                f"; the lock {switch.path} is set all the same: a trader that runs reads it within "
+                "seconds, one that starts begins with it"
+            )
+    if options.json:
+        _print_json({"title": "No trader answers", "status": None, "detail": said})
+    else:
+        print(said, file=sys.stderr)
+    return EXIT_NO_SUPERVISOR
+
+
+def _ask(state_dir: Path, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    """Return status and body of the API's answer.
+
+    Raises:
+        NoApi: It does not run.
+        ConfigError: Its token cannot be used.
+    """
+    address = AddressFile(state_dir).read()
+    if address is None:
+        raise NoApi("its API has left no address there")
+    try:
+        token = read_token(token_path(state_dir))
+    except FileNotFoundError:
+        raise NoApi("its API has left no token there") from None
+    parts = urlsplit(address)
+    connection = http.client.HTTPConnection(
+        parts.hostname or "", parts.port or 0, timeout=TIMEOUT_S
+    )
+    headers = {"Authorization": f"Bearer {token.decode()}", "Content-Type": "application/json"}
+    try:
+        connection.request(method, path, None if body is None else orjson.dumps(body), headers)
+        response = connection.getresponse()
+        return response.status, orjson.loads(response.read())
+    except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise NoApi(f"its API at {address}: {reason}") from None
+    finally:
+        connection.close()
+
+
+def _who() -> str:
+    try:
+        return f"{getpass.getuser()}, command line"
+    except (KeyError, OSError):  # a user without a name
+        return "command line"
+
+
+def _print_json(body: Any) -> None:
+    sys.stdout.buffer.write(orjson.dumps(body, option=orjson.OPT_INDENT_2) + b"\n")

@@ -1,0 +1,133 @@
+"""The trader as tables a person likes to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from shared.clock import utc_text
+from shared.console.status_table import PIPE_WIDTH, span
+
+COLOURS = {"enabled": "green", "reducing": "yellow", "disabled": "yellow", "locked": "red"}
+LIMIT_COLOURS = {"ok": "", "warned": "yellow", "reached": "red", "latched": "red"}
+
+
+def show(found: Mapping[str, Any], now_ms: int) -> None:
+    """Print what `/status`, `/positions` and `/balance` of the API say; None where they do not."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
+    console.print(tables_of(found, now_ms))
+
+
+def tables_of(found: Mapping[str, Any], now_ms: int) -> Group:
+    """Return the same, ready to be printed."""
+    answer = found["status"]
+    status, parts = answer["status"], list[Any](_heading(answer, now_ms))
+    if found["balance"] is not None:
+        parts.append(_balance(found["balance"], status, now_ms))
+    if found["positions"] is not None:
+        parts.append(_positions(found["positions"], status))
+    if status is not None:
+        if status["limits"]:
+            parts.append(_limits(status))
+        parts += [Text(f"{coin} not entered: {why}") for coin, why in status["skipped"].items()]
+    return Group(*parts)
+
+
+def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
+    status, lock = answer["status"], answer["lock"]
+    if status is not None:
+        mode = status["mode"]
+        line = Text("TRADER  ", style="bold")
+        line.append(mode, style=COLOURS.get(mode, "") if answer["answering"] else "dim")
+        line.append(f"  {status['venue']}: {status['reason']}")
+        yield line
+        cycle = status["cycle_ms"]
+        last = "no cycle yet" if cycle is None else f"last cycle {utc_text(cycle)}"
+        next_s = (status["next_cycle_ms"] - now_ms) / 1000
+        candles = f", candles from {status['candles_from']}" if cycle is not None else ""
+        yield Text(f"{last}{candles}, next in {span(next_s)}")
+        if status["trouble"]:
+            yield Text(f"! {status['trouble']}", style="red")
+    else:
+        yield Text("TRADER  unknown", style="bold red")
+    if answer["why"]:
+        yield Text(f"! {answer['why']}", style="red")
+    if lock is not None:
+        ago = f", {span((now_ms - lock['at_ms']) / 1000)} ago" if lock["at_ms"] else ""
+        closing = "; its positions are closed" if lock["flatten"] else ""
+        said = f"! lock file: {lock['mode']} by {lock['who']}{ago}: {lock['reason']}{closing}"
+        yield Text(said, style="red")
+
+
+def _balance(balance: Mapping[str, Any], status: Mapping[str, Any] | None, now_ms: int) -> Text:
+    if balance["equity_quote"] is None:
+        return Text(f"! balance: {balance['reason']}", style="red")
+    line = Text(
+        f"equity {balance['equity_quote']} {balance['currency']}, "
+        f"available {balance['available_quote']}, "
+        f"{span((now_ms - balance['as_of_ms']) / 1000)} ago"
+    )
+    if status is not None and status["pnl_today_quote"] is not None:
+        line.append(
+            f"; today {status['pnl_today_quote']}, fees {status['fees_today_quote'] or '–'}"
+        )
+    if balance["reason"]:
+        line.append(f"; ! {balance['reason']}", style="red")
+    return line
+
+
+def _positions(positions: Mapping[str, Any], status: Mapping[str, Any] | None) -> Table | Text:
+    held = positions["positions"]
+    if not held:
+        return Text("no position open")
+    foreign = () if status is None else status["foreign"]
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    for heading in ("coin", "side"):
+        table.add_column(heading)
+    for heading in ("size", "entry", "mark", "stop", "target", "PnL"):
+        table.add_column(heading, justify="right")
+    table.add_column("whose")
+    for each in held:
+        stop = each["stop_loss"]
+        table.add_row(
+            each["symbol"],
+            each["side"],
+            each["size_base"],
+            _price(each["entry_price"]),
+            _price(each["mark_price"]),
+            Text("none", style="red") if stop is None else stop,
+            each["take_profit"] or "–",
+            each["unrealized_pnl_quote"],
+            "foreign" if each["symbol"] in foreign else "ours",
+        )
+    return table
+
+
+def _price(amount: str | None) -> str:
+    """Return a price as people read it: an average has more digits than any tick."""
+    return "–" if amount is None else f"{Decimal(amount):.8g}"
+
+
+def _limits(status: Mapping[str, Any]) -> Table:
+    table = Table(box=None, padding=(0, 1), header_style="bold")
+    table.add_column("limit")
+    table.add_column("used", justify="right")
+    table.add_column("of", justify="right")
+    for heading in ("", "state"):
+        table.add_column(heading)
+    for each in status["limits"]:
+        table.add_row(
+            each["name"],
+            each["used"],
+            each["limit"],
+            each["unit"],
+            Text(each["state"], style=LIMIT_COLOURS.get(each["state"], "")),
+        )
+    return table

@@ -1,0 +1,142 @@
+"""The browsers on the other end of `/ws`: each gets the newest state, none a queue.
+
+A browser is one number, the version of the board it was last told. Who is slow is told less
+often, and then everything that changed meanwhile; who takes nothing at all is let go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from shared.clock import Clock
+from shared.dashboard.board import Board
+
+PAUSE_S = 0.25
+"""Between two messages to one browser: at most four a second."""
+
+QUIET_S = 10.0
+"""After which a browser is told that nothing changed, so that it knows it is still told."""
+
+PING_S = 20.0
+LONGEST_MESSAGE = 4096
+SEND_BUFFER = 65_536
+"""Bytes the kernel may keep per browser; more would be a queue of old states."""
+
+
+class Clients:
+    """Serves websockets from a board.
+
+    Args:
+        most: Browsers at a time; further ones are refused with 503.
+        send_timeout_s: How long a browser may take for one message before it is let go.
+
+    Attributes:
+        refused: Browsers turned away because there were too many.
+        dropped: Browsers let go because they took nothing.
+        sent: Messages sent.
+    """
+
+    def __init__(
+        self, board: Board, *, clock: Clock, most: int, send_timeout_s: float, log: logging.Logger
+    ) -> None:
+        self._board = board
+        self._clock = clock
+        self._most = most
+        self._send_timeout_s = send_timeout_s
+        self._log = log
+        self._open: set[web.WebSocketResponse] = set()
+        self._places = 0
+        self._changed = asyncio.Event()
+        self.refused = 0
+        self.dropped = 0
+        self.sent = 0
+
+    def __len__(self) -> int:
+        return self._places
+
+    def tell(self) -> None:
+        """Say that the board has a new version."""
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+    async def serve(self, request: web.Request) -> web.StreamResponse:
+        """Answer one browser until it leaves."""
+        if self._places >= self._most:
+            self.refused += 1
+            raise web.HTTPServiceUnavailable(
+                text=f"{self._most} browsers are connected, which is all that dashboard."
+                "max_clients allows; close one, or raise it",
+                headers={"Retry-After": "10"},
+            )
+        # Compression would cost each connection its own megabyte and its own encoding.
+        ws = web.WebSocketResponse(
+            heartbeat=PING_S, compress=False, max_msg_size=LONGEST_MESSAGE, timeout=1.0
+        )
+        self._places += 1
+        try:
+            await ws.prepare(request)
+            self._open.add(ws)
+            _narrow(request)
+            await self._attend(ws, request)
+        finally:
+            self._places -= 1
+            self._open.discard(ws)
+        return ws
+
+    async def close(self) -> None:
+        """Say goodbye to everybody."""
+        closing = [ws.close(code=WSCloseCode.GOING_AWAY) for ws in self._open]
+        await asyncio.gather(*closing, return_exceptions=True)
+
+    async def _attend(self, ws: web.WebSocketResponse, request: web.Request) -> None:
+        telling = asyncio.create_task(self._keep_telling(ws, request))
+        try:
+            async for _ in ws:
+                pass  # whatever a browser says changes nothing; pings are answered below us
+        finally:
+            telling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await telling
+
+    async def _keep_telling(self, ws: web.WebSocketResponse, request: web.Request) -> None:
+        try:
+            async with asyncio.timeout(None) as deadline:
+                await self._tell(ws, deadline)
+        except TimeoutError:
+            self.dropped += 1
+            self._log.info("a browser took nothing for %g s: let go", self._send_timeout_s)
+            if request.transport is not None:
+                request.transport.abort()
+        except ConnectionError:
+            pass  # it left while being told; the reading side ends the visit
+
+    async def _tell(self, ws: web.WebSocketResponse, deadline: asyncio.Timeout) -> None:
+        loop = asyncio.get_running_loop()
+        sequence, version = 1, self._board.version
+        message = self._board.snapshot(sequence, self._clock.now_ms())
+        while True:
+            deadline.reschedule(loop.time() + self._send_timeout_s)
+            await ws.send_frame(message, WSMsgType.TEXT)
+            deadline.reschedule(None)
+            self.sent += 1
+            await self._clock.sleep(PAUSE_S)
+            if version == self._board.version:
+                await self._wait_for_change()
+            sequence += 1
+            message = self._board.patch(version, sequence, self._clock.now_ms())
+            version = self._board.version
+
+    async def _wait_for_change(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(QUIET_S):
+                await self._changed.wait()
+
+
+def _narrow(request: web.Request) -> None:
+    if request.transport is not None and (sock := request.transport.get_extra_info("socket")):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)

@@ -1,0 +1,289 @@
+"""From everything last seen to what the page shows: pure, in the page's own names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.dashboard.coins import CoinPrices
+from shared.dashboard.trading import (
+    shown_balance,
+    shown_equity,
+    shown_positions,
+    shown_trader,
+)
+from shared.health.verdict import Limits, Snapshot, is_fresh, is_starting
+from shared.indicators.frames import WARM_BARS
+from shared.market import Timeframe
+from shared.messages.actors import ActorStatus, Heartbeat, Quarantine
+from shared.messages.signals import (
+    CoinScore,
+    InputState,
+    LabelChange,
+    ScanResult,
+    ScorePart,
+    TaSignal,
+)
+from shared.messages.trading import TradeEvent, TraderConfig
+
+
+@dataclass(slots=True, kw_only=True)
+class World:
+    """Everything the dashboard knows.
+
+    Attributes:
+        seen: What `/health` judges too; the page shows the same problems.
+        prices: By symbol.
+        scan: The newest scores, while they are on the bus.
+        history: Newest first.
+        trader_config: The settings in force, as far as the trader told them.
+        events: What the trader did, newest first.
+        fallback: Redis has been away so long that prices come straight from the exchange.
+        fallback_troubles: By symbol, why the exchange gave none.
+        banned_until_ms: As this process was told, besides what is on the bus.
+        problems: In words, the gravest first.
+    """
+
+    seen: Snapshot
+    source: str
+    namespace: str
+    groups: Mapping[str, Sequence[str]]
+    limits: Limits
+    prices: dict[str, CoinPrices]
+    scan: ScanResult | None = None
+    scores: dict[str, CoinScore] = field(default_factory=dict)
+    history: list[LabelChange] = field(default_factory=list)
+    trader_config: TraderConfig | None = None
+    events: list[TradeEvent] = field(default_factory=list)
+    fallback: bool = False
+    fallback_troubles: dict[str, str] = field(default_factory=dict)
+    banned_until_ms: int | None = None
+    problems: list[str] = field(default_factory=list)
+
+
+def document(world: World, now_ms: int) -> dict[str, Any]:
+    """Return the data of a snapshot. Nothing in it changes by time alone but verdicts on age."""
+    seen, trading = world.seen, world.limits.trading
+    signals: dict[str, TaSignal | None] = {
+        # What cannot be renewed is unavailable, which is not the same as neutral.
+        symbol: None if world.fallback else seen.signals.get(symbol)
+        for symbol in seen.symbols
+    }
+    return {
+        "mode": seen.mode,
+        "source": world.source,
+        "asOf": now_ms,
+        "namespace": world.namespace,
+        "groups": world.groups,
+        "coinData": [
+            _coin(world, group, symbol, signals[symbol], now_ms)
+            for group, symbols in world.groups.items()
+            for symbol in symbols
+        ],
+        "taSignals": signals,
+        "positions": shown_positions(seen.trading, seen.actors, trading),
+        "balance": shown_balance(seen.trading, trading),
+        "trader": shown_trader(seen.trading, world.trader_config, seen.actors, trading),
+        "tradeEvents": [dataclasses.asdict(event) for event in world.events],
+        "equity": shown_equity(seen.trading),
+        "signalHistory": [_label_change(change) for change in world.history],
+        "actors": [_actor(seen, name) for name in _actor_names(seen)],
+        "redis": {
+            "status": seen.redis.status,
+            "sinceMs": seen.redis.since_ms,
+            "reason": seen.redis.reason,
+            "fallback": world.fallback,
+        },
+        "exchange": _exchange(world, now_ms),
+        "errors": world.problems,
+    }
+
+
+# Coins
+
+
+def _coin(
+    world: World, group: str, symbol: str, signal: TaSignal | None, now_ms: int
+) -> dict[str, Any]:
+    prices = world.prices[symbol]
+    score = None if world.fallback else world.scores.get(symbol)
+    quarantine = _quarantine(world.seen, symbol, now_ms)
+    state, reason = _state(world, symbol, signal, quarantine, now_ms)
+    change = score.change_24h_pct if score is not None else None
+    return {
+        "symbol": symbol,
+        "group": group,
+        "price": prices.price,
+        "priceAtMs": prices.price_at_ms,
+        "tick": prices.tick,
+        "change24hPct": prices.change_24h_pct if change is None else change,
+        "spark": prices.spark,
+        "closedUntilMs": prices.closed_until_ms,
+        "fetchedAtMs": prices.fetched_at_ms,
+        "nextCloseMs": Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms,
+        "computedAtMs": None if signal is None else signal.computed_at_ms,
+        "state": state,
+        "stateReason": reason,
+        "base": _base(score) if score is not None and score.long.parts else None,
+        "bonus": None if signal is None else _bonus(signal),
+        "quarantine": quarantine,
+    }
+
+
+def _state(
+    world: World,
+    symbol: str,
+    signal: TaSignal | None,
+    quarantine: Mapping[str, Any] | None,
+    now_ms: int,
+) -> tuple[str, str]:
+    """Return the coin's state and why, the gravest first; reasons name no age: it would grow."""
+    seen = world.seen
+    if world.fallback:
+        return "unavailable", world.fallback_troubles.get(symbol) or "Redis does not answer"
+    if reason := _fetcher_says(seen, "delisted").get(symbol):
+        return "delisted", str(reason)
+    if quarantine is not None:
+        return "quarantined", str(quarantine["reason"])
+    trouble = str(_fetcher_says(seen, "coins").get(symbol, ""))
+    if signal is not None:
+        return _state_of(signal, trouble, now_ms, world.limits)
+    if world.prices[symbol].price is None:
+        return "loading", trouble or "waiting for the first data"
+    if is_starting(seen, now_ms, world.limits):
+        return "warming", trouble or "waiting for the first signal"
+    return "stale", trouble or "no signal"
+
+
+def _state_of(signal: TaSignal, trouble: str, now_ms: int, limits: Limits) -> tuple[str, str]:
+    m5 = signal.inputs.get(Timeframe.M5)
+    if not is_fresh(signal, now_ms, limits):
+        return "stale", trouble or "no new signal"
+    if m5 is None or m5.fetched_at_ms is None:
+        return "stale", trouble or "no 5m candles"
+    if m5.stale or _lag_s(signal, m5) > limits.candles_s[Timeframe.M5]:
+        return "stale", trouble or "5m candles are stale"
+    if not m5.warm:
+        return "warming", f"{m5.bars} of {WARM_BARS} closed 5m candles"
+    if m5.unfilled_gap:
+        return "warming", "5m candles have a gap"
+    return "live", trouble
+
+
+def _lag_s(signal: TaSignal, state: InputState) -> float:
+    return (signal.computed_at_ms - (state.fetched_at_ms or 0)) / 1000
+
+
+def _quarantine(seen: Snapshot, symbol: str, now_ms: int) -> dict[str, Any] | None:
+    found: list[Quarantine] = [
+        q for (_, name), q in seen.quarantines.items() if name == symbol and q.until_ms > now_ms
+    ]
+    if found:
+        longest = max(found, key=lambda q: q.until_ms)
+        return {
+            "stage": longest.stage,
+            "reason": longest.reason,
+            "untilMs": longest.until_ms,
+        }
+    for status in seen.statuses.values():
+        until_ms = status.quarantined_coins.get(symbol, 0)
+        if until_ms > now_ms:
+            reason = f"{status.name} died while computing it"
+            return {"stage": "compute", "reason": reason, "untilMs": until_ms}
+    return None
+
+
+def _base(score: CoinScore) -> dict[str, Any]:
+    return {
+        "long": score.long.score,
+        "short": score.short.score,
+        "longLabel": score.label_long,
+        "shortLabel": score.label_short,
+        "coverage": score.coverage,
+        "fault": score.fault,
+        "longParts": [_part(part) for part in score.long.parts],
+        "shortParts": [_part(part) for part in score.short.parts],
+    }
+
+
+def _part(part: ScorePart) -> dict[str, Any]:
+    return {"name": part.name, "points": part.points, "max": part.max, "text": part.text}
+
+
+def _bonus(signal: TaSignal) -> dict[str, Any]:
+    bonus = signal.composite_score_adjustment
+    return {"long": bonus.long_bonus, "short": bonus.short_bonus, "reasoning": bonus.reasoning}
+
+
+def _label_change(change: LabelChange) -> dict[str, Any]:
+    return {
+        "atMs": change.at_ms,
+        "symbol": change.symbol,
+        "side": change.side,
+        "event": change.event,
+        "label": change.label,
+        "base": change.base,
+        "bonus": change.bonus,
+        "close": change.close,
+    }
+
+
+# Actors and the exchange
+
+
+def _actor_names(seen: Snapshot) -> list[str]:
+    return [*seen.actors, *sorted(set(seen.statuses) - set(seen.actors))]
+
+
+def _actor(seen: Snapshot, name: str) -> dict[str, Any]:
+    status: ActorStatus | None = seen.statuses.get(name)
+    heartbeat: Heartbeat | None = seen.heartbeats.get(name)
+    shown: dict[str, Any] = {
+        "name": name,
+        "state": "unknown" if heartbeat is None else heartbeat.state,
+        "pid": None if heartbeat is None else heartbeat.pid,
+        "restarts": None,
+        "sinceMs": None,
+        "lastDeath": None,
+        "doing": "",
+        "reason": "",
+        "beatAtMs": None if heartbeat is None else heartbeat.at_ms,
+        "backoffUntilMs": None,
+        "quarantinedCoins": {},
+    }
+    if status is None:
+        return shown
+    last = status.deaths[-1] if status.deaths else None
+    return shown | {
+        "state": status.state,
+        "pid": status.pid,
+        "restarts": status.restarts,
+        "sinceMs": status.since_ms,
+        "lastDeath": None
+        if last is None
+        else {"atMs": last.at_ms, "cause": last.cause, "lastWords": last.last_words},
+        "doing": status.doing,
+        "reason": status.reason,
+        "backoffUntilMs": status.backoff_until_ms,
+        "quarantinedCoins": status.quarantined_coins,
+    }
+
+
+def _fetcher_says(seen: Snapshot, what: str) -> Mapping[str, Any]:
+    heartbeat = seen.heartbeats.get("fetcher")
+    found = heartbeat.detail.get(what) if heartbeat else None
+    return found if isinstance(found, dict) else {}
+
+
+def _exchange(world: World, now_ms: int) -> dict[str, Any]:
+    seen = world.seen
+    ends = [seen.ban.until_ms if seen.ban else 0, world.banned_until_ms or 0]
+    until_ms = max(ends)
+    troubles = world.fallback_troubles if world.fallback else _fetcher_says(seen, "coins")
+    return {
+        "bannedUntilMs": until_ms if until_ms > now_ms else None,
+        "delisted": dict(_fetcher_says(seen, "delisted")),
+        "troubles": dict(troubles),
+    }

@@ -1,0 +1,73 @@
+"""What the page shows of account and trader: the messages of the bus, and what age does to them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection
+from typing import Any
+
+from shared.health.trading_verdict import ACCOUNT, TRADER, TradingLimits, TradingView
+from shared.messages.trading import Position, TraderConfig
+
+
+def shown_positions(
+    view: TradingView, actors: Collection[str], limits: TradingLimits
+) -> dict[str, Any] | None:
+    """Return `Positions` as on the bus, each position with who holds it and since when bare.
+
+    What an account left behind that is no more is shown, with its age, but raises no alarm.
+    """
+    told = view.positions
+    if told is None:
+        return None
+    if ACCOUNT not in actors and TRADER not in actors:
+        view = dataclasses.replace(view, bare_since_ms={})
+    return dataclasses.asdict(told) | {
+        "old_after_ms": _ms(limits.account_s),
+        "positions": [_position(view, position, limits) for position in told.positions],
+    }
+
+
+def _position(view: TradingView, position: Position, limits: TradingLimits) -> dict[str, Any]:
+    status = view.status
+    bare_ms = view.bare_since_ms.get(position.symbol)
+    return dataclasses.asdict(position) | {
+        "foreign": status is not None and position.symbol in status.foreign,
+        "bare_since_ms": bare_ms,
+        "bare_alarm_ms": None if bare_ms is None else bare_ms + _ms(limits.bare_s),
+    }
+
+
+def shown_balance(view: TradingView, limits: TradingLimits) -> dict[str, Any] | None:
+    """Return `Balance` as on the bus."""
+    if view.balance is None:
+        return None
+    return dataclasses.asdict(view.balance) | {"old_after_ms": _ms(limits.account_s)}
+
+
+def shown_trader(
+    view: TradingView,
+    config: TraderConfig | None,
+    actors: Collection[str],
+    limits: TradingLimits,
+) -> dict[str, Any] | None:
+    """Return status and settings as on the bus, the equity apart; None where no trader is."""
+    if TRADER not in actors and view.status is None:
+        return None
+    status = None if view.status is None else dataclasses.asdict(view.status)
+    if status is not None:
+        del status["equity"]
+    return {
+        "status": status,
+        "config": None if config is None else dataclasses.asdict(config),
+        "silent_after_ms": _ms(limits.trader_s),
+    }
+
+
+def shown_equity(view: TradingView) -> list[tuple[int, str]]:
+    """Return (epoch ms, equity) of the newest cycles, oldest first."""
+    return [] if view.status is None else view.status.equity
+
+
+def _ms(seconds: float) -> int:
+    return round(1000 * seconds)

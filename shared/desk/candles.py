@@ -1,0 +1,166 @@
+"""The candles a cycle decides on: from Redis, or straight from Binance while Redis is away.
+
+Reads `cache:candles:*` (5m and 1h).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from shared import schema
+from shared.bus import Bus
+from shared.candles.store import KEEP, CandleStore, OverlapDiffers, WrongTime
+from shared.clock import Clock, utc_text
+from shared.errors import BusUnavailable, PlatformError, RateLimited
+from shared.exchanges.ports import CandleSource
+from shared.indicators.signals import CoinWindows
+from shared.market import Timeframe
+from shared.messages.candles import CandleWindow, Source
+
+TIMEFRAMES = (Timeframe.M5, Timeframe.H1)
+REDIS_POLL_S, BINANCE_POLL_S = 0.5, 1.5
+AT_ONCE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Candles of coins at one close. `missing` says why the other coins have none."""
+
+    coins: tuple[CoinWindows, ...]
+    missing: dict[str, str]
+    came_from: Literal["redis", "binance", "none"]
+
+
+class CycleCandles:
+    """Waits for the candles of a close.
+
+    A coin is complete when its 5m candle that closed then is there, and its newest 1h candle
+    that had closed by then. The same candles come from both places: whatever closed later is
+    left for the rules to cut.
+
+    Args:
+        binance: Asked only while Redis is away.
+        source: What candles of this mode are marked with.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        binance: CandleSource,
+        symbols: Sequence[str],
+        *,
+        source: Source,
+        clock: Clock,
+        log: logging.Logger,
+    ) -> None:
+        self._bus = bus
+        self._binance = binance
+        self._symbols = list(symbols)
+        self._source = source
+        self._clock = clock
+        self._log = log
+        self._stores = {(s, t): CandleStore(s, t) for s in symbols for t in TIMEFRAMES}
+        self._is_time_known = False
+
+    async def at_close(self, cycle_ms: int, until_ms: int) -> Gathered:
+        """Return the coins whose candles of a close are there, waiting for them until then.
+
+        Args:
+            cycle_ms: A close of 5m candles.
+            until_ms: Our clock's time at which the others are given up.
+        """
+        found: dict[str, CoinWindows] = {}
+        came_from: Literal["redis", "binance"]
+        while True:
+            lacking = [symbol for symbol in self._symbols if symbol not in found]
+            faults: dict[str, str] = {}
+            try:
+                coins, came_from = await self._from_redis(lacking), "redis"
+            except BusUnavailable:
+                coins, came_from = await self._from_binance(lacking, faults), "binance"
+            for coin in coins:
+                fault = _lacks(coin, cycle_ms)
+                if fault:
+                    faults.setdefault(coin.symbol, fault)
+                else:
+                    found[coin.symbol] = coin
+            if len(found) == len(self._symbols) or self._clock.now_ms() >= until_ms:
+                break
+            await self._clock.sleep(REDIS_POLL_S if came_from == "redis" else BINANCE_POLL_S)
+        chosen = tuple(found[symbol] for symbol in self._symbols if symbol in found)
+        return Gathered(chosen, faults, came_from if chosen else "none")
+
+    async def newest(self, symbol: str) -> CoinWindows:
+        """Return the candles of one coin as they are now."""
+        try:
+            (coin,) = await self._from_redis([symbol])
+        except BusUnavailable:
+            (coin,) = await self._from_binance([symbol], {})
+        return coin
+
+    async def _from_redis(self, symbols: Sequence[str]) -> list[CoinWindows]:
+        parts = [{"symbol": symbol} for symbol in symbols]
+        windows = {t: await self._bus.get_many(schema.CANDLES[t], parts) for t in TIMEFRAMES}
+        return [
+            CoinWindows(symbol, {t: windows[t][place] for t in TIMEFRAMES})
+            for place, symbol in enumerate(symbols)
+        ]
+
+    async def _from_binance(
+        self, symbols: Sequence[str], faults: dict[str, str]
+    ) -> list[CoinWindows]:
+        slots = asyncio.Semaphore(AT_ONCE)
+
+        async def ask(symbol: str) -> CoinWindows:
+            windows: dict[Timeframe, CandleWindow | None] = dict.fromkeys(TIMEFRAMES)
+            async with slots:
+                try:
+                    await self._learn_time()
+                    for timeframe in TIMEFRAMES:
+                        windows[timeframe] = await self._ask(self._stores[symbol, timeframe])
+                except PlatformError as error:
+                    faults[symbol] = str(error)
+                    if isinstance(error, RateLimited):
+                        self._log.warning("no candles from Binance: %s", error)
+            return CoinWindows(symbol, windows)
+
+        return list(await asyncio.gather(*map(ask, symbols)))
+
+    async def _learn_time(self) -> None:
+        if not self._is_time_known:
+            self._is_time_known = True
+            try:
+                await self._binance.sync_time()
+            except PlatformError:
+                self._is_time_known = False
+                raise
+
+    async def _ask(self, store: CandleStore) -> CandleWindow:
+        asked_ms = self._binance.now_ms()
+        rows = await self._binance.klines(store.symbol, store.timeframe, limit=KEEP)
+        now_ms = self._clock.now_ms()
+        try:
+            store.accept(rows, asked_ms=asked_ms, fetched_at_ms=now_ms)
+        except (OverlapDiffers, WrongTime) as oddity:
+            self._log.warning("all its candles are taken anew: %s", oddity)
+            store.replace(rows, asked_ms=asked_ms, fetched_at_ms=now_ms)
+        return store.window(self._source)
+
+
+def _lacks(coin: CoinWindows, cycle_ms: int) -> str:
+    """Return which candle of a close is not there; "" if all are."""
+    for timeframe in TIMEFRAMES:
+        window = coin.windows[timeframe]
+        due_ms = timeframe.open_at(cycle_ms)
+        if window is None:
+            return f"no {timeframe} candles"
+        if window.closed_until_ms < due_ms:
+            return (
+                f"the {timeframe} candle that closed at {utc_text(due_ms)} has not come, the "
+                f"newest closed at {utc_text(window.closed_until_ms)}"
+            )
+    return ""

@@ -1,0 +1,241 @@
+"""One cycle of the trader: from the close of a 5m candle to orders, in the same order always.
+
+Reads `ta:latest:*` where signals count.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from shared import schema
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.config import TraderSection
+from shared.desk.candles import CycleCandles, Gathered
+from shared.desk.desk import Account, Desk
+from shared.desk.figures import Figures
+from shared.desk.switches import Switches
+from shared.errors import (
+    BusUnavailable,
+    JournalUnavailable,
+    VenueDenied,
+    VenueRefused,
+    VenueUnavailable,
+)
+from shared.exchanges.frozen_venue import frozen
+from shared.exchanges.ports import Venue
+from shared.journal import Journal
+from shared.journals.scribe import Scribe
+from shared.market import Timeframe
+from shared.messages.candles import Source
+from shared.messages.signals import TaSignal
+from shared.messages.trading import TradeEvent
+from shared.trading.closes import CoinAtClose, coins_at_close
+from shared.trading.entries import Rules, candidates
+from shared.trading.plan import Candidate, Refusal
+from shared.trading.sizing import plan_entry
+
+SIGNALS_S, SIGNALS_POLL_S = 5.0, 0.5
+"""How long signals of the deciding candle are waited for, once the candles are there."""
+
+MIN_MS = 60_000
+TROUBLES = (VenueUnavailable, VenueRefused, JournalUnavailable)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CycleReport:
+    """What a cycle decided on and could not do; `skipped`: by coin, why it was not entered."""
+
+    cycle_ms: int
+    candles_from: Literal["redis", "binance", "none"] = "none"
+    trouble: str = ""
+    skipped: dict[str, str] = field(default_factory=dict)
+
+
+class Cycle:
+    """Decides on one close after the other, and has the desk carry it out.
+
+    Args:
+        history: Closed candles that count for a score.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        scribe: Scribe,
+        desk: Desk,
+        *,
+        candles: CycleCandles,
+        switches: Switches,
+        figures: Figures,
+        bus: Bus,
+        settings: TraderSection,
+        source: Source,
+        history: int,
+        clock: Clock,
+        log: logging.Logger,
+    ) -> None:
+        self._venue = venue
+        self._scribe = scribe
+        self._desk = desk
+        self._candles = candles
+        self._switches = switches
+        self._figures = figures
+        self._bus = bus
+        self._settings = settings
+        self._source = source
+        self._history = history
+        self._clock = clock
+        self._log = log
+        self._signals: Mapping[str, TaSignal] = {}
+
+    async def run(self, cycle_ms: int) -> CycleReport:
+        """Look at the account, manage what is open, and enter what the close calls for.
+
+        Everything that fails is in the report; what is open is looked after by the next look.
+        """
+        report = CycleReport(cycle_ms=cycle_ms)
+        try:
+            await self._venue.server_time()
+            await self._desk.protect()
+            await self._figures.observe(await self._desk.account(), cycle_ms)
+            objection = self._switches.objection()
+            if objection:
+                self._signals = {}
+                return report
+            report = await self._enter(report)
+            await self._figures.observe(await self._desk.account(), cycle_ms)
+        except TROUBLES as error:
+            self._log.warning("cycle: %s", error)
+            report = replace(report, trouble=str(error))
+        return report
+
+    async def _enter(self, report: CycleReport) -> CycleReport:
+        until_ms = report.cycle_ms + round(1000 * (self._settings.delay_s + self._settings.wait_s))
+        gathered = await self._candles.at_close(report.cycle_ms, until_ms)
+        coins = coins_at_close(gathered.coins, self._history, report.cycle_ms)
+        before, self._signals = self._signals, await self._read_signals(gathered, report.cycle_ms)
+        account = await self._desk.account()
+        rules = Rules(
+            settings=self._settings,
+            cycle_ms=report.cycle_ms,
+            now_ms=self._venue.now_ms(),
+            source=self._source,
+        )
+        found, refused = candidates(
+            coins,
+            self._signals,
+            rules,
+            signals_before=before,
+            held=_taken(account),
+            last_losses=await self._last_losses(),
+        )
+        skipped = dict(gathered.missing) | _in_words(refused)
+        report = replace(report, candles_from=gathered.came_from, skipped=skipped)
+        if found:
+            await self._desk.protection.read_rules([each.symbol for each in found])
+        for candidate in found:
+            why = await self._try(candidate, report.cycle_ms)
+            if why:
+                skipped[candidate.symbol] = f"{candidate.side}: {why}"
+                await self._scribe.do(Journal.tell, self._refusal(candidate, why))
+        return report
+
+    async def _try(self, candidate: Candidate, cycle_ms: int) -> str:
+        """Enter one candidate by the account as it is now; return why it was not entered."""
+        objection = self._switches.objection()
+        if objection:
+            return objection
+        symbol = candidate.symbol
+        priced_ms = self._venue.now_ms()
+        try:
+            rule = await self._desk.protection.rule(symbol)
+            book = await self._venue.book(symbol)
+            tickers = await self._venue.tickers([symbol])
+            funding = await self._venue.funding(symbol)
+        except VenueDenied:
+            raise
+        except VenueRefused as error:  # of this market; the others may be open
+            return str(error)
+        stands_still = frozen(rule, book, tickers.get(symbol), self._venue.now_ms())
+        if stands_still:
+            return f"the venue counts as down: {stands_still}"
+        account = await self._desk.account()
+        await self._figures.observe(account)
+        plan = plan_entry(
+            candidate,
+            rule=rule,
+            book=book,
+            ticker=tickers[symbol],
+            funding=funding,
+            account=account.exposure,
+            settings=self._settings,
+            now_ms=self._venue.now_ms(),
+        )
+        if isinstance(plan, Refusal):
+            return plan.why
+        return self._switches.objection() or await self._desk.enter(plan, cycle_ms, priced_ms)
+
+    async def _read_signals(self, gathered: Gathered, cycle_ms: int) -> dict[str, TaSignal]:
+        """Return the signals of the deciding candle, waiting a little; none while Redis is away."""
+        if not self._settings.use_ta_signals or gathered.came_from != "redis":
+            return {}
+        symbols = [coin.symbol for coin in gathered.coins]
+        until_s = self._clock.monotonic() + SIGNALS_S
+        while True:
+            try:
+                found = await self._bus.get_many(
+                    schema.TA_LATEST, [{"symbol": symbol} for symbol in symbols]
+                )
+            except BusUnavailable:
+                return {}
+            signals = {
+                symbol: signal
+                for symbol, signal in zip(symbols, found, strict=True)
+                if signal is not None
+            }
+            late = [s for s in signals.values() if s.closed_until_ms != cycle_ms]
+            if not late or self._clock.monotonic() >= until_s:
+                return signals
+            await self._clock.sleep(SIGNALS_POLL_S)
+
+    async def _last_losses(self) -> Mapping[tuple[str, Literal["long", "short"]], int]:
+        since_ms = self._venue.now_ms() - round(self._settings.cooldown_min * MIN_MS)
+        return await self._scribe.do(Journal.last_losses, since_ms)
+
+    def _refusal(self, candidate: Candidate, why: str) -> TradeEvent:
+        return TradeEvent(
+            event_id=0,
+            at_ms=self._clock.now_ms(),
+            kind="refused",
+            text=f"{candidate.symbol} {candidate.side} with {candidate.total} not entered: {why}",
+            symbol=candidate.symbol,
+            side=candidate.side,
+        )
+
+    async def coin(self, symbol: str) -> CoinAtClose:
+        """Return a coin as it stood at its newest close, for a stop of an adopted position."""
+        newest = await self._candles.newest(symbol)
+        close_ms = Timeframe.M5.open_at(self._clock.now_ms())
+        (coin,) = coins_at_close([newest], self._history, close_ms)
+        return coin
+
+
+def _taken(account: Account) -> set[str]:
+    standing = account.standing
+    return (
+        {position.symbol for position in standing.positions}
+        | {own.symbol for own in standing.ending}
+        | set(account.unknown)
+    )
+
+
+def _in_words(refused: Sequence[Refusal]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for each in refused:
+        text = each.why if each.side is None else f"{each.side}: {each.why}"
+        found[each.symbol] = f"{found[each.symbol]}; {text}" if each.symbol in found else text
+    return found

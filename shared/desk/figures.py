@@ -1,0 +1,153 @@
+"""What was won and lost: the breakers' ledger, equity per cycle, how near each limit is."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from decimal import Decimal
+
+import orjson
+
+from shared.clock import Clock
+from shared.config import TraderSection
+from shared.desk.desk import Account
+from shared.exchanges.ports import Venue
+from shared.journal import Journal
+from shared.journals.rows import EquityRow
+from shared.journals.scribe import Scribe
+from shared.messages.trading import TradeEvent, TraderLimit
+from shared.risk import DAY_MS, HOUR_MS, Latch, Ledger, closed, limits, objections, observed
+from shared.risk import released as released_ledger
+from shared.trading.amounts import shown
+
+NOISE = Decimal("0.002")
+"""Balance and positions are read one after the other: a difference below this share of equity,
+while positions are open, is the market's movement in between and no transfer."""
+
+SHOWN_CYCLES = 288
+
+
+class Figures:
+    """Keeps the ledger: in the journal, together with which results it has counted.
+
+    Only what positions of ours win or lose counts. Every other change of the account, foreign
+    positions included, is a transfer to it.
+
+    Attributes:
+        limits: How near each limit was at the last look.
+        equity: (epoch ms, equity) of the newest cycles, oldest first.
+        fees_today: Paid since 00:00 UTC; None before the first look.
+    """
+
+    def __init__(self, scribe: Scribe, venue: Venue, settings: TraderSection, clock: Clock) -> None:
+        self._scribe = scribe
+        self._venue = venue
+        self._settings = settings
+        self._clock = clock
+        self._ledger: Ledger | None = None
+        self._capital: Decimal | None = None
+        self._turn = asyncio.Lock()
+        self.limits: list[TraderLimit] = []
+        self.equity: list[tuple[int, str]] = []
+        self.fees_today: Decimal | None = None
+
+    async def load(self) -> None:
+        """Take up the ledger where it was left."""
+        note = await self._scribe.do(Journal.note, "ledger")
+        if note is not None:
+            self._ledger = Ledger.decode(orjson.dumps(note["ledger"]), "journal: ledger")
+            self._capital = Decimal(note["capital"])
+        rows = await self._scribe.do(Journal.equity, 0, SHOWN_CYCLES)
+        self.equity = [(row.cycle_ms, str(row.equity)) for row in rows]
+
+    @property
+    def latches(self) -> tuple[Latch, ...]:
+        """Return the breakers that bit and were not released."""
+        return () if self._ledger is None else self._ledger.latches
+
+    @property
+    def pnl_today(self) -> Decimal | None:
+        """Return what was won or lost since 00:00 UTC; None before the first look."""
+        return None if self._ledger is None else self._ledger.day_pnl
+
+    def objections(self) -> list[str]:
+        """Return why nothing may be entered, as far as the ledger knows."""
+        if self._ledger is None:
+            return ["the account has not been looked at yet"]
+        return objections(self._ledger, self._settings, self._venue.now_ms())
+
+    async def observe(self, account: Account, cycle_ms: int | None = None) -> None:
+        """Take in the account as it is now, and the results since the last look.
+
+        Args:
+            cycle_ms: The cycle whose equity this is; None between cycles.
+        """
+        async with self._turn:
+            await self._observe(account, cycle_ms)
+
+    async def _observe(self, account: Account, cycle_ms: int | None) -> None:
+        now_ms = self._clock.now_ms()
+        equity = account.balance.equity
+        capital = equity - account.pnl
+        transferred = Decimal(0)
+        if self._capital is not None:
+            transferred = capital - self._capital
+            if account.standing.ours and abs(transferred) <= NOISE * abs(equity):
+                transferred, capital = Decimal(0), self._capital
+        ended = await self._scribe.do(Journal.unjudged)
+        before = self._ledger
+        ledger = observed(before, equity, transferred, self._settings, now_ms)
+        for own in ended:
+            ledger = closed(ledger, own.pnl or Decimal(0), self._settings, now_ms)
+        sent_ms = await self._scribe.do(Journal.sent_since, self._venue.now_ms() - HOUR_MS)
+        ledger = replace(ledger, orders_ms=sent_ms)
+        await self._save(ledger, capital, [own.own_id for own in ended])
+        await self._tell_limits(limits(ledger, account.exposure, self._settings, now_ms))
+        self.fees_today = await self._scribe.do(Journal.fees_since, now_ms - now_ms % DAY_MS)
+        if cycle_ms is not None:
+            await self._add_equity(account, cycle_ms)
+
+    async def _add_equity(self, account: Account, cycle_ms: int) -> None:
+        row = EquityRow(
+            cycle_ms=cycle_ms,
+            at_ms=self._clock.now_ms(),
+            equity=account.balance.equity,
+            available=account.balance.available,
+            pnl=account.pnl,
+            fees=self.fees_today or Decimal(0),
+        )
+        await self._scribe.do(Journal.add_equity, row)
+        earlier = [each for each in self.equity if each[0] < cycle_ms]
+        self.equity = [*earlier, (cycle_ms, str(row.equity))][-SHOWN_CYCLES:]
+
+    async def release(self) -> None:
+        """Release every breaker; what they count begins anew."""
+        async with self._turn:
+            if self._ledger is not None:
+                await self._save(released_ledger(self._ledger), self._capital, [])
+
+    async def _save(self, ledger: Ledger, capital: Decimal | None, judged: list[int]) -> None:
+        known = self.latches
+        events = [
+            self._event("breaker", f"{latch.why}: no new entries until it is released")
+            for latch in ledger.latches
+            if latch not in known
+        ]
+        note = {"ledger": orjson.loads(ledger.encode()), "capital": str(capital)}
+        await self._scribe.do(Journal.judge, judged, note, *events)
+        # together, once both are written: a transfer left out of one would count as a result
+        self._ledger, self._capital = ledger, capital
+
+    async def _tell_limits(self, found: list[TraderLimit]) -> None:
+        before = {limit.name: limit.state for limit in self.limits}
+        for limit in found:
+            if limit.state == "warned" and before.get(limit.name, "ok") == "ok":
+                text = (
+                    f"{limit.name}: {limit.used} of {limit.limit} {limit.unit}, warned from "
+                    f"{shown(Decimal(str(self._settings.warn_pct)))} % on"
+                )
+                await self._scribe.do(Journal.tell, self._event("warning", text))
+        self.limits = found
+
+    def _event(self, kind: str, text: str) -> TradeEvent:
+        return TradeEvent(event_id=0, at_ms=self._clock.now_ms(), kind=kind, text=text)

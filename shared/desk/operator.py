@@ -1,0 +1,217 @@
+"""What operators ask of the trader, each command carried out once.
+
+Reads `trader:commands`, writes `trader:replies:{id}`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from decimal import Decimal
+
+from shared import codec, schema
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.desk.desk import Desk
+from shared.desk.switches import Switches, lock_of
+from shared.errors import BadMessage, BusUnavailable, JournalUnavailable, PlatformError
+from shared.journal import Journal
+from shared.journals.rows import CommandRow
+from shared.journals.scribe import Scribe
+from shared.messages.trading import KillFlag, TradeEvent, TraderCommand, TraderReply, TraderVerb
+
+AT_ONCE = 100
+LATE_MS, FORGOTTEN_MS = 60_000, 3_600_000
+SAFE: frozenset[TraderVerb] = frozenset({"kill", "disable", "reduce", "flatten"})
+"""Carried out also when they come late; nobody waits for the others any more by then."""
+
+Fractions = Callable[[str], Awaitable[tuple[Decimal, Decimal]]]
+
+
+class Operator:
+    """Carries out commands.
+
+    A command is journalled when it is taken up and when it is done. One that was taken up by a
+    process that died is taken up again; doing it twice does the same as doing it once.
+
+    Args:
+        fractions: Returns the distances of stop and target for a coin that is adopted.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        scribe: Scribe,
+        desk: Desk,
+        switches: Switches,
+        *,
+        fractions: Fractions,
+        clock: Clock,
+        log: logging.Logger,
+    ) -> None:
+        self._bus = bus
+        self._scribe = scribe
+        self._desk = desk
+        self._switches = switches
+        self._fractions = fractions
+        self._clock = clock
+        self._log = log
+        self._after = "0"
+
+    async def resume(self) -> None:
+        """Finish what an earlier process had taken up."""
+        for row in await self._scribe.do(Journal.begun_commands):
+            await self._finish(row)
+
+    async def look(self) -> None:
+        """Carry out the commands that have come since the last look.
+
+        Raises:
+            BusUnavailable: Redis does not answer.
+        """
+        try:
+            entries = await self._bus.entries_after(schema.TRADER_COMMANDS, self._after, AT_ONCE)
+        except BusUnavailable:
+            # it may come back with another stream; what was done is known from the journal
+            self._after = "0"
+            raise
+        for place, fields in entries:
+            where = f"{schema.TRADER_COMMANDS.name()} {place}"
+            try:
+                command = codec.from_plain(TraderCommand, fields, where)
+            except BadMessage as error:
+                self._log.warning("no command: %s", error)
+            else:
+                if self._clock.now_ms() - command.at_ms < FORGOTTEN_MS:
+                    await self.take(command)
+            self._after = place
+
+    async def take(self, command: TraderCommand) -> None:
+        """Carry out one command, unless that was done before, and answer it."""
+        row = CommandRow(
+            id=command.id,
+            command=command.command,
+            symbol=command.symbol,
+            who=command.who,
+            at_ms=command.at_ms,
+        )
+        try:
+            row = await self._scribe.do(Journal.begin_command, row)
+        except JournalUnavailable:
+            if command.command == "flatten":  # closes also without a journal, and is answered later
+                await self._desk.close_all(f"flatten by {row.who}")
+            raise
+        if row.outcome is None:
+            await self._finish(row)
+
+    async def _finish(self, row: CommandRow) -> None:
+        late_s = (self._clock.now_ms() - row.at_ms) / 1000
+        what = " ".join(filter(None, (row.command, row.symbol)))
+        if late_s * 1000 > LATE_MS and row.command not in SAFE:
+            done, text = False, f"came {late_s:.0f} s late: not carried out"
+        else:
+            try:
+                done, text = True, await self._verbs[row.command](row)
+            except (PlatformError, OSError) as error:
+                done, text = False, str(error)
+            except _Refused as error:
+                done, text = False, str(error)
+        row = replace(row, outcome="done" if done else "failed", text=text)
+        event = TradeEvent(
+            event_id=0,
+            at_ms=self._clock.now_ms(),
+            kind="command",
+            text=f"{what} by {row.who}: {text}",
+            symbol=row.symbol,
+        )
+        await self._scribe.do(Journal.end_command, row, event)
+        mode, why = self._switches.mode()
+        reply = TraderReply(
+            id=row.id,
+            outcome="done" if done else "failed",
+            text=f"{text}; mode {mode}: {why}",
+            mode=mode,
+        )
+        with contextlib.suppress(BusUnavailable):  # whoever asked sees it on the next status
+            await self._bus.push(schema.TRADER_REPLIES, reply, id=row.id)
+
+    @property
+    def _verbs(self) -> Mapping[str, Callable[[CommandRow], Awaitable[str]]]:
+        return {
+            "enable": self._enable,
+            "reduce": self._reduce,
+            "disable": self._disable,
+            "kill": self._kill,
+            "flatten": self._flatten,
+            "release": self._release,
+            "close": self._close,
+            "adopt": self._adopt,
+        }
+
+    async def _enable(self, _: CommandRow) -> str:
+        await self._switches.look_at_lock()
+        lock = self._switches.lock
+        if lock is not None and lock.mode == "locked":
+            raise _Refused(f"locked by {lock.who}: {lock.reason}; release it first")
+        await self._switches.choose("enabled")
+        return "enabled"
+
+    async def _reduce(self, _: CommandRow) -> str:
+        await self._switches.choose("reducing")
+        return "reducing"
+
+    async def _disable(self, row: CommandRow) -> str:
+        await self._switches.set_lock(lock_of("disabled", row.who, row.at_ms, disable=True))
+        await self._switches.choose("disabled")
+        return "disabled"
+
+    async def _kill(self, row: CommandRow) -> str:
+        await self._lock(row, flatten=False)
+        return "locked until it is released"
+
+    async def _lock(self, row: CommandRow, *, flatten: bool) -> None:
+        reason = f"{row.command} asked for"
+        await self._switches.look_at_lock()
+        if self._switches.lock is None or self._switches.lock.flatten < flatten:
+            await self._switches.set_lock(lock_of(reason, row.who, row.at_ms, flatten=flatten))
+        lock = self._switches.lock or lock_of(reason, row.who, row.at_ms)
+        flag = KillFlag(reason=lock.reason, who=lock.who, at_ms=lock.at_ms)
+        with contextlib.suppress(BusUnavailable):  # the lock file holds
+            await self._bus.put(schema.TRADER_KILL, flag)
+
+    async def _flatten(self, row: CommandRow) -> str:
+        await self._lock(row, flatten=True)
+        found = await self._desk.close_all(f"flatten by {row.who}")
+        said = ", ".join(f"{symbol} {what}" for symbol, what in found.items())
+        return f"locked; {said or 'no position of ours'}"
+
+    async def _release(self, _: CommandRow) -> str:
+        await self._switches.release(self._bus)
+        return "released"
+
+    async def _close(self, row: CommandRow) -> str:
+        symbol = _named(row)
+        what = await self._desk.close(symbol, f"close by {row.who}")
+        if what not in ("closed", "being closed"):
+            raise _Refused(f"{symbol}: {what}")
+        return f"{symbol} {what}"
+
+    async def _adopt(self, row: CommandRow) -> str:
+        symbol = _named(row)
+        stop, target = await self._fractions(symbol)
+        what = await self._desk.adopt(symbol, stop, target)
+        if what not in ("adopted", "ours already"):
+            raise _Refused(f"{symbol}: {what}")
+        return f"{symbol} {what}"
+
+
+class _Refused(Exception):
+    pass
+
+
+def _named(row: CommandRow) -> str:
+    if row.symbol is None:
+        raise _Refused(f"{row.command}: which coin? Name one, such as BTCUSDT")
+    return row.symbol

@@ -1,0 +1,224 @@
+"""Sending orders, each journalled first, and finding out what became of those nobody answered."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from shared.clock import Clock
+from shared.errors import JournalUnavailable, OutcomeUnknown, VenueRefused, VenueUnavailable
+from shared.exchanges.ports import Venue
+from shared.journal import Journal
+from shared.journals.rows import Intent, IntentState
+from shared.journals.scribe import Scribe
+from shared.messages.trading import TradeEvent
+from shared.venue import Fill, OpenPosition, OrderState, PlacedOrder
+
+SETTLE_MS = 5_000
+"""What the venue may take, beyond the signature window, to show an order it has taken."""
+
+LOOK_BACK_MS = 60_000
+
+RESTING: tuple[OrderState, ...] = ("open", "part_filled")
+
+
+class Orders:
+    """The life of an order between the wish and the venue's word.
+
+    An intent is on the disk before its order is sent. What was not answered is never sent again:
+    it is looked for by its id, and counts as not taken only when it can no longer be (see
+    `settle_unknown`).
+    """
+
+    def __init__(self, venue: Venue, scribe: Scribe, clock: Clock, log: logging.Logger) -> None:
+        self._venue = venue
+        self._scribe = scribe
+        self._clock = clock
+        self._log = log
+
+    async def send(
+        self, intent: Intent, place: Callable[[], Awaitable[PlacedOrder]]
+    ) -> PlacedOrder | None:
+        """Journal an intent, send it, and journal the outcome.
+
+        A close is sent even if the journal cannot be written: it can only reduce.
+
+        Returns:
+            The order; None if it was refused or nobody knows.
+
+        Raises:
+            JournalUnavailable: An entry could not be journalled, and was not sent; or what became
+                of an order could not be.
+        """
+        intent = replace(intent, sent_ms=self._venue.now_ms())
+        try:
+            await self._scribe.do(Journal.intend, intent, self._event("order", intent, intent.why))
+        except JournalUnavailable as error:
+            if intent.purpose == "entry":
+                raise
+            self._log.error("%s: closed without a journal: %s", intent.symbol, error)
+            return await self._unjournalled(place)
+        try:
+            order = await place()
+        except OutcomeUnknown as error:
+            text = f"outcome unknown ({error.why}); looked for by its id"
+            await self._settle(intent, "unknown", "unknown", text)
+        except VenueRefused as error:
+            await self._settle(intent, "refused", "refused", str(error))
+        except VenueUnavailable as error:  # the port promises: nothing has reached the venue
+            await self._settle(intent, "not_taken", "refused", f"not sent: {error}")
+        else:
+            known = order if order.filled_size else await self._looked_at(intent, order)
+            if known is not None:
+                await self.take(intent, known)
+            return known
+        return None
+
+    async def _unjournalled(self, place: Callable[[], Awaitable[PlacedOrder]]) -> PlacedOrder:
+        try:
+            return await place()
+        except OutcomeUnknown as error:
+            raise VenueUnavailable(str(error)) from error
+
+    async def _looked_at(self, intent: Intent, order: PlacedOrder) -> PlacedOrder | None:
+        """Return an order as it ended whose reply tells of no fill; None while that is not known.
+
+        The reply may be older than the first fill, and a position of no order known to us would
+        be taken for another's.
+        """
+        why = "taken, and not over yet"
+        try:
+            order = await self._with_state(order)
+        except (VenueUnavailable, VenueRefused) as error:
+            why = str(error)
+        else:
+            if order.state not in (None, *RESTING):
+                return order
+        text = f"whether it was filled is not known ({why}); looked for by its id"
+        await self._settle(intent, "unknown", "unknown", text)
+        return None
+
+    async def _with_state(self, order: PlacedOrder) -> PlacedOrder:
+        """Return an order with its state, as the venue knows it now."""
+        if order.state is not None or order.filled_size >= order.size:
+            return order
+        return await self._venue.order_status(order.symbol, order.order_id)
+
+    async def _settle(self, intent: Intent, state: IntentState, kind: str, text: str) -> None:
+        await self._scribe.do(
+            Journal.settle,
+            intent.client_id,
+            state,
+            self._event(kind, intent, text),
+            end=text,
+            # from now on no copy of it can still be on its way with a younger signature
+            sent_ms=self._venue.now_ms(),
+        )
+
+    async def take(self, intent: Intent, order: PlacedOrder) -> None:
+        """Journal an order of ours that the venue has."""
+        price = order.average_price
+        text = f"order {order.order_id} taken, {order.filled_size} of {order.size} filled"
+        event = replace(
+            self._event("taken", intent, text),
+            size_base=str(order.filled_size),
+            price=None if price is None else str(price),
+        )
+        # a reply that leaves the id out is still the answer to this order
+        order = replace(order, client_id=intent.client_id)
+        await self._scribe.do(Journal.take, order, event)
+
+    async def renew_interrupted(self) -> None:
+        """Start the time of orders that a dead process may have sent at its last moment."""
+        for intent in await self._scribe.do(Journal.open_intents):
+            if intent.state == "sending":
+                text = "outcome unknown (the trader ended while sending it); looked for by its id"
+                await self._settle(intent, "unknown", "unknown", text)
+
+    async def settle_unknown(self, intent: Intent, position: OpenPosition | None) -> bool:
+        """Look for an order whose outcome is unknown; tell whether it is known now.
+
+        It was not taken if, later than its sending, the signature window and 5 s of venue time,
+        it is among neither pending nor finished orders, no fill belongs to it, and the position
+        is what the journal says.
+
+        Args:
+            position: Of its coin, read from the venue after the fills of our own positions were.
+        """
+        now_ms = self._venue.now_ms()  # before looking: what comes while looking is seen next time
+        order = await self._find(intent)
+        if order is not None:
+            try:
+                order = await self._with_state(order)
+            except VenueRefused:
+                # what the venue forgets is over; as listed, once nothing can happen to it any more
+                if now_ms <= self._over_ms(intent):
+                    return False
+            if order.state in RESTING:  # nothing of ours ever rests
+                order = await self._venue.cancel(intent.symbol, order.order_id)
+            await self.take(intent, order)
+            return True
+        # looking corrects a clock that was wrong before
+        if min(now_ms, self._venue.now_ms()) <= self._over_ms(intent):
+            return False
+        owned = await self._scribe.do(Journal.own_positions)
+        own = next((own for own in owned if own.symbol == intent.symbol), None)
+        expected = 0 if own is None else own.size
+        if (0 if position is None else position.size) != expected:
+            return False
+        await self._settle(intent, "not_taken", "not taken", "not taken: the venue has no trace")
+        return True
+
+    def _over_ms(self, intent: Intent) -> int:
+        """Return the venue time until which an order nobody answered may still be taken."""
+        return intent.sent_ms + self._venue.window_ms + SETTLE_MS
+
+    async def in_doubt(self, symbol: str) -> list[Intent]:
+        """Return the orders that keep a coin from being entered until more is known of them.
+
+        Those of all coins while they may still be taken; later, when only a position that nobody
+        can explain keeps one from being given up, those of its own coin.
+        """
+        now_ms = self._venue.now_ms()
+        return [
+            intent
+            for intent in await self._scribe.do(Journal.open_intents)
+            if intent.symbol == symbol or now_ms <= self._over_ms(intent)
+        ]
+
+    async def _find(self, intent: Intent) -> PlacedOrder | None:
+        found = await self._venue.orders_by_client_id(intent.symbol, intent.client_id)
+        for order in found:
+            return order
+        since_ms = intent.sent_ms - LOOK_BACK_MS
+        fills = await self._venue.fills(intent.symbol, since_ms)
+        for order_id in await self._unknown_orders(intent, fills):
+            try:
+                order = await self._venue.order_status(intent.symbol, order_id)
+            except VenueRefused:
+                continue  # forgotten already: then it is none of the last seconds
+            if order.client_id == intent.client_id:
+                return order
+        return None
+
+    async def _unknown_orders(self, intent: Intent, fills: Sequence[Fill]) -> list[int]:
+        """Return the orders behind fills on its side that are not in the journal."""
+        ids = sorted({fill.order_id for fill in fills if fill.side == intent.order_side})
+        return [i for i in ids if await self._scribe.do(Journal.order_client, i) is None]
+
+    def _event(self, kind: str, intent: Intent, text: str) -> TradeEvent:
+        size = "all" if intent.size is None else str(intent.size)
+        at = "" if intent.price is None else f" at {intent.price}"
+        what = f"{intent.purpose} {intent.side}: {intent.order_side} {size}{at}"
+        return TradeEvent(
+            event_id=0,
+            at_ms=self._clock.now_ms(),
+            kind=kind,
+            text=f"{intent.symbol} {what}: {text}",
+            symbol=intent.symbol,
+            side=intent.side,
+            client_id=intent.client_id,
+            size_base=None if intent.size is None else str(intent.size),
+            price=None if intent.price is None else str(intent.price),
+        )

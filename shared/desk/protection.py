@@ -1,0 +1,228 @@
+"""Every position of ours has a stop, or is closed; and is closed when its time has come."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Concatenate
+
+from shared.clock import Clock
+from shared.config import TraderSection
+from shared.desk.orders import Orders
+from shared.desk.standing import Held, Standing, client_id_of
+from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
+from shared.exchanges.ports import Venue
+from shared.journal import Journal
+from shared.journals.rows import OPEN_STATES, Intent, OwnPosition
+from shared.journals.scribe import Scribe
+from shared.messages.trading import TradeEvent
+from shared.trading.entries import OTHER
+from shared.trading.exits import Levels, is_beyond, is_held_too_long, levels
+from shared.venue import CLOSES, MarketRule, OpenPosition, Ticker
+
+
+class Protection:
+    """Looks after positions of ours, one by one: what one lacks never keeps the others waiting.
+
+    Attributes:
+        troubles: What could not be done, by coin; tried again with the next look.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        scribe: Scribe,
+        orders: Orders,
+        *,
+        settings: TraderSection,
+        clock: Clock,
+        log: logging.Logger,
+    ) -> None:
+        self._venue = venue
+        self._scribe = scribe
+        self._orders = orders
+        self._settings = settings
+        self._clock = clock
+        self._log = log
+        self._rules: dict[str, MarketRule] = {}
+        self._closed = False
+        self.troubles: dict[str, str] = {}
+
+    async def rule(self, symbol: str) -> MarketRule:
+        """Return the rules of a market, as last read.
+
+        Raises:
+            VenueUnavailable: They are not known, and cannot be read now.
+        """
+        if symbol not in self._rules:
+            await self.read_rules([symbol])
+        if symbol not in self._rules:
+            raise VenueUnavailable(f"{symbol}: the venue does not list this market")
+        return self._rules[symbol]
+
+    async def read_rules(self, symbols: list[str]) -> Mapping[str, MarketRule]:
+        """Read the rules of markets anew, and return those it lists."""
+        found = await self._venue.markets(symbols)
+        self._rules |= found
+        return found
+
+    async def look_after(self, standing: Standing) -> bool:
+        """Set what is missing, close what may not stay; tell whether a close was sent."""
+        self._closed = False
+        marks: Mapping[str, Ticker] = {}
+        if standing.ours:
+            try:
+                marks = await self._venue.tickers([held.own.symbol for held in standing.ours])
+            except (VenueUnavailable, VenueRefused) as error:
+                # stops can be set without knowing the mark
+                self._log.warning("no mark prices: %s", error)
+        troubles = {}
+        for held in standing.ours:
+            try:
+                await self.look_after_one(held, marks.get(held.own.symbol))
+            except (VenueUnavailable, VenueRefused, JournalUnavailable, ValueError) as error:
+                troubles[held.own.symbol] = str(error)
+                if held.own.symbol not in self.troubles:
+                    self._log.warning("%s: not looked after: %s", held.own.symbol, error)
+        self.troubles = troubles
+        return self._closed
+
+    async def look_after_one(self, held: Held, ticker: Ticker | None) -> None:
+        """Set stop and target where they are missing, or close the position.
+
+        Raises:
+            VenueUnavailable, VenueRefused: The venue did not do it; to be tried again.
+        """
+        own, position = held.own, held.at_venue
+        now_ms = self._venue.now_ms()
+        if own.closing:
+            taken = await self.close(held, own.closing)
+            if not taken and position.stop_loss is None:
+                # it was refused, or its outcome is not known yet and may be that it was
+                await self._venue.set_stop_loss(own.symbol, (await self._levels(held)).stop)
+        elif is_held_too_long(own.opened_ms, now_ms, self._settings.max_hold_h):
+            await self.close(held, f"time stop: held for {self._settings.max_hold_h:g} h")
+        elif position.stop_loss is None:
+            await self._set_missing_stop(held, ticker, now_ms)
+        elif ticker is not None and is_beyond(own.side, ticker.mark, position.stop_loss):
+            await self.close(held, f"mark {ticker.mark} is beyond the stop {position.stop_loss}")
+        else:
+            if own.unprotected_ms is not None:
+                await self._protected(held, position)
+            await self._set_missing_target(held, ticker)
+
+    async def _set_missing_stop(self, held: Held, ticker: Ticker | None, now_ms: int) -> None:
+        own, position = held.own, held.at_venue
+        since_ms = own.unprotected_ms
+        if since_ms is None:
+            since_ms = now_ms
+            event = self._event("warning", position, "has no stop any more; it is set again")
+            await self._note(Journal.set_unprotected, own.own_id, since_ms, event)
+        if now_ms - since_ms > self._settings.unprotected_s * 1000:
+            without_s = (now_ms - since_ms) / 1000
+            await self.close(held, f"without a stop for {without_s:.0f} s")
+            return
+        wanted = await self._levels(held)
+        if ticker is not None and is_beyond(own.side, ticker.mark, wanted.stop):
+            await self.close(held, f"mark {ticker.mark} is beyond the stop {wanted.stop}")
+            return
+        found = await self._venue.set_stop_loss(own.symbol, wanted.stop)
+        if found.stop_loss is None:
+            raise VenueUnavailable(f"{own.symbol}: the venue took a stop and shows none")
+        await self._protected(held, found)
+        await self._set_missing_target(held, ticker)
+
+    async def _protected(self, held: Held, position: OpenPosition) -> None:
+        event = self._event("stop", position, f"has a stop at {position.stop_loss}")
+        await self._note(Journal.set_unprotected, held.own.own_id, None, event)
+
+    async def _set_missing_target(self, held: Held, ticker: Ticker | None) -> None:
+        own, position = held.own, held.at_venue
+        if position.take_profit is not None:
+            return
+        wanted = await self._levels(held)
+        if ticker is not None and is_beyond(OTHER[own.side], ticker.mark, wanted.target):
+            await self.close(held, f"mark {ticker.mark} has reached the target {wanted.target}")
+            return
+        found = await self._venue.set_take_profit(own.symbol, wanted.target)
+        event = self._event("target", position, f"has a target at {found.take_profit}")
+        await self._note(Journal.tell, event)
+
+    async def _levels(self, held: Held) -> Levels:
+        rule = await self.rule(held.own.symbol)
+        return levels(
+            held.own.side,
+            held.at_venue.entry_price,
+            held.own.stop_fraction,
+            held.own.target_fraction,
+            rule.tick,
+        )
+
+    async def close(self, held: Held, why: str) -> bool:
+        """Close what the venue shows of a position of ours; wanted until it is done.
+
+        Returns:
+            Whether the venue took a close; nothing is sent while an earlier one may still be taken.
+        """
+        own, position = held.own, held.at_venue
+        earlier = await self._scribe.do(Journal.closes_of, own.own_id)
+        if any(intent.state in OPEN_STATES for intent in earlier):
+            return False
+        await self.want_closed(own, why)
+        client_id = client_id_of(own.opened_ms, own.symbol, own.side, f"close {len(earlier)}")
+        # The size as it was read, so that what somebody adds meanwhile stays theirs; below the
+        # smallest order only the whole can be closed.
+        size = None if await self._is_dust(position) else position.size
+        intent = Intent(
+            client_id=client_id,
+            symbol=own.symbol,
+            side=own.side,
+            purpose="close",
+            order_side=CLOSES[own.side],
+            kind="market",
+            size=size,
+            price=None,
+            cycle_ms=self._venue.now_ms(),
+            sent_ms=self._venue.now_ms(),
+            why=why,
+            own_id=own.own_id,
+        )
+        order = await self._orders.send(
+            intent, lambda: self._venue.close_position(own.symbol, client_id, size)
+        )
+        self._closed = True
+        return order is not None
+
+    async def _is_dust(self, position: OpenPosition) -> bool:
+        """Tell whether a position is below the smallest order; without its rules it is not."""
+        try:
+            rule = await self.rule(position.symbol)
+        except (VenueUnavailable, VenueRefused) as error:
+            self._log.warning("%s: closed without its rules: %s", position.symbol, error)
+            return False
+        return position.size < rule.min_size
+
+    async def want_closed(self, own: OwnPosition, why: str) -> None:
+        """Remember that a position is to be closed, until it is; the first reason stays."""
+        if not own.closing:
+            await self._note(Journal.set_closing, own.own_id, why)
+
+    async def _note[**P](
+        self, call: Callable[Concatenate[Journal, P], None], *args: P.args, **named: P.kwargs
+    ) -> None:
+        """Journal what is done to protect a position, which is done also without a journal."""
+        try:
+            await self._scribe.do(call, *args, **named)
+        except JournalUnavailable as error:
+            self._log.error("protected without a journal: %s", error)
+
+    def _event(self, kind: str, position: OpenPosition, text: str) -> TradeEvent:
+        return TradeEvent(
+            event_id=0,
+            at_ms=self._clock.now_ms(),
+            kind=kind,
+            text=f"{position.symbol}: {position.side} {position.size} {text}",
+            symbol=position.symbol,
+            side=position.side,
+            size_base=str(position.size),
+        )

@@ -1,0 +1,139 @@
+"""The parts of a trader, put together."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.config import Mode, TraderSection
+from shared.desk.candles import CycleCandles
+from shared.desk.cycle import Cycle
+from shared.desk.desk import Desk
+from shared.desk.event_log import EventLog
+from shared.desk.figures import Figures
+from shared.desk.kill_switch import KillSwitch
+from shared.desk.operator import Operator
+from shared.desk.switches import Switches
+from shared.errors import TransientError
+from shared.exchanges.ports import Venue
+from shared.journals.scribe import Scribe
+from shared.messages.candles import Source
+from shared.trading.amounts import exact
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where and how a trader works.
+
+    Attributes:
+        mode: Of the platform.
+        source: What candles and signals of this mode are marked with.
+        state_dir: Where the lock file lies.
+        symbols: The coins that may be entered.
+        history: Closed candles that count for a score.
+        after_quarantine: Started although it kept dying: it may only reduce.
+        closed_venue: Why the venue takes no entries until an operator enables; "" when it does.
+    """
+
+    mode: Mode
+    source: Source
+    state_dir: Path
+    symbols: Sequence[str]
+    history: int
+    after_quarantine: bool = False
+    closed_venue: str = ""
+
+
+class Trading:
+    """All that a trader consists of, over a venue, a journal, a bus and candles.
+
+    Attributes:
+        cycle: Decides and enters.
+        desk: Carries out and protects.
+        figures: Results, breakers and limits.
+        switches: What it may do.
+        operator: Commands.
+        event_log: Events to Redis.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        scribe: Scribe,
+        settings: TraderSection,
+        place: Place,
+        *,
+        candles: CycleCandles,
+        bus: Bus,
+        clock: Clock,
+        log: logging.Logger,
+    ) -> None:
+        self._settings = settings
+        self._place = place
+        self.figures = Figures(scribe, venue, settings, clock)
+        self.switches = Switches(
+            KillSwitch(place.state_dir),
+            scribe,
+            self.figures,
+            settings,
+            run_mode=place.mode,
+            after_quarantine=place.after_quarantine,
+            closed_venue=place.closed_venue,
+            clock=clock,
+            log=log,
+        )
+        self.desk = Desk(
+            venue, scribe, settings, clock=clock, log=log, objection=self.switches.objection
+        )
+        self.cycle = Cycle(
+            venue,
+            scribe,
+            self.desk,
+            candles=candles,
+            switches=self.switches,
+            figures=self.figures,
+            bus=bus,
+            settings=settings,
+            source=place.source,
+            history=place.history,
+            clock=clock,
+            log=log,
+        )
+        self.operator = Operator(
+            bus,
+            scribe,
+            self.desk,
+            self.switches,
+            fractions=self._fractions,
+            clock=clock,
+            log=log,
+        )
+        self.event_log = EventLog(bus, scribe, clock, log)
+
+    async def load(self) -> None:
+        """Take up what the journal remembers.
+
+        Raises:
+            JournalUnavailable: It cannot be read now.
+        """
+        await self.figures.load()
+        await self.switches.load()
+
+    async def _fractions(self, symbol: str) -> tuple[Decimal, Decimal]:
+        """Return the distances of stop and target for a position in a coin, as for an entry."""
+        if symbol not in self._place.symbols:
+            raise TransientError(f"{symbol} is not among the coins of the configuration")
+        coin = await self.cycle.coin(symbol)
+        if isinstance(coin.now, Exception) or coin.atr_1h is None:
+            raise TransientError(f"{symbol}: no candles to set a stop by; try again")
+        rule = await self.desk.protection.rule(symbol)
+        stop = max(
+            exact(self._settings.stop_atr) * exact(coin.atr_1h) / exact(coin.now.close),
+            exact(self._settings.stop_costs) * 2 * rule.taker_fee,
+        )
+        return stop, exact(self._settings.target_r) * stop

@@ -1,0 +1,64 @@
+"""The memory of a ban: a file, so that a restarted process keeps silent too."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from shared import codec
+from shared.errors import BadMessage
+from shared.exchanges.atomic import write_atomically
+from shared.messages.candles import Ban
+
+UNREADABLE_BAN_MS = 120_000
+
+
+class BanFile:
+    """One ban, shared by all processes on this machine; times are those of its own clock.
+
+    Reading costs one `stat` while the file has not changed.
+
+    Args:
+        path: Where the ban is written.
+    """
+
+    def __init__(self, path: Path, log: logging.Logger | None = None) -> None:
+        self._path = path
+        self._log = log or logging.getLogger(__name__)
+        self._seen: tuple[int, int, int] | None = None
+        self._ban: Ban | None = None
+
+    def read(self) -> Ban | None:
+        """Return the ban last written, over or not, or None.
+
+        A file that is there but cannot be understood counts as a ban of two minutes from its
+        last change: silence is the safe reading.
+        """
+        try:
+            state = self._path.stat()
+            version = (state.st_ino, state.st_mtime_ns, state.st_size)
+            if version == self._seen:
+                return self._ban
+        except FileNotFoundError:
+            self._seen = self._ban = None
+            return None
+        try:
+            self._ban = codec.decode(Ban, self._path.read_bytes(), str(self._path))
+        except (BadMessage, OSError) as error:
+            changed_ms = state.st_mtime_ns // 1_000_000
+            self._ban = Ban(until_ms=changed_ms + UNREADABLE_BAN_MS, status=418, at_ms=changed_ms)
+            self._log.error("ban file unreadable, taken for a ban of 120 s: %s", error)
+        self._seen = version
+        return self._ban
+
+    def write(self, ban: Ban) -> None:
+        """Remember a ban: on the disk when this returns, never half.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+        write_atomically(self._path, codec.encode(ban))
+
+    def clear(self) -> None:
+        """Forget the ban."""
+        self._path.unlink(missing_ok=True)

@@ -1,0 +1,316 @@
+"""Binance spot market data over REST: the one client that may talk to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import aiohttp
+import orjson
+
+from shared.clock import Clock
+from shared.errors import BadCandle, ExchangeUnavailable, RateLimited, UnknownSymbol
+from shared.exchanges.ban import BanFile
+from shared.exchanges.excerpts import excerpt
+from shared.exchanges.kline_rows import parse_klines
+from shared.exchanges.ports import ExchangeInfo, SymbolRule
+from shared.exchanges.weight import WeightBudget
+from shared.market import Candles, Timeframe
+from shared.messages.candles import Ban
+
+__all__ = ["BinanceClient", "ExchangeInfo", "SymbolRule"]
+
+WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
+DEFAULT_PAUSE_S = {429: 60, 418: 120}
+LONGEST_PAUSE_MS = 259_200_000
+CLOCK_STEP_MS = 60_000
+MOST_AT_ONCE = 64
+TOO_MANY_REQUESTS, INVALID_SYMBOL = -1003, -1121
+_BANNED_UNTIL = re.compile(rb"banned until (\d{13})\b")
+
+
+class BinanceClient:
+    """Asks Binance for candles, within its limits and silent while it forbids requests.
+
+    No call is repeated here: whoever calls decides. A request that would exceed the share of
+    the weight limit waits for the next clock minute. A 429 or 418 is written to the ban file
+    and ends every call of this client at once, those on the wire and those queued included.
+
+    Args:
+        session: Used for all requests; closed by whoever made it.
+        base_url: Scheme, host and port, such as https://data-api.binance.vision.
+        clock: Our own time.
+        ban: Read before every request; may be written by other processes too.
+        timeout_s: For one request, connecting included.
+        weight_share: Part of the exchange's weight limit this client may spend.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        base_url: str,
+        clock: Clock,
+        ban: BanFile,
+        timeout_s: float = 10,
+        weight_share: float = 0.5,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.offset_ms = 0
+        self._session = session
+        self._base_url = base_url.rstrip("/")
+        self._clock = clock
+        self._ban_file = ban
+        self._last_ban: Ban | None = None
+        self._timeout_s = timeout_s
+        self._budget = WeightBudget(weight_share)
+        self._on_the_wire: set[asyncio.Timeout] = set()
+        self._slots = asyncio.Semaphore(_connections(session))
+        self._log = log or logging.getLogger(__name__)
+
+    @property
+    def used_weight(self) -> int:
+        """Return the request weight known to be spent in this clock minute."""
+        return self._budget.used(self.now_ms())
+
+    @property
+    def weight_limit(self) -> int:
+        """Return the weight allowed per clock minute: 6000 until `exchange_info` says more."""
+        return self._budget.limit
+
+    def now_ms(self) -> int:
+        """Return exchange time."""
+        return self._clock.now_ms() + self.offset_ms
+
+    def forbidden_until_ms(self) -> int | None:
+        """Return, in our own time, the end of the silence asked for; None when there is none."""
+        ban = self._ban()
+        return ban.until_ms if ban is not None and ban.until_ms > self._clock.now_ms() else None
+
+    def heed(self, status: int, retry_after: str) -> None:
+        """Take a 429 or 418 met elsewhere (a refused websocket) as one of our own."""
+        self._silence(status, retry_after, b"")
+
+    async def sync_time(self) -> int:
+        """Ask for the exchange's time and return the new `offset_ms`.
+
+        Raises:
+            RateLimited, ExchangeUnavailable: See the class.
+        """
+        began_ms = self._clock.now_ms()
+        body = await self._get("time", {}, weight=1)
+        ended_ms = self._clock.now_ms()
+        time_ms = body.get("serverTime") if isinstance(body, dict) else None
+        if type(time_ms) is not int or time_ms <= 0:
+            raise _unreadable("time", "no whole number `serverTime`", body)
+        self.offset_ms = time_ms - (began_ms + ended_ms) // 2
+        return self.offset_ms
+
+    async def exchange_info(self, symbols: Sequence[str] | None = None) -> ExchangeInfo:
+        """Return limits and coin rules; the weight limit counts from then on.
+
+        Args:
+            symbols: The coins asked about; None for all the exchange has (megabytes).
+
+        Raises:
+            UnknownSymbol: One of them is not listed; the exchange does not say which.
+            RateLimited, ExchangeUnavailable: See the class.
+        """
+        query = {} if symbols is None else {"symbols": orjson.dumps(list(symbols)).decode()}
+        about = "" if symbols is None else ", ".join(symbols)
+        body = await self._get("exchangeInfo", query, weight=20, about=about)
+        try:
+            limit = next(
+                entry["limit"]
+                for entry in body["rateLimits"]
+                if (entry["rateLimitType"], entry["interval"], entry["intervalNum"])
+                == ("REQUEST_WEIGHT", "MINUTE", 1)
+            )
+            rules = {entry["symbol"]: _rule(entry) for entry in body["symbols"]}
+            if type(limit) is not int or limit <= 0:
+                raise ValueError(f"weight limit {limit!r}")
+        except (KeyError, TypeError, ValueError, StopIteration) as error:
+            raise _unreadable("exchangeInfo", f"not as documented ({error!r})", body) from None
+        self._budget.limit = limit
+        return ExchangeInfo(limit, rules)
+
+    async def klines(
+        self, symbol: str, timeframe: Timeframe, *, limit: int, start_ms: int | None = None
+    ) -> Candles:
+        """Return the newest candles, or from `start_ms` the oldest; the last may be open.
+
+        Args:
+            limit: 1 to 1000; fewer come for a young coin.
+
+        Raises:
+            UnknownSymbol: The coin is not listed.
+            BadCandle: A row cannot be true; names coin, timeframe and time.
+            RateLimited, ExchangeUnavailable: See the class.
+        """
+        query = {"symbol": symbol, "interval": str(timeframe), "limit": str(limit)}
+        if start_ms is not None:
+            query["startTime"] = str(start_ms)
+        body = await self._get("klines", query, weight=2, about=symbol)
+        if type(body) is not list:
+            raise _unreadable("klines", "expected a list", body)
+        candles = parse_klines(body, symbol, timeframe)
+        if len(candles) > limit:
+            raise BadCandle(f"{symbol} {timeframe}: {len(candles)} rows, asked for {limit}")
+        if start_ms is not None and len(candles) and candles.open_time_ms[0] < start_ms:
+            raise BadCandle(
+                f"{symbol} {timeframe} at {candles.open_time_ms[0]}: before {start_ms}, "
+                "the start asked for"
+            )
+        return candles
+
+    async def _get(
+        self, endpoint: str, query: Mapping[str, str], *, weight: int, about: str = ""
+    ) -> Any:
+        async with self._slots:
+            self._refuse_while_banned()
+            while (wait_s := self._budget.take(weight, self.now_ms())) > 0:
+                await self._clock.sleep(wait_s)
+                self._refuse_while_banned()
+            status, body = await self._in_time(endpoint, query)
+        return self._document(endpoint, status, body, about)
+
+    async def _in_time(self, endpoint: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+        try:
+            async with asyncio.timeout(self._timeout_s) as deadline:
+                self._on_the_wire.add(deadline)
+                try:
+                    return await self._exchange(endpoint, query, deadline)
+                finally:
+                    self._on_the_wire.discard(deadline)
+        except TimeoutError:
+            self._refuse_while_banned()  # then another call's 429 or 418 cut this one short
+            raise ExchangeUnavailable(
+                f"{self._base_url} {endpoint}: no answer within {self._timeout_s:g} s"
+            ) from None
+        except (aiohttp.ClientError, OSError) as error:
+            self._refuse_while_banned()  # then only the body of the 429 or 418 was lost
+            raise ExchangeUnavailable(
+                f"{self._base_url} {endpoint}: {type(error).__name__}: {error}"
+            ) from error
+
+    async def _exchange(
+        self, endpoint: str, query: Mapping[str, str], deadline: asyncio.Timeout
+    ) -> tuple[int, bytes]:
+        sent_ms = self.now_ms()
+        async with self._session.get(
+            f"{self._base_url}/api/v3/{endpoint}",
+            params=query,
+            allow_redirects=False,
+            timeout=aiohttp.ClientTimeout(total=None),
+        ) as response:
+            used = response.headers.get(WEIGHT_HEADER, "")
+            if used.isascii() and used.isdecimal():
+                self._budget.report(int(used), sent_ms, self.now_ms())
+            if response.status in DEFAULT_PAUSE_S:
+                # At once: nobody else may send while this body is still on its way.
+                self._on_the_wire.discard(deadline)
+                retry_after = response.headers.get("Retry-After", "")
+                self._silence(response.status, retry_after, b"")
+                self._silence(response.status, retry_after, await response.read())
+            return response.status, await response.read()
+
+    def _document(self, endpoint: str, status: int, body: bytes, about: str) -> Any:
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            document = None
+        code = document.get("code") if isinstance(document, dict) else None
+        if status in DEFAULT_PAUSE_S or code == TOO_MANY_REQUESTS:
+            if status not in DEFAULT_PAUSE_S:
+                self._silence(429, "", body)
+            self._refuse_while_banned()
+        if status == 200 and document is not None:
+            return document
+        if code == INVALID_SYMBOL:
+            raise UnknownSymbol(f"{about}: Binance does not list it (-1121, {endpoint})")
+        what = _meaning(status, code is not None)
+        raise ExchangeUnavailable(
+            f"{self._base_url} {endpoint}: HTTP {status}, {what}: {excerpt(body)}"
+        )
+
+    def _silence(self, status: int, retry_after: str, body: bytes) -> None:
+        """Forbid requests for as long as a 429 or 418 says, and end those under way."""
+        now_ms = self._clock.now_ms()
+        told_s = retry_after.strip()
+        known = told_s.isascii() and told_s.isdecimal() and len(told_s) < 10
+        pause_s = max(1, int(told_s)) if known else DEFAULT_PAUSE_S[status]
+        until_ms = now_ms + pause_s * 1000
+        if told := _BANNED_UNTIL.search(body):
+            until_ms = max(until_ms, int(told[1]) - self.offset_ms)
+        until_ms = min(until_ms, now_ms + LONGEST_PAUSE_MS)
+        known_ban = self._ban()
+        if known_ban is None or known_ban.until_ms < until_ms:
+            self._remember(Ban(until_ms=until_ms, status=status, at_ms=now_ms))
+        soon = asyncio.get_running_loop().time()
+        for deadline in self._on_the_wire:
+            if not deadline.expired():
+                deadline.reschedule(soon)
+
+    def _remember(self, ban: Ban) -> None:
+        self._last_ban = ban
+        self._log.warning("exchange answered %d: silent until %d ms", ban.status, ban.until_ms)
+        try:
+            self._ban_file.write(ban)
+        except OSError as error:
+            self._log.error("ban not written, only this process keeps to it: %s", error)
+
+    def _ban(self) -> Ban | None:
+        """Return the longest ban known, over or not."""
+        bans = [ban for ban in (self._ban_file.read(), self._last_ban) if ban is not None]
+        if not bans:
+            return None
+        ban = max(bans, key=lambda known: known.until_ms)
+        now_ms = self._clock.now_ms()
+        length_ms = min(ban.until_ms - ban.at_ms, LONGEST_PAUSE_MS)
+        if ban.at_ms > now_ms + CLOCK_STEP_MS:
+            # Our clock was set back since: a ban of two minutes must not become one of a year.
+            self._remember(Ban(until_ms=now_ms + length_ms, status=ban.status, at_ms=now_ms))
+            return self._last_ban
+        return Ban(until_ms=ban.at_ms + length_ms, status=ban.status, at_ms=ban.at_ms)
+
+    def _refuse_while_banned(self) -> None:
+        ban = self._ban()
+        if ban is not None and self._clock.now_ms() < ban.until_ms:
+            raise RateLimited(ban.until_ms, banned=ban.status == 418)
+
+
+def _connections(session: aiohttp.ClientSession) -> int:
+    # A call queued inside aiohttp is sent the moment a 418's connection is free again, before
+    # anyone here has seen the 418. So calls queue here instead.
+    connector = session.connector
+    limits = (connector.limit, connector.limit_per_host) if connector is not None else ()
+    return min((limit for limit in limits if limit > 0), default=MOST_AT_ONCE)
+
+
+def _meaning(status: int, has_code: bool) -> str:
+    if status == 200:
+        return "the body is no JSON"
+    if status == 403:
+        return "refused by the exchange's firewall"
+    if status >= 500:
+        return "the exchange has a fault"
+    if 300 <= status < 400:
+        return "a redirect, which is never followed"
+    return "the request was refused" if has_code else "not as documented"
+
+
+def _rule(entry: Mapping[str, Any]) -> SymbolRule:
+    tick = next(float(f["tickSize"]) for f in entry["filters"] if f["filterType"] == "PRICE_FILTER")
+    if not (math.isfinite(tick) and tick > 0):
+        raise ValueError(f"tick size {tick}")
+    if type(entry["symbol"]) is not str or type(entry["status"]) is not str:
+        raise ValueError("symbol and status are texts")
+    return SymbolRule(entry["status"], tick)
+
+
+def _unreadable(endpoint: str, why: str, body: Any) -> ExchangeUnavailable:
+    return ExchangeUnavailable(f"{endpoint}: {why}: {excerpt(orjson.dumps(body))}")

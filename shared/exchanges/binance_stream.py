@@ -1,0 +1,284 @@
+"""Binance's kline streams: connections that come back by themselves, events out.
+
+What is lost with a connection is not repeated by the exchange: the REST client fills it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import random
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from aiohttp import WSMsgType
+
+from shared.candles.stream_watch import StreamKey, StreamWatch
+from shared.clock import Clock
+from shared.errors import BadCandle, BadMessage
+from shared.exchanges.binance import BinanceClient
+from shared.exchanges.kline_frames import KlineEvent, Reply, parse_frame, stream_name
+from shared.exchanges.reconnects import AttemptBudget, Backoff
+from shared.market import Timeframe
+
+MOST_STREAMS = 1024
+NAMES_PER_MESSAGE = 200  # keeps the URL and each control message below 8 kB
+MESSAGE_PAUSE_S = 0.3  # at most 5 messages a second are allowed, pongs included
+SILENT_S = 10.0
+CONNECT_S = 10.0
+LOOK_S = 1.0
+RENEW_S = 84_600.0  # the exchange cuts after 24 hours; half an hour earlier, we choose when
+BAN_LOOK_S = 5.0
+_CLOSE_S = 0.5
+
+_STREAM_HOSTS = {
+    "data-api.binance.vision": "wss://data-stream.binance.vision",
+    "testnet.binance.vision": "wss://stream.testnet.binance.vision",
+    **dict.fromkeys(
+        (
+            "api.binance.com",
+            "api-gcp.binance.com",
+            *(f"api{number}.binance.com" for number in range(1, 5)),
+        ),
+        "wss://stream.binance.com:9443",
+    ),
+}
+
+
+def stream_url(base_url: str) -> str:
+    """Return where streams are served beside a REST base URL: the same host, if not Binance's."""
+    parts = urlsplit(base_url)
+    if known := _STREAM_HOSTS.get(parts.hostname or ""):
+        return known
+    return f"{'wss' if parts.scheme == 'https' else 'ws'}://{parts.netloc}"
+
+
+class KlineStreams:
+    """All streams of a watch, on as many connections as they need.
+
+    Args:
+        session: Used for all connections; closed by whoever made it.
+        url: Scheme, host and port, such as wss://data-stream.binance.vision.
+        watch: Names the streams; told when they are connected, asked which are silent.
+        client: Tells whether the exchange forbids requests: then no attempt is made, open
+            connections stay. Told when an attempt is refused with 429 or 418.
+        on_event: Called with every good kline frame, in order of arrival.
+
+    Attributes:
+        bad_frames: Frames skipped because they make no sense.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        url: str,
+        watch: StreamWatch,
+        keys: Sequence[StreamKey],
+        client: BinanceClient,
+        clock: Clock,
+        rng: random.Random,
+        on_event: Callable[[KlineEvent], None],
+        log: logging.Logger,
+    ) -> None:
+        self.session = session
+        self.url = url.rstrip("/")
+        self.watch = watch
+        self.client = client
+        self.clock = clock
+        self.rng = rng
+        self.on_event = on_event
+        self.log = log
+        self.bad_frames = 0
+        self.budget = AttemptBudget()
+        chunks = itertools.batched(keys, MOST_STREAMS)
+        self.connections = [_Connection(self, chunk) for chunk in chunks]
+
+    async def run(self) -> None:
+        """Keep all connections open, for ever."""
+        async with asyncio.TaskGroup() as group:
+            for connection in self.connections:
+                group.create_task(connection.run())
+
+    @property
+    def connected(self) -> int:
+        """Return how many connections bring data."""
+        return sum(c.has_data for c in self.connections)
+
+    @property
+    def reconnects(self) -> int:
+        """Return how many attempts followed the first of each connection."""
+        return sum(max(0, c.attempts - 1) for c in self.connections)
+
+    @property
+    def last_frame_s(self) -> float | None:
+        """Return the monotonic time of the newest frame on the connection that waits longest."""
+        times = [c.frame_s for c in self.connections if c.frame_s is not None]
+        return min(times) if len(times) == len(self.connections) else None
+
+    def troubles(self) -> list[str]:
+        """Return why connections are down."""
+        return [c.trouble for c in self.connections if c.trouble]
+
+
+class _Connection:
+    """One socket at a time, for the same streams."""
+
+    def __init__(self, streams: KlineStreams, keys: Sequence[StreamKey]) -> None:
+        self._streams = streams
+        self._keys = keys
+        self._names = [stream_name(*key) for key in keys]
+        self._backoff = Backoff(streams.rng)
+        self._numbers = itertools.count(1)
+        self._opened_s = 0.0
+        self._told_bad = False
+        self.attempts = 0
+        self.has_data = False
+        self.frame_s: float | None = None
+        self.trouble = "not connected yet"
+
+    async def run(self) -> None:
+        while True:
+            await self._wait()
+            self.attempts += 1
+            try:
+                trouble = await self._live()
+            except aiohttp.WSServerHandshakeError as error:
+                trouble = f"refused: HTTP {error.status}"
+                if error.status in (429, 418):
+                    headers = error.headers
+                    retry_after = headers.get("Retry-After", "") if headers is not None else ""
+                    self._streams.client.heed(error.status, retry_after)
+            except TimeoutError:
+                trouble = f"no connection within {CONNECT_S:g} s"
+            except (aiohttp.ClientError, OSError) as error:
+                trouble = f"{type(error).__name__}: {error}"
+            if self._backoff.failures == 0 or self.attempts == 1:
+                self._streams.log.warning("stream lost: %s: %s", self._streams.url, trouble)
+            self.trouble = trouble
+            self.has_data = False
+            self._streams.watch.disconnected(self._keys)
+
+    async def _wait(self) -> None:
+        """Wait until another attempt is due, allowed, and within the budget."""
+        streams = self._streams
+        await streams.clock.sleep(self._backoff.pause_s())
+        while True:
+            until_ms = streams.client.forbidden_until_ms()
+            if until_ms is not None:
+                self.trouble = "the exchange forbids requests"
+                left_s = (until_ms - streams.clock.now_ms()) / 1000
+                await streams.clock.sleep(min(left_s, BAN_LOOK_S))
+            elif (left_s := streams.budget.take(streams.clock.monotonic())) > 0:
+                self.trouble = "too many attempts lately"
+                await streams.clock.sleep(left_s)
+            else:
+                return
+
+    async def _live(self) -> str:
+        """Connect, read until it ends, and return why it ended."""
+        streams = self._streams
+        first, rest = self._names[:NAMES_PER_MESSAGE], self._names[NAMES_PER_MESSAGE:]
+        async with asyncio.timeout(CONNECT_S):
+            socket = await streams.session.ws_connect(
+                f"{streams.url}/stream?streams={'/'.join(first)}",
+                timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
+                max_msg_size=2**20,
+            )
+        self._opened_s = streams.clock.monotonic()
+        self._told_bad = False
+        streams.watch.connected(self._keys, self._opened_s)
+        jobs = [
+            asyncio.create_task(self._read(socket)),
+            asyncio.create_task(self._look_after(socket, rest)),
+        ]
+        try:
+            done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for job in jobs:
+                job.cancel()
+            await asyncio.gather(*jobs, return_exceptions=True)
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                await socket.close()
+
+    async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> str:
+        async for message in socket:
+            if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                continue
+            try:
+                frame = parse_frame(message.data)
+            except (BadMessage, BadCandle) as error:
+                self._bad(error)
+                continue
+            if isinstance(frame, KlineEvent):
+                self._event(frame)
+            elif isinstance(frame, Reply):
+                if frame.error:
+                    self._streams.log.warning("stream request refused: %s", frame.error)
+            else:
+                return "the server is shutting down"
+        fault = socket.exception()
+        return f"cut ({fault or f'close code {socket.close_code}'})"
+
+    def _event(self, event: KlineEvent) -> None:
+        key = (event.symbol, event.timeframe)
+        if key not in self._streams.watch:
+            self._bad(BadMessage("kline stream", "s", f"never asked for {key}"))
+            return
+        if not self.has_data:
+            if self._backoff.failures > 1 or self.attempts == 1:
+                self._streams.log.info("streaming from %s", self._streams.url)
+            self._backoff.data_came()
+            self.has_data, self.trouble = True, ""
+        self.frame_s = self._streams.clock.monotonic()
+        self._streams.on_event(event)
+
+    def _bad(self, error: Exception) -> None:
+        self._streams.bad_frames += 1
+        if not self._told_bad:
+            self._told_bad = True
+            self._streams.log.warning("frame skipped: %s", error)
+
+    async def _look_after(self, socket: aiohttp.ClientWebSocketResponse, rest: list[str]) -> str:
+        """Subscribe to the rest, ask again for silent streams; return when the socket is done."""
+        clock = self._streams.clock
+        await self._control(socket, rest, "SUBSCRIBE")
+        while True:
+            await clock.sleep(LOOK_S)
+            now_s = clock.monotonic()
+            heard_s = max(self._opened_s, self.frame_s or 0.0)
+            if now_s - heard_s >= SILENT_S:
+                return f"no frame for {now_s - heard_s:.0f} s"
+            if now_s - self._opened_s >= RENEW_S and self._is_quiet_time():
+                return "renewed before the exchange cuts it"
+            again = self._streams.watch.to_ask_again(self._keys, now_s)
+            if again:
+                names = [stream_name(*key) for key in again]
+                self._streams.log.warning(
+                    "%d silent streams subscribed to again, such as %s", len(names), names[0]
+                )
+                await self._control(socket, names, "UNSUBSCRIBE", "SUBSCRIBE")
+
+    async def _control(
+        self, socket: aiohttp.ClientWebSocketResponse, names: Sequence[str], *methods: str
+    ) -> None:
+        for some in _parts(names):
+            for method in methods:
+                message = {"method": method, "params": some, "id": next(self._numbers)}
+                await socket.send_str(orjson.dumps(message).decode())
+                await self._streams.clock.sleep(MESSAGE_PAUSE_S)
+
+    def _is_quiet_time(self) -> bool:
+        """Tell whether no candle closes within a minute of now."""
+        now_ms = self._streams.client.now_ms()
+        return 60_000 < now_ms - Timeframe.M5.open_at(now_ms) < Timeframe.M5.ms - 60_000
+
+
+def _parts(names: Sequence[str]) -> Iterator[list[str]]:
+    for part in itertools.batched(names, NAMES_PER_MESSAGE):
+        yield list(part)

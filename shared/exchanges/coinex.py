@@ -1,0 +1,337 @@
+"""CoinEx perpetual futures over REST (API v2): one venue behind the port `Venue`."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from itertools import batched
+
+import aiohttp
+
+from shared.clock import Clock
+from shared.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
+from shared.exchanges import coinex_rows as read
+from shared.exchanges.coinex_limits import Group
+from shared.exchanges.coinex_replies import UNLISTED, Reply
+from shared.exchanges.coinex_rows import Row, Unreadable
+from shared.exchanges.coinex_wire import CoinExWire, Query
+from shared.exchanges.venue_keys import VenueKeys
+from shared.venue import (
+    AccountBalance,
+    Book,
+    ClosedPosition,
+    Fill,
+    Funding,
+    MarketRule,
+    OpenPosition,
+    OrderRequest,
+    PlacedOrder,
+    Ticker,
+)
+
+NAMES_PER_CALL = 10
+BOOK_LEVELS = (5, 10, 20, 50)
+FUTURES = {"market_type": "FUTURES"}
+# Whether the venue's `start_time` means when a position began or ended is not known: positions
+# are asked for from this long before, and chosen here by their end.
+LONGEST_HELD_MS = 30 * 86_400_000
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+class CoinExClient:
+    """Trades on CoinEx; everything it promises stands at `Venue`.
+
+    No call is repeated here but those refused for their timestamp alone, orders never.
+    Markets that are not linear have sizes of another kind, and are left out.
+
+    Args:
+        session: Used for all requests; closed by whoever made it.
+        base_url: Scheme, host, port and /v2.
+        clock: Our own time.
+        keys: None: public calls only; all others raise VenueDenied.
+        window_ms: How long after its timestamp a request is valid.
+        timeout_s: For one request; connecting may take half of it.
+        share: Part of each limit of the account this client may use; processes that trade on
+            one account share its limits.
+
+    Raises:
+        ConfigError: `base_url` is not what is expected.
+    """
+
+    name = "CoinEx"
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        base_url: str,
+        clock: Clock,
+        keys: VenueKeys | None,
+        window_ms: int = 5000,
+        timeout_s: float = 10,
+        share: float = 0.5,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.window_ms = window_ms
+        self._wire = CoinExWire(
+            session,
+            base_url=base_url,
+            clock=clock,
+            keys=keys,
+            window_ms=window_ms,
+            timeout_s=timeout_s,
+            share=share,
+            log=log or logging.getLogger(__name__),
+        )
+
+    def now_ms(self) -> int:
+        """Return venue time: our clock, corrected by the last `server_time`."""
+        return self._wire.now_ms()
+
+    async def server_time(self) -> int:
+        """Ask for the venue's time, correct `now_ms` by it, and return it."""
+        return await self._wire.sync_time()
+
+    async def markets(self, symbols: Sequence[str] | None = None) -> Mapping[str, MarketRule]:
+        """Return the rules of some markets (None: of all); those it does not list are left out."""
+        rows = await self._of_markets("futures/market", symbols)
+        return {rule.symbol: rule for rule in map(read.market_rule, filter(read.is_linear, rows))}
+
+    async def tickers(self, symbols: Sequence[str] | None = None) -> Mapping[str, Ticker]:
+        """Return prices of some markets (None: of all); those it does not list are left out."""
+        rows = await self._of_markets("futures/ticker", symbols)
+        return {prices.symbol: prices for prices in map(read.ticker, rows)}
+
+    async def book(self, symbol: str, levels: int = 20) -> Book:
+        """Return the order book; `levels` is 5, 10, 20 or 50."""
+        if levels not in BOOK_LEVELS:
+            raise ValueError(f"levels: expected one of {BOOK_LEVELS}, found {levels}")
+        query: Query = {"market": symbol, "limit": levels, "interval": "0"}
+        reply = await self._wire.get("futures/depth", query, Group.PUBLIC)
+        book = read.book(reply.row())
+        _same(reply, "market", book.symbol, symbol)
+        return book
+
+    async def funding(self, symbol: str) -> Funding:
+        """Return the last and the next funding."""
+        reply = await self._wire.get("futures/funding-rate", {"market": symbol}, Group.PUBLIC)
+        for row in reply.rows():
+            if row.market() == symbol:
+                return read.funding(row)
+        raise VenueUnavailable(f"{reply.endpoint}: tells no funding of {symbol}")
+
+    async def balance(self) -> Sequence[AccountBalance]:
+        """Return what the account holds, one entry per currency."""
+        reply = await self._wire.get("assets/futures/balance", {}, Group.ACCOUNT)
+        return [read.balance(row) for row in reply.rows()]
+
+    async def positions(self) -> Sequence[OpenPosition]:
+        """Return every open position of the account, ours and others'."""
+        rows = await self._wire.steady_pages(
+            "futures/pending-position", FUTURES, Group.ACCOUNT, "position_id"
+        )
+        return [position for position in map(read.open_position, rows) if position.size]
+
+    async def closed_positions(self, since_ms: int) -> Sequence[ClosedPosition]:
+        """Return the positions that ended since, oldest first.
+
+        Those held for more than 30 days may be missing.
+        """
+        query: Query = {**FUTURES, "start_time": max(0, since_ms - LONGEST_HELD_MS)}
+        rows = await self._wire.pages(
+            "futures/finished-position", query, Group.HISTORY, "position_id"
+        )
+        ended = [p for p in map(read.closed_position, rows) if p.closed_ms >= since_ms]
+        return sorted(ended, key=lambda position: (position.closed_ms, position.position_id))
+
+    async def open_orders(self) -> Sequence[PlacedOrder]:
+        """Return every order that rests."""
+        rows = await self._wire.steady_pages(
+            "futures/pending-order", FUTURES, Group.ORDERS, "order_id"
+        )
+        return [read.placed_order(row) for row in rows]
+
+    async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
+        """Return the orders, pending or finished, that carry this id; normally none or one."""
+        query = {**FUTURES, "market": symbol, "client_id": _checked_id(client_id)}
+        found: dict[int, PlacedOrder] = {}
+        # In this order: an order that ends in between is seen twice, never not at all.
+        for endpoint, group in (
+            ("futures/pending-order", Group.ORDERS),
+            ("futures/finished-order", Group.HISTORY),
+        ):
+            rows = await self._wire.pages(endpoint, query, group, "order_id")
+            orders = map(read.placed_order, rows)
+            found |= {order.order_id: order for order in orders if order.client_id == client_id}
+        return list(found.values())
+
+    async def fills(
+        self, symbol: str, since_ms: int, until_ms: int | None = None
+    ) -> Sequence[Fill]:
+        """Return our fills in one market since a time, oldest first; `until_ms` is included."""
+        query: dict[str, str | int] = {**FUTURES, "market": symbol, "start_time": since_ms}
+        if until_ms is not None:
+            query["end_time"] = until_ms
+        rows = await self._wire.pages("futures/user-deals", query, Group.HISTORY, "deal_id")
+        fills = (
+            fill
+            for fill in map(read.fill, rows)
+            if fill.at_ms >= since_ms and (until_ms is None or fill.at_ms <= until_ms)
+        )
+        return sorted(fills, key=lambda fill: (fill.at_ms, fill.fill_id))
+
+    async def place_order(self, order: OrderRequest) -> PlacedOrder:
+        """Place an order; once.
+
+        Raises:
+            OutcomeUnknown: It may have been taken.
+            VenueRefused, VenueUnavailable: It was not.
+            ValueError: It is no order.
+        """
+        if (order.price is None) != (order.kind == "market"):
+            raise ValueError(f"{order.client_id}: a price is for all orders but market orders")
+        body = {
+            "market": order.symbol,
+            **FUTURES,
+            "side": order.side,
+            "type": order.kind,
+            "amount": number_text("size", order.size),
+            "client_id": _checked_id(order.client_id),
+        }
+        if order.price is not None:
+            body["price"] = number_text("price", order.price)
+        return await self._order("futures/order", body)
+
+    async def close_position(
+        self, symbol: str, client_id: str, size: Decimal | None = None
+    ) -> PlacedOrder:
+        """Close a position at market, all of it or `size` of it.
+
+        Raises:
+            OutcomeUnknown: It may have been closed.
+            VenueRefused, VenueUnavailable: It was not.
+            ValueError: The id or the size is none.
+        """
+        body = {
+            "market": symbol,
+            **FUTURES,
+            "type": "market",
+            "client_id": _checked_id(client_id),
+        }
+        if size is not None:
+            body["amount"] = number_text("size", size)
+        return await self._order("futures/close-position", body)
+
+    async def cancel(self, symbol: str, order_id: int) -> PlacedOrder:
+        """Take an order back."""
+        body = {"market": symbol, **FUTURES, "order_id": order_id}
+        reply = await self._wire.post("futures/cancel-order", body, Group.CANCEL)
+        return _that_order(reply, order_id)
+
+    async def order_status(self, symbol: str, order_id: int) -> PlacedOrder:
+        """Return one order as it is now.
+
+        Raises:
+            VenueRefused: It does not know the order (any more).
+        """
+        query: Query = {"market": symbol, "order_id": order_id}
+        reply = await self._wire.get("futures/order-status", query, Group.ORDERS)
+        return _that_order(reply, order_id)
+
+    async def set_stop_loss(self, symbol: str, price: Decimal) -> OpenPosition:
+        """Set the one stop of the whole position, triggered by the mark price; replaces others."""
+        return await self._position(
+            "futures/set-position-stop-loss",
+            symbol,
+            {"stop_loss_type": "mark_price", "stop_loss_price": number_text("price", price)},
+        )
+
+    async def set_take_profit(self, symbol: str, price: Decimal) -> OpenPosition:
+        """Set the one target of the whole position, triggered by the mark price."""
+        return await self._position(
+            "futures/set-position-take-profit",
+            symbol,
+            {"take_profit_type": "mark_price", "take_profit_price": number_text("price", price)},
+        )
+
+    async def cancel_stop_loss(self, symbol: str) -> OpenPosition:
+        """Remove every stop of the position."""
+        return await self._position("futures/cancel-position-stop-loss", symbol, {})
+
+    async def cancel_take_profit(self, symbol: str) -> OpenPosition:
+        """Remove every target of the position."""
+        return await self._position("futures/cancel-position-take-profit", symbol, {})
+
+    async def set_leverage(self, symbol: str, leverage: int) -> int:
+        """Set isolated margin and leverage, and return the leverage that is now in force."""
+        body = {"market": symbol, **FUTURES, "margin_mode": "isolated", "leverage": leverage}
+        reply = await self._wire.post("futures/adjust-position-leverage", body, Group.TRADE)
+        row = reply.row()
+        _same(reply, "margin_mode", row.text("margin_mode"), "isolated")
+        return row.leverage()
+
+    async def _of_markets(self, endpoint: str, symbols: Sequence[str] | None) -> list[Row]:
+        """Return the rows of some markets; one name that is not listed must not hide nine."""
+        if symbols is None:
+            return (await self._wire.get(endpoint, {}, Group.PUBLIC)).rows()
+        rows: list[Row] = []
+        try:
+            for names in batched(symbols, NAMES_PER_CALL):
+                query = {"market": ",".join(names)}
+                rows += (await self._wire.get(endpoint, query, Group.PUBLIC)).rows()
+        except VenueRefused as refused:
+            if refused.code not in UNLISTED:
+                raise
+            rows = (await self._wire.get(endpoint, {}, Group.PUBLIC)).rows()
+        wanted = set(symbols)
+        return [row for row in rows if row.market() in wanted]
+
+    async def _order(self, endpoint: str, body: Mapping[str, str]) -> PlacedOrder:
+        client_id = body["client_id"]
+        try:
+            reply = await self._wire.post(endpoint, body, Group.TRADE, once=True)
+            order = read.placed_order(reply.row())
+            _same(reply, "client_id", order.client_id, client_id)
+            _same(reply, "market", order.symbol, body["market"])
+        except Unreadable as unreadable:
+            raise OutcomeUnknown(client_id, str(unreadable)) from None
+        return order
+
+    async def _position(
+        self, endpoint: str, symbol: str, fields: Mapping[str, str]
+    ) -> OpenPosition:
+        body = {"market": symbol, **FUTURES, **fields}
+        reply = await self._wire.post(endpoint, body, Group.TRADE)
+        position = read.open_position(reply.row())
+        _same(reply, "market", position.symbol, symbol)
+        return position
+
+
+def _that_order(reply: Reply, order_id: int) -> PlacedOrder:
+    order = read.placed_order(reply.row())
+    _same(reply, "order_id", order.order_id, order_id)
+    return order
+
+
+def _same(reply: Reply, name: str, found: object, asked: object) -> None:
+    if found != asked:
+        raise Unreadable(f"{reply.endpoint}: data.{name}: expected {asked!r}, found {found!r}")
+
+
+def _checked_id(client_id: str) -> str:
+    if not _CLIENT_ID.fullmatch(client_id):
+        raise ValueError(f"client id {client_id!r}: expected 1 to 32 letters, digits, '-' and '_'")
+    return client_id
+
+
+def number_text(name: str, value: Decimal) -> str:
+    """Return a size or price as it is sent: plain digits, every one of them.
+
+    Raises:
+        ValueError: It is not above 0; names `name`.
+    """
+    if not value.is_finite() or value <= 0:
+        raise ValueError(f"{name}: expected a number above 0, found {value}")
+    return format(value, "f")

@@ -1,0 +1,112 @@
+"""What CoinEx answers: the envelope around every reply, and what its error codes mean to us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from shared.errors import VenueDenied, VenueRefused, VenueUnavailable
+from shared.exchanges.coinex_rows import Row, Unreadable, rows_of
+from shared.exchanges.excerpts import excerpt
+
+# Busy, unavailable, timed out or failed inside: an order may have been taken all the same.
+UNSURE = frozenset({3008, 4001, 4002, 4003})
+TOO_MANY = frozenset({4123, 4213})
+EXPIRED = frozenset({4010, 4017})
+# A market that is not listed: on public calls, and on all others.
+UNLISTED = frozenset({4004, 3639})
+# Keys, signature, address, account: none of them is mended by asking again.
+DENIED = frozenset({4005, 4006, 4007, 4008, 4011, 4115, 4117, 4130, 4158, 4159, 4512})
+
+
+class TooMany(VenueUnavailable):
+    """Refused for its rate alone; surely not carried out."""
+
+
+class Expired(VenueUnavailable):
+    """Refused for its timestamp alone; surely not carried out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply that says "OK".
+
+    Attributes:
+        endpoint: What was asked, for errors.
+        data: As it came.
+        pagination: As it came; None where the reply has none.
+    """
+
+    endpoint: str
+    data: Any
+    pagination: Any
+
+    def row(self) -> Row:
+        """Return the one object that `data` is."""
+        return Row(self.data, self.endpoint, "data")
+
+    def rows(self) -> list[Row]:
+        """Return the objects of the list that `data` is."""
+        return rows_of(self.data, self.endpoint, "data")
+
+    def has_next(self) -> bool:
+        """Return whether there is another page; a list that does not say so cannot be read."""
+        return Row(self.pagination, self.endpoint, "pagination").flag("has_next")
+
+
+def read_reply(endpoint: str, status: int, body: bytes, hide: Callable[[str], str] = str) -> Reply:
+    """Return what a response holds.
+
+    Args:
+        endpoint: What was asked, for errors.
+        hide: Takes what must not be shown out of what a venue or gateway wrote.
+
+    Raises:
+        Unreadable: It may have been carried out: a fault inside, or no reply of the API.
+        TooMany, Expired: It was not, and may be asked again.
+        VenueDenied, VenueRefused: It was not, and the venue says why.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        document = None
+    code = document.get("code") if isinstance(document, dict) else None
+    beginning = hide(excerpt(body))
+    if status == 429:
+        raise TooMany(f"{endpoint}: HTTP 429, asked too often: {beginning}")
+    if type(code) is not int or (status != 200 and (code == 0 or status >= 500)):
+        raise Unreadable(f"{endpoint}: HTTP {status}, {_meaning(status)}: {beginning}")
+    assert isinstance(document, dict)
+    if code == 0:
+        if "data" not in document:
+            raise Unreadable(f"{endpoint}: data: missing: {beginning}")
+        return Reply(endpoint, document["data"], document.get("pagination"))
+    raise _refusal(endpoint, code, hide(_words(document)))
+
+
+def _words(document: Mapping[str, Any]) -> str:
+    return excerpt(str(document.get("message", "")).encode("utf-8", "replace"))
+
+
+def _refusal(endpoint: str, code: int, words: str) -> VenueUnavailable | VenueRefused:
+    why = f"{endpoint}: {words}"
+    if code in UNSURE:
+        return Unreadable(f"{endpoint}: code {code}, the venue has a fault: {words}")
+    if code in TOO_MANY:
+        return TooMany(f"{endpoint}: code {code}, asked too often: {words}")
+    if code in EXPIRED:
+        return Expired(f"{endpoint}: code {code}, our clock and the venue's differ: {words}")
+    return VenueDenied(code, why) if code in DENIED else VenueRefused(code, why)
+
+
+def _meaning(status: int) -> str:
+    if status == 200:
+        return "the body is no reply of the API (JSON with a whole number `code`)"
+    if 300 <= status < 400:
+        return "a redirect, which is never followed"
+    if status in (401, 403, 451):
+        return "refused before the API saw it"
+    return "the venue has a fault" if status >= 500 else "not as documented"

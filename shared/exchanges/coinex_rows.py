@@ -1,0 +1,340 @@
+"""Objects as CoinEx sends them, turned into what every venue tells.
+
+Numbers are texts on this wire and become `Decimal` to the digit; `"0"` and `""` are both "none"
+where there may be none. Whatever does not fit is named by endpoint and field.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any, get_args
+
+from shared.errors import VenueUnavailable
+from shared.messages.trading import TradeSide
+from shared.venue import (
+    AccountBalance,
+    Book,
+    BookLevel,
+    ClosedPosition,
+    Fill,
+    Funding,
+    MarketRule,
+    OpenPosition,
+    OrderKind,
+    OrderSide,
+    OrderState,
+    PlacedOrder,
+    Role,
+    Ticker,
+)
+
+MOST_PLACES = 18
+_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,2})?")
+_MISSING = object()
+
+
+class Unreadable(VenueUnavailable):
+    """No reply, or one that leaves open whether what was asked was carried out."""
+
+
+class Row:
+    """One object of a reply, read field by field.
+
+    Args:
+        document: As it came.
+        endpoint: What was asked, for errors.
+        path: Where in the reply it stands, for errors.
+
+    Raises:
+        Unreadable: It is no object; every method: the field is missing or not what it must be.
+    """
+
+    def __init__(self, document: Any, endpoint: str, path: str) -> None:
+        self._endpoint, self._path = endpoint, path
+        if type(document) is not dict:
+            raise self._fault(path, "an object", document)
+        self._fields = document
+
+    def has(self, name: str) -> bool:
+        """Return whether the field is there and not null."""
+        return self._fields.get(name) is not None
+
+    def text(self, name: str) -> str:
+        """Return a text."""
+        return self._typed(name, str, "a text")
+
+    def market(self) -> str:
+        """Return the market's name; some replies have a blank before it."""
+        name = self.text("market").strip()
+        return name if name else self._wrong("market", "the name of a market")
+
+    def flag(self, name: str) -> bool:
+        """Return true or false."""
+        return self._typed(name, bool, "true or false")
+
+    def whole(self, name: str) -> int:
+        """Return a whole number."""
+        return self._typed(name, int, "a whole number")
+
+    def whole_or_none(self, name: str) -> int | None:
+        """Return a whole number; None where it is 0 or not told."""
+        return (self.whole(name) or None) if self.has(name) else None
+
+    def places(self, name: str) -> int:
+        """Return a number of decimal places, 0 to 18."""
+        places = self.whole(name)
+        known = 0 <= places <= MOST_PLACES
+        return places if known else self._wrong(name, "0 to 18 decimal places")
+
+    def leverage(self, name: str = "leverage") -> int:
+        """Return a leverage, which is a text in some replies and a number in others."""
+        value = self._fields.get(name)
+        if type(value) is str and re.fullmatch(r"[1-9][0-9]{0,3}", value):
+            return int(value)
+        known = type(value) is int and 1 <= value <= 9999
+        return value if known else self._wrong(name, "a leverage")  # type: ignore[return-value]
+
+    def decimal(self, name: str) -> Decimal:
+        """Return a number that came as a text."""
+        return self._number(name, self.text(name))
+
+    def amount(self, name: str) -> Decimal:
+        """Return a number that came as a text and is not negative."""
+        number = self.decimal(name)
+        return number if number >= 0 else self._wrong(name, "a number from 0 up")
+
+    def positive(self, name: str) -> Decimal:
+        """Return a number that came as a text and is above 0."""
+        number = self.decimal(name)
+        return number if number > 0 else self._wrong(name, "a number above 0")
+
+    def amount_or_none(self, name: str) -> Decimal | None:
+        """Return a number that came as a text; None where it is 0, empty or not told."""
+        told = self.has(name) and self.text(name) != ""
+        return (self.amount(name) or None) if told else None
+
+    def one_of[T: str](self, name: str, choices: Sequence[T]) -> T:
+        """Return one of a few words."""
+        word = self.text(name)
+        found = next((choice for choice in choices if choice == word), None)
+        return found if found is not None else self._wrong(name, f"one of {', '.join(choices)}")
+
+    def row(self, name: str) -> Row:
+        """Return an object within."""
+        return Row(self._fields.get(name), self._endpoint, f"{self._path}.{name}")
+
+    def rows(self, name: str) -> list[Row]:
+        """Return a list of objects within; empty where it is not told."""
+        found = self._fields.get(name)
+        return [] if found is None else rows_of(found, self._endpoint, f"{self._path}.{name}")
+
+    def texts(self, name: str) -> list[str]:
+        """Return a list of texts."""
+        found = self._typed(name, list, "a list")
+        known = all(type(text) is str for text in found)
+        return found if known else self._wrong(name, "a list of texts")
+
+    def levels(self, name: str) -> tuple[BookLevel, ...]:
+        """Return one side of a book: a list of pairs of price and size."""
+        found = self._typed(name, list, "a list")
+        for pair in found:
+            if type(pair) is not list or len(pair) != 2 or not all(type(x) is str for x in pair):
+                self._wrong(name, "pairs of price and size")
+        levels = tuple(
+            BookLevel(price=self._number(name, price), size=self._number(name, size))
+            for price, size in found
+        )
+        if any(level.price <= 0 or level.size <= 0 for level in levels):
+            self._wrong(name, "prices and sizes above 0")
+        return levels
+
+    def _number(self, name: str, text: str) -> Decimal:
+        return Decimal(text) if _NUMBER.fullmatch(text) else self._wrong(name, "a number in a text")
+
+    def _typed[T](self, name: str, kind: type[T], word: str) -> T:
+        value = self._fields.get(name)
+        return value if type(value) is kind else self._wrong(name, word)
+
+    def _wrong(self, name: str, word: str) -> Any:
+        found = self._fields.get(name, _MISSING)
+        raise self._fault(f"{self._path}.{name}", word, found)
+
+    def _fault(self, path: str, word: str, found: object) -> Unreadable:
+        if found is _MISSING:
+            return Unreadable(f"{self._endpoint}: {path}: missing, expected {word}")
+        shown = repr(found)
+        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        return Unreadable(f"{self._endpoint}: {path}: expected {word}, found {shown}")
+
+
+def rows_of(document: Any, endpoint: str, path: str) -> list[Row]:
+    """Return the objects of a list.
+
+    Raises:
+        Unreadable: It is no list of objects.
+    """
+    if type(document) is not list:
+        raise Unreadable(f"{endpoint}: {path}: expected a list, found {type(document).__name__}")
+    return [Row(entry, endpoint, f"{path}[{i}]") for i, entry in enumerate(document)]
+
+
+def market_rule(row: Row) -> MarketRule:
+    """Return one market; the shape of 2024, without tick size and status, is read as well."""
+    tick = row.amount_or_none("tick_size")
+    switches = ("is_market_available", "is_api_trading_available")
+    return MarketRule(
+        symbol=row.market(),
+        min_size=row.positive("min_amount"),
+        size_step=Decimal(1).scaleb(-row.places("base_ccy_precision")),
+        tick=tick or Decimal(1).scaleb(-row.places("quote_ccy_precision")),
+        maker_fee=row.decimal("maker_fee_rate"),
+        taker_fee=row.decimal("taker_fee_rate"),
+        leverages=_leverages(row),
+        available=all(row.flag(name) for name in switches if row.has(name))
+        and (not row.has("status") or row.text("status") == "online"),
+    )
+
+
+def is_linear(row: Row) -> bool:
+    """Return whether sizes of this market are in its base currency, as everywhere here."""
+    return not row.has("contract_type") or row.text("contract_type") == "linear"
+
+
+def ticker(row: Row) -> Ticker:
+    """Return the prices of one market."""
+    return Ticker(
+        symbol=row.market(),
+        last=row.amount("last"),
+        mark=row.amount("mark_price"),
+        index=row.amount("index_price"),
+    )
+
+
+def book(row: Row) -> Book:
+    """Return an order book, best price first on both sides."""
+    depth = row.row("depth")
+    bids, asks = depth.levels("bids"), depth.levels("asks")
+    return Book(
+        symbol=row.market(),
+        bids=tuple(sorted(bids, key=lambda level: level.price, reverse=True)),
+        asks=tuple(sorted(asks, key=lambda level: level.price)),
+        updated_ms=depth.whole_or_none("updated_at"),
+    )
+
+
+def funding(row: Row) -> Funding:
+    """Return the funding of one market."""
+    return Funding(
+        symbol=row.market(),
+        latest_rate=row.decimal("latest_funding_rate"),
+        latest_ms=row.whole_or_none("latest_funding_time"),
+        next_rate=row.decimal("next_funding_rate"),
+        next_ms=row.whole_or_none("next_funding_time"),
+    )
+
+
+def balance(row: Row) -> AccountBalance:
+    """Return one currency of the account."""
+    return AccountBalance(
+        currency=row.text("ccy"),
+        available=row.decimal("available"),
+        frozen=row.decimal("frozen"),
+        margin=row.decimal("margin"),
+        unrealized_pnl=row.decimal("unrealized_pnl"),
+    )
+
+
+def open_position(row: Row) -> OpenPosition:
+    """Return an open position. Stops and targets of a part of it do not count as its own."""
+    size = row.amount("open_interest")
+    return OpenPosition(
+        position_id=row.whole("position_id"),
+        symbol=row.market(),
+        side=row.one_of("side", get_args(TradeSide)),
+        size=size,
+        entry_price=row.positive("avg_entry_price"),
+        leverage=row.leverage(),
+        margin_mode=row.one_of("margin_mode", ("isolated", "cross")),
+        margin=row.decimal("margin_avbl"),
+        unrealized_pnl=row.decimal("unrealized_pnl"),
+        realized_pnl=row.decimal("realized_pnl"),
+        stop_loss=_trigger(row, "stop_loss", size),
+        take_profit=_trigger(row, "take_profit", size),
+        liquidation_price=row.amount_or_none("liq_price"),
+        opened_ms=row.whole("created_at"),
+        updated_ms=row.whole("updated_at"),
+    )
+
+
+def closed_position(row: Row) -> ClosedPosition:
+    """Return a position that ended."""
+    return ClosedPosition(
+        position_id=row.whole("position_id"),
+        symbol=row.market(),
+        side=row.one_of("side", get_args(TradeSide)),
+        entry_price=row.positive("avg_entry_price"),
+        realized_pnl=row.decimal("realized_pnl"),
+        opened_ms=row.whole("created_at"),
+        closed_ms=row.whole("updated_at"),
+        how=row.text("finished_type"),
+    )
+
+
+def placed_order(row: Row) -> PlacedOrder:
+    """Return an order; its state only where the reply tells it."""
+    return PlacedOrder(
+        order_id=row.whole("order_id"),
+        client_id=row.text("client_id") if row.has("client_id") else "",
+        symbol=row.market(),
+        side=row.one_of("side", get_args(OrderSide)),
+        kind=row.one_of("type", get_args(OrderKind)),
+        size=row.positive("amount"),
+        price=row.amount_or_none("price"),
+        filled_size=row.amount("filled_amount"),
+        filled_value=row.amount("filled_value"),
+        fee=row.decimal("fee"),
+        fee_currency=row.text("fee_ccy"),
+        state=row.one_of("status", get_args(OrderState)) if row.has("status") else None,
+        created_ms=row.whole("created_at"),
+        updated_ms=row.whole("updated_at"),
+    )
+
+
+def fill(row: Row) -> Fill:
+    """Return a fill; replies of 2024 tell neither role nor fee nor position."""
+    told = row.has("fee")
+    return Fill(
+        fill_id=row.whole("deal_id"),
+        order_id=row.whole("order_id"),
+        position_id=row.whole_or_none("position_id"),
+        symbol=row.market(),
+        side=row.one_of("side", get_args(OrderSide)),
+        price=row.positive("price"),
+        size=row.positive("amount"),
+        role=row.one_of("role", get_args(Role)) if row.has("role") else None,
+        fee=row.decimal("fee") if told else Decimal(0),
+        fee_currency=row.text("fee_ccy") if told else "",
+        at_ms=row.whole("created_at"),
+    )
+
+
+def _trigger(row: Row, kind: str, size: Decimal) -> Decimal | None:
+    entries = row.rows(f"{kind}_list")
+    if not entries:
+        return row.amount_or_none(f"{kind}_price")
+    whole = (e for e in entries if (e.has("is_all") and e.flag("is_all")) or _covers(e, size))
+    return next((entry.positive("price") for entry in whole), None)
+
+
+def _covers(entry: Row, size: Decimal) -> bool:
+    amount = entry.amount_or_none("amount")
+    return amount is not None and amount >= size
+
+
+def _leverages(row: Row) -> tuple[int, ...]:
+    texts = row.texts("leverage")
+    if not all(re.fullmatch(r"[1-9][0-9]{0,3}", text) for text in texts):
+        raise Unreadable(f"leverages of {row.market()}: expected whole numbers, found {texts!r}")
+    return tuple(sorted(map(int, texts)))

@@ -1,0 +1,264 @@
+"""Requests to CoinEx: signed over the exact bytes sent, within its limits, read with care."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import aiohttp
+import orjson
+from yarl import URL
+
+from shared.clock import Clock
+from shared.config import SECRET_VARIABLES
+from shared.errors import ConfigError, VenueDenied, VenueRefused, VenueUnavailable
+from shared.exchanges.coinex_limits import PER_S, Group, TokenBucket
+from shared.exchanges.coinex_replies import Expired, Reply, TooMany, read_reply
+from shared.exchanges.coinex_rows import Row, Unreadable
+from shared.exchanges.venue_keys import VenueKeys
+
+PREFIX = "/v2"
+PAGE_SIZE = 100
+MOST_PAGES = 200
+MOST_READINGS = 4
+type Query = Mapping[str, str | int]
+
+NO_KEYS = 0  # where an error needs a code of the venue's, and the venue was not asked
+
+
+def signed_bytes(method: str, target: str, body: bytes, timestamp_ms: int) -> bytes:
+    """Return what a signature is made over.
+
+    Args:
+        method: GET or POST.
+        target: Path and query exactly as sent, from /v2 on.
+        body: As sent; empty for GET.
+        timestamp_ms: As in the header.
+    """
+    return b"".join((method.encode(), target.encode(), body, str(timestamp_ms).encode()))
+
+
+class CoinExWire:
+    """Asks CoinEx one thing at a time and returns what it says.
+
+    Requests refused for their timestamp alone are sent once more, after a look at the venue's
+    clock; nothing else is ever repeated here.
+
+    Args:
+        session: Used for all requests; closed by whoever made it.
+        base_url: Scheme, host, port and /v2.
+        clock: Our own time.
+        keys: None: public calls only.
+        window_ms: How long after its timestamp a request is valid.
+        timeout_s: For one request; connecting may take half of it.
+        share: Part of each limit of the account this client may use.
+
+    Raises:
+        ConfigError: `base_url` is not what is expected.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        *,
+        base_url: str,
+        clock: Clock,
+        keys: VenueKeys | None,
+        window_ms: int,
+        timeout_s: float,
+        share: float,
+        log: logging.Logger,
+    ) -> None:
+        base = base_url.rstrip("/")
+        if not base.startswith(("http://", "https://")) or not base.endswith(PREFIX):
+            raise ConfigError(
+                [f"venue.base_url: expected http(s)://HOST{PREFIX}, found {base_url!r}"]
+            )
+        self.offset_ms = 0
+        self._origin = base.removesuffix(PREFIX)
+        self._session = session
+        self._clock = clock
+        self._keys = keys
+        self._window_ms = window_ms
+        self._timeout_s = timeout_s
+        self._log = log
+        self._buckets = {group: TokenBucket(PER_S[group] * share) for group in Group}
+
+    def now_ms(self) -> int:
+        """Return venue time: our clock, corrected by the last `sync_time`."""
+        return self._clock.now_ms() + self.offset_ms
+
+    async def sync_time(self) -> int:
+        """Ask for the venue's time, correct `now_ms` by it, and return it."""
+        began_ms = self._clock.now_ms()
+        reply = await self.get("time", {}, Group.PUBLIC)
+        ended_ms = self._clock.now_ms()
+        time_ms = reply.row().whole("timestamp")
+        if time_ms <= 0:
+            raise Unreadable(f"time: data.timestamp: expected epoch ms, found {time_ms}")
+        self.offset_ms = time_ms - (began_ms + ended_ms) // 2
+        return time_ms
+
+    async def get(self, endpoint: str, query: Query, group: Group) -> Reply:
+        """Ask for something; signed in every group but PUBLIC.
+
+        Raises:
+            Unreadable: No answer, or not one of the API.
+            VenueUnavailable, VenueDenied, VenueRefused: See `read_reply`.
+        """
+        text = urlencode(query, safe=",", quote_via=quote)
+        target = f"{PREFIX}/{endpoint}" + (f"?{text}" if text else "")
+        return await self._in_time(group, "GET", endpoint, target, b"")
+
+    async def post(
+        self, endpoint: str, body: Mapping[str, Any], group: Group, *, once: bool = False
+    ) -> Reply:
+        """Ask for something to be done; signed.
+
+        Args:
+            once: Not even sent again when it was refused for its timestamp.
+
+        Raises:
+            Unreadable: It may have been done.
+            VenueUnavailable, VenueDenied, VenueRefused: It was not.
+        """
+        target, raw = f"{PREFIX}/{endpoint}", orjson.dumps(body)
+        return await self._in_time(group, "POST", endpoint, target, raw, again=not once)
+
+    async def pages(self, endpoint: str, query: Query, group: Group, key: str) -> list[Row]:
+        """Return the rows of every page, each once.
+
+        Args:
+            key: The field that tells rows apart.
+        """
+        rows, _ = await self._read_pages(endpoint, query, group, key)
+        return list(rows.values())
+
+    async def steady_pages(self, endpoint: str, query: Query, group: Group, key: str) -> list[Row]:
+        """Return the rows of every page of a list that shrinks while it is read.
+
+        An entry that goes shifts a later one onto a page already read: a list of more than one
+        page is believed when two readings in a row have the same entries.
+        """
+        rows, pages = await self._read_pages(endpoint, query, group, key)
+        for _ in range(MOST_READINGS - 1):
+            if pages == 1:
+                return list(rows.values())
+            again, pages = await self._read_pages(endpoint, query, group, key)
+            if again.keys() == rows.keys():
+                return list(again.values())
+            rows = again
+        raise VenueUnavailable(
+            f"{endpoint}: {MOST_READINGS} readings of its pages all differ; ask again"
+        )
+
+    async def _read_pages(
+        self, endpoint: str, query: Query, group: Group, key: str
+    ) -> tuple[dict[int, Row], int]:
+        found: dict[int, Row] = {}
+        for page in range(1, MOST_PAGES + 1):
+            reply = await self.get(endpoint, {**query, "page": page, "limit": PAGE_SIZE}, group)
+            fresh = {row.whole(key): row for row in reply.rows()}
+            more, known = reply.has_next(), len(found)
+            found |= fresh
+            if not more:
+                return found, page
+            if len(found) == known:
+                raise VenueUnavailable(
+                    f"{endpoint}: page {page} promises another one but brings nothing new"
+                )
+        raise VenueUnavailable(f"{endpoint}: no end after {MOST_PAGES} pages")
+
+    async def _in_time(
+        self,
+        group: Group,
+        method: str,
+        endpoint: str,
+        target: str,
+        body: bytes,
+        *,
+        again: bool = True,
+    ) -> Reply:
+        try:
+            return await self._call(group, method, endpoint, target, body)
+        except Expired as expired:
+            if group is Group.PUBLIC:
+                raise
+            self._log.warning("%s; asking for the venue's time", expired)
+            if not again:
+                await self._try_to_sync()
+                raise
+            await self.sync_time()
+        return await self._call(group, method, endpoint, target, body)
+
+    async def _try_to_sync(self) -> None:
+        try:
+            await self.sync_time()
+        except (VenueUnavailable, VenueRefused) as error:
+            self._log.warning("the venue's time is not known: %s", error)
+
+    async def _call(
+        self, group: Group, method: str, endpoint: str, target: str, body: bytes
+    ) -> Reply:
+        signed = group is not Group.PUBLIC
+        if signed and self._keys is None:
+            raise VenueDenied(NO_KEYS, f"{endpoint}: not asked, there are no keys; {_HOW_TO_SET}")
+        bucket = self._buckets[group]
+        if (wait_s := bucket.take(self._clock.monotonic())) > 0:
+            await self._clock.sleep(wait_s)
+        status, raw, headers = await self._send(method, endpoint, target, body, signed)
+        left = headers.get("X-RateLimit-Remaining", "")
+        if left.isascii() and left.isdecimal() and len(left) < 10:
+            bucket.report(int(left), self._clock.monotonic())
+        try:
+            return read_reply(endpoint, status, raw, self._keys.hide if self._keys else str)
+        except TooMany:
+            bucket.exhaust(self._clock.monotonic())
+            raise
+
+    async def _send(
+        self, method: str, endpoint: str, target: str, body: bytes, signed: bool
+    ) -> tuple[int, bytes, Mapping[str, str]]:
+        # Faults are raised outside the except clauses: aiohttp's errors carry our headers.
+        fault: VenueUnavailable
+        try:
+            async with (
+                asyncio.timeout(self._timeout_s),
+                self._session.request(
+                    method,
+                    URL(self._origin + target, encoded=True),
+                    data=body or None,
+                    headers=self._headers(method, target, body, signed),
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout_s / 2),
+                ) as response,
+            ):
+                return response.status, await response.read(), response.headers
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            fault = VenueUnavailable(f"{self._origin} {endpoint}: not reached: {error}")
+        except TimeoutError:
+            fault = Unreadable(f"{self._origin} {endpoint}: no answer in {self._timeout_s:g} s")
+        except (aiohttp.ClientError, OSError) as error:
+            fault = Unreadable(f"{self._origin} {endpoint}: {type(error).__name__}: {error}")
+        raise fault
+
+    def _headers(self, method: str, target: str, body: bytes, signed: bool) -> dict[str, str]:
+        headers = {"Content-Type": "application/json"} if body else {}
+        if signed and self._keys is not None:
+            now_ms = self.now_ms()
+            headers |= {
+                "X-COINEX-KEY": self._keys.access_id,
+                "X-COINEX-SIGN": self._keys.sign(signed_bytes(method, target, body, now_ms)),
+                "X-COINEX-TIMESTAMP": str(now_ms),
+                "X-COINEX-WINDOWTIME": str(self._window_ms),
+            }
+        return headers
+
+
+_HOW_TO_SET = (
+    f"set {SECRET_VARIABLES['venue_access_id']} and {SECRET_VARIABLES['venue_secret_key']} in the "
+    "environment, or the systemd credentials venue_access_id and venue_secret_key"
+)

@@ -1,0 +1,30 @@
+"""The beginning of a body that was not what it should be, fit for one line of an error."""
+
+from __future__ import annotations
+
+import re
+
+_SHOWN = 120
+_SEARCHED = 4096
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.IGNORECASE | re.DOTALL)
+_MARKUP = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)|<[^>]*(>|$)", re.IGNORECASE | re.DOTALL)
+
+
+def excerpt(body: bytes) -> str:
+    """Return the first 120 bytes as one line of text, or words that there is nothing.
+
+    Of a web page its title is returned, or else its first 120 characters without markup: a gateway
+    that answers in place of the service says no more with them.
+    """
+    if body.lstrip()[:1] == b"<":
+        return _of_page(body[:_SEARCHED].decode("utf-8", "replace"))
+    text = " ".join(body[:_SHOWN].decode("utf-8", "replace").split())
+    return text + (" ..." if len(body) > _SHOWN else "") if text else "an empty body"
+
+
+def _of_page(page: str) -> str:
+    title = _TITLE.search(page)
+    words = " ".join(_MARKUP.sub(" ", title[1] if title else page).split())
+    if not words:
+        return "a web page without a word"
+    return f"a web page, '{words[:_SHOWN]}'" + (" ..." if len(words) > _SHOWN else "")

@@ -1,0 +1,127 @@
+"""Frames of Binance's kline streams, turned into checked events."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import orjson
+
+from shared.errors import BadCandle, BadMessage
+from shared.market import Candles, Timeframe
+
+WHERE = "kline stream"
+_TIMEFRAMES = {str(timeframe): timeframe for timeframe in Timeframe}
+
+
+class KlineEvent(NamedTuple):
+    """One candle as it stands at `event_ms`. Prices are the same floats as REST gives."""
+
+    symbol: str
+    timeframe: Timeframe
+    event_ms: int
+    open_ms: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    is_closed: bool
+
+    def row(self) -> Candles:
+        """Return it as candles of length one."""
+        return Candles.of(
+            [self.open_ms], [self.open], [self.high], [self.low], [self.close], [self.volume]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a control message. `error` is "" for a success."""
+
+    number: int | None
+    error: str
+
+
+class ServerShutdown(NamedTuple):
+    """The server is about to end the connection."""
+
+    event_ms: int
+
+
+def stream_name(symbol: str, timeframe: Timeframe) -> str:
+    """Return how Binance calls a stream."""
+    return f"{symbol.lower()}@kline_{timeframe}"
+
+
+def parse_frame(raw: str | bytes) -> KlineEvent | Reply | ServerShutdown:
+    """Return what one frame says, of a raw or of a combined stream.
+
+    Raises:
+        BadMessage: Not JSON, or not of any known shape.
+        BadCandle: A kline that cannot be true.
+    """
+    try:
+        document = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise BadMessage(WHERE, "", f"not JSON ({error})") from None
+    if type(document) is not dict:
+        raise BadMessage(WHERE, "", "expected an object")
+    event = document["data"] if "stream" in document and "data" in document else document
+    kind = event.get("e") if type(event) is dict else None
+    if kind == "kline":
+        return _kline(event)
+    if kind == "serverShutdown":
+        time_ms = event.get("E")
+        return ServerShutdown(time_ms if type(time_ms) is int else 0)
+    if "result" in document or "code" in document or "error" in document:
+        return _reply(document)
+    raise BadMessage(WHERE, "e", f"expected a kline event, found {str(kind)[:40]!r}")
+
+
+def _reply(document: dict[str, Any]) -> Reply:
+    number = document.get("id")
+    fault = document.get("error", document)
+    error = ""
+    if type(fault) is dict and "code" in fault:
+        error = f"{fault.get('code')}: {str(fault.get('msg', ''))[:120]}"
+    return Reply(number if type(number) is int else None, error)
+
+
+def _kline(event: dict[str, Any]) -> KlineEvent:
+    try:
+        kline = event["k"]
+        timeframe = _TIMEFRAMES[kline["i"]]
+        symbol, event_ms, open_ms, is_closed = event["s"], event["E"], kline["t"], kline["x"]
+        texts = (kline["o"], kline["h"], kline["l"], kline["c"], kline["v"])
+        close_ms = kline["T"]
+    except (KeyError, TypeError) as error:
+        raise BadMessage(WHERE, "k", f"missing or of the wrong type ({error!r:.80})") from None
+    if type(symbol) is not str or kline.get("s") != symbol or type(is_closed) is not bool:
+        raise BadMessage(WHERE, "k", "expected one symbol, and `x` true or false")
+    if not (type(event_ms) is type(open_ms) is type(close_ms) is int):
+        raise BadMessage(WHERE, "k", "expected whole numbers as times")
+    if set(map(type, texts)) != {str}:
+        raise BadMessage(WHERE, "k", "expected prices and volume as texts")
+    try:
+        open_, high, low, close, volume = map(float, texts)
+    except ValueError as error:
+        raise BadMessage(WHERE, "k", f"{error!s:.80}") from None
+    fault = ""
+    # JSON has room for times that candles have not
+    if not 0 <= open_ms < 2**62 or open_ms % timeframe.ms or close_ms != open_ms + timeframe.ms - 1:
+        fault = f"times {open_ms} to {close_ms} are no candle"
+    elif not (all(map(math.isfinite, (open_, high, close, volume))) and low > 0):
+        fault = "price not finite and above 0"
+    elif not (high >= max(open_, low, close) and low <= min(open_, close)):
+        fault = "high and low do not enclose open and close"
+    elif volume < 0:
+        fault = "negative volume"
+    elif is_closed and event_ms < close_ms:
+        fault = f"closed at {event_ms}, before its end {close_ms}"
+    if fault:
+        raise BadCandle(f"{symbol:.40} {timeframe} at {open_ms} (stream): {fault}")
+    return KlineEvent(
+        symbol, timeframe, event_ms, open_ms, open_, high, low, close, volume, is_closed
+    )

@@ -1,0 +1,78 @@
+"""Klines as Binance sends them, turned into checked candles."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from shared.errors import BadCandle
+from shared.market import Candles, Timeframe
+
+FIELDS = 12
+_INTEGERS = (0, 6, 8)
+_TEXTS = (1, 2, 3, 4, 5, 7, 9, 10)
+_OHLCV = (1, 2, 3, 4, 5)
+
+
+def parse_klines(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Candles:
+    """Return the candles held in a klines body.
+
+    Raises:
+        BadCandle: A row has not 12 fields of the documented types, a text is no finite number,
+            a close time does not fit, or the candles are impossible (see `Candles.check`).
+    """
+    if not rows:
+        return Candles.empty()
+    try:
+        columns = list(zip(*rows, strict=True))
+        typed = len(columns) == FIELDS and all(
+            set(map(type, columns[i])) == {kind}
+            for kind, fields in ((int, _INTEGERS), (str, _TEXTS))
+            for i in fields
+        )
+        if not typed:
+            raise ValueError("fields differ in number or type")
+        times = np.array(columns[0], dtype=np.int64)
+        numbers = np.array([[*map(float, columns[i])] for i in _OHLCV])
+        close_times = np.array(columns[6], dtype=np.int64)
+        if not np.array_equal(close_times, times + timeframe.ms - 1):
+            raise ValueError("close times do not fit")
+    except (TypeError, ValueError, OverflowError) as error:
+        raise _culprit(rows, symbol, timeframe, error) from None
+    candles = Candles(times, *numbers)
+    candles.check(symbol, timeframe)
+    return candles
+
+
+def _culprit(rows: Sequence[Any], symbol: str, timeframe: Timeframe, error: Exception) -> BadCandle:
+    """Return the error that names the first bad row; only now is each one looked at."""
+    for number, row in enumerate(rows):
+        why = _fault(row, timeframe)
+        if why:
+            at = row[0] if isinstance(row, list) and row else "?"
+            return BadCandle(f"{symbol} {timeframe} at {at!s:.40} (row {number}): {why}")
+    return BadCandle(f"{symbol} {timeframe}: {error}")
+
+
+def _fault(row: Any, timeframe: Timeframe) -> str:
+    if type(row) is not list or len(row) != FIELDS:
+        return f"expected a list of {FIELDS} fields, found {str(row)[:80]}"
+    for i in _INTEGERS:
+        if type(row[i]) is not int or abs(row[i]) >= 2**62:
+            return f"field {i}: expected a whole number, found {row[i]!r:.80}"
+    for i in _TEXTS:
+        if type(row[i]) is not str:
+            return f"field {i}: expected a number as text, found {row[i]!r:.80}"
+    for i in _OHLCV:
+        try:
+            finite = math.isfinite(float(row[i]))
+        except ValueError:
+            finite = False
+        if not finite:
+            return f"field {i}: {row[i]!r:.80} is no finite number"
+    if row[6] != row[0] + timeframe.ms - 1:
+        return f"close time {row[6]}, expected {row[0] + timeframe.ms - 1}"
+    return ""

@@ -1,0 +1,263 @@
+"""The wire of Binance spot, spoken by the simulated market: REST, and the control panel.
+
+`/api/v3/...` answers as Binance does, `/sim/...` is the control panel: faults in, counts out.
+The streams are in `binance_stream`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+from multidict import MultiMapping
+
+from shared.clock import Clock
+from shared.errors import UnknownSymbol
+from shared.exchanges.sim.bars import CLOSE, LOW, TIME
+from shared.exchanges.sim.binance_stream import StreamWire
+from shared.exchanges.sim.faults import FaultScript
+from shared.exchanges.sim.klines_wire import kline_rows, symbol_entry
+from shared.exchanges.sim.limits import Refusal, RequestLimits
+from shared.exchanges.sim.market import Market
+from shared.exchanges.sim.panel import FaultPanel, from_here, refused
+from shared.exchanges.sim.parameters import (
+    INVALID_SYMBOL,
+    Refused,
+    exchange_info_symbols,
+    klines_query,
+    no_parameters,
+)
+
+WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
+_REMEMBERED = 1000
+_PAGE = b"<html><head><title>Sorry</title></head><body>Something is in the way.</body></html>"
+
+_Answer = Callable[[MultiMapping[str], int, int], Awaitable[bytes]]
+
+
+class BinanceWire:
+    """Request handlers over a market, a fault script and the limits.
+
+    Args:
+        market: The bars.
+        script: The faults; by its times the exchange misbehaves.
+        clock: The exchange's time, before any clock_skew.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        script: FaultScript,
+        clock: Clock,
+        limits: RequestLimits | None = None,
+        log: logging.Logger | None = None,
+    ) -> None:
+        self.market = market
+        self.script = script
+        self.limits = limits or RequestLimits()
+        self.counts: Counter[str] = Counter()
+        self.statuses: Counter[int] = Counter()
+        self._clock = clock
+        self._log = log or logging.getLogger(__name__)
+        self.stream = StreamWire(market, script, self.limits, clock, log=self._log)
+        self._times: dict[str, deque[int]] = {}
+
+    def add_routes(self, app: web.Application) -> None:
+        """Put this wire's paths into a web application."""
+        for kind, weight, answer in (
+            ("ping", 1, self._ping),
+            ("time", 1, self._time),
+            ("exchangeInfo", 20, self._exchange_info),
+            ("klines", 2, self._klines),
+        ):
+            app.router.add_get(f"/api/v3/{kind}", self._endpoint(kind, weight, answer))
+        self.stream.add_routes(app)
+        app.router.add_get("/sim/requests", from_here(self._show_requests))
+        panel = FaultPanel(
+            self.script,
+            self.market.symbols,
+            self._clock,
+            cleared=self.limits.lift,
+            log=self._log,
+        )
+        panel.add_routes(app)
+
+    def _endpoint(
+        self, kind: str, weight: int, answer: _Answer
+    ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            now_ms = self._clock.now_ms()
+            self.counts[kind] += 1
+            self._times.setdefault(kind, deque(maxlen=_REMEMBERED)).append(now_ms)
+            response = await self._respond(request, kind, weight, answer, now_ms)
+            self.statuses[response.status] += 1
+            return response
+
+        return handle
+
+    async def _respond(
+        self, request: web.Request, kind: str, weight: int, answer: _Answer, now_ms: int
+    ) -> web.StreamResponse:
+        symbol = request.query.get("symbol") if kind == "klines" else None
+        shown_ms = self._shown_ms(now_ms, symbol)
+        refusal = self.limits.refuse(weight, now_ms) or self._scripted_refusal(now_ms, symbol)
+        if refusal:
+            return self._refused(refusal, now_ms, shown_ms)
+        if hang := self.script.active("hang", now_ms, symbol):
+            await self._clock.sleep((hang.until_ms - now_ms) / 1000)
+        broken = self._broken(now_ms, symbol)
+        if broken is not None:
+            return broken
+        try:
+            body = await answer(request.query, now_ms, shown_ms)
+        except Refused as refused:
+            return self._json({"code": refused.code, "msg": refused.text}, 400)
+        except UnknownSymbol:
+            code, text = INVALID_SYMBOL
+            return self._json({"code": code, "msg": text}, 400)
+        if self.script.active("half_body", now_ms, symbol):
+            return await self._half(request, body)
+        return self._bytes(body)
+
+    def _shown_ms(self, now_ms: int, symbol: str | None) -> int:
+        skew = self.script.active("clock_skew", now_ms, symbol)
+        return now_ms + int(skew.value(0)) if skew else now_ms
+
+    def _scripted_refusal(self, now_ms: int, symbol: str | None) -> Refusal | None:
+        for kind, order in (("418", self.limits.ban), ("429", self.limits.pause)):
+            if fault := self.script.active(kind, now_ms, symbol):
+                remaining_s = (fault.until_ms - now_ms) / 1000
+                return order(now_ms, round(fault.value(remaining_s) * 1000))
+        return None
+
+    def _refused(self, refusal: Refusal, now_ms: int, shown_ms: int) -> web.Response:
+        if refusal.status == 418:
+            until_ms = refusal.until_ms + shown_ms - now_ms
+            text = (
+                f"Way too much request weight used; IP banned until {until_ms}. Please use "
+                "WebSocket Streams for live updates to avoid bans."
+            )
+        else:
+            text = (
+                f"Too much request weight used; current limit is {self.limits.limit} request "
+                "weight per 1 MINUTE. Please use WebSocket Streams for live updates to avoid "
+                "polling the API."
+            )
+        response = self._json({"code": -1003, "msg": text}, refusal.status)
+        response.headers["Retry-After"] = str(-((now_ms - refusal.until_ms) // 1000))
+        return response
+
+    def _broken(self, now_ms: int, symbol: str | None) -> web.Response | None:
+        if fault := self.script.active("5xx", now_ms, symbol):
+            text = "Internal error; unable to process your request. Please try again."
+            return self._json({"code": -1001, "msg": text}, int(fault.value(503)))
+        if fault := self.script.active("html", now_ms, symbol):
+            response = self._bytes(_PAGE, int(fault.value(200)))
+            response.content_type = "text/html"
+            return response
+        if self.script.active("wrong_json", now_ms, symbol):
+            return self._json({"unexpected": [1, 2, 3]})
+        return None
+
+    async def _half(self, request: web.Request, body: bytes) -> web.StreamResponse:
+        response = web.StreamResponse(headers=self._headers())
+        response.content_type = "application/json"
+        response.content_length = len(body)
+        await response.prepare(request)
+        await response.write(body[: len(body) // 2])
+        if request.transport is not None:
+            request.transport.close()
+        return response
+
+    async def _ping(self, query: MultiMapping[str], _now_ms: int, _shown_ms: int) -> bytes:
+        no_parameters(query)
+        return b"{}"
+
+    async def _time(self, query: MultiMapping[str], _now_ms: int, shown_ms: int) -> bytes:
+        no_parameters(query)
+        return b'{"serverTime":%d}' % shown_ms
+
+    async def _exchange_info(self, query: MultiMapping[str], now_ms: int, shown_ms: int) -> bytes:
+        named = exchange_info_symbols(query)
+        entries = []
+        for symbol in self.market.symbols() if named is None else named:
+            if self._is_delisted(symbol, now_ms):
+                if named is not None:
+                    raise Refused(*INVALID_SYMBOL)
+                continue
+            status = "HALT" if self.market.is_halted(symbol, shown_ms) else "TRADING"
+            entries.append(symbol_entry(symbol, self.market.scale(symbol, shown_ms), status))
+            await asyncio.sleep(0)  # the first look at a coin takes tens of milliseconds
+        return orjson.dumps(
+            {
+                "timezone": "UTC",
+                "serverTime": shown_ms,
+                "rateLimits": [
+                    {
+                        "rateLimitType": "REQUEST_WEIGHT",
+                        "interval": "MINUTE",
+                        "intervalNum": 1,
+                        "limit": self.limits.limit,
+                    }
+                ],
+                "exchangeFilters": [],
+                "symbols": entries,
+            }
+        )
+
+    async def _klines(self, query: MultiMapping[str], now_ms: int, shown_ms: int) -> bytes:
+        wanted = klines_query(query)
+        symbol, timeframe = wanted.symbol, wanted.timeframe
+        if self._is_delisted(symbol, now_ms):
+            raise Refused(*INVALID_SYMBOL)
+        bars = self.market.bars(
+            symbol,
+            timeframe,
+            shown_ms,
+            start_ms=wanted.start_ms,
+            end_ms=wanted.end_ms,
+            limit=wanted.limit,
+            absent=self.script.absent(symbol, timeframe, now_ms, shown_ms),
+        )
+        if self.script.active("price_zero", now_ms, symbol):
+            newest_closed = bars[TIME] == timeframe.open_at(shown_ms) - timeframe.ms
+            bars = bars.copy()
+            bars[LOW, newest_closed] = bars[CLOSE, newest_closed] = 0
+        rows = kline_rows(bars, self.market.scale(symbol, shown_ms), timeframe)
+        return b"[" + b",".join(rows) + b"]"
+
+    def _is_delisted(self, symbol: str, now_ms: int) -> bool:
+        unknown = symbol not in self.market.symbols()
+        return unknown or self.script.active("delisted", now_ms, symbol) is not None
+
+    async def _show_requests(self, request: web.Request) -> web.Response:
+        try:
+            last = int(request.query.get("last", 100))
+        except ValueError:
+            return refused("last: expected a whole number")
+        return web.json_response(
+            {
+                "counts": dict(self.counts),
+                "statuses": {str(status): n for status, n in self.statuses.items()},
+                "times_ms": {k: list(times)[-last:] if last > 0 else []
+                             for k, times in self._times.items()},
+                "used_weight": self.limits.used,
+                "stream": dict(self.stream.counts),
+            }
+        )  # fmt: skip
+
+    def _headers(self) -> dict[str, str]:
+        return {WEIGHT_HEADER: str(self.limits.used)}
+
+    def _bytes(self, body: bytes, status: int = 200) -> web.Response:
+        return web.Response(
+            body=body, status=status, content_type="application/json", headers=self._headers()
+        )
+
+    def _json(self, document: Any, status: int = 200) -> web.Response:
+        return self._bytes(orjson.dumps(document), status)

@@ -1,0 +1,121 @@
+"""A small order book around the price, and orders walking it.
+
+The book is made from the price alone; what our orders took from it is missing for `REFILL_MS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
+from typing import NamedTuple
+
+from shared.exchanges.sim.venue_rules import VenueRule
+from shared.venue import OrderSide
+
+LEVELS = 50
+REFILL_MS = 2000
+_STEP = Decimal("0.00005")  # of the price, from the price to the best level and between levels
+_FIRST_NOTIONAL = Decimal(1000)
+_GROWTH = Decimal("0.25")  # each level is larger than the one before by so much of the first
+
+
+class Level(NamedTuple):
+    """Size that rests at a price."""
+
+    price: Decimal
+    size: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimBook:
+    """Both sides, best price first."""
+
+    bids: tuple[Level, ...]
+    asks: tuple[Level, ...]
+
+    def against(self, side: OrderSide) -> tuple[Level, ...]:
+        """Return the side an order of `side` trades with."""
+        return self.asks if side == "buy" else self.bids
+
+
+class BookMaker:
+    """Makes books, and remembers what was taken from them."""
+
+    def __init__(self) -> None:
+        self._taken: dict[tuple[str, OrderSide, Decimal], tuple[Decimal, int]] = {}
+
+    def book(self, rule: VenueRule, price: Decimal, at_ms: int, share: Decimal) -> SimBook:
+        """Return the book around a price; `share` below 1 makes it thin, at 0 it is empty."""
+        gap = spacing(rule, price)
+        return SimBook(
+            bids=tuple(self._levels(rule, price, -gap, at_ms, share)),
+            asks=tuple(self._levels(rule, price, gap, at_ms, share)),
+        )
+
+    def take(self, market: str, side: OrderSide, fills: Sequence[Level], at_ms: int) -> None:
+        """Note what an order of `side` took."""
+        for price, size in fills:
+            key = (market, side, price)
+            self._taken[key] = (self._missing(key, at_ms) + size, at_ms)
+        for key, (_, when_ms) in list(self._taken.items()):
+            if at_ms - when_ms >= REFILL_MS:
+                del self._taken[key]
+
+    def _missing(self, key: tuple[str, OrderSide, Decimal], at_ms: int) -> Decimal:
+        size, when_ms = self._taken.get(key, (Decimal(0), 0))
+        return size if at_ms - when_ms < REFILL_MS else Decimal(0)
+
+    def _levels(
+        self, rule: VenueRule, middle: Decimal, gap: Decimal, at_ms: int, share: Decimal
+    ) -> list[Level]:
+        side: OrderSide = "buy" if gap > 0 else "sell"
+        middle = whole_ticks(middle, rule.tick)
+        levels = []
+        for number in range(LEVELS):
+            price = middle + gap * (number + 1)
+            if price <= 0:
+                break
+            notional = _FIRST_NOTIONAL * (1 + _GROWTH * number) * share
+            size = (notional / price).quantize(rule.step, ROUND_FLOOR)
+            size -= self._missing((rule.market, side, price), at_ms)
+            if size > 0:
+                levels.append(Level(price, size))
+        return levels
+
+
+def whole_ticks(price: Decimal, tick: Decimal) -> Decimal:
+    """Return the nearest price of whole ticks."""
+    return (price / tick).to_integral_value(ROUND_HALF_UP) * tick
+
+
+def spacing(rule: VenueRule, price: Decimal) -> Decimal:
+    """Return the distance from the price to the best level, in whole ticks."""
+    return max(whole_ticks(price * _STEP, rule.tick), rule.tick)
+
+
+def walk(levels: Sequence[Level], amount: Decimal, limit: tuple[OrderSide, Decimal] | None
+         ) -> list[Level]:  # fmt: skip
+    """Return what an order finds, level by level, until it is filled, beyond its limit or alone.
+
+    Args:
+        limit: The order's side and limit price; None for a market order.
+    """
+    found = []
+    for price, size in levels:
+        if not amount or (limit is not None and is_beyond(price, *limit)):
+            break
+        part = min(size, amount)
+        found.append(Level(price, part))
+        amount -= part
+    return found
+
+
+def is_beyond(price: Decimal, side: OrderSide, limit: Decimal) -> bool:
+    """Tell whether a price is worse than an order's limit."""
+    return price > limit if side == "buy" else price < limit
+
+
+def total(fills: Sequence[Level]) -> Decimal:
+    """Return the size of some fills together."""
+    return sum((fill.size for fill in fills), Decimal(0))

@@ -1,0 +1,214 @@
+"""What a client may send to the simulated venue: signatures, parameters, and how often."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+from typing import Any, get_args
+
+import orjson
+
+from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY
+from shared.exchanges.sim.account import PriceKind
+from shared.exchanges.sim.declined import (
+    BAD_ARGUMENT,
+    BAD_KEY,
+    BAD_SIGN,
+    EXPIRED,
+    MALFORMED_SIGN,
+    Declined,
+    invalid,
+)
+from shared.venue import OrderKind, OrderSide
+
+DEFAULT_WINDOW_MS = 5000
+MOST_NAMES = 10
+DEFAULT_LIMIT, MOST_LIMIT = 10, 100
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
+_SIGN = re.compile(r"[0-9a-f]{64}")
+
+
+def sign(prepared: bytes) -> str:
+    """Return the signature of method, path, body and timestamp, run together."""
+    return hmac.new(SIM_SECRET_KEY.encode(), prepared, hashlib.sha256).hexdigest()
+
+
+def check_signature(
+    headers: Mapping[str, str], method: str, path: str, body: bytes, now_ms: int
+) -> None:
+    """Refuse a request that is not signed by the one key there is, or not now.
+
+    Args:
+        path: As it was sent, with `/v2` and the query.
+        now_ms: The venue's time.
+
+    Raises:
+        Declined: 4005, 4006, 4008 or 4017.
+    """
+    if headers.get("X-COINEX-KEY") != SIM_ACCESS_ID:
+        raise Declined(*BAD_KEY)
+    signature = headers.get("X-COINEX-SIGN", "")
+    stamp = headers.get("X-COINEX-TIMESTAMP", "")
+    window = headers.get("X-COINEX-WINDOWTIME", str(DEFAULT_WINDOW_MS))
+    if not _SIGN.fullmatch(signature) or not stamp.isdecimal() or not window.isdecimal():
+        raise Declined(*MALFORMED_SIGN)
+    prepared = method.encode() + path.encode() + body + stamp.encode()
+    if not hmac.compare_digest(signature, sign(prepared)):
+        raise Declined(*BAD_SIGN)
+    if abs(now_ms - int(stamp)) > int(window):
+        raise Declined(*EXPIRED)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    tokens: float
+    at_s: float
+
+
+class Buckets:
+    """Requests per second, by group of endpoints: token buckets, full at first."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[str, _Bucket] = {}
+
+    def take(self, group: str, rate: int, now_s: float) -> int | None:
+        """Take a token and return how many are left; None when there was none."""
+        bucket = self._buckets.setdefault(group, _Bucket(rate, now_s))
+        bucket.tokens = min(rate, bucket.tokens + (now_s - bucket.at_s) * rate)
+        bucket.at_s = now_s
+        if bucket.tokens < 1:
+            return None
+        bucket.tokens -= 1
+        return int(bucket.tokens)
+
+
+class Parameters:
+    """The parameters of one request, from its query or its JSON body.
+
+    Every method raises Declined for what is missing or malformed.
+    """
+
+    def __init__(self, given: Mapping[str, Any]) -> None:
+        self._given = given
+
+    @classmethod
+    def of_body(cls, body: bytes) -> Parameters:
+        """Read a JSON body."""
+        try:
+            document = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raise Declined(*BAD_ARGUMENT) from None
+        if not isinstance(document, dict):
+            raise Declined(*BAD_ARGUMENT)
+        return cls(document)
+
+    def moved(self, names: Sequence[str], by_ms: int) -> Parameters:
+        """Return these with some times moved."""
+        given = dict(self._given)
+        for name in names:
+            if (value := self.maybe_whole(name)) is not None:
+                given[name] = value + by_ms
+        return Parameters(given)
+
+    def futures(self) -> None:
+        """Require `market_type` FUTURES."""
+        if self._given.get("market_type") != "FUTURES":
+            raise Declined(*BAD_ARGUMENT)
+
+    def text(self, name: str) -> str:
+        """Return a text that must be there."""
+        value = self._given.get(name)
+        if not isinstance(value, str) or not value:
+            raise invalid(f"{name} is missing or no text")
+        return value
+
+    def maybe(self, name: str) -> str | None:
+        """Return a text, or None."""
+        return self.text(name) if self._given.get(name) not in (None, "") else None
+
+    def names(self) -> list[str] | None:
+        """Return the markets asked for, None for all."""
+        text = self.maybe("market")
+        if text is None:
+            return None
+        names = text.split(",")
+        if len(names) > MOST_NAMES:
+            raise Declined(*BAD_ARGUMENT)
+        return names
+
+    def amount(self, name: str) -> Decimal:
+        """Return a decimal number that must be there, sent as text."""
+        try:
+            number = Decimal(self.text(name))
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if not number.is_finite():
+            raise invalid(f"{name} is no number")
+        return number
+
+    def maybe_amount(self, name: str) -> Decimal | None:
+        """Return a decimal number, or None."""
+        return self.amount(name) if self._given.get(name) not in (None, "") else None
+
+    def whole(self, name: str, default: int | None = None) -> int:
+        """Return a whole number, sent as number or as text."""
+        value = self._given.get(name, default)
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        if not isinstance(value, str) or not value.isdecimal():
+            raise invalid(f"{name} is missing or no whole number")
+        return int(value)
+
+    def maybe_whole(self, name: str) -> int | None:
+        """Return a whole number, or None."""
+        return self.whole(name) if self._given.get(name) not in (None, "") else None
+
+    def wholes(self, name: str) -> list[int]:
+        """Return a list of whole numbers."""
+        value = self._given.get(name)
+        if not isinstance(value, list) or not all(type(item) is int for item in value):
+            raise invalid(f"{name} is missing or no list of numbers")
+        return value
+
+    def page(self) -> tuple[int, int]:
+        """Return page and rows per page."""
+        page, limit = self.whole("page", 1), self.whole("limit", DEFAULT_LIMIT)
+        if page < 1 or not 1 <= limit <= MOST_LIMIT:
+            raise Declined(*BAD_ARGUMENT)
+        return page, limit
+
+    def side(self) -> OrderSide:
+        """Return the side of an order."""
+        side: OrderSide = self._among("side", OrderSide)
+        return side
+
+    def maybe_side(self) -> OrderSide | None:
+        """Return the side of an order, or None."""
+        return self.side() if self._given.get("side") not in (None, "") else None
+
+    def kind(self) -> OrderKind:
+        """Return the type of an order."""
+        kind: OrderKind = self._among("type", OrderKind)
+        return kind
+
+    def price_kind(self, name: str) -> PriceKind:
+        """Return which price a stop or a target looks at."""
+        kind: PriceKind = self._among(name, PriceKind)
+        return kind
+
+    def client_id(self) -> str:
+        """Return the client's own name for an order, "" for none."""
+        text = self.maybe("client_id") or ""
+        if text and not _CLIENT_ID.fullmatch(text):
+            raise invalid("client_id is not 1 to 32 of letters, digits, - and _")
+        return text
+
+    def _among(self, name: str, choices: Any) -> Any:
+        value = self.text(name)
+        if value not in get_args(choices):
+            raise invalid(f"{name} is not one of {', '.join(get_args(choices))}")
+        return value

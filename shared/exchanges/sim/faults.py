@@ -1,0 +1,154 @@
+"""The script of faults the simulated exchange plays: what, for whom, from when, until when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, get_args
+
+from shared import codec
+from shared.config import WHOLE_VENUE, FaultEntry, FaultKind
+from shared.errors import BadMessage
+from shared.exchanges.sim.market import Halt, Market
+from shared.market import Timeframe
+
+EVERY_COIN = "*"
+GAP_BARS_AGO = 10
+OF_THE_VENUE = "venue_"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A fault with its place in time, in epoch ms of the simulator's own clock."""
+
+    entry: FaultEntry
+    from_ms: int
+    until_ms: int
+
+    def is_active(self, now_ms: int, symbol: str | None, endpoint: str | None = None) -> bool:
+        """Tell whether it concerns a request made now, about `symbol` (or about no coin)."""
+        concerned = self.entry.symbol in (EVERY_COIN, symbol)
+        concerned &= self.entry.endpoint in (None, endpoint)
+        return concerned and self.from_ms <= now_ms < self.until_ms
+
+    def value(self, default: float) -> float:
+        """Return the entry's value, or the default of its kind."""
+        return default if self.entry.value is None else self.entry.value
+
+
+class FaultScript:
+    """All faults planned, active and past.
+
+    Args:
+        market: Where halts are put: they stay in its history after they end. None where only
+            the venue is simulated; then only its kinds of faults are.
+
+    Attributes:
+        kinds: Those that may be planned.
+    """
+
+    def __init__(self, market: Market | None) -> None:
+        self._market = market
+        kinds: tuple[FaultKind, ...] = get_args(FaultKind)
+        self.kinds = kinds if market else tuple(k for k in kinds if k.startswith(OF_THE_VENUE))
+        self._faults: list[Fault] = []
+
+    def add(self, entries: Sequence[FaultEntry], now_ms: int) -> None:
+        """Plan faults; `after_s` counts from `now_ms`."""
+        for entry in entries:
+            from_ms = now_ms + round(entry.after_s * 1000)
+            until_ms = from_ms + round(entry.for_s * 1000)
+            fault = Fault(entry, from_ms, until_ms)
+            self._faults.append(fault)
+            if entry.kind == "halt" and self._market is not None:
+                flat_ms = round(fault.value(entry.for_s / 2) * 1000)
+                halt = Halt(from_ms, min(from_ms + flat_ms, until_ms), until_ms)
+                every = entry.symbol == EVERY_COIN
+                for symbol in self._market.symbols() if every else (entry.symbol,):
+                    self._market.add_halt(symbol, halt)
+
+    def clear(self) -> None:
+        """Forget all faults, and take halts out of the history."""
+        self._faults.clear()
+        if self._market is not None:
+            self._market.clear_halts()
+
+    def active(
+        self, kind: str, now_ms: int, symbol: str | None = None, endpoint: str | None = None
+    ) -> Fault | None:
+        """Return the latest planned fault of a kind that concerns this request."""
+        for fault in reversed(self._faults):
+            if fault.entry.kind == kind and fault.is_active(now_ms, symbol, endpoint):
+                return fault
+        return None
+
+    def absent(self, symbol: str, timeframe: Timeframe, now_ms: int, shown_ms: int) -> set[int]:
+        """Return the open times of bars the exchange leaves out just now.
+
+        Args:
+            now_ms: The simulator's own time, by which the script runs.
+            shown_ms: The time the exchange shows (clock_skew), by which bars open.
+        """
+        times = set()
+        if gap := self.active("gap", now_ms, symbol):
+            begun_ms = timeframe.open_at(gap.from_ms + shown_ms - now_ms)
+            times.add(begun_ms - int(gap.value(GAP_BARS_AGO)) * timeframe.ms)
+        if late := self.active("late", now_ms, symbol):
+            open_ms = timeframe.open_at(shown_ms)
+            if shown_ms - open_ms < late.value(late.entry.for_s) * 1000:
+                times.add(open_ms - timeframe.ms)
+        return times
+
+    def listed(self, now_ms: int) -> list[dict[str, Any]]:
+        """Return all faults as plain values, with their times and whether they are active."""
+        return [
+            asdict(fault.entry)
+            | {
+                "from_ms": fault.from_ms,
+                "until_ms": fault.until_ms,
+                "active": fault.from_ms <= now_ms < fault.until_ms,
+            }
+            for fault in self._faults
+        ]
+
+
+def parse_entries(
+    document: Any, symbols: Sequence[str], where: str, kinds: Sequence[str]
+) -> list[FaultEntry]:
+    """Return the entries of a JSON document: one object or a list of them.
+
+    Raises:
+        BadMessage: An unknown field, kind or coin, or a number out of range.
+    """
+    entries = document if isinstance(document, list) else [document]
+    names = [f.name for f in fields(FaultEntry)]
+    parsed = []
+    for number, plain in enumerate(entries):
+        place = f"{where}: entry {number}"
+        if isinstance(plain, dict):
+            for name in plain:
+                if name not in names:
+                    raise BadMessage(place, name, f"unknown; expected {', '.join(names)}")
+        entry = codec.from_plain(FaultEntry, plain, place)
+        checks = (
+            ("after_s", entry.after_s >= 0, "expected 0 or more seconds"),
+            ("for_s", 0 < entry.for_s <= 86_400 * 7, "expected more than 0 s, at most 7 days"),
+            ("kind", entry.kind in kinds, f"expected one of {', '.join(kinds)}"),
+            (
+                "endpoint",
+                entry.endpoint is None or entry.kind.startswith(OF_THE_VENUE),
+                f"expected with kinds {OF_THE_VENUE}... only",
+            ),
+            (
+                "kind",
+                entry.kind not in WHOLE_VENUE
+                or (entry.symbol == EVERY_COIN and entry.endpoint is None),
+                "expected without symbol and endpoint: it concerns the whole venue",
+            ),
+            ("symbol", entry.symbol in (EVERY_COIN, *symbols), "expected * or a simulated coin"),
+        )
+        for name, good, expected in checks:
+            if not good:
+                raise BadMessage(place, name, f"{expected}, found {getattr(entry, name)!r}")
+        parsed.append(entry)
+    return parsed

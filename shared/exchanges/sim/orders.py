@@ -1,0 +1,99 @@
+"""Orders at the simulated venue: those that rest, and those that are over."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from shared.exchanges.sim.account import KEEP, NOTHING, Deal, money
+from shared.venue import OrderKind, OrderSide, OrderState
+
+
+@dataclass(slots=True, kw_only=True)
+class Order:
+    """One order.
+
+    Attributes:
+        price: None for market orders.
+        frozen: What it may need of the available money while it rests.
+        closes: It may only reduce the position it was placed against.
+    """
+
+    order_id: int
+    market: str
+    side: OrderSide
+    kind: OrderKind
+    amount: Decimal
+    price: Decimal | None
+    client_id: str
+    created_ms: int
+    updated_ms: int
+    closes: bool = False
+    filled: Decimal = NOTHING
+    value: Decimal = NOTHING
+    fee: Decimal = NOTHING
+    realized: Decimal = NOTHING
+    last_amount: Decimal = NOTHING
+    last_price: Decimal = NOTHING
+    frozen: Decimal = NOTHING
+    state: OrderState = "open"
+
+    @property
+    def unfilled(self) -> Decimal:
+        """Return what is still to be filled."""
+        return self.amount - self.filled
+
+    def take(self, deals: Sequence[Deal], realized: Decimal) -> None:
+        """Count deals in; `realized` is their PnL without fees."""
+        for deal in deals:
+            self.filled += deal.amount
+            self.value += money(deal.price * deal.amount)
+            self.fee += deal.fee
+            self.last_amount, self.last_price = deal.amount, deal.price
+            self.updated_ms = deal.at_ms
+        self.realized += realized
+        self.state = "filled" if not self.unfilled else "part_filled"
+
+    def cancel(self, at_ms: int) -> None:
+        """Give up what is not filled."""
+        self.state = "part_canceled" if self.filled else "canceled"
+        self.updated_ms = at_ms
+
+
+@dataclass(slots=True, kw_only=True)
+class Orders:
+    """Orders that rest, oldest first, and the newest `KEEP` of those that are over."""
+
+    pending: list[Order] = field(default_factory=list)
+    over: list[Order] = field(default_factory=list)
+
+    @property
+    def frozen(self) -> Decimal:
+        """Return what resting orders may need of the available money."""
+        return sum((order.frozen for order in self.pending), NOTHING)
+
+    def of(self, market: str) -> list[Order]:
+        """Return the orders that rest in a market."""
+        return [order for order in self.pending if order.market == market]
+
+    def find(self, order_id: int) -> Order | None:
+        """Return an order by its number, resting or over."""
+        both = (*self.pending, *reversed(self.over))
+        return next((order for order in both if order.order_id == order_id), None)
+
+    def rest(self, order: Order) -> None:
+        """Let an order rest."""
+        self.pending.append(order)
+
+    def finish(self, order: Order) -> None:
+        """Put an order that is filled or cancelled among those that are over."""
+        order.frozen = NOTHING
+        if order in self.pending:
+            self.pending.remove(order)
+        self.over.append(order)
+        del self.over[:-KEEP]
+
+    def finished(self) -> list[Order]:
+        """Return what the venue lists as finished: those cancelled without a fill vanish."""
+        return [order for order in self.over if order.filled]

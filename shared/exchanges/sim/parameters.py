@@ -1,0 +1,132 @@
+"""Query parameters as Binance reads them, and the errors it answers with."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+
+from multidict import MultiMapping
+
+from shared.market import Timeframe
+
+SYMBOL_PATTERN = "^[A-Z0-9-_.]{1,20}$"
+_NUMBER_PATTERN = "^[0-9]{1,20}$"
+_LIST_PATTERN = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
+_MAX_LIMIT = 1000
+_DEFAULT_LIMIT = 500
+_MICROSECONDS = 10**14
+
+
+class Refused(Exception):
+    """An error body of Binance: HTTP 400 with code and text."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(text)
+        self.code, self.text = code, text
+
+
+INVALID_SYMBOL = -1121, "Invalid symbol."
+
+
+@dataclass(frozen=True, slots=True)
+class KlinesQuery:
+    """The parameters of GET /api/v3/klines."""
+
+    symbol: str
+    timeframe: Timeframe
+    start_ms: int | None
+    end_ms: int | None
+    limit: int
+
+
+def klines_query(query: MultiMapping[str]) -> KlinesQuery:
+    """Return the parameters of a klines request.
+
+    Raises:
+        Refused: As Binance does: -1101, -1100, -1102, -1105, -1120 or -1130.
+    """
+    _only(query, ("symbol", "interval", "startTime", "endTime", "timeZone", "limit"))
+    symbol = _matching(query, "symbol", SYMBOL_PATTERN)
+    try:
+        timeframe = Timeframe(_required(query, "interval"))
+    except ValueError:
+        raise Refused(-1120, "Invalid interval.") from None
+    if query.get("timeZone", "0") != "0":
+        raise Refused(-1130, "Data sent for parameter 'timeZone' is not valid.")
+    limit = _number(query, "limit")
+    if limit is not None and limit < 1:
+        raise Refused(-1130, "Data sent for parameter 'limit' is not valid.")
+    return KlinesQuery(
+        symbol=symbol,
+        timeframe=timeframe,
+        start_ms=_time(query, "startTime"),
+        end_ms=_time(query, "endTime"),
+        limit=min(limit or _DEFAULT_LIMIT, _MAX_LIMIT),
+    )
+
+
+def exchange_info_symbols(query: MultiMapping[str]) -> list[str] | None:
+    """Return the coins an exchangeInfo request names, or None for all.
+
+    Raises:
+        Refused: As Binance does: -1101, -1100, -1105, -1128 or -1151.
+    """
+    _only(query, ("symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"))
+    if "symbol" in query and "symbols" in query:
+        raise Refused(-1128, "Combination of optional parameters invalid.")
+    if "symbol" in query:
+        return [_matching(query, "symbol", SYMBOL_PATTERN)]
+    if "symbols" not in query:
+        return None
+    symbols: list[str] = json.loads(_matching(query, "symbols", _LIST_PATTERN))
+    if len(set(symbols)) != len(symbols):
+        raise Refused(-1151, "Symbol is present multiple times in the list.")
+    return symbols
+
+
+def no_parameters(query: MultiMapping[str]) -> None:
+    """Refuse any parameter at all.
+
+    Raises:
+        Refused: -1101.
+    """
+    _only(query, ())
+
+
+def _only(query: MultiMapping[str], known: tuple[str, ...]) -> None:
+    for name in query:
+        if name not in known:
+            raise Refused(-1101, "Too many parameters sent for this endpoint.")
+        if len(query.getall(name)) > 1:
+            raise Refused(-1101, f"Duplicate values for parameter '{name}'.")
+
+
+def _required(query: MultiMapping[str], name: str) -> str:
+    if name not in query:
+        raise Refused(
+            -1102,
+            f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.",
+        )
+    if not query[name]:
+        raise Refused(-1105, f"Parameter '{name}' was empty.")
+    return query[name]
+
+
+def _matching(query: MultiMapping[str], name: str, pattern: str) -> str:
+    text = _required(query, name)
+    if not re.fullmatch(pattern, text):
+        raise Refused(
+            -1100,
+            f"Illegal characters found in parameter '{name}'; legal range is '{pattern}'.",
+        )
+    return text
+
+
+def _number(query: MultiMapping[str], name: str) -> int | None:
+    return int(_matching(query, name, _NUMBER_PATTERN)) if name in query else None
+
+
+def _time(query: MultiMapping[str], name: str) -> int | None:
+    time = _number(query, name)
+    return time // 1000 if time is not None and time >= _MICROSECONDS else time

@@ -1,0 +1,96 @@
+"""What happens first when a price goes its way: the earliest of the levels it reaches. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from itertools import pairwise
+from typing import Literal
+
+from shared.exchanges.sim.account import Position, Trigger
+from shared.exchanges.sim.book import spacing
+from shared.exchanges.sim.orders import Order
+from shared.exchanges.sim.paths import Corner
+from shared.exchanges.sim.venue_rules import VenueRule
+
+Cause = Literal["liquidation", "stop", "target", "order"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A level that something waits for; `falling`: reached from above."""
+
+    cause: Cause
+    level: Decimal
+    falling: bool
+    what: Trigger | Order | None = None
+
+    def is_reached(self, price: Decimal) -> bool:
+        """Tell whether a price is at the level or beyond it."""
+        return price <= self.level if self.falling else price >= self.level
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A level that was reached, when, and the price then: beyond the level after a jump.
+
+    `rest` is the way from there on.
+    """
+
+    at_ms: int
+    price: Decimal
+    watch: Watch
+    rest: Sequence[Corner]
+
+
+def watches(rule: VenueRule, held: Position | None, orders: Sequence[Order]) -> Iterator[Watch]:
+    """Yield what waits in a market; where several are reached at once, the first goes first."""
+    if held is not None:
+        long = held.side == "long"
+        level = held.liquidation_price(rule.maintenance_rate(held.size))
+        if level is not None:
+            yield Watch(cause="liquidation", level=level, falling=long)
+        for stop in held.stops:
+            yield Watch(cause="stop", level=stop.price, falling=long, what=stop)
+        for target in held.targets:
+            yield Watch(cause="target", level=target.price, falling=not long, what=target)
+    for order in orders:
+        if order.price is not None:
+            # the other side's best price is so far from the price itself
+            gap = spacing(rule, order.price)
+            buys = order.side == "buy"
+            level = order.price - gap if buys else order.price + gap
+            yield Watch(cause="order", level=level, falling=buys, what=order)
+
+
+def first_hit(way: Sequence[Corner], waiting: Sequence[Watch], tick: Decimal) -> Hit | None:
+    """Return the first level reached on a way, or None.
+
+    What is reached already at the first corner is hit there. On a straight piece the price of
+    a hit is the level, rounded to the tick beyond it; after a jump it is the price jumped to.
+    """
+    if not way or not waiting:
+        return None
+    for watch in waiting:
+        if watch.is_reached(way[0].price):
+            return Hit(way[0].at_ms, way[0].price, watch, way)
+    for number, (start, end) in enumerate(pairwise(way), 1):
+        reached = [watch for watch in waiting if watch.is_reached(end.price)]
+        if not reached:
+            continue
+        if start.at_ms == end.at_ms:
+            return Hit(end.at_ms, end.price, reached[0], way[number:])
+        watch = min(reached, key=lambda w: abs(w.level - start.price))
+        at = _on_straight(start, end, watch, tick)
+        return Hit(at.at_ms, at.price, watch, [at, *way[number:]])
+    return None
+
+
+def _on_straight(start: Corner, end: Corner, watch: Watch, tick: Decimal) -> Corner:
+    share = (watch.level - start.price) / (end.price - start.price)
+    passed_ms = ((end.at_ms - start.at_ms) * share).to_integral_value(ROUND_CEILING)
+    rounding = ROUND_FLOOR if watch.falling else ROUND_CEILING
+    price = (watch.level / tick).to_integral_value(rounding) * tick
+    bound = max if watch.falling else min
+    return Corner(start.at_ms + int(passed_ms), bound(price, end.price))

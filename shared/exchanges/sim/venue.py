@@ -1,0 +1,281 @@
+"""The simulated venue itself: orders, stops and targets, and time that passes over them.
+
+Nothing happens by itself: `advance` lets everything happen that was due since the last look, in
+the order of time along the way of the prices. Times are arguments, in epoch ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, Decimal
+
+from shared.errors import UnknownSymbol
+from shared.exchanges.sim.account import NOTHING, Position, PriceKind, Trigger, money
+from shared.exchanges.sim.book import Level, total, walk, whole_ticks
+from shared.exchanges.sim.declined import NO_BALANCE, Declined, invalid
+from shared.exchanges.sim.orders import Order
+from shared.exchanges.sim.paths import Corner
+from shared.exchanges.sim.triggers import Cause, Hit, first_hit, watches
+from shared.exchanges.sim.venue_orders import VenueOrders, check_size
+from shared.exchanges.sim.venue_rules import FUNDING_MS, VenueRule, next_funding_ms
+from shared.venue import CLOSES, OrderSide
+
+MOST_TRIGGERS = 20
+_REMEMBERED_MS = 600_000
+_GAP_OUT = Decimal("0.005")  # what a forced close pays beyond a book that is too thin for it
+_ENDS: dict[Cause, str] = {"stop": "stop_loss", "target": "take_profit"}
+
+
+class SimVenue(VenueOrders):
+    """One account at one venue."""
+
+    def set_trigger(
+        self, market: str, cause: Cause, kind: PriceKind, price: Decimal, amount: Decimal | None
+    ) -> Position:
+        """Set a stop or a target: for all of the position it replaces those there are.
+
+        Raises:
+            Declined: No position, a price off the ticks, or too many of them.
+        """
+        rule = self.rule(market)
+        held = self.position(market)
+        if price <= 0 or price % rule.tick:
+            raise invalid(f"price {price} is no multiple of the tick size {rule.tick}")
+        triggers = held.stops if cause == "stop" else held.targets
+        if amount is None:
+            triggers.clear()
+        else:
+            check_size(rule, amount, rule.step)
+            if len(triggers) >= MOST_TRIGGERS:
+                raise invalid(f"{market} has {MOST_TRIGGERS} of them already")
+        triggers.append(
+            Trigger(
+                trigger_id=self.account.next_id(),
+                price=price,
+                kind=kind,
+                amount=amount,
+                created_ms=self.now_ms,
+            )
+        )
+        held.updated_ms = self.now_ms
+        self.changed = True
+        return held
+
+    def cancel_triggers(self, market: str, cause: Cause, trigger_id: int | None) -> Position:
+        """Remove one stop or target, or all of them.
+
+        Raises:
+            Declined: No position, or none of that number.
+        """
+        held = self.position(market)
+        triggers = held.stops if cause == "stop" else held.targets
+        gone = [t for t in triggers if trigger_id in (None, t.trigger_id)]
+        if trigger_id is not None and not gone:
+            raise invalid(f"{market} has none of the number {trigger_id}")
+        for trigger in gone:
+            triggers.remove(trigger)
+        held.updated_ms = self.now_ms
+        self.changed = True
+        return held
+
+    def set_leverage(self, market: str, leverage: int) -> None:
+        """Set the leverage of a market; an open position's margin changes with it.
+
+        Raises:
+            Declined: It is not among the market's, or the money for it is not there.
+        """
+        rule = self.rule(market)
+        if leverage not in rule.leverages:
+            raise invalid(f"leverage {leverage} is not among {rule.leverages}")
+        held = self.account.positions.get(market)
+        if held is not None:
+            more = money(held.cost / leverage, ROUND_CEILING) - held.margin
+            self._move_margin(held, more)
+            held.leverage = leverage
+        self.account.leverages[market] = leverage
+        self.changed = True
+
+    def move_margin(self, market: str, amount: Decimal) -> Position:
+        """Add to a position's margin, or take (negative) from it.
+
+        Raises:
+            Declined: The money is not there, or too little margin would be left.
+        """
+        held = self.position(market)
+        self._move_margin(held, amount)
+        self.changed = True
+        return held
+
+    def _move_margin(self, held: Position, amount: Decimal) -> None:
+        if amount > self.available:
+            raise Declined(*NO_BALANCE)
+        mark = self.mark(held.market)
+        least = held.cost / self.rule(held.market).leverages[-1]
+        if amount < 0 and held.margin + amount + min(held.unrealized(mark), NOTHING) < least:
+            raise Declined(*NO_BALANCE)
+        self.account.move_margin(held.market, amount, self.now_ms)
+
+    def transfer(self, amount: Decimal) -> None:
+        """Book a deposit, or a withdrawal (negative) of what is available.
+
+        Raises:
+            Declined: More is withdrawn than is available.
+        """
+        if amount < 0 and -amount > self.available:
+            raise Declined(*NO_BALANCE)
+        self.account.transfer(amount, self.now_ms)
+        self.changed = True
+
+    def set_funding_rate(self, market: str, rate: Decimal | None) -> None:
+        """Set a market's funding rate from now on; None: as it would be without.
+
+        Raises:
+            Declined: No such market.
+        """
+        self.rule(market)
+        self.state.rates.pop(market, None)
+        if rate is not None:
+            self.state.rates[market] = rate
+        self.changed = True
+
+    def advance(self, now_ms: int) -> None:
+        """Let everything happen that is due until a time; earlier ones change nothing."""
+        while self.now_ms < now_ms:
+            until_ms = min(now_ms, next_funding_ms(self.now_ms))
+            self._pass(until_ms)
+            if until_ms % FUNDING_MS == 0:
+                self._fund()
+
+    def skip(self, now_ms: int) -> None:
+        """Let a time pass in which the venue stood still: prices jump, funding is paid after."""
+        missed = range(next_funding_ms(self.now_ms), now_ms + 1, FUNDING_MS)
+        before = {m: price for m in self._busy() if (price := self.price(m)) is not None}
+        self.state.at_ms = max(self.now_ms, now_ms)
+        for market, price in before.items():
+            way = [Corner(self.now_ms, price), Corner(self.now_ms, self.mark(market))]
+            self._follow(market, way)
+        for _ in missed:
+            self._fund()
+        self.changed = True
+
+    def _busy(self) -> list[str]:
+        """Return the markets in which a position is held or an order rests."""
+        resting = (order.market for order in self.state.orders.pending)
+        return list(dict.fromkeys((*self.account.positions, *resting)))
+
+    def _pass(self, until_ms: int) -> None:
+        busy = self._busy()
+        hits = {m: self._first(m, self._way(m, self.now_ms, until_ms)) for m in busy}
+        while True:
+            due = [(hit.at_ms, market) for market, hit in hits.items() if hit is not None]
+            if not due:
+                break
+            market = min(due)[1]
+            hit = hits[market]
+            assert hit is not None, "it is due"
+            self.state.at_ms = max(self.now_ms, hit.at_ms)
+            self._happen(market, hit)
+            hits[market] = self._first(market, hit.rest)
+        self.state.at_ms = until_ms
+        self.feed.forget(until_ms - _REMEMBERED_MS)
+
+    def _way(self, market: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
+        """Return the way since this was asked last, or since no price was known."""
+        from_ms = self._unknown_since_ms.pop(market, from_ms)
+        try:
+            way = self.feed.path(market, from_ms, until_ms)
+        except UnknownSymbol:  # its recording is gone
+            way = []
+        if not way:
+            self._unknown_since_ms[market] = from_ms
+        return way
+
+    def _first(self, market: str, way: Sequence[Corner]) -> Hit | None:
+        if not way:
+            return None
+        rule = self.rule(market)
+        waiting = watches(rule, self.account.positions.get(market), self.state.orders.of(market))
+        return first_hit(way, list(waiting), rule.tick)
+
+    def _follow(self, market: str, way: Sequence[Corner]) -> None:
+        while (hit := self._first(market, way)) is not None:
+            self._happen(market, hit)
+            way = hit.rest
+
+    def _happen(self, market: str, hit: Hit) -> None:
+        what, rule = hit.watch.what, self.rule(market)
+        if isinstance(what, Order):
+            self._fill_resting(rule, what)
+        elif isinstance(what, Trigger):
+            self._close_by(rule, hit, what)
+        else:
+            side = CLOSES[self.account.positions[market].side]
+            amount = self.account.positions[market].size
+            order = self._forced(rule, side, amount)
+            before = self.account.totals.get("pnl", NOTHING)
+            mark = whole_ticks(hit.price, rule.tick)
+            deal = self.account.liquidate(market, mark, rule.tick, order.order_id, self.now_ms)
+            order.take([deal], self.account.totals["pnl"] - before)
+            self._orphans(market, order)
+        self.changed = True
+
+    def _fill_resting(self, rule: VenueRule, order: Order) -> None:
+        assert order.price is not None, "market orders do not rest"
+        held = self.account.positions.get(order.market)
+        size = order.unfilled
+        if order.closes:
+            size = min(size, held.size) if held and CLOSES[held.side] == order.side else NOTHING
+        order.frozen = NOTHING
+        try:
+            self._needed(order, [Level(order.price, size)], rests=False)
+        except Declined:
+            size = NOTHING
+        if not size:
+            self._give_up(order)
+            return
+        self._fill(order, Level(order.price, size), "maker", "limit")
+        if order.unfilled:
+            order.cancel(self.now_ms)
+        self.state.orders.finish(order)
+
+    def _close_by(self, rule: VenueRule, hit: Hit, trigger: Trigger) -> None:
+        """Close at market around the price of the hit, whatever is in the book."""
+        held = self.account.positions[rule.market]
+        triggers = held.stops if hit.watch.cause == "stop" else held.targets
+        triggers.remove(trigger)
+        amount = held.size if trigger.amount is None else min(trigger.amount, held.size)
+        side = CLOSES[held.side]
+        book = self._books.book(rule, hit.price, self.now_ms, self.depth)
+        fills = walk(book.against(side), amount, None)
+        missing = amount - total(fills)
+        if missing:
+            sign = 1 if side == "buy" else -1
+            fills.append(Level(whole_ticks(hit.price * (1 + sign * _GAP_OUT), rule.tick), missing))
+        self._books.take(rule.market, side, fills, self.now_ms)
+        order = self._forced(rule, side, amount)
+        for fill in fills:
+            self._fill(order, fill, "taker", _ENDS[hit.watch.cause])
+
+    def _forced(self, rule: VenueRule, side: OrderSide, amount: Decimal) -> Order:
+        """Return a market order the venue itself places."""
+        order = Order(
+            order_id=self.account.next_id(),
+            market=rule.market,
+            side=side,
+            kind="market",
+            amount=amount,
+            price=None,
+            client_id="",
+            created_ms=self.now_ms,
+            updated_ms=self.now_ms,
+            closes=True,
+        )
+        self.state.orders.finish(order)
+        return order
+
+    def _fund(self) -> None:
+        at_ms = self.now_ms - self.now_ms % FUNDING_MS
+        for market in list(self.account.positions):
+            rate = self.funding_rate(market, at_ms)
+            self.account.fund(market, rate, self.mark(market), self.now_ms)
+            self.changed = True

@@ -1,0 +1,88 @@
+"""What the simulated venue must not forget, and the file that remembers it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from decimal import Decimal
+from pathlib import Path
+
+from shared import codec
+from shared.clock import utc_text
+from shared.errors import BadMessage
+from shared.exchanges.atomic import write_atomically
+from shared.exchanges.sim.account import Account
+from shared.exchanges.sim.orders import Orders
+
+VERSION = 1
+START_USDT = Decimal(10_000)
+
+
+@dataclass(slots=True, kw_only=True)
+class VenueState:
+    """The account, its orders, and the time up to which everything has happened.
+
+    Attributes:
+        rates: Funding rates set by hand, by market.
+    """
+
+    version: int = VERSION
+    at_ms: int
+    account: Account
+    orders: Orders
+    rates: dict[str, Decimal] = field(default_factory=dict)
+
+
+def fresh_state(now_ms: int) -> VenueState:
+    """Return the state of an account that was opened just now."""
+    account = Account()
+    account.transfer(START_USDT, now_ms)
+    return VenueState(at_ms=now_ms, account=account, orders=Orders())
+
+
+class VenueFile:
+    """The state in a file; a killed simulator goes on from what was written last."""
+
+    def __init__(self, path: Path, log: logging.Logger | None = None) -> None:
+        self.path = path
+        self._log = log or logging.getLogger(__name__)
+
+    def load(self, now_ms: int) -> VenueState:
+        """Return what was saved, or a fresh account.
+
+        A file that cannot be used is renamed and named in the log: nothing in it is lost.
+
+        Raises:
+            OSError: The file is there, but can be neither read nor renamed.
+        """
+        try:
+            raw = self.path.read_bytes()
+        except FileNotFoundError:
+            return fresh_state(now_ms)
+        try:
+            state = codec.decode(VenueState, raw, str(self.path))
+            if state.version != VERSION:
+                why = f"found {state.version}, expected {VERSION}"
+                raise BadMessage(str(self.path), "version", why)
+        except BadMessage as error:
+            aside = self.path.with_name(f"{self.path.name}.broken-{now_ms}")
+            self.path.rename(aside)
+            self._log.error(
+                "simulated venue: %s; the file is kept as %s, and the account begins anew with "
+                "%s USDT. To have the old one back: stop, mend the file, rename it to %s",
+                error, aside, START_USDT, self.path,
+            )  # fmt: skip
+            return fresh_state(now_ms)
+        self._log.info(
+            "simulated venue: account of %s, %d positions, %d orders",
+            utc_text(state.at_ms), len(state.account.positions), len(state.orders.pending),
+        )  # fmt: skip
+        return state
+
+    def save(self, state: VenueState) -> None:
+        """Write the state; it is on disk when this returns.
+
+        Raises:
+            OSError: It is not; the old file is untouched.
+        """
+        write_atomically(self.path, codec.encode(state))

@@ -1,0 +1,116 @@
+"""The markets of the simulated venue as they stand now: rules, prices, books, funding rates."""
+
+from __future__ import annotations
+
+import hashlib
+from decimal import Decimal
+
+from shared.errors import UnknownSymbol
+from shared.exchanges.sim.account import NOTHING, Account, money
+from shared.exchanges.sim.book import BookMaker, SimBook
+from shared.exchanges.sim.declined import STOPPED, Declined, no_market
+from shared.exchanges.sim.generated import usual_digits, usual_price
+from shared.exchanges.sim.paths import PriceFeed
+from shared.exchanges.sim.venue_file import VenueState
+from shared.exchanges.sim.venue_rules import VenueRule, rule_of
+
+STALE_MS = 90_000  # prices older than this, and the market stands still
+
+
+class VenueMarkets:
+    """Markets around one account.
+
+    Args:
+        feed: The prices.
+        state: What has happened so far; changed in place.
+
+    Attributes:
+        changed: True when `state` holds something new; whoever saves it sets it back.
+        depth: The share of the usual book that is there.
+        frozen: While it is True no market can be traded.
+    """
+
+    def __init__(self, feed: PriceFeed, state: VenueState) -> None:
+        self.feed = feed
+        self.state = state
+        self.changed = False
+        self.depth = Decimal(1)
+        self.frozen = False
+        self._books = BookMaker()
+        self._rules: dict[str, VenueRule] = {}
+        self._unknown_since_ms: dict[str, int] = {}
+
+    @property
+    def account(self) -> Account:
+        """Return the account."""
+        return self.state.account
+
+    @property
+    def now_ms(self) -> int:
+        """Return the time up to which everything has happened."""
+        return self.state.at_ms
+
+    @property
+    def available(self) -> Decimal:
+        """Return the money that is neither margin nor frozen."""
+        return self.account.wallet - self.account.margin - self.state.orders.frozen
+
+    def rule(self, market: str) -> VenueRule:
+        """Return a market's rules.
+
+        Raises:
+            Declined: No such market, or no price of it is known yet.
+        """
+        if market not in self._rules:
+            if market not in self.feed.symbols() and market not in self.account.positions:
+                raise no_market(market)
+            price = usual_price(market) or float(self.mark(market))
+            known = market in self.feed.symbols()
+            digits = self.feed.digits(market, self.now_ms) if known else usual_digits(market)
+            self._rules[market] = rule_of(market, price, digits)
+        return self._rules[market]
+
+    def mark(self, market: str) -> Decimal:
+        """Return the price of a market now; while none is known, what is held there cost.
+
+        Raises:
+            Declined: No such market, or no price of it is known and nothing is held.
+        """
+        price = self.price(market)
+        if price is not None:
+            return price
+        if market not in self.feed.symbols():
+            raise no_market(market)
+        raise Declined(*STOPPED)
+
+    def price(self, market: str) -> Decimal | None:
+        """Return the price of a market now, or what is held there cost; None with neither."""
+        try:
+            price = self.feed.price(market, self.now_ms)
+        except UnknownSymbol:
+            price = None
+        held = self.account.positions.get(market)
+        return money(held.entry_price) if price is None and held is not None else price
+
+    def is_open(self, market: str) -> bool:
+        """Tell whether a market can be traded now."""
+        if market not in self.feed.symbols():
+            return False
+        moved_ms = self.feed.moved_ms(market, self.now_ms)
+        return not self.frozen and moved_ms is not None and self.now_ms - moved_ms <= STALE_MS
+
+    def book(self, market: str) -> SimBook:
+        """Return a market's order book now; empty while it cannot be traded."""
+        depth = self.depth if self.is_open(market) else NOTHING
+        return self._books.book(self.rule(market), self.mark(market), self.now_ms, depth)
+
+    def marks(self) -> dict[str, Decimal]:
+        """Return the price of each market with a position."""
+        return {market: self.mark(market) for market in self.account.positions}
+
+    def funding_rate(self, market: str, at_ms: int) -> Decimal:
+        """Return the rate paid at that funding time; a pure function unless set by hand."""
+        if market in self.state.rates:
+            return self.state.rates[market]
+        digest = hashlib.blake2s(f"{market}/{at_ms}".encode(), digest_size=2).digest()
+        return Decimal(int.from_bytes(digest, "little") % 40_001 - 20_000).scaleb(-8)

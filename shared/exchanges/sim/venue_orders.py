@@ -1,0 +1,275 @@
+"""Orders as the simulated venue takes them: checked, filled from the book, resting, cancelled."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from decimal import ROUND_CEILING, Decimal
+
+from shared.exchanges.sim.account import NOTHING, Account, Position, money
+from shared.exchanges.sim.book import Level, is_beyond, total, walk
+from shared.exchanges.sim.declined import (
+    NO_BALANCE,
+    NO_ORDER,
+    NOT_MAKER,
+    NOT_WHOLE,
+    STOPPED,
+    TOO_FAR,
+    TOO_SMALL,
+    TOO_THIN,
+    Declined,
+    invalid,
+)
+from shared.exchanges.sim.orders import Order
+from shared.exchanges.sim.venue_markets import VenueMarkets
+from shared.exchanges.sim.venue_rules import MAKER_FEE, TAKER_FEE, VenueRule
+from shared.venue import CLOSES, OPENS, OrderKind, OrderSide, Role
+
+_FARTHEST = Decimal("0.05")
+
+
+class VenueOrders(VenueMarkets):
+    """Markets that take orders."""
+
+    def place(
+        self, market: str, side: OrderSide, kind: OrderKind, amount: Decimal,
+        price: Decimal | None, *, client_id: str = "",
+    ) -> Order:  # fmt: skip
+        """Take an order, and fill of it what can be filled at once.
+
+        Raises:
+            Declined: It is refused; nothing has changed.
+        """
+        rule = self.rule(market)
+        check_size(rule, amount, rule.least)
+        return self._take(rule, side, kind, amount, price=price, client_id=client_id, closes=False)
+
+    def close(
+        self, market: str, kind: OrderKind, amount: Decimal | None, price: Decimal | None,
+        *, client_id: str = "",
+    ) -> Order:  # fmt: skip
+        """Take an order that closes a position, all of it that is free or `amount` of it.
+
+        Raises:
+            Declined: It is refused; nothing has changed.
+        """
+        rule = self.rule(market)
+        held = self.position(market)
+        free = self.closable(held)
+        if amount is None:
+            amount = free
+        check_size(rule, amount, rule.step)
+        if amount > free:
+            raise invalid(f"amount {amount} is more than the {free} that can be closed")
+        return self._take(
+            rule, CLOSES[held.side], kind, amount, price=price, client_id=client_id, closes=True
+        )
+
+    def position(self, market: str) -> Position:
+        """Return a market's position.
+
+        Raises:
+            Declined: There is none.
+        """
+        held = self.account.positions.get(market)
+        if held is None:
+            self.rule(market)
+            raise invalid(f"no position in {market}")
+        return held
+
+    def closable(self, held: Position) -> Decimal:
+        """Return how much of a position no resting order is there to close."""
+        orders = self.state.orders.of(held.market)
+        return held.size - sum((o.unfilled for o in orders if o.closes), NOTHING)
+
+    def order(self, market: str, order_id: int) -> Order:
+        """Return an order, resting or over.
+
+        Raises:
+            Declined: There is none of that number in that market.
+        """
+        found = self.state.orders.find(order_id)
+        if found is None or found.market != market:
+            self.rule(market)
+            raise Declined(*NO_ORDER)
+        return found
+
+    def cancel(self, market: str, order_id: int) -> Order:
+        """Cancel a resting order.
+
+        Raises:
+            Declined: No such order rests.
+        """
+        order = self.order(market, order_id)
+        if order not in self.state.orders.pending:
+            raise Declined(*NO_ORDER)
+        self._give_up(order)
+        return order
+
+    def modify(
+        self, market: str, order_id: int, amount: Decimal | None, price: Decimal | None
+    ) -> Order:
+        """Change size or price of a resting order, which keeps its number.
+
+        Raises:
+            Declined: It does not rest, or what it would become is refused; it is as before.
+        """
+        old = self.order(market, order_id)
+        if old not in self.state.orders.pending:
+            raise Declined(*NO_ORDER)
+        rule = self.rule(market)
+        amount = old.amount if amount is None else amount
+        check_size(rule, amount, rule.step if old.closes else rule.least)
+        if amount <= old.filled:
+            raise invalid(f"amount {amount} is not more than the {old.filled} filled already")
+        changed = copy.copy(old)
+        changed.amount = amount
+        changed.price = old.price if price is None else price
+        changed.updated_ms = self.now_ms
+        pending = self.state.orders.pending
+        place = pending.index(old)
+        pending.remove(old)
+        try:
+            self._execute(rule, changed)
+        except Declined:
+            pending.insert(place, old)
+            raise
+        return changed
+
+    def _take(
+        self, rule: VenueRule, side: OrderSide, kind: OrderKind, amount: Decimal, *,
+        price: Decimal | None, client_id: str, closes: bool,
+    ) -> Order:  # fmt: skip
+        order = Order(
+            order_id=self.account.last_id + 1,
+            market=rule.market,
+            side=side,
+            kind=kind,
+            amount=amount,
+            price=None if kind == "market" else price,
+            client_id=client_id,
+            created_ms=self.now_ms,
+            updated_ms=self.now_ms,
+            closes=closes,
+        )
+        self._execute(rule, order, new=True)
+        return order
+
+    def _execute(self, rule: VenueRule, order: Order, *, new: bool = False) -> None:
+        """Fill an order, let the rest of it rest, or be cancelled.
+
+        Raises:
+            Declined: It is refused; nothing has changed.
+        """
+        if not self.is_open(rule.market):
+            raise Declined(*STOPPED)
+        fills = self._matches(rule, order)
+        rests = order.kind in ("limit", "maker_only") and total(fills) < order.unfilled
+        frozen = self._needed(order, fills, rests=rests)
+        if new:
+            self.account.next_id()
+        order.frozen = frozen
+        self._books.take(rule.market, order.side, fills, self.now_ms)
+        for fill in fills:
+            self._fill(order, fill, "taker", order.kind)
+        if rests:
+            self.state.orders.rest(order)
+        else:
+            if order.unfilled:
+                order.cancel(self.now_ms)
+            self.state.orders.finish(order)
+        self.changed = True
+
+    def _matches(self, rule: VenueRule, order: Order) -> list[Level]:
+        """Return what an order finds in the book at once."""
+        levels = self.book(rule.market).against(order.side)
+        if order.kind == "market":
+            fills = walk(levels, order.unfilled, None)
+            if total(fills) < order.unfilled:
+                raise Declined(*TOO_THIN)
+            return fills
+        price = order.price
+        if price is None or price <= 0 or price % rule.tick:
+            raise invalid(f"price {price} is no multiple of the tick size {rule.tick}")
+        far = _FARTHEST if order.side == "buy" else -_FARTHEST
+        if is_beyond(price, order.side, self.mark(rule.market) * (1 + far)):
+            raise Declined(*TOO_FAR)
+        fills = walk(levels, order.unfilled, (order.side, price))
+        if order.kind == "fok" and total(fills) < order.unfilled:
+            raise Declined(*NOT_WHOLE)
+        if order.kind == "maker_only" and fills:
+            raise Declined(*NOT_MAKER)
+        return fills
+
+    def _needed(self, order: Order, fills: Sequence[Level], *, rests: bool) -> Decimal:
+        """Return what must be frozen for the rest of an order.
+
+        Raises:
+            Declined: The money for all of it is not there.
+        """
+        if order.closes:
+            return NOTHING
+        trial = Account(
+            wallet=self.available,
+            positions={},
+            leverages=self.account.leverages,
+        )
+        held = self.account.positions.get(order.market)
+        if held is not None:
+            trial.wallet += held.margin
+            trial.positions[order.market] = copy.copy(held)
+        opens = _opens(held, order.side, order.unfilled)
+        for price, size in fills:
+            trial.fill(
+                order.market, order.side, price, size,
+                role="taker", fee_rate=TAKER_FEE, order_id=0, at_ms=self.now_ms, how="",
+            )  # fmt: skip
+        frozen = NOTHING
+        if rests and order.price is not None:
+            rest = order.unfilled - total(fills)
+            left = trial.positions.get(order.market)
+            opening = _opens(left, order.side, rest)
+            leverage = left.leverage if left else self.account.leverage(order.market)
+            frozen = money(order.price * (opening / leverage + rest * TAKER_FEE), ROUND_CEILING)
+        if opens and trial.wallet - trial.margin - frozen < 0:
+            raise Declined(*NO_BALANCE)
+        return frozen
+
+    def _fill(self, order: Order, fill: Level, role: Role, how: str) -> None:
+        before = self.account.totals.get("pnl", NOTHING)
+        deals = self.account.fill(
+            order.market, order.side, fill.price, fill.size,
+            role=role, fee_rate=TAKER_FEE if role == "taker" else MAKER_FEE,
+            order_id=order.order_id, at_ms=self.now_ms, how=how,
+        )  # fmt: skip
+        order.take(deals, self.account.totals["pnl"] - before)
+        self._orphans(order.market, order)
+        self.changed = True
+
+    def _give_up(self, order: Order) -> None:
+        order.cancel(self.now_ms)
+        self.state.orders.finish(order)
+        self.changed = True
+
+    def _orphans(self, market: str, cause: Order) -> None:
+        """Cancel what was to close a position that is gone, or is on the other side now."""
+        held = self.account.positions.get(market)
+        side = CLOSES[held.side] if held is not None else None
+        for other in self.state.orders.of(market):
+            if other.closes and other is not cause and other.side != side:
+                self._give_up(other)
+
+
+def _opens(held: Position | None, side: OrderSide, amount: Decimal) -> Decimal:
+    """Return how much of an order opens or enlarges, once it has reduced what is held."""
+    if held is None or OPENS[held.side] == side:
+        return amount
+    return max(amount - held.size, NOTHING)
+
+
+def check_size(rule: VenueRule, amount: Decimal, least: Decimal) -> None:
+    """Refuse a size below the least, or between two steps."""
+    if amount < least:
+        raise Declined(*TOO_SMALL)
+    if amount % rule.step:
+        raise invalid(f"amount {amount} is no multiple of {rule.step}")

@@ -1,0 +1,123 @@
+"""The operator's side of the simulated venue under `/sim/venue`: its books, and hands on it.
+
+What is done here happens as if a person did it elsewhere: the platform is not told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any, get_args
+
+import orjson
+from aiohttp import web
+
+from shared.exchanges.sim.coinex import CoinexWire
+from shared.exchanges.sim.coinex_replies import number, order_row, position_row
+from shared.exchanges.sim.coinex_requests import Parameters
+from shared.exchanges.sim.declined import Declined, invalid
+from shared.exchanges.sim.panel import from_here, refused
+from shared.messages.trading import TradeSide
+from shared.venue import OPENS
+
+_SHOWN = 1000
+_Hand = Callable[[Parameters], dict[str, Any]]
+
+
+class VenuePanel:
+    """`GET /sim/venue` and what may be posted below it."""
+
+    def __init__(self, wire: CoinexWire) -> None:
+        self._wire = wire
+        self._venue = wire.venue
+
+    def add_routes(self, app: web.Application) -> None:
+        """Put the panel's paths into a web application."""
+        app.router.add_get("/sim/venue", from_here(self._show))
+        hands: dict[str, _Hand] = {
+            "position": self._position,
+            "close": self._close,
+            "transfer": self._transfer,
+            "funding": self._funding,
+        }
+        for name, hand in hands.items():
+            app.router.add_post(f"/sim/venue/{name}", from_here(self._handler(hand)))
+
+    async def _show(self, request: web.Request) -> web.Response:
+        last = request.query.get("last", str(_SHOWN))
+        if not last.isdecimal():
+            return refused("last: expected a whole number")
+        self._wire.pass_time()
+        venue, account = self._venue, self._venue.account
+        unrealized = account.unrealized(venue.marks())
+        return _json(
+            {
+                "at_ms": venue.now_ms,
+                "wallet": account.wallet,
+                "available": venue.available,
+                "margin": account.margin,
+                "frozen": venue.state.orders.frozen,
+                "unrealized_pnl": unrealized,
+                "equity": account.wallet + unrealized,
+                "totals": account.totals,
+                "positions": [position_row(venue, p) for p in account.positions.values()],
+                "orders": [order_row(order) for order in venue.state.orders.pending],
+                "over": [
+                    {**order_row(order), "status": order.state}
+                    for order in _newest(venue.state.orders.over, last)
+                ],
+                "ended": [asdict(ended) for ended in _newest(account.ended, last)],
+                "deals": [asdict(deal) for deal in _newest(account.deals, last)],
+                "ledger": [asdict(entry) for entry in _newest(account.ledger, last)],
+                "requests": self._wire.counts,
+                "codes": {str(code): count for code, count in self._wire.codes.items()},
+                "unsaved": self._wire.unsaved,
+            }
+        )
+
+    def _handler(self, hand: _Hand) -> Callable[[web.Request], Any]:
+        async def handle(request: web.Request) -> web.Response:
+            if request.content_type != "application/json":
+                return refused("expected content type application/json")
+            body = await request.read()
+            self._wire.pass_time()
+            try:
+                done = hand(Parameters.of_body(body))
+            except Declined as declined:
+                return refused(f"{declined.text} (code {declined.code})")
+            finally:
+                self._wire.keep()
+            return _json(done)
+
+        return handle
+
+    def _position(self, given: Parameters) -> dict[str, Any]:
+        market, side = given.text("market"), given.text("side")
+        if side not in get_args(TradeSide):
+            raise invalid(f"side is not one of {', '.join(get_args(TradeSide))}")
+        order_side = OPENS["long"] if side == "long" else OPENS["short"]
+        return order_row(
+            self._venue.place(market, order_side, "market", given.amount("amount"), None)
+        )
+
+    def _close(self, given: Parameters) -> dict[str, Any]:
+        amount = given.maybe_amount("amount")
+        return order_row(self._venue.close(given.text("market"), "market", amount, None))
+
+    def _transfer(self, given: Parameters) -> dict[str, Any]:
+        self._venue.transfer(given.amount("amount"))
+        return {"wallet": number(self._venue.account.wallet)}
+
+    def _funding(self, given: Parameters) -> dict[str, Any]:
+        market, rate = given.text("market"), given.maybe_amount("rate")
+        self._venue.set_funding_rate(market, rate)
+        return {"market": market, "rate": None if rate is None else number(rate)}
+
+
+def _newest[T](rows: list[T], last: str) -> list[T]:
+    return rows[max(0, len(rows) - int(last)) :]
+
+
+def _json(document: Any) -> web.Response:
+    body = orjson.dumps(document, default=str)
+    return web.Response(body=body, content_type="application/json")

@@ -1,0 +1,84 @@
+"""The sections `account` and `trader` of `/health`: what they published last, told as of now."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from shared.clock import utc_text
+from shared.health.trading_verdict import ACCOUNT, TRADER, answering, share
+from shared.health.verdict import Limits, Snapshot, age_s
+from shared.messages.trading import Position, TraderLimit
+
+
+def account_section(seen: Snapshot, now_ms: int) -> dict[str, Any] | None:
+    """Return the account as its publisher told it; None without one, or before its first word.
+
+    Amounts are text, as the venue wrote them.
+    """
+    positions, balance = seen.trading.positions, seen.trading.balance
+    if ACCOUNT not in seen.actors or (positions is None and balance is None):
+        return None
+    told = [message for message in (balance, positions) if message is not None]
+    as_of_ms = min(message.as_of_ms for message in told)
+    shown: dict[str, Any] = {
+        "venue": told[0].venue,
+        "as_of": utc_text(as_of_ms) if as_of_ms else None,
+        "age_s": age_s(as_of_ms, now_ms) if as_of_ms else None,
+        "reason": next((message.reason for message in told if message.reason), ""),
+        "currency": None if balance is None else balance.currency,
+    }
+    for name in ("equity", "available", "frozen", "margin", "unrealized_pnl"):
+        shown[f"{name}_quote"] = None if balance is None else getattr(balance, f"{name}_quote")
+    held = [] if positions is None else positions.positions
+    return shown | {"positions": [_position(seen, position, now_ms) for position in held]}
+
+
+def _position(seen: Snapshot, position: Position, now_ms: int) -> dict[str, Any]:
+    status = seen.trading.status
+    return {
+        "symbol": position.symbol,
+        "side": position.side,
+        "size_base": position.size_base,
+        "entry_price": position.entry_price,
+        "mark_price": position.mark_price,
+        "stop_loss": position.stop_loss,
+        "take_profit": position.take_profit,
+        "unrealized_pnl_quote": position.unrealized_pnl_quote,
+        "without_stop_s": age_s(seen.trading.bare_since_ms.get(position.symbol), now_ms),
+        "foreign": None if status is None else position.symbol in status.foreign,
+    }
+
+
+def trader_section(seen: Snapshot, now_ms: int, limits: Limits) -> dict[str, Any] | None:
+    """Return the trader as it said itself; None without one, or before its first word.
+
+    `answering` false: `mode` and everything else is what it said before it fell silent.
+    """
+    status = seen.trading.status
+    if TRADER not in seen.actors or status is None:
+        return None
+    return {
+        "answering": answering(seen.trading, now_ms, limits.trading) == "yes",
+        "as_of": utc_text(status.as_of_ms),
+        "age_s": age_s(status.as_of_ms, now_ms),
+        "mode": status.mode,
+        "reason": status.reason,
+        "venue": status.venue,
+        "last_cycle": None if status.cycle_ms is None else utc_text(status.cycle_ms),
+        "next_cycle": utc_text(status.next_cycle_ms),
+        "candles_from": status.candles_from,
+        "trouble": status.trouble,
+        "use_ta_signals": status.use_ta_signals,
+        "ours": status.ours,
+        "foreign": status.foreign,
+        "unprotected": status.unprotected,
+        "limits": [_limit(limit) for limit in status.limits],
+        "pnl_today_quote": status.pnl_today_quote,
+        "fees_today_quote": status.fees_today_quote,
+    }
+
+
+def _limit(limit: TraderLimit) -> dict[str, Any]:
+    part = share(limit)
+    return dataclasses.asdict(limit) | {"used_pct": None if part is None else round(100 * part, 1)}

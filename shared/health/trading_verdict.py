@@ -1,0 +1,245 @@
+"""Are account and trader well? Pure: from what they last published, and now, to words.
+
+Their keys never expire, so what they say is judged by its age. Nothing here is asked of an actor
+that the configuration does not have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from shared.clock import seconds_since, utc_text
+from shared.config import AccountSection
+from shared.health.problems import Problem
+from shared.messages.trading import (
+    Balance,
+    Position,
+    Positions,
+    TraderLimit,
+    TraderMode,
+    TraderStatus,
+)
+
+ACCOUNT, TRADER = "account", "trader"
+
+MEANS: Mapping[TraderMode, str] = {
+    "enabled": "opens and manages positions",
+    "reducing": "no new entries; open positions are still managed",
+    "disabled": "no new entries; open positions are still managed",
+    "locked": "the kill switch is set: no new entries until it is released",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingLimits:
+    """From when on an age is a problem. Units: seconds.
+
+    Attributes:
+        account_s: Since the venue last answered the account's publisher.
+        trader_s: Since the trader last said how it is.
+        bare_s: Since a position was first seen without a stop.
+    """
+
+    account_s: float = 60.0
+    trader_s: float = 30.0
+    bare_s: float = 20.0
+
+
+def trading_limits_for(account: AccountSection) -> TradingLimits:
+    """Return what counts as old where the venue is looked at that often."""
+    return TradingLimits(account_s=max(60.0, 2 * account.interval_s + 30))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradingView:
+    """What account and trader published last; None where they never did.
+
+    Attributes:
+        bare_since_ms: By coin, since when this process has seen a position there without a stop.
+    """
+
+    positions: Positions | None = None
+    balance: Balance | None = None
+    status: TraderStatus | None = None
+    bare_since_ms: Mapping[str, int] = field(default_factory=dict)
+
+
+def looked(
+    before: TradingView,
+    *,
+    positions: Positions | None,
+    balance: Balance | None,
+    status: TraderStatus | None,
+    now_ms: int,
+) -> TradingView:
+    """Return the view after one more look; what vanished from Redis is kept and grows old."""
+    positions = positions or before.positions
+    status = status or before.status
+    held = {} if positions is None else {p.symbol: p for p in positions.positions}
+    bare = [symbol for symbol, position in held.items() if position.stop_loss is None]
+    if status is not None:
+        bare += [symbol for symbol in status.unprotected if symbol not in held]
+    return TradingView(
+        positions=positions,
+        balance=balance or before.balance,
+        status=status,
+        bare_since_ms={symbol: before.bare_since_ms.get(symbol, now_ms) for symbol in bare},
+    )
+
+
+Answering = Literal["yes", "silent", "never"]
+
+
+def answering(view: TradingView, now_ms: int, limits: TradingLimits) -> Answering:
+    """Tell whether what the trader said last is young enough to be believed."""
+    if view.status is None:
+        return "never"
+    return "silent" if seconds_since(view.status.as_of_ms, now_ms) > limits.trader_s else "yes"
+
+
+def trading_problems(
+    view: TradingView,
+    actors: Collection[str],
+    *,
+    now_ms: int,
+    listening_ms: int | None,
+    limits: TradingLimits,
+) -> Iterator[Problem]:
+    """Yield what is wrong, the gravest first.
+
+    Args:
+        actors: Those the configuration has; about others nothing is said.
+        listening_ms: Since when the bus has been heard without a break; None while it is not:
+            then nobody's silence counts.
+    """
+    if ACCOUNT in actors or TRADER in actors:
+        yield from _bare_problems(view, now_ms, limits)
+    if TRADER in actors:
+        yield from _trader_problems(view, now_ms, listening_ms, limits)
+    if ACCOUNT in actors:
+        yield from _account_problems(view, now_ms, listening_ms, limits)
+
+
+def trading_notes(view: TradingView, actors: Collection[str]) -> list[str]:
+    """Return what people should know although nothing is wrong."""
+    if TRADER not in actors or view.status is None:
+        return []
+    foreign = [
+        f"{symbol}: the position is foreign: not the trader's, never touched by it, "
+        "counted in its limits"
+        for symbol in view.status.foreign
+    ]
+    full = [_room_text(each) for each in view.status.limits if each.is_room and each.state != "ok"]
+    return foreign + full
+
+
+def share(limit: TraderLimit) -> float | None:
+    """Return how much of a limit is used, 1 for all; None where the limit is zero or no number."""
+    try:
+        used, most = float(limit.used), float(limit.limit)
+    except ValueError:
+        return None
+    return used / most if most else None
+
+
+def _silent_s(at_ms: int, now_ms: int, listening_ms: int | None) -> float:
+    """Return for how long somebody could have been heard, and was not."""
+    return 0.0 if listening_ms is None else seconds_since(max(at_ms, listening_ms), now_ms)
+
+
+def _bare_problems(view: TradingView, now_ms: int, limits: TradingLimits) -> Iterator[Problem]:
+    held: dict[str, Position] = (
+        {} if view.positions is None else {p.symbol: p for p in view.positions.positions}
+    )
+    foreign = () if view.status is None else view.status.foreign
+    for symbol, since_ms in view.bare_since_ms.items():
+        if seconds_since(since_ms, now_ms) <= limits.bare_s:
+            continue
+        side = f"{held[symbol].side} " if symbol in held else ""
+        whose = " (foreign: the trader does not touch it)" if symbol in foreign else ""
+        text = (
+            f"{symbol}: {side}position without a stop for "
+            f"{seconds_since(since_ms, now_ms):.0f} s{whose}; set one at the venue, or close it"
+        )
+        yield Problem("position-bare", symbol, text)
+
+
+def _trader_problems(
+    view: TradingView, now_ms: int, listening_ms: int | None, limits: TradingLimits
+) -> Iterator[Problem]:
+    status = view.status
+    if status is None:
+        if (silent_s := _silent_s(0, now_ms, listening_ms)) > limits.trader_s:
+            text = f"trader: has not said how it is, for {silent_s:.0f} s"
+            yield Problem("trader-silent", "word", text)
+        return
+    age = seconds_since(status.as_of_ms, now_ms)
+    if _silent_s(status.as_of_ms, now_ms, listening_ms) > limits.trader_s:
+        # One that was off anyway and holds nothing leaves nothing undone.
+        if status.mode in ("enabled", "reducing") or status.ours:
+            held = f", with positions in {', '.join(status.ours)}" if status.ours else ""
+            text = f"trader: not answering for {age:.0f} s; it was {status.mode}{held}"
+            yield Problem("trader-silent", "word", text)
+        return
+    if answering(view, now_ms, limits) != "yes":
+        return
+    if status.mode == "locked":
+        text = f"trader: locked: {_because(status.reason)}{MEANS['locked']}"
+        yield Problem("trader-locked", "lock", text)
+    for limit in status.limits:
+        if limit.state != "ok" and not limit.is_room:
+            yield Problem("trader-limit", limit.name, _limit_text(limit))
+    if status.trouble:
+        text = f"trader: the last cycle could not do its work: {status.trouble}"
+        yield Problem("trader-trouble", "cycle", text)
+
+
+def _because(reason: str) -> str:
+    return f"{reason}; " if reason else ""
+
+
+def _used_text(limit: TraderLimit) -> str:
+    used = f"{limit.used} of {limit.limit} {limit.unit}".rstrip()
+    part = share(limit)
+    return used if part is None else f"{used}, {100 * part:.0f} %"
+
+
+def _room_text(limit: TraderLimit) -> str:
+    full = limit.state == "reached"
+    said = "all room is taken, no new entries while it lasts" if full else "little room is left"
+    return f"trader: {limit.name}: {said} ({_used_text(limit)})"
+
+
+def _limit_text(limit: TraderLimit) -> str:
+    after = {
+        "warned": "near its limit",
+        "reached": "reached: no new entries while it lasts",
+        "latched": "latched: no new entries until it is released",
+    }.get(limit.state, limit.state)
+    return f"trader: {limit.name} is {after} ({_used_text(limit)})"
+
+
+def _account_problems(
+    view: TradingView, now_ms: int, listening_ms: int | None, limits: TradingLimits
+) -> Iterator[Problem]:
+    told = [message for message in (view.positions, view.balance) if message is not None]
+    if not told:
+        if (silent_s := _silent_s(0, now_ms, listening_ms)) > limits.account_s:
+            text = f"account: has not published anything, for {silent_s:.0f} s"
+            yield Problem("account-silent", "", text)
+        return
+    last_ms = min(message.as_of_ms for message in told)
+    reasons = list(dict.fromkeys(message.reason for message in told if message.reason))
+    if reasons:
+        last = (
+            f"last answer {utc_text(last_ms)}, {seconds_since(last_ms, now_ms):.0f} s ago"
+            if last_ms
+            else "no answer yet"
+        )
+        yield Problem("account-trouble", "", f"account: {'; '.join(reasons)} ({last})")
+    elif _silent_s(last_ms, now_ms, listening_ms) > limits.account_s:
+        age = seconds_since(last_ms, now_ms)
+        text = f"account: positions and balance are {age:.0f} s old: nobody renews them"
+        yield Problem("account-silent", "", text)

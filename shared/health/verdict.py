@@ -1,0 +1,420 @@
+"""Is the platform well? A pure function from what was last seen, and now, to a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from shared.audit.differences import audit_problems
+from shared.clock import seconds_since, utc_text
+from shared.config import AccountSection, FetcherSection
+from shared.health.problems import Problem, ProblemKind, masked, redis_problem
+from shared.health.trading_verdict import (
+    TradingLimits,
+    TradingView,
+    trading_limits_for,
+    trading_notes,
+    trading_problems,
+)
+from shared.market import Timeframe
+from shared.messages.actors import (
+    ActorState,
+    ActorStatus,
+    Heartbeat,
+    Lease,
+    Quarantine,
+    SupervisorState,
+)
+from shared.messages.candles import Ban
+from shared.messages.signals import AuditReport, TaSignal
+
+Status = Literal["ok", "degraded", "down"]
+
+LISTED_ONE_BY_ONE = 3
+
+
+AHEAD_MS = 5_000
+"""By so much a stamp may be ahead of our clock: clocks of one machine do not differ by more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """From when on an age is a problem. Units: seconds.
+
+    Attributes:
+        signal_s: Since a coin's signal was computed.
+        candles_s: Between the fetch of a timeframe's candles and the signal made of them.
+        heartbeat_s: Since an actor's heartbeat.
+        starting_s: How long the first scan may take before each missing coin is named.
+        recent_s: How long a bad message is talked about.
+        audit_s: Since the auditor's report.
+        trading: Of account and trader.
+    """
+
+    signal_s: float = 45.0
+    candles_s: Mapping[str, float] = field(
+        default_factory=lambda: {Timeframe.M5: 105.0, Timeframe.H1: 420.0, Timeframe.H4: 420.0}
+    )
+    heartbeat_s: float = 10.0
+    starting_s: float = 120.0
+    recent_s: float = 60.0
+    audit_s: float = 600.0
+    trading: TradingLimits = field(default_factory=TradingLimits)
+
+
+def limits_for(fetcher: FetcherSection, account: AccountSection) -> Limits:
+    """Return what counts as old where candles are fetched, and the venue looked at, that often."""
+    short_s = 2 * fetcher.interval_s + 45
+    long_s = 1.5 * fetcher.long_interval_s + 60
+    return Limits(
+        signal_s=max(45.0, 1.5 * fetcher.interval_s),
+        candles_s={Timeframe.M5: short_s, Timeframe.H1: long_s, Timeframe.H4: long_s},
+        trading=trading_limits_for(account),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedisView:
+    """How Redis is, as the watching actor's own bus sees it."""
+
+    status: Literal["up", "down", "full"]
+    since_ms: int
+    reason: str
+    round_trip_ms: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BadMessages:
+    """Messages somebody had to skip: how many so far, the newest in words, and when."""
+
+    count: int
+    newest: str
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """Everything last seen. Signals and heartbeats that vanished from Redis are kept and grow old.
+
+    Attributes:
+        since_ms: When looking began.
+        watcher: Name of the actor that looks; its own start is no problem.
+        scanned_once: Every coin has had a signal, or is known to be in trouble.
+        quarantines: By (stage, symbol).
+        bad_messages: By the name of the actor that skipped them.
+    """
+
+    mode: str
+    since_ms: int
+    watcher: str
+    symbols: Sequence[str]
+    actors: Sequence[str]
+    redis: RedisView
+    scanned_once: bool = False
+    statuses: Mapping[str, ActorStatus] = field(default_factory=dict)
+    heartbeats: Mapping[str, Heartbeat] = field(default_factory=dict)
+    signals: Mapping[str, TaSignal] = field(default_factory=dict)
+    quarantines: Mapping[tuple[str, str], Quarantine] = field(default_factory=dict)
+    bad_messages: Mapping[str, BadMessages] = field(default_factory=dict)
+    audit: AuditReport | None = None
+    ban: Ban | None = None
+    lease: Lease | None = None
+    supervisor: SupervisorState | None = None
+    trading: TradingView = field(default_factory=TradingView)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`ok`: no problems. `degraded`: problems, but some coins' signals are fresh. `down`: not
+    even that, or Redis does not answer.
+
+    Attributes:
+        found: What is wrong, the gravest first.
+        notes: What people should know although nothing is wrong with it.
+    """
+
+    status: Status
+    found: list[Problem]
+    fresh_coins: int
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def problems(self) -> list[str]:
+        """Return what is wrong in words."""
+        return [problem.text for problem in self.found]
+
+
+def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
+    """Return how the platform is and all its problems, the gravest first."""
+    fresh = sum(is_fresh(seen.signals.get(symbol), now_ms, limits) for symbol in seen.symbols)
+    redis = redis_problem(seen.redis.status, seen.redis.since_ms, seen.redis.reason, now_ms)
+    problems = [
+        *([redis] if redis is not None else []),
+        *_trading_problems(seen, now_ms, limits),
+        *_start_problems(seen, now_ms, limits),
+        *_clock_problems(seen, now_ms),
+        *_supervisor_problems(seen, now_ms, limits),
+        *_actor_problems(seen, now_ms, limits),
+        *_exchange_problems(seen, now_ms),
+        *_coin_problems(seen, now_ms, limits),
+        *_audit_problems(seen, now_ms, limits),
+        *_bad_message_problems(seen, now_ms, limits),
+    ]
+    status: Status = "degraded" if problems else "ok"
+    if seen.redis.status == "down" or not fresh:
+        empty = Problem("platform-empty", "", "no coin to watch")
+        status, problems = "down", problems or [empty]
+    notes = trading_notes(seen.trading, seen.actors)
+    return Verdict(status=status, found=problems, fresh_coins=fresh, notes=notes)
+
+
+def age_s(at_ms: int | None, now_ms: int) -> float | None:
+    """Return the seconds since `at_ms`; never below zero, whatever the clocks say."""
+    return None if at_ms is None else seconds_since(at_ms, now_ms)
+
+
+def is_fresh(signal: TaSignal | None, now_ms: int, limits: Limits) -> bool:
+    """Tell whether a coin's signal is young enough to be acted on."""
+    return signal is not None and seconds_since(signal.computed_at_ms, now_ms) <= limits.signal_s
+
+
+def known_trouble(seen: Snapshot, symbol: str, now_ms: int) -> list[str]:
+    """Return why a coin may lack a signal, as far as somebody has said so."""
+    fetcher = _detail(seen, "fetcher")
+    found = []
+    if reason := _mapping(fetcher.get("delisted")).get(symbol):
+        found.append(f"not traded: {reason}")
+    elif reason := _mapping(fetcher.get("coins")).get(symbol):
+        found.append(f"fetch failed: {reason}")
+    for (stage, name), quarantine in seen.quarantines.items():
+        in_force = name == symbol and quarantine.until_ms > now_ms
+        if in_force and not (stage == "fetch" and found):
+            found.append(
+                f"left out of {stage} until {utc_text(quarantine.until_ms)}: {quarantine.reason}"
+            )
+    for status in seen.statuses.values():
+        until_ms = status.quarantined_coins.get(symbol, 0)
+        if until_ms > now_ms:
+            found.append(
+                f"left out by {status.name} until {utc_text(until_ms)}: deaths while computing it"
+            )
+    return found
+
+
+def is_starting(seen: Snapshot, now_ms: int, limits: Limits) -> bool:
+    """Tell whether the first scan is still to be waited for."""
+    return not seen.scanned_once and seconds_since(seen.since_ms, now_ms) < limits.starting_s
+
+
+def _detail(seen: Snapshot, actor: str) -> Mapping[str, Any]:
+    heartbeat = seen.heartbeats.get(actor)
+    return heartbeat.detail if heartbeat else {}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _trading_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
+    is_heard = seen.redis.status == "up" and not is_starting(seen, now_ms, limits)
+    return trading_problems(
+        seen.trading,
+        seen.actors,
+        now_ms=now_ms,
+        listening_ms=max(seen.redis.since_ms, seen.since_ms) if is_heard else None,
+        limits=limits.trading,
+    )
+
+
+def _clock_problems(seen: Snapshot, now_ms: int) -> Iterator[Problem]:
+    """Yield that signals come from the future: a clock set back makes what is old look new."""
+    stamps = [signal.computed_at_ms - now_ms for signal in seen.signals.values()]
+    ahead_ms = [ms for ms in stamps if ms > AHEAD_MS]
+    if ahead_ms:
+        text = (
+            f"the clock was set back: {len(ahead_ms)} signals are stamped up to "
+            f"{max(ahead_ms) / 1000:.0f} s ahead of it, and how old they are is not known"
+        )
+        yield Problem("platform-clock", "clock", text)
+
+
+def _start_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
+    if is_starting(seen, now_ms, limits):
+        scanned = sum(symbol in seen.signals for symbol in seen.symbols)
+        text = f"starting: {scanned} of {len(seen.symbols)} coins scanned"
+        yield Problem("platform-starting", "", text)
+
+
+def _supervisor_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
+    # A Redis that came back empty is told again within seconds.
+    heard_s = seconds_since(max(seen.redis.since_ms, seen.since_ms), now_ms)
+    if seen.redis.status == "up" and heard_s > limits.heartbeat_s and seen.lease is None:
+        text = "no supervisor holds the lease: nothing that ends is started again"
+        yield Problem("supervisor-missing", "", text)
+    if seen.supervisor is not None:
+        # What it says of Redis, this process sees for itself and more recently.
+        yield from (
+            Problem("supervisor-trouble", masked(text), text)
+            for text in seen.supervisor.problems
+            if not text.startswith("redis is ")
+        )
+
+
+def _actor_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
+    for name in seen.actors:
+        status, heartbeat = seen.statuses.get(name), seen.heartbeats.get(name)
+        trouble: tuple[ProblemKind, str] | None = None
+        if status is not None:
+            trouble = _state_trouble(status, now_ms)
+            if name == seen.watcher and status.state == "starting":
+                trouble = None
+        elif heartbeat is None and not is_starting(seen, now_ms, limits):
+            trouble = "actor-missing", "not running"
+        if trouble is None and heartbeat is not None:
+            trouble = _heartbeat_trouble(seen, heartbeat, now_ms, limits)
+        if trouble is not None:
+            kind, text = trouble
+            yield Problem(kind, name, f"{name}: {text}")
+
+
+_STATE_KINDS: Mapping[ActorState, ProblemKind] = {
+    "starting": "actor-starting",
+    "stalled": "actor-stalled",
+    "stopping": "actor-stopping",
+    "stopped": "actor-stopped",
+    "backoff": "actor-backoff",
+    "quarantined": "actor-quarantined",
+}
+
+
+def _state_trouble(status: ActorStatus, now_ms: int) -> tuple[ProblemKind, str] | None:
+    if status.state == "ready":
+        return None
+    parts = [f"{status.state} for {seconds_since(status.since_ms, now_ms):.0f} s"]
+    if status.reason:
+        parts.append(status.reason)
+    elif status.state in ("starting", "stalled") and status.doing:
+        parts.append(status.doing)
+    if status.state in ("backoff", "quarantined"):
+        if status.deaths and status.deaths[-1].cause not in status.reason:
+            parts.append(f"last death: {status.deaths[-1].cause}")
+        if status.backoff_until_ms is not None:
+            left_s = max(0.0, (status.backoff_until_ms - now_ms) / 1000)
+            parts.append(f"next try in {left_s:.0f} s")
+    text = ": ".join(parts[:2]) + "".join(f", {part}" for part in parts[2:])
+    return _STATE_KINDS[status.state], text
+
+
+def _heartbeat_trouble(
+    seen: Snapshot, heartbeat: Heartbeat, now_ms: int, limits: Limits
+) -> tuple[ProblemKind, str] | None:
+    silent_s = seconds_since(heartbeat.at_ms, now_ms)
+    # Without Redis nobody can be heard; that is Redis' problem, not each actor's.
+    heard_s = seconds_since(seen.redis.since_ms, now_ms)
+    if seen.redis.status == "up" and min(silent_s, heard_s) > limits.heartbeat_s:
+        return "actor-silent", f"no heartbeat for {silent_s:.0f} s"
+    retrying = heartbeat.detail.get("retrying")
+    return ("actor-retrying", f"retrying: {retrying}") if retrying else None
+
+
+def _exchange_problems(seen: Snapshot, now_ms: int) -> Iterator[Problem]:
+    if seen.ban is not None and seen.ban.until_ms > now_ms:
+        left_s = (seen.ban.until_ms - now_ms) / 1000
+        text = (
+            f"the exchange forbids all requests (HTTP {seen.ban.status}) until "
+            f"{utc_text(seen.ban.until_ms)}, another {left_s:.0f} s"
+        )
+        yield Problem("exchange-ban", "", text)
+
+
+def _coin_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
+    starting = is_starting(seen, now_ms, limits)
+    troubled: dict[str, str] = {}
+    badly_fed: dict[str, str] = {}
+    unexplained: dict[str, float | None] = {}
+    for symbol in seen.symbols:
+        signal = seen.signals.get(symbol)
+        stale = not is_fresh(signal, now_ms, limits) and not (starting and signal is None)
+        age = age_s(signal.computed_at_ms if signal else None, now_ms)
+        if known := known_trouble(seen, symbol, now_ms):
+            known += [_signal_text(age)] if stale else []
+            troubled[symbol] = "; ".join(known)
+        elif stale:
+            unexplained[symbol] = age
+        elif signal is not None and (inputs := _input_trouble(signal, limits)):
+            badly_fed[symbol] = "; ".join(inputs)
+    yield from _grouped("coin-trouble", troubled)
+    yield from _grouped("coin-inputs", badly_fed)
+    yield from _silent(unexplained)
+
+
+def _signal_text(age: float | None) -> str:
+    return "no signal yet" if age is None else f"no new signal for {age:.0f} s"
+
+
+def _input_trouble(signal: TaSignal, limits: Limits) -> list[str]:
+    found = []
+    for timeframe, state in signal.inputs.items():
+        if state.fetched_at_ms is None:
+            found.append(f"no {timeframe} candles")
+            continue
+        old_s = (signal.computed_at_ms - state.fetched_at_ms) / 1000
+        if state.stale or old_s > limits.candles_s.get(timeframe, float("inf")):
+            found.append(f"{timeframe} candles are stale, fetched {old_s:.0f} s before the signal")
+        if state.unfilled_gap:
+            found.append(f"{timeframe} candles have a gap")
+    return found
+
+
+def _grouped(kind: ProblemKind, texts: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield a problem per coin; one for many coins that say the same."""
+    by_text: dict[str, list[str]] = {}
+    for symbol, text in texts.items():
+        by_text.setdefault(text, []).append(symbol)
+    for text, symbols in by_text.items():
+        if len(symbols) <= LISTED_ONE_BY_ONE:
+            yield from (Problem(kind, symbol, f"{symbol}: {text}") for symbol in symbols)
+        else:
+            listed = f"{len(symbols)} coins: {text}: {', '.join(symbols)}"
+            yield Problem(kind, f"many, {masked(text)}", listed)
+
+
+def _silent(ages: Mapping[str, float | None]) -> Iterator[Problem]:
+    if len(ages) <= LISTED_ONE_BY_ONE:
+        for symbol, age in ages.items():
+            yield Problem("coin-silent", symbol, f"{symbol}: {_signal_text(age)}")
+        return
+    oldest = max((age for age in ages.values() if age is not None), default=None)
+    text = f"{len(ages)} coins: {_signal_text(oldest)}: {', '.join(ages)}"
+    yield Problem("coin-silent", "many", text)
+
+
+def is_audited(seen: Snapshot) -> bool:
+    """Tell whether somebody is there to hold the published numbers against a referee's."""
+    return "auditor" in seen.actors
+
+
+def _audit_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
+    if not is_audited(seen):
+        return
+    reported_ms = seen.audit.at_ms if seen.audit else 0
+    # What was asleep, or could not be heard, is given its time again.
+    silent_s = seconds_since(max(reported_ms, seen.since_ms, seen.redis.since_ms), now_ms)
+    if seen.audit is not None and seconds_since(reported_ms, now_ms) <= limits.audit_s:
+        yield from audit_problems(seen.audit)
+    elif seen.redis.status == "up" and silent_s > limits.audit_s:
+        last = f"since {utc_text(reported_ms)}" if reported_ms else "yet"
+        text = (
+            f"audit: no report {last}, {silent_s / 60:.0f} min: nobody holds the published "
+            "numbers against pandas-ta"
+        )
+        yield Problem("audit-missing", "report", text)
+
+
+def _bad_message_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
+    for name, bad in seen.bad_messages.items():
+        if seconds_since(bad.at_ms, now_ms) <= limits.recent_s:
+            newest = f", the newest {bad.newest}" if bad.newest else ""
+            text = f"{name} skipped bad messages on the bus ({bad.count} so far{newest})"
+            yield Problem("messages-bad", name, text)

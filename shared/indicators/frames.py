@@ -1,0 +1,116 @@
+"""What one timeframe of one coin brings to a computation, and whether it proves anything now."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from shared.indicators.rolling import by_bar
+from shared.market import Candles, Floats, Timeframe
+from shared.messages.candles import CandleWindow
+from shared.messages.signals import InputState
+
+WARM_BARS = 300
+"""Closed bars from which on the start of the history no longer moves EMA89 (2 bps of price)."""
+
+HALT_BARS = 40
+"""Bars after a confirmed halt during which nothing is scored: twice the longest window."""
+
+STALE_GRACE_MS = 90_000
+"""How late the next closed candle may be: a close is fetched within 30 s, and one or two
+failed attempts are no reason to distrust the last candle."""
+
+_MINUTE_MS = 60_000
+
+
+class Reading(NamedTuple):
+    """What a window says whatever the time."""
+
+    candles: Candles
+    unfilled: bool
+    gap_bars: int
+    since_gap: int | None
+
+
+class Frame(NamedTuple):
+    """One timeframe of one coin. `fault` says why it proves nothing now; "" if it does."""
+
+    candles: Candles
+    usable: bool
+    state: InputState
+    fault: str
+
+
+def read(window: CandleWindow | None, timeframe: Timeframe, history: int) -> Reading:
+    """Return the last `history` closed candles of a window, and the holes among them."""
+    candles = Candles.empty() if window is None else window.closed().tail(history)
+    gaps = candles.gaps(timeframe)
+    if window is None or not gaps:
+        return Reading(candles, False, 0, None)
+    times = candles.open_time_ms
+    return Reading(
+        candles,
+        unfilled=any(gap[0] > times[0] for gap in window.unfilled_gaps()),
+        gap_bars=sum((until - start) // timeframe.ms for start, until in gaps),
+        since_gap=len(candles) - int(np.searchsorted(times, gaps[-1][1])),
+    )
+
+
+def judge(
+    window: CandleWindow | None, timeframe: Timeframe, reading: Reading, now_ms: int
+) -> Frame:
+    """Return what was read, as it stands at `now_ms`."""
+    candles, unfilled, gap_bars, since_gap = reading
+    bars = len(candles)
+    if window is None or not bars:
+        nothing = InputState(
+            bars=0,
+            warm=False,
+            stale=True,
+            closed_until_ms=None,
+            fetched_at_ms=None if window is None else window.fetched_at_ms,
+            gap_bars=0,
+            unfilled_gap=False,
+            atr14=None,
+        )
+        return Frame(candles, False, nothing, "missing")
+
+    closed_until_ms = int(candles.open_time_ms[-1]) + timeframe.ms
+    overdue_ms = now_ms - (closed_until_ms + timeframe.ms)
+    warm, stale = bars >= WARM_BARS, overdue_ms > STALE_GRACE_MS
+
+    fault = ""
+    if unfilled:
+        fault = "have an unfilled gap"
+    elif stale:
+        fault = f"stale {overdue_ms // _MINUTE_MS} min"
+    elif not warm:
+        fault = f"not warm ({bars} of {WARM_BARS} bars)"
+    elif since_gap is not None and since_gap <= HALT_BARS:
+        fault = f"only {since_gap} of {HALT_BARS} bars past a halt"
+    state = InputState(
+        bars=bars,
+        warm=warm,
+        stale=stale,
+        closed_until_ms=closed_until_ms,
+        fetched_at_ms=window.fetched_at_ms,
+        gap_bars=gap_bars,
+        unfilled_gap=unfilled,
+        atr14=None,
+    )
+    return Frame(candles, not unfilled, state, fault)
+
+
+def stacked(frames: Sequence[Frame], column: str, bars: int) -> Floats:
+    """Return one column of every frame, newest bar last; an unusable frame is all NaN.
+
+    Shapes: at most `bars` candles per frame -> (frames, bars).
+    """
+    rows = np.full((len(frames), bars), np.nan)
+    for row, frame in zip(rows, frames, strict=True):
+        if frame.usable:
+            values = getattr(frame.candles, column)
+            row[bars - len(values) :] = values
+    return by_bar(rows)

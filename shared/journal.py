@@ -1,0 +1,378 @@
+"""The trader's memory of its orders: on the disk before anything is sent.
+
+One file, `state_dir/trader.db`, written by the trader alone (SQLite, WAL, `synchronous=FULL`);
+others open it with `Journal.read_only`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+
+from shared.journals.file import JournalFile
+from shared.journals.rows import (
+    OPEN_STATES,
+    ZERO,
+    CommandRow,
+    EquityRow,
+    Intent,
+    IntentState,
+    JournalFill,
+    OwnPosition,
+)
+from shared.messages.trading import TradeEvent, TradeSide
+from shared.venue import CLOSES, Fill, OpenPosition, PlacedOrder
+
+
+class Journal(JournalFile):
+    """What the trader wanted, what became of it, and what it has brought."""
+
+    # Intents and orders
+
+    def intend(self, intent: Intent, *events: TradeEvent) -> None:
+        """Write down an order before it is sent.
+
+        Raises:
+            ValueError: Its `client_id` was used before.
+        """
+        with self.writing():
+            if self.intent(intent.client_id) is not None:
+                raise ValueError(f"intent {intent.client_id} is in the journal already")
+            self._insert("intents", dataclasses.asdict(intent))
+            self._tell(events)
+
+    def intent(self, client_id: str) -> Intent | None:
+        """Return one intent."""
+        return next(iter(self._intents("client_id = ?", client_id)), None)
+
+    def open_intents(self) -> list[Intent]:
+        """Return those whose outcome is not known, oldest first."""
+        return self._intents(f"state IN {OPEN_STATES!r}")
+
+    def all_intents(self) -> list[Intent]:
+        """Return every intent there ever was, oldest first."""
+        return self._intents("1")
+
+    def closes_of(self, own_id: int) -> list[Intent]:
+        """Return the closes ever wanted of a position of ours, oldest first."""
+        return self._intents("own_id = ?", own_id)
+
+    def last_trade_ms(self) -> int | None:
+        """Return when the newest fill was, venue time."""
+        ((newest,),) = self._rows("SELECT max(at_ms) FROM fills")
+        return None if newest is None else int(newest)
+
+    def _intents(self, where: str, *values: Any) -> list[Intent]:
+        names = [field.name for field in dataclasses.fields(Intent)]
+        rows = self._rows(
+            f"SELECT {', '.join(names)} FROM intents WHERE {where} ORDER BY rowid", *values
+        )
+        return [Intent(**_typed(Intent, dict(zip(names, row, strict=True)))) for row in rows]
+
+    def settle(
+        self,
+        client_id: str,
+        state: IntentState,
+        *events: TradeEvent,
+        end: str = "",
+        sent_ms: int | None = None,
+    ) -> None:
+        """Write down what is now known of an intent that was not taken (yet)."""
+        with self.writing():
+            self._db.execute(
+                "UPDATE intents SET state = ?, end = ?, sent_ms = coalesce(?, sent_ms) "
+                "WHERE client_id = ?",
+                (state, end, sent_ms, client_id),
+            )
+            self._tell(events)
+
+    def take(self, order: PlacedOrder, *events: TradeEvent) -> None:
+        """Write down an order of ours that the venue took; again, if it has filled further."""
+        with self.writing():
+            known = self._rows("SELECT filled_size FROM orders WHERE order_id = ?", order.order_id)
+            if known and Decimal(known[0][0]) > order.filled_size:
+                return  # an older picture of it
+            intent = self.intent(order.client_id)
+            if intent is None:
+                raise ValueError(f"order {order.order_id}: no intent {order.client_id!r}")
+            row = dataclasses.asdict(order)
+            self._insert("orders", row, "INSERT OR REPLACE")
+            self._db.execute(
+                "UPDATE intents SET state = 'taken', end = '' WHERE client_id = ?",
+                (order.client_id,),
+            )
+            if intent.purpose == "entry" and order.filled_size:
+                self._begin_position(intent, order.created_ms)
+            self._tell(events)
+
+    def _begin_position(self, intent: Intent, opened_ms: int) -> None:
+        self._db.execute(
+            "INSERT OR IGNORE INTO positions (symbol, side, entry_id, opened_ms, why, "
+            "stop_fraction, target_fraction, unprotected_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                intent.symbol, intent.side, intent.client_id, opened_ms, intent.why,
+                str(intent.stop_fraction), str(intent.target_fraction), opened_ms,
+            ),
+        )  # fmt: skip
+
+    def order_client(self, order_id: int) -> str | None:
+        """Return the `client_id` of an order of ours; None for any other order."""
+        rows = self._rows("SELECT client_id FROM orders WHERE order_id = ?", order_id)
+        return rows[0][0] if rows else None
+
+    # Fills and positions
+
+    def add_fills(self, fills: Iterable[JournalFill], at_ms: int) -> int:
+        """Add fills that are not there yet, each with its event; return how many were new."""
+        added = 0
+        with self.writing():
+            for each in fills:
+                row = dataclasses.asdict(each.fill)
+                row |= {"own_id": each.own_id, "client_id": each.client_id}
+                if self._insert("fills", row, "INSERT OR IGNORE"):
+                    added += 1
+                    self._tell([_fill_event(each, at_ms)])
+        return added
+
+    def own_positions(self) -> list[OwnPosition]:
+        """Return the positions of ours that have not ended, oldest first."""
+        return [self._position(row) for row in self._positions("closed_ms IS NULL")]
+
+    def own_of_entry(self, client_id: str) -> int | None:
+        """Return the number of the position that an entry opened."""
+        rows = self._rows("SELECT own_id FROM positions WHERE entry_id = ?", client_id)
+        return rows[0][0] if rows else None
+
+    def closed(self, limit: int, before_id: int | None = None) -> list[OwnPosition]:
+        """Return positions of ours that ended, the newest first.
+
+        Args:
+            before_id: Only those with a smaller `own_id`.
+        """
+        found = self._positions(
+            "closed_ms IS NOT NULL AND own_id < ? ORDER BY own_id DESC LIMIT ?",
+            2**62 if before_id is None else before_id,
+            limit,
+        )
+        return [self._position(row) for row in found]
+
+    def closed_pnl(self) -> Decimal:
+        """Return what all positions that ended have brought."""
+        rows = self._rows("SELECT pnl FROM positions WHERE closed_ms IS NOT NULL")
+        return sum((Decimal(pnl) for (pnl,) in rows), ZERO)
+
+    def unjudged(self) -> list[OwnPosition]:
+        """Return the positions that ended and that no breaker has seen, in order of their end."""
+        found = self._positions("closed_ms IS NOT NULL AND NOT judged ORDER BY closed_ms, own_id")
+        return [self._position(row) for row in found]
+
+    def judge(self, own_ids: Sequence[int], ledger: Any, *events: TradeEvent) -> None:
+        """Write down the breakers' ledger, and which ended positions it has counted."""
+        with self.writing():
+            for own_id in own_ids:
+                self._db.execute("UPDATE positions SET judged = 1 WHERE own_id = ?", (own_id,))
+            self.set_note("ledger", ledger)
+            self._tell(events)
+
+    def last_losses(self, since_ms: int) -> dict[tuple[str, TradeSide], int]:
+        """Return when a coin and side last lost, venue time, for losses since a time."""
+        rows = self._rows(
+            "SELECT symbol, side, closed_ms, pnl FROM positions WHERE closed_ms >= ? "
+            "ORDER BY closed_ms",
+            since_ms,
+        )
+        return {(symbol, side): at for symbol, side, at, pnl in rows if Decimal(pnl) < 0}
+
+    def sent_since(self, sent_ms: int) -> tuple[int, ...]:
+        """Return when orders were sent since a venue time, oldest first."""
+        rows = self._rows("SELECT sent_ms FROM intents WHERE sent_ms > ? ORDER BY sent_ms", sent_ms)
+        return tuple(at for (at,) in rows)
+
+    def fees_since(self, at_ms: int) -> Decimal:
+        """Return what fills have cost since a venue time."""
+        rows = self._rows("SELECT fee FROM fills WHERE at_ms >= ?", at_ms)
+        return sum((Decimal(fee) for (fee,) in rows), ZERO)
+
+    def _positions(self, where: str, *values: Any) -> list[tuple[Any, ...]]:
+        return self._rows(
+            "SELECT own_id, symbol, side, venue_id, opened_ms, why, stop_fraction, "
+            "target_fraction, unprotected_ms, adopted_size, adopted_price, adopted_pnl, closed_ms, "
+            f"pnl, how, entry_id, closing FROM positions WHERE {where}",
+            *values,
+        )
+
+    def _position(self, row: tuple[Any, ...]) -> OwnPosition:
+        own_id, entry_id = row[0], row[15]
+        names = [field.name for field in dataclasses.fields(Fill)]
+        fills = [
+            Fill(**_typed(Fill, dict(zip(names, values, strict=True))))
+            for values in self._rows(
+                f"SELECT {', '.join(names)} FROM fills WHERE own_id = ? ORDER BY at_ms, fill_id",
+                own_id,
+            )
+        ]
+        # entries by their own order; closes by those sent for it, and what the venue did itself
+        ordered_in = self._filled("client_id = ?", entry_id)
+        ordered_out = self._filled(
+            "client_id IN (SELECT client_id FROM intents WHERE own_id = ?)", own_id
+        )
+        by_venue = self._rows(
+            "SELECT size, side FROM fills WHERE own_id = ? AND client_id IS NULL "
+            "AND order_id NOT IN (SELECT order_id FROM orders)",
+            own_id,
+        )
+        ordered_out += sum((Decimal(s) for s, side in by_venue if side == CLOSES[row[2]]), ZERO)
+        funding = self._rows("SELECT amount FROM funding WHERE own_id = ?", own_id)
+        return OwnPosition(
+            own_id=own_id,
+            symbol=row[1],
+            side=row[2],
+            venue_id=row[3],
+            opened_ms=row[4],
+            why=row[5],
+            stop_fraction=Decimal(row[6]),
+            target_fraction=Decimal(row[7]),
+            unprotected_ms=row[8],
+            closing=row[16],
+            adopted_size=Decimal(row[9]),
+            adopted_price=Decimal(row[10]),
+            adopted_pnl=Decimal(row[11]),
+            ordered_in=ordered_in,
+            ordered_out=ordered_out,
+            fills=tuple(fills),
+            funding=sum((Decimal(amount) for (amount,) in funding), ZERO),
+            closed_ms=row[12],
+            pnl=None if row[13] is None else Decimal(row[13]),
+            how=row[14],
+        )
+
+    def _filled(self, where: str, value: Any) -> Decimal:
+        rows = self._rows(f"SELECT filled_size FROM orders WHERE {where}", value)
+        return sum((Decimal(size) for (size,) in rows), ZERO)
+
+    def seen_at_venue(self, own_id: int, venue_id: int) -> None:
+        """Write down the venue's number of a position of ours."""
+        with self.writing():
+            self._db.execute(
+                "UPDATE positions SET venue_id = ? WHERE own_id = ?", (venue_id, own_id)
+            )
+
+    def set_closing(self, own_id: int, why: str, *events: TradeEvent) -> None:
+        """Write down that a position of ours is to be closed, until it is."""
+        with self.writing():
+            self._db.execute("UPDATE positions SET closing = ? WHERE own_id = ?", (why, own_id))
+            self._tell(events)
+
+    def set_unprotected(self, own_id: int, since_ms: int | None, *events: TradeEvent) -> None:
+        """Write down since when (venue time) a position has had no stop; None: it has one."""
+        with self.writing():
+            self._db.execute(
+                "UPDATE positions SET unprotected_ms = ? WHERE own_id = ?", (since_ms, own_id)
+            )
+            self._tell(events)
+
+    def add_funding(self, own_id: int, amount: Decimal, at_ms: int, *events: TradeEvent) -> None:
+        """Add what a position has won or paid beside its fills."""
+        with self.writing():
+            self._insert("funding", {"own_id": own_id, "at_ms": at_ms, "amount": amount})
+            self._tell(events)
+
+    def end_position(
+        self, own_id: int, *, closed_ms: int, pnl: Decimal, how: str, events: Sequence[TradeEvent]
+    ) -> None:
+        """Write down that a position of ours is no more, and what it has brought."""
+        with self.writing():
+            self._db.execute(
+                "UPDATE positions SET closed_ms = ?, pnl = ?, how = ?, unprotected_ms = NULL "
+                "WHERE own_id = ?",
+                (closed_ms, str(pnl), how, own_id),
+            )
+            self._tell(events)
+
+    def adopt(
+        self, position: OpenPosition, *, stop_fraction: Decimal, target_fraction: Decimal,
+        at_ms: int, events: Sequence[TradeEvent],
+    ) -> None:  # fmt: skip
+        """Call a position at the venue ours, as it stands there; the earlier part of it ends."""
+        with self.writing():
+            for own in self.own_positions():
+                if own.symbol == position.symbol:
+                    self._db.execute(
+                        "UPDATE positions SET closed_ms = ?, pnl = ?, how = ? WHERE own_id = ?",
+                        (at_ms, str(own.price_pnl - own.fees + own.funding), "adopted anew",
+                         own.own_id),
+                    )  # fmt: skip
+            row = {
+                "symbol": position.symbol, "side": position.side, "venue_id": position.position_id,
+                "opened_ms": at_ms, "why": "adopted", "stop_fraction": stop_fraction,
+                "target_fraction": target_fraction,
+                "unprotected_ms": None if position.stop_loss is not None else at_ms,
+                "adopted_size": position.size, "adopted_price": position.entry_price,
+                "adopted_pnl": position.realized_pnl,
+            }  # fmt: skip
+            self._insert("positions", row)
+            self._tell(events)
+
+    # Equity and commands
+
+    def add_equity(self, row: EquityRow) -> None:
+        """Write down the account after a cycle; a cycle run again replaces its row."""
+        with self.writing():
+            self._insert("equity", dataclasses.asdict(row), "INSERT OR REPLACE")
+
+    def equity(self, since_ms: int = 0, limit: int = 10_000) -> list[EquityRow]:
+        """Return the newest rows since a cycle, oldest first."""
+        rows = self._dicts(
+            "SELECT * FROM equity WHERE cycle_ms >= ? ORDER BY cycle_ms DESC LIMIT ?",
+            since_ms,
+            limit,
+        )
+        return [EquityRow(**_typed(EquityRow, row)) for row in reversed(rows)]
+
+    def begin_command(self, row: CommandRow) -> CommandRow:
+        """Write a command down as taken up; return the row, the earlier one if there is one."""
+        with self.writing():
+            self._insert("commands", dataclasses.asdict(row), "INSERT OR IGNORE")
+            (found,) = self._dicts("SELECT * FROM commands WHERE id = ?", row.id)
+            return CommandRow(**found)
+
+    def begun_commands(self) -> list[CommandRow]:
+        """Return the commands that were taken up and not finished, oldest first."""
+        rows = self._dicts("SELECT * FROM commands WHERE outcome IS NULL ORDER BY rowid")
+        return [CommandRow(**row) for row in rows]
+
+    def end_command(self, row: CommandRow, *events: TradeEvent) -> None:
+        """Write down what became of a command."""
+        with self.writing():
+            self._db.execute(
+                "UPDATE commands SET outcome = ?, text = ? WHERE id = ?",
+                (row.outcome, row.text, row.id),
+            )
+            self._tell(events)
+
+
+def _typed(kind: type[Any], row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row with its money as Decimal again."""
+    money = {f.name for f in dataclasses.fields(kind) if "Decimal" in str(f.type)}
+    return {
+        name: Decimal(value) if name in money and value is not None else value
+        for name, value in row.items()
+    }
+
+
+def _fill_event(each: JournalFill, at_ms: int) -> TradeEvent:
+    fill = each.fill
+    by = "" if each.client_id else ", by the venue"
+    return TradeEvent(
+        event_id=0,
+        at_ms=at_ms,
+        kind="fill",
+        text=f"{fill.symbol}: {fill.side} {fill.size} at {fill.price} filled, fee {fill.fee}{by}",
+        symbol=fill.symbol,
+        client_id=each.client_id,
+        size_base=str(fill.size),
+        price=str(fill.price),
+        fee_quote=str(fill.fee),
+    )

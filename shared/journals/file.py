@@ -1,0 +1,217 @@
+"""The file a journal lives in: opening it, transactions, and what every journal has.
+
+Money is TEXT, as exact as the venue wrote it. Every change and the events that tell of it are one
+transaction, so that neither is ever there without the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from shared import codec
+from shared.errors import JournalUnavailable, PermanentError
+from shared.journals.tables import SCHEMA, SCHEMA_VERSION
+from shared.messages.trading import TradeEvent
+
+BUSY_S = 5.0
+
+
+class JournalFile:
+    """One opened file. Its calls are short and block for one `fsync` at most.
+
+    It belongs to one thread at a time; an actor reaches it through
+    `shared.journals.scribe.Scribe`, so that a slow disk stops the work but never the beat. Every
+    call raises JournalUnavailable when the file cannot be read or written just now,
+    PermanentError when it is damaged.
+
+    Args:
+        path: The file; made if absent.
+        owner: Mode and venue it belongs to, such as `demo`: another one is refused.
+
+    Raises:
+        PermanentError: The file is damaged, of another version, or of another owner.
+    """
+
+    def __init__(self, path: Path, owner: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._open(f"{path.resolve().as_uri()}?mode=rwc")
+        with self._reporting():
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.execute("PRAGMA foreign_keys=ON")
+            (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+        if found != "ok":
+            raise self._damaged(found)
+        self._make(owner)
+
+    @classmethod
+    def read_only(cls, path: Path) -> Self:
+        """Open the journal for reading, beside the trader that writes it.
+
+        Raises:
+            FileNotFoundError: There is none yet.
+            PermanentError: It is damaged or of another version.
+        """
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no journal yet; the trader makes it when it starts")
+        journal = cls.__new__(cls)
+        journal._path = path
+        journal._open(f"{path.resolve().as_uri()}?mode=ro")
+        with journal._reporting():
+            journal._check_version()
+        return journal
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # Opening
+
+    def _open(self, uri: str) -> None:
+        try:
+            self._db = sqlite3.connect(
+                uri, uri=True, timeout=BUSY_S, isolation_level=None, check_same_thread=False
+            )
+        except sqlite3.Error as error:
+            raise PermanentError(
+                f"{self._path}: the journal cannot be opened ({error}); without it nothing may be "
+                "traded; make its directory writable"
+            ) from error
+
+    def _make(self, owner: str) -> None:
+        with self.writing():
+            (version,) = self._db.execute("PRAGMA user_version").fetchone()
+            if version == 0:
+                for statement in SCHEMA:
+                    self._db.execute(statement)
+                self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+                self.set_note("owner", owner)
+            self._check_version()
+            written = self.note("owner")
+        if written != owner:
+            raise PermanentError(
+                f"{self._path}: this is the journal of {written}, and the trader now runs as "
+                f"{owner}; positions of one mean nothing to the other: give it a state_dir of its "
+                "own, or move the file away"
+            )
+
+    def _check_version(self) -> None:
+        (version,) = self._db.execute("PRAGMA user_version").fetchone()
+        if version != SCHEMA_VERSION:
+            raise PermanentError(
+                f"{self._path}: a journal of version {version}, expected {SCHEMA_VERSION}; it was "
+                "written by another release: run that one, or move the file away once it holds no "
+                "open position"
+            )
+
+    def _damaged(self, why: object) -> PermanentError:
+        return PermanentError(
+            f"{self._path}: the journal is damaged ({why}). It says which positions are ours, so "
+            "nothing is traded without it: restore it from a backup, or move it away after closing "
+            "every position at the venue by hand"
+        )
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise JournalUnavailable(f"{self._path}: {error}") from error
+        except sqlite3.IntegrityError:
+            raise  # a bug of ours
+        except sqlite3.DatabaseError as error:
+            raise self._damaged(error) from error
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Make all that is written inside one transaction, on the disk when it ends."""
+        with self._reporting():
+            if self._db.in_transaction:
+                yield
+                return
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                self._db.rollback()
+                raise
+            self._db.execute("COMMIT")
+
+    def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._reporting():
+            return self._db.execute(query, values).fetchall()
+
+    def _insert(self, table: str, row: dict[str, Any], verb: str = "INSERT") -> int:
+        names = ", ".join(row)
+        marks = ", ".join("?" * len(row))
+        values = [str(v) if isinstance(v, Decimal) else v for v in row.values()]
+        done = self._db.execute(f"{verb} INTO {table} ({names}) VALUES ({marks})", values)
+        return done.rowcount
+
+    # Events
+
+    def tell(self, *events: TradeEvent) -> None:
+        """Add events; their numbers are given here."""
+        with self.writing():
+            self._tell(events)
+
+    def _tell(self, events: Iterable[TradeEvent]) -> None:
+        for event in events:
+            row = dataclasses.asdict(event)
+            del row["event_id"], row["v"]
+            self._insert("events", row)
+
+    def events(self, after_id: int = 0, limit: int = 1000) -> list[TradeEvent]:
+        """Return events by their number, oldest first."""
+        return [
+            TradeEvent(**row)
+            for row in self._dicts(
+                "SELECT * FROM events WHERE event_id > ? ORDER BY event_id LIMIT ?", after_id, limit
+            )
+        ]
+
+    def newest_events(self, limit: int, before_id: int | None = None) -> list[TradeEvent]:
+        """Return events, newest first."""
+        return [
+            TradeEvent(**row)
+            for row in self._dicts(
+                "SELECT * FROM events WHERE event_id < ? ORDER BY event_id DESC LIMIT ?",
+                2**62 if before_id is None else before_id,
+                limit,
+            )
+        ]
+
+    def last_event_id(self) -> int:
+        """Return the number of the newest event; 0 when there is none."""
+        ((newest,),) = self._rows("SELECT coalesce(max(event_id), 0) FROM events")
+        return int(newest)
+
+    def _dicts(self, query: str, *values: Any) -> list[dict[str, Any]]:
+        with self._reporting():
+            cursor = self._db.execute(query, values)
+            names = [column[0] for column in cursor.description]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    # Notes
+
+    def note(self, name: str) -> Any:
+        """Return what was last noted under a name, as plain values; None when nothing was."""
+        rows = self._rows("SELECT value FROM notes WHERE name = ?", name)
+        return orjson.loads(rows[0][0]) if rows else None
+
+    def set_note(self, name: str, value: Any, *events: TradeEvent) -> None:
+        """Remember plain values or a message under a name."""
+        with self.writing():
+            self._insert(
+                "notes", {"name": name, "value": codec.encode(value).decode()}, "INSERT OR REPLACE"
+            )
+            self._tell(events)

@@ -1,0 +1,126 @@
+"""The tables of the trader's journal, as SQL. Money is TEXT, times are epoch ms."""
+
+from __future__ import annotations
+
+SCHEMA_VERSION = 1
+
+SCHEMA = (
+    "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    """CREATE TABLE positions (
+        own_id INTEGER PRIMARY KEY,
+        symbol TEXT NOT NULL,
+        side TEXT NOT NULL CHECK (side IN ('long', 'short')),
+        entry_id TEXT UNIQUE REFERENCES intents (client_id),
+        venue_id INTEGER,
+        opened_ms INTEGER NOT NULL,
+        why TEXT NOT NULL,
+        stop_fraction TEXT NOT NULL,
+        target_fraction TEXT NOT NULL,
+        unprotected_ms INTEGER,
+        closing TEXT NOT NULL DEFAULT '',
+        adopted_size TEXT NOT NULL DEFAULT '0',
+        adopted_price TEXT NOT NULL DEFAULT '0',
+        adopted_pnl TEXT NOT NULL DEFAULT '0',
+        closed_ms INTEGER,
+        pnl TEXT,
+        how TEXT NOT NULL DEFAULT '',
+        judged INTEGER NOT NULL DEFAULT 0
+    ) STRICT""",
+    # one net position per market, and so at most one of ours
+    "CREATE UNIQUE INDEX one_open ON positions (symbol) WHERE closed_ms IS NULL",
+    "CREATE INDEX by_close ON positions (closed_ms)",
+    """CREATE TABLE intents (
+        client_id TEXT PRIMARY KEY,
+        symbol TEXT NOT NULL,
+        side TEXT NOT NULL CHECK (side IN ('long', 'short')),
+        purpose TEXT NOT NULL CHECK (purpose IN ('entry', 'close')),
+        order_side TEXT NOT NULL CHECK (order_side IN ('buy', 'sell')),
+        kind TEXT NOT NULL,
+        size TEXT,
+        price TEXT,
+        cycle_ms INTEGER NOT NULL,
+        sent_ms INTEGER NOT NULL,
+        why TEXT NOT NULL,
+        own_id INTEGER REFERENCES positions (own_id),
+        stop_fraction TEXT,
+        target_fraction TEXT,
+        leverage INTEGER,
+        state TEXT NOT NULL
+            CHECK (state IN ('sending', 'unknown', 'taken', 'refused', 'not_taken')),
+        end TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX by_own ON intents (own_id)",
+    "CREATE INDEX by_sent ON intents (sent_ms)",
+    # asked for every few seconds, and a handful among all there ever were
+    "CREATE INDEX unsettled ON intents (state) WHERE state IN ('sending', 'unknown')",
+    """CREATE TABLE orders (
+        order_id INTEGER PRIMARY KEY,
+        client_id TEXT NOT NULL UNIQUE REFERENCES intents (client_id),
+        symbol TEXT NOT NULL,
+        side TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        size TEXT NOT NULL,
+        price TEXT,
+        filled_size TEXT NOT NULL,
+        filled_value TEXT NOT NULL,
+        fee TEXT NOT NULL,
+        fee_currency TEXT NOT NULL,
+        state TEXT,
+        created_ms INTEGER NOT NULL,
+        updated_ms INTEGER NOT NULL
+    ) STRICT""",
+    """CREATE TABLE fills (
+        fill_id INTEGER PRIMARY KEY,
+        order_id INTEGER NOT NULL,
+        position_id INTEGER,
+        symbol TEXT NOT NULL,
+        side TEXT NOT NULL,
+        price TEXT NOT NULL,
+        size TEXT NOT NULL,
+        role TEXT,
+        fee TEXT NOT NULL,
+        fee_currency TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        own_id INTEGER NOT NULL REFERENCES positions (own_id),
+        client_id TEXT REFERENCES intents (client_id)
+    ) STRICT""",
+    "CREATE INDEX fills_of ON fills (own_id)",
+    "CREATE INDEX fills_at ON fills (at_ms)",
+    """CREATE TABLE funding (
+        own_id INTEGER NOT NULL REFERENCES positions (own_id),
+        at_ms INTEGER NOT NULL,
+        amount TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX funding_of ON funding (own_id)",
+    # nothing is ever deleted, so the next rowid is the last one plus one: no hole
+    """CREATE TABLE events (
+        event_id INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        kind TEXT NOT NULL,
+        text TEXT NOT NULL,
+        symbol TEXT,
+        side TEXT,
+        client_id TEXT,
+        size_base TEXT,
+        price TEXT,
+        fee_quote TEXT,
+        pnl_quote TEXT
+    ) STRICT""",
+    """CREATE TABLE equity (
+        cycle_ms INTEGER PRIMARY KEY,
+        at_ms INTEGER NOT NULL,
+        equity TEXT NOT NULL,
+        available TEXT NOT NULL,
+        pnl TEXT NOT NULL,
+        fees TEXT NOT NULL
+    ) STRICT""",
+    """CREATE TABLE commands (
+        id TEXT PRIMARY KEY,
+        command TEXT NOT NULL,
+        symbol TEXT,
+        who TEXT NOT NULL,
+        at_ms INTEGER NOT NULL,
+        outcome TEXT,
+        text TEXT NOT NULL
+    ) STRICT""",
+)

@@ -1,0 +1,171 @@
+"""Coins, timeframes and candles: the vocabulary of the market."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, NewType
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import BadCandle
+
+Symbol = NewType("Symbol", str)
+Floats = npt.NDArray[np.float64]
+Times = npt.NDArray[np.int64]
+
+_SYMBOL = re.compile(r"[A-Z0-9]{5,20}")
+
+
+def parse_symbol(text: str) -> Symbol:
+    """Return `text` as a Symbol.
+
+    Raises:
+        ValueError: Not 5 to 20 upper-case letters and digits, such as BTCUSDT.
+    """
+    if not _SYMBOL.fullmatch(text):
+        raise ValueError(f"{text!r} is no symbol: expected 5-20 of A-Z and 0-9, such as BTCUSDT")
+    return Symbol(text)
+
+
+class Timeframe(StrEnum):
+    """The candle lengths this project works on, spelt as Binance spells them."""
+
+    M5 = "5m"
+    H1 = "1h"
+    H4 = "4h"
+
+    @property
+    def ms(self) -> int:
+        """Length of one candle in milliseconds."""
+        return _LENGTH_MS[self]
+
+    def open_at(self, time_ms: int) -> int:
+        """Return the open time of the candle that contains `time_ms`.
+
+        It is also the time until which candles are closed at `time_ms`.
+        """
+        return time_ms - time_ms % self.ms
+
+
+_LENGTH_MS = {Timeframe.M5: 300_000, Timeframe.H1: 3_600_000, Timeframe.H4: 14_400_000}
+
+COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candles:
+    """Candles of one coin on one timeframe, oldest first, stamped by open time.
+
+    Shapes: six one-dimensional arrays of one length.
+    Units:  times in epoch ms; prices in quote currency; volume in base currency.
+    """
+
+    open_time_ms: Times
+    open: Floats
+    high: Floats
+    low: Floats
+    close: Floats
+    volume: Floats
+
+    @classmethod
+    def empty(cls) -> Candles:
+        """Return candles of length zero."""
+        return cls.of([], [], [], [], [], [])
+
+    @classmethod
+    def of(  # noqa: PLR0917  # the six columns, in the order everybody writes them
+        cls,
+        open_time_ms: Sequence[int] | Times,
+        open: Sequence[float] | Floats,
+        high: Sequence[float] | Floats,
+        low: Sequence[float] | Floats,
+        close: Sequence[float] | Floats,
+        volume: Sequence[float] | Floats,
+    ) -> Candles:
+        """Build candles from six columns of equal length."""
+        return cls(
+            np.asarray(open_time_ms, dtype=np.int64),
+            *(np.asarray(c, dtype=np.float64) for c in (open, high, low, close, volume)),
+        )
+
+    def __len__(self) -> int:
+        return len(self.open_time_ms)
+
+    def __getitem__(self, rows: slice | npt.NDArray[np.bool_]) -> Candles:
+        return Candles(*(getattr(self, name)[rows] for name in COLUMNS))
+
+    def same_as(self, other: Candles) -> bool:
+        """Tell whether both hold the same rows, to the bit."""
+        return all(np.array_equal(getattr(self, c), getattr(other, c)) for c in COLUMNS)
+
+    def tail(self, count: int) -> Candles:
+        """Return the newest `count` candles."""
+        return self[max(0, len(self) - count) :]
+
+    def closed(self, timeframe: Timeframe, until_ms: int) -> Candles:
+        """Return the candles that close at or before `until_ms`, as views on these.
+
+        Raises:
+            ValueError: The columns are not of one length.
+        """
+        if any(len(getattr(self, name)) != len(self) for name in COLUMNS):
+            raise ValueError("columns of candles differ in length")
+        return self[: int(self.open_time_ms.searchsorted(until_ms - timeframe.ms, side="right"))]
+
+    def appended(self, newer: Candles, keep: int) -> Candles:
+        """Return the newest `keep` of both; all of `newer` must open after all of these."""
+        first = max(0, len(self) + len(newer) - keep)
+        pairs = ((getattr(self, c)[first:], getattr(newer, c)) for c in COLUMNS)
+        return Candles(*map(np.concatenate, pairs))
+
+    def merged(self, newer: Candles) -> Candles:
+        """Return the union by open time; where both have a candle, `newer` wins."""
+        if not len(newer):
+            return self
+        if not len(self) or self.open_time_ms[-1] < newer.open_time_ms[0]:
+            parts = (self, newer)
+        else:
+            parts = (self[~np.isin(self.open_time_ms, newer.open_time_ms)], newer)
+        joined = Candles(*(np.concatenate([getattr(p, c) for p in parts]) for c in COLUMNS))
+        if np.all(np.diff(joined.open_time_ms) > 0):
+            return joined
+        order = np.argsort(joined.open_time_ms, kind="stable")
+        return Candles(*(getattr(joined, c)[order] for c in COLUMNS))
+
+    def gaps(self, timeframe: Timeframe) -> list[tuple[int, int]]:
+        """Return the holes between first and last candle as `(from_ms, until_ms)` open times.
+
+        `from_ms` is the first missing open time, `until_ms` the next present one.
+        """
+        breaks = np.flatnonzero(np.diff(self.open_time_ms) != timeframe.ms)
+        return [
+            (int(self.open_time_ms[i]) + timeframe.ms, int(self.open_time_ms[i + 1]))
+            for i in breaks
+        ]
+
+    def check(self, symbol: str, timeframe: Timeframe) -> None:
+        """Raise when any row cannot be true.
+
+        Raises:
+            BadCandle: Times not ascending and aligned; a price not finite and above zero;
+                high or low not enclosing open and close; a negative volume.
+        """
+        times = self.open_time_ms
+        prices = np.stack([self.open, self.high, self.low, self.close])
+        faults: Iterable[tuple[str, Any]] = (
+            ("open time not on the timeframe's grid", times % timeframe.ms != 0),
+            ("open time not after the row before", np.diff(times, prepend=-1) <= 0),
+            ("price not finite and above 0", ~(np.isfinite(prices) & (prices > 0)).all(axis=0)),
+            ("high below open, close or low", self.high < prices.max(axis=0)),
+            ("low above open, close or high", self.low > prices.min(axis=0)),
+            ("volume not finite or negative", ~(np.isfinite(self.volume) & (self.volume >= 0))),
+        )
+        for why, bad in faults:
+            if bad.any():
+                row = int(np.argmax(bad))
+                shown = ", ".join(f"{c}={getattr(self, c)[row]:g}" for c in COLUMNS[1:])
+                raise BadCandle(f"{symbol} {timeframe} at {int(times[row])}: {why} ({shown})")

@@ -1,0 +1,146 @@
+"""Messages of supervision: beats, states, deaths, commands and their replies, coins left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+ActorState = Literal[
+    "stopped", "starting", "ready", "stalled", "stopping", "backoff", "quarantined"
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heartbeat:
+    """What an actor tells everyone about itself, once a second."""
+
+    name: str
+    at_ms: int
+    pid: int
+    state: Literal["starting", "ready", "stopping"]
+    steps: int
+    last_step_ms: int | None
+    step_ms: float | None
+    lag_ms: float
+    rss_mb: float
+    pss_mb: float
+    cpu_pct: float
+    code: str
+    detail: dict[str, Any]
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeathNote:
+    """One recorded exit of an actor. `last_words` is the end of its output, on one line."""
+
+    at_ms: int
+    cause: str
+    last_words: str
+    uptime_s: float
+    doing: str
+    counted: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActorStatus:
+    """One actor as the supervisor sees it; a field of the hash `supervisor:actors`."""
+
+    name: str
+    state: ActorState
+    pid: int | None
+    since_ms: int
+    restarts: int
+    recycled: int
+    deaths: list[DeathNote]
+    backoff_until_ms: int | None
+    reason: str
+    ready_since_ms: int | None
+    beat_age_s: float | None
+    doing: str
+    port: int | None = None
+    quarantined_coins: dict[str, int] = field(default_factory=dict)
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupervisorState:
+    """What the supervisor says of itself. `problems` in words, empty when all is well."""
+
+    host: str
+    pid: int
+    mode: str
+    started_ms: int
+    at_ms: int
+    problems: list[str]
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotedProblem:
+    """One problem of `/health`: what stays the same of it, its words now, and since when.
+
+    Attributes:
+        key: Its identity; the words change with every second.
+        kind: Its entry in `docs/runbook.md`.
+    """
+
+    key: str
+    kind: str
+    text: str
+    since_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthNote:
+    """How the platform is, as `/health` says, and since when each problem has been there."""
+
+    at_ms: int
+    status: Literal["ok", "degraded", "down"]
+    mode: str
+    problems: list[NotedProblem]
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """Who supervises this namespace."""
+
+    host: str
+    pid: int
+    instance: str
+    mode: str
+    at_ms: int
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlCommand:
+    """What an operator asks of the supervisor."""
+
+    id: str
+    command: Literal["restart", "stop", "start", "release", "status", "reload", "shutdown"]
+    actor: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlReply:
+    """What the supervisor answers: `accepted`, then `done` or `failed`; or `error` at once."""
+
+    id: str
+    outcome: Literal["accepted", "done", "failed", "error"]
+    reason: str = ""
+    body: dict[str, Any] | None = None
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """One coin left out of one stage until a given time, and why."""
+
+    symbol: str
+    stage: Literal["fetch", "compute"]
+    reason: str
+    since_ms: int
+    until_ms: int
+    v: int = 1

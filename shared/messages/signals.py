@@ -1,0 +1,218 @@
+"""Messages of opinion: signals of closed candles, base scores, and what a referee says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from shared.messages.candles import Source
+from shared.messages.trading import TradeSide
+
+Side = Literal["bullish", "bearish"]
+RibbonState = Literal["bullish", "bearish", "mixed"]
+Divergence = Literal["bullish", "bearish", "none"]
+Label = Literal["none", "watch", "candidate", "strong"]
+Colour = Literal["rising_positive", "falling_positive", "falling_negative", "rising_negative"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmaRibbon:
+    """EMA 8/13/21/34/55/89. Spread 0..100, where 50 is what noise shows half the time."""
+
+    state_5m: RibbonState | None
+    state_1h: RibbonState | None
+    spread_5m: float | None
+    spread_1h: float | None
+    values: list[float | None]
+    state_4h: RibbonState | None
+    spread_4h: float | None
+    values_1h: list[float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TtmSqueeze:
+    """Bollinger 20/2.0 inside Keltner 20/1.5. `momentum` is in ATR14, `momentum_raw` in price."""
+
+    squeeze: bool | None
+    momentum: float | None
+    direction: Side | None
+    bars_in_squeeze: int
+    timeframe: str
+    momentum_raw: float | None
+    colour: Colour | None
+    fired: bool
+    fired_bars_ago: int | None
+    fired_direction: Side | None
+    last_squeeze_bars: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StochRsiDivergence:
+    """Regular divergence of price and %K. `strength` 0..1; pivots in epoch ms of the bar open."""
+
+    divergence: Divergence
+    strength: float
+    candles_ago: int
+    stoch_k: float | None
+    stoch_d: float | None
+    rsi: float | None
+    pivot_a_ms: int | None
+    pivot_b_ms: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompositeScoreAdjustment:
+    """Bonus points, uncapped 0..45 per side, and why."""
+
+    long_bonus: int
+    short_bonus: int
+    reasoning: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputState:
+    """What one timeframe brought to a signal. `atr14` in quote currency."""
+
+    bars: int
+    warm: bool
+    stale: bool
+    closed_until_ms: int | None
+    fetched_at_ms: int | None
+    gap_bars: int
+    unfilled_gap: bool
+    atr14: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaSignal:
+    """The opinion on one coin. `timestamp` is the close of its newest closed 5m candle.
+
+    `computed_at_ms` is the only field that depends on the clock.
+    """
+
+    symbol: str
+    timestamp: str
+    ema_ribbon: EmaRibbon
+    ttm_squeeze: TtmSqueeze
+    stoch_rsi_divergence: StochRsiDivergence
+    composite_score_adjustment: CompositeScoreAdjustment
+    closed_until_ms: int
+    close: float
+    inputs: dict[str, InputState]
+    source: Source
+    computed_at_ms: int
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScorePart:
+    """One component of a base score: its points, how many it can give, and why in words."""
+
+    name: str
+    points: float
+    max: float
+    text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SideScore:
+    """Base score of one side, 0..100: the sum of its parts, rounded down once."""
+
+    score: int
+    parts: list[ScorePart]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinScore:
+    """Base score of one coin, and beside it the bonus of its signal, never added in.
+
+    Attributes:
+        close: Of the newest closed 5m candle; None where there is none.
+        change_24h_pct: From the close 24 h earlier; None where that is not known.
+        coverage: Share of the 100 points whose inputs exist, 0..1. Below 1 the score moves no
+            label (shown as `none`) and nobody may enter on it.
+        long_bonus, short_bonus: None unless the signal is of the same candle.
+        fault: Why the score is incomplete; "" when it is complete.
+    """
+
+    symbol: str
+    close: float | None
+    change_24h_pct: float | None
+    long: SideScore
+    short: SideScore
+    coverage: float
+    label_long: Label
+    label_short: Label
+    long_bonus: int | None
+    short_bonus: int | None
+    closed_until_ms: int | None
+    fault: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScanResult:
+    """The scores of all coins. `closed_until_ms` is the newest close among them."""
+
+    at_ms: int
+    closed_until_ms: int | None
+    coins: list[CoinScore]
+    source: Source
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelChange:
+    """A coin's side entered or left `candidate` or `strong`: an entry of the history.
+
+    Attributes:
+        label: The label entered, or the one left.
+        base: The score that did it; below the border that keeps a candidate, both are left.
+        bonus: Of the same candle; None where it was not known.
+    """
+
+    at_ms: int
+    symbol: str
+    side: TradeSide
+    event: Literal["entered", "left"]
+    label: Literal["candidate", "strong"]
+    base: int
+    bonus: int | None
+    close: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedField:
+    """One published number held against the referee's, on the coin where they differ most.
+
+    Attributes:
+        difference: In `unit`; None where only one of the two has a number.
+        unit: `relative` to the referee's number, `points` of 100, `atr14`, or `state`, where 0
+            is the same and 1 another.
+        published: The number (or state) that everybody saw.
+        expected: The referee's.
+        coins_beyond: Every coin on which the field is beyond its tolerance.
+    """
+
+    difference: float | None
+    tolerance: float
+    unit: Literal["relative", "points", "atr14", "state"]
+    coin: str
+    published: str
+    expected: str
+    coins_beyond: list[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditReport:
+    """How far the published signals are from a referee's numbers: the newest look at each coin.
+
+    `coins` counts those looked at; `skipped` says why others were not, the last time it was
+    tried. `referee` is a name with its version.
+    """
+
+    at_ms: int
+    referee: str
+    coins: int
+    fields: dict[str, AuditedField]
+    skipped: dict[str, str]
+    v: int = 1

@@ -1,0 +1,199 @@
+"""Messages of trading: the account, the trader, its events and its commands. Money is text."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+TradeSide = Literal["long", "short"]
+TraderMode = Literal["enabled", "reducing", "disabled", "locked"]
+TraderVerb = Literal["enable", "disable", "reduce", "close", "flatten", "kill", "release", "adopt"]
+Amount = str
+"""Money and sizes on the wire: a decimal number as text, as exact as the venue wrote it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Position:
+    """One open position of the account. Units: base currency, quote currency, epoch ms.
+
+    Attributes:
+        stop_loss, take_profit, liquidation_price: None where there is none.
+        mark_price: None where the venue did not tell it.
+        realized_pnl_quote: Of this position so far, fees and funding included.
+    """
+
+    symbol: str
+    side: TradeSide
+    size_base: Amount
+    entry_price: Amount
+    mark_price: Amount | None
+    stop_loss: Amount | None
+    take_profit: Amount | None
+    liquidation_price: Amount | None
+    leverage: int
+    margin_quote: Amount
+    unrealized_pnl_quote: Amount
+    realized_pnl_quote: Amount
+    opened_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Positions:
+    """Every open position as the venue told it at `as_of_ms`, our clock.
+
+    `reason` says why there is nothing to tell (no keys, venue down); `as_of_ms` is then the time
+    of the last answer, 0 if there was none, and `positions` what it said.
+    """
+
+    as_of_ms: int
+    venue: str
+    positions: list[Position]
+    reason: str = ""
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """What the account is worth, in its quote currency, as of `as_of_ms`; `reason` as above.
+
+    Equity = available + frozen + margin + unrealized PnL. All None before the first answer.
+    """
+
+    as_of_ms: int
+    venue: str
+    currency: str
+    equity_quote: Amount | None
+    available_quote: Amount | None
+    frozen_quote: Amount | None
+    margin_quote: Amount | None
+    unrealized_pnl_quote: Amount | None
+    reason: str = ""
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraderLimit:
+    """How near a limit is. `state`: `ok`, `warned` from 80 % on, `reached`, or `latched`.
+
+    A latched one holds until it is released, whatever `used` says by then. `is_room`: it bounds
+    how much may be open at a time, and being full is nothing wrong.
+    """
+
+    name: str
+    used: Amount
+    limit: Amount
+    unit: str
+    state: Literal["ok", "warned", "reached", "latched"]
+    is_room: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraderStatus:
+    """What the trader may do, what it did last, and how near its limits are.
+
+    Attributes:
+        reason: Why the mode is what it is, in words.
+        cycle_ms: Close that the last cycle decided on; None before the first.
+        candles_from: Where that cycle had its candles.
+        trouble: Why the last cycle could not do its work; "" when it could.
+        ours, foreign: Coins with a position of ours, and with one that is not.
+        unprotected: Coins with a position of ours that has no stop just now.
+        skipped: Why coins with a score high enough were not entered in the last cycle.
+        equity: (epoch ms, equity) of the newest cycles, oldest first.
+        pnl_today_quote, fees_today_quote: Since 00:00 UTC; None before the first answer.
+    """
+
+    as_of_ms: int
+    mode: TraderMode
+    reason: str
+    venue: str
+    cycle_ms: int | None
+    next_cycle_ms: int
+    candles_from: Literal["redis", "binance", "none"]
+    trouble: str
+    last_trade_ms: int | None
+    use_ta_signals: bool
+    ours: list[str]
+    foreign: list[str]
+    unprotected: list[str]
+    limits: list[TraderLimit]
+    skipped: dict[str, str]
+    pnl_today_quote: Amount | None
+    fees_today_quote: Amount | None
+    equity: list[tuple[int, Amount]]
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraderConfig:
+    """The settings in force; never a secret."""
+
+    as_of_ms: int
+    venue: str
+    settings: dict[str, Any]
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeEvent:
+    """One thing the trader did, saw or refused; also an entry of the log.
+
+    Attributes:
+        event_id: Number in the journal, rising without a hole.
+        kind: Short word, such as `order`, `fill`, `stop`, `closed`, `refused`, `mode`, `warning`.
+        text: The whole of it for a person.
+        size_base, price, fee_quote, pnl_quote: Where the event has them.
+    """
+
+    event_id: int
+    at_ms: int
+    kind: str
+    text: str
+    symbol: str | None = None
+    side: TradeSide | None = None
+    client_id: str | None = None
+    size_base: Amount | None = None
+    price: Amount | None = None
+    fee_quote: Amount | None = None
+    pnl_quote: Amount | None = None
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraderCommand:
+    """What somebody asks of the trader. `symbol` for `close` and `adopt` only."""
+
+    id: str
+    command: TraderVerb
+    who: str
+    at_ms: int
+    symbol: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraderReply:
+    """What became of a command."""
+
+    id: str
+    outcome: Literal["done", "failed"]
+    text: str
+    mode: TraderMode
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KillFlag:
+    """No new entries until released. The lock file in `state_dir` says so too, and first."""
+
+    reason: str
+    who: str
+    at_ms: int
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refresh:
+    """Ask the account's publisher to look at the venue now."""
+
+    at_ms: int
+    v: int = 1

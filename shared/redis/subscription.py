@@ -1,0 +1,180 @@
+"""A Pub/Sub subscription that outlives Redis: it reconnects, re-subscribes and says so.
+
+redis-py's own subscriber gives up after some seconds of outage and cannot tell a quiet
+channel from a dead socket; this one pings when nothing arrives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self
+
+from redis.exceptions import RedisError, ResponseError
+
+from shared.clock import Clock
+from shared.errors import BusUnavailable
+from shared.redis.connections import Command, Connection, Connections
+
+PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message; both fields are empty after every (re)connect: re-read your keys now."""
+
+    channel: str
+    raw: bytes
+
+
+CONNECTED = Delivery(channel="", raw=b"")
+
+
+class Subscription:
+    """Async context manager and iterator of deliveries; connects with the first `anext`.
+
+    Cancelling a pending `anext` loses nothing: the next one goes on where it was. A channel
+    that is both named and matched by a pattern is delivered twice, as Redis does.
+
+    Args:
+        outcome: Told None after a connect, or why connecting failed.
+        quiet_s: Silence after which the connection is asked whether it still lives.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        *,
+        prefix: str,
+        names: Sequence[str],
+        patterns: Sequence[str],
+        clock: Clock,
+        rng: random.Random,
+        log: logging.Logger,
+        outcome: Callable[[BusUnavailable | None], None],
+        quiet_s: float = 3.0,
+    ) -> None:
+        if not names and not patterns:
+            raise ValueError("a subscription needs at least one channel name or pattern")
+        self._connections = connections
+        self._prefix = prefix
+        self._names = [prefix + name for name in names]
+        self._patterns = [prefix + pattern for pattern in patterns]
+        self._clock = clock
+        self._rng = rng
+        self._log = log
+        self._outcome = outcome
+        self._quiet_s = quiet_s
+        self._connection: Connection | None = None
+        self._pending: deque[Delivery] = deque()
+        self._asked = False
+        self._failures = 0
+        self.connects = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._drop()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Delivery:
+        while not self._pending:
+            if self._connection is None:
+                await self._connect()
+            else:
+                await self._receive(self._connection)
+        return self._pending.popleft()
+
+    async def _connect(self) -> None:
+        if self._failures:
+            longest = min(PAUSE_MAX_S, 2 * PAUSE_MIN_S * 2 ** min(self._failures, 10))
+            await self._clock.sleep(self._rng.uniform(PAUSE_MIN_S, longest))
+        timeout_s = self._connections.timeout_s
+        connection = self._connections.new(timeout_s)
+        early: list[Delivery] = []
+        try:
+            async with asyncio.timeout(timeout_s):
+                await connection.connect()
+                await self._subscribe(connection, early)
+        except (RedisError, OSError) as error:
+            await connection.disconnect(nowait=True)
+            self._failures += 1
+            if isinstance(error, ResponseError):
+                self._outcome(self._connections.refusal(error))
+            else:
+                self._outcome(self._connections.unavailable(error, timeout_s))
+            return
+        except BaseException:
+            await connection.disconnect(nowait=True)
+            raise
+        self._connection = connection
+        self._asked = False
+        self._failures = 0
+        self.connects += 1
+        self._outcome(None)
+        self._pending.append(CONNECTED)
+        self._pending.extend(early)
+
+    async def _subscribe(self, connection: Connection, early: list[Delivery]) -> None:
+        commands: list[Command] = []
+        if self._names:
+            commands.append(("SUBSCRIBE", *self._names))
+        if self._patterns:
+            commands.append(("PSUBSCRIBE", *self._patterns))
+        await connection.send_packed_command(connection.pack_commands(commands))
+        unconfirmed = len(self._names) + len(self._patterns)
+        while unconfirmed:
+            reply = await connection.read_response()
+            if reply[0] in (b"subscribe", b"psubscribe"):
+                unconfirmed -= 1
+            elif delivery := self._delivery(reply):
+                early.append(delivery)
+
+    async def _receive(self, connection: Connection) -> None:
+        try:
+            # Not disconnecting on cancellation: a half-read reply stays in the parser.
+            reply = await connection.read_response(
+                timeout=self._connections.timeout_s if self._asked else self._quiet_s,
+                disconnect_on_error=False,
+            )
+            if reply is not None:
+                self._asked = False
+                if delivery := self._delivery(reply):
+                    self._pending.append(delivery)
+            elif self._asked:
+                await self._lost("no answer to a ping")
+            else:
+                self._asked = True
+                await connection.send_packed_command(connection.pack_commands([("PING",)]))
+        except (RedisError, OSError) as error:
+            await self._lost(str(error) or type(error).__name__)
+
+    def _delivery(self, reply: list[Any]) -> Delivery | None:
+        if reply[0] in (b"message", b"pmessage"):
+            channel: str = reply[-2].decode("utf-8", "replace")
+            return Delivery(channel=channel.removeprefix(self._prefix), raw=reply[-1])
+        return None
+
+    async def _lost(self, why: str) -> None:
+        # Not told to `outcome`: one dead socket is no outage, a failing reconnect is.
+        self._log.debug("subscription lost: %s", why)
+        self._failures = max(1, self._failures)
+        await self._drop()
+
+    async def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.disconnect(nowait=True)

@@ -1,0 +1,130 @@
+"""The Redis users of one platform, a password for each role: made, kept in a file, put in URLs."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.config import RedisSection, with_login
+from shared.errors import ConfigError
+from shared.redis.acl import NOBODY, Version, user_line, user_name
+from shared.schema import Role
+
+CREDENTIAL = "redis_users"
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Users:
+    """One password per role. Neither it nor its URLs may be logged.
+
+    Args:
+        namespace: As in `redis.namespace`; stands in the users' names too.
+    """
+
+    passwords: Mapping[Role, str]
+    namespace: str
+
+    def __repr__(self) -> str:
+        return "Users(hidden)"
+
+    def into_url(self, url: str, role: Role) -> str:
+        """Return a Redis URL that logs in as a role."""
+        return with_login(url, user_name(role, self.namespace), self.passwords[role])
+
+    def acl(self, version: Version) -> list[str]:
+        """Return an ACL file, passwords hashed: these users, and nobody without a password."""
+        lines = [
+            user_line(role, self.namespace, password, version)
+            for role, password in self.passwords.items()
+        ]
+        return [NOBODY, *lines]
+
+    def write(self, path: Path) -> None:
+        """Write the passwords to a file only its owner can read."""
+        text = "".join(f"{role} {password}\n" for role, password in self.passwords.items())
+        write_private(path, text)
+
+
+def new_users(namespace: str, known: Mapping[Role, str] | None = None) -> Users:
+    """Return users of every role with new passwords, but for those already known."""
+    kept = known or {}
+    passwords = {role: kept.get(role) or secrets.token_urlsafe(24) for role in Role}
+    return Users(passwords, namespace)
+
+
+def read_users(path: Path, namespace: str) -> Users:
+    """Return the users whose passwords are in a file.
+
+    Raises:
+        ConfigError: It cannot be read, is open to everybody, or lacks a role.
+    """
+    passwords = read_passwords(path)
+    missing = [role for role in Role if role not in passwords]
+    if missing:
+        raise ConfigError(
+            [f"{path}: no password for {', '.join(missing)}; add them with `supervisor.py "
+             f"redis-acl --passwords {path}`, and load the ACL it prints into Redis"]
+        )  # fmt: skip
+    return Users(passwords, namespace)
+
+
+def read_passwords(path: Path) -> dict[Role, str]:
+    """Return the passwords in a file of lines such as `fetcher PASSWORD`.
+
+    Raises:
+        ConfigError: It cannot be read, is open to everybody, or a line is something else.
+    """
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            [f"{path}: the passwords of the Redis users cannot be read ({error}); make the file "
+             f"with `supervisor.py redis-acl --passwords {path}`"]
+        ) from None  # fmt: skip
+    if mode & stat.S_IRWXO:
+        raise ConfigError(
+            [f"{path}: everybody on this machine may read it (mode {mode:o}), expected 600; "
+             f"chmod 600 it, and change the passwords if others work here"]
+        )  # fmt: skip
+    found: dict[Role, str] = {}
+    for number, line in enumerate(lines, 1):
+        match line.split():
+            case [name, password] if name in tuple(Role):
+                found[Role(name)] = password
+            case []:
+                continue
+            case _:
+                raise ConfigError(
+                    [f"{path}:{number}: expected a role and its password with a space between, the "
+                     f"role one of {', '.join(Role)}; correct or remove the line"]
+                )  # fmt: skip
+    return found
+
+
+def given_users(section: RedisSection, credentials_dir: Path | None) -> Users | None:
+    """Return the users of an external Redis; None when all share the one of `redis.url`.
+
+    Args:
+        credentials_dir: What systemd names in `CREDENTIALS_DIRECTORY`, if anything.
+
+    Raises:
+        ConfigError: They cannot be read, or not all are there.
+    """
+    if section.users_file is not None:
+        return read_users(Path(section.users_file), section.namespace)
+    path = credentials_dir / CREDENTIAL if credentials_dir else None
+    return read_users(path, section.namespace) if path is not None and path.exists() else None
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file in one step, readable by its owner alone."""
+    draft = path.with_name(path.name + ".new")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        os.fchmod(file.fileno(), 0o600)  # a draft that was left there may have been open
+        file.write(text)
+    draft.replace(path)

@@ -1,0 +1,360 @@
+"""Which Redis this platform uses, and keeping its own one alive."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import random
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+from shared.clock import Clock, utc_text
+from shared.config import RedisSection
+from shared.errors import BusDenied, BusRefused, ConfigError
+from shared.redis.acl import CONFINES_WRITERS, Version
+from shared.redis.connections import probe, server_version
+from shared.redis.files import RedisFiles, read_operator_url
+from shared.redis.process import RedisProcess, bundled_server, find_binary
+from shared.redis.users import Users, new_users
+from shared.schema import Role
+from shared.settings import ports
+
+__all__ = ["RedisKeeper", "read_operator_url"]
+
+READY_S = 30.0
+PREDECESSOR_S = 5.0
+HEALTHY_S = 60.0
+BACKOFF_FIRST_S, BACKOFF_CAP_S = 0.2, 5.0
+NOTE_S = 3600.0
+REFUSALS = 2
+
+
+class RedisKeeper:
+    """Decides between the embedded and an external Redis; starts its own again when it dies.
+
+    Reads and writes `state_dir/redis` and `state_dir/log/redis.log`. Everything runs on the
+    event loop of the main thread, to which the server's death signal is tied. Whoever makes one
+    holds the lock on `state_dir`: a redis-server found running there is taken for a left-over.
+
+    Args:
+        users: Of an external Redis; None when all log in as `section.url` says. The own server
+            is given users with passwords of this run alone.
+        directories: Where to look for redis-server; PATH unless given.
+
+    Attributes:
+        is_own: The server is a child of this process.
+    """
+
+    def __init__(
+        self,
+        section: RedisSection,
+        *,
+        mode: str,
+        state_dir: Path,
+        clock: Clock,
+        log: logging.Logger,
+        rng: random.Random | None = None,
+        users: Users | None = None,
+        directories: Sequence[str] | None = None,
+    ) -> None:
+        self._section = section
+        self._mode = mode
+        self._state_dir = state_dir
+        self._clock = clock
+        self._log = log
+        self._rng = rng or random.Random()
+        self._directories = os.get_exec_path() if directories is None else directories
+        self._files = RedisFiles(state_dir / "redis")
+        self._given = urlsplit(section.url)
+        self._url = section.url
+        self._users = users
+        self._version: Version | None = None
+        self.is_own = False
+        self._port = 0
+        self._server: RedisProcess | None = None
+        self._keeping: asyncio.Task[None] | None = None
+        self._ready = asyncio.Event()
+        self._ever_ready = False
+        self._refusals = 0
+        self._failures = 0
+        self._trouble = ""
+        self._notes: list[tuple[float, str]] = []
+
+    def url(self, role: Role) -> str:
+        """Return how a role reaches Redis, password included: never to be logged."""
+        return self._users.into_url(self._url, role) if self._users else self._url
+
+    @property
+    def pid(self) -> int | None:
+        """Pid of the own server; None when it is not running or not ours."""
+        return self._server.pid if self._server else None
+
+    @property
+    def is_up(self) -> bool:
+        """Tell whether the own server runs and has answered; always true of an external one."""
+        return not self.is_own or (self._ready.is_set() and self.pid is not None)
+
+    def problems(self) -> list[str]:
+        """Return what a person should know about the server, in words."""
+        now = self._clock.monotonic()
+        self._notes = [(until, note) for until, note in self._notes if now < until]
+        found = [note for _, note in self._notes]
+        if self._version is not None and self._version < CONFINES_WRITERS:
+            found.append(
+                f"writers not confined: redis {self._version[0]}.{self._version[1]} lets whoever "
+                "reads a key or channel write it too; install redis-server 7 or newer"
+            )
+        if not self.is_up:
+            found.append(f"the embedded redis is not up: {self._trouble or 'starting'}")
+        return found
+
+    async def start(self) -> None:
+        """Find or start the Redis to use and wait until it answers, at most 30 s.
+
+        Raises:
+            ConfigError: Nothing usable, the fault names what holds the port; or an external
+                Redis that does not accept us.
+        """
+        self._files.prepare()
+        if self._section.embedded != "never":
+            await self._outlast_predecessor()
+        self.is_own = await self._runs_own()
+        if not self.is_own:
+            await self._log_in()
+            self._files.write_logins(self.url(Role.OPERATOR))
+            return
+        binary = find_binary(self._directories, bundled_server())
+        self._files.claim_version(binary.version)
+        self._users = new_users(self._section.namespace)
+        self._version = binary.version
+        self._server = RedisProcess(binary, self._state_dir / "log" / "redis.log")
+        self._choose_port()
+        self._keeping = asyncio.create_task(self._keep(self._server), name="redis")
+        waiting = asyncio.create_task(self._ready.wait())
+        try:
+            await asyncio.wait(
+                {waiting, self._keeping}, timeout=READY_S, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            waiting.cancel()
+        self.tick()
+        if not self._ready.is_set():
+            self._log.error("going on without redis: %s", "; ".join(self.problems()))
+
+    def tick(self, now: float | None = None) -> None:
+        """Raise what went wrong in the keeper itself; a lost keeper must not go unnoticed."""
+        if self._keeping is not None and self._keeping.done() and not self._keeping.cancelled():
+            self._keeping.result()
+
+    async def stop(self, timeout_s: float = 10.0) -> None:
+        """Let the own server save and end; an external one is left alone."""
+        if self._keeping is not None:
+            self._keeping.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeping
+        if self._server is not None:
+            await self._server.stop(timeout_s)
+            self._files.remove_logins()
+
+    # Which Redis.
+
+    async def _runs_own(self) -> bool:
+        section = self._section
+        if section.embedded != "auto":
+            return section.embedded == "always"
+        if self._mode == "demo":
+            return True
+        failure = await probe(self.url(Role.SUPERVISOR), name="supervisor", timeout_s=2)
+        if failure is None:
+            return False
+        if isinstance(failure, BusDenied):
+            return False
+        place = self._given.path if self._given.scheme == "unix" else self._given.netloc
+        place = place.rpartition("@")[2]
+        if self._given.scheme != "unix" and await self._nothing_listens():
+            if _is_loopback(self._given.hostname or "localhost"):
+                return True
+            raise ConfigError(
+                [f"redis.url: nothing listens at {place}, and only on this host one is started; "
+                 f"expected a running Redis there ({failure})"]
+            )  # fmt: skip
+        holder = ports.holder(self._given.port or 6379)
+        raise ConfigError(
+            [f"redis.url: {place} is held by {holder}, which does not answer as a Redis to the "
+             f"URL's credentials ({failure}); stop it, give its credentials, set redis.url to "
+             f"another port, or set redis.embedded to always"]
+        )  # fmt: skip
+
+    async def _log_in(self) -> None:
+        """Try every login once; a Redis that is away is waited for, one that says no is not.
+
+        Raises:
+            ConfigError: It refuses a login; carries a fault for each.
+        """
+        faults = []
+        for role in self._users.passwords if self._users else (Role.SUPERVISOR,):
+            failure = await probe(self.url(role), name="supervisor", timeout_s=2)
+            if isinstance(failure, BusDenied | BusRefused):
+                faults.append(f"redis.url: {failure}")
+            elif failure is not None:
+                self._log.warning("going on without redis: %s", failure)
+                break
+        if faults:
+            raise ConfigError(faults)
+        if self._users is not None:
+            self._version = await server_version(self.url(Role.SUPERVISOR), timeout_s=2)
+
+    async def _nothing_listens(self) -> bool:
+        host, port = self._given.hostname or "localhost", self._given.port or 6379
+        try:
+            async with asyncio.timeout(2):
+                _, writer = await asyncio.open_connection(host, port)
+        except TimeoutError:
+            return False
+        except OSError:
+            return True
+        writer.close()
+        return False
+
+    def _choose_port(self) -> None:
+        wanted = 0 if self._given.scheme == "unix" else self._given.port
+        wanted = 6379 if wanted is None else wanted
+        self._port = wanted if wanted and ports.is_free(wanted) else ports.free_port()
+        if wanted and self._port != wanted:
+            self._log.warning(
+                "redis.url: port %d is held by %s; the embedded redis listens on %d",
+                wanted, ports.holder(wanted), self._port,
+            )  # fmt: skip
+        database = self._given.path if self._given.scheme != "unix" else "/0"
+        self._url = f"redis://127.0.0.1:{self._port}{database or '/0'}"
+        self._files.write_logins(self.url(Role.OPERATOR), self._users)
+
+    # Keeping it alive.
+
+    async def _keep(self, server: RedisProcess) -> None:
+        while True:
+            started = self._clock.monotonic()
+            try:
+                self._launch(server)
+            except OSError as error:  # disk full, no more processes: time may mend it
+                self._failed(f"it cannot be started: {error}")
+            else:
+                await self._await_answer(server)
+                code = await server.gone()
+                answered = self._ready.is_set()
+                self._ready.clear()
+                if self._clock.monotonic() - started >= HEALTHY_S:
+                    self._failures = 0
+                self._failed(
+                    f"ended by OS signal {-code}"
+                    if code < 0
+                    else f"ended with exit code {code}: {server.last_words()}"
+                )
+                if not answered and server.refused_its_files():
+                    self._refusals += 1
+            await self._clock.sleep(self._pause_s())
+            self._failures += 1
+
+    def _failed(self, trouble: str) -> None:
+        self._trouble = trouble
+        self._log.warning("the embedded redis: %s", trouble)
+
+    def _launch(self, server: RedisProcess) -> None:
+        if self._refusals >= REFUSALS:
+            self._set_files_aside()
+        if not self._ever_ready and not ports.is_free(self._port):
+            self._choose_port()  # somebody was quicker, and nobody knows our URL yet
+        assert self._users is not None, "made before the first launch"
+        config = self._files.write_config(
+            port=self._port,
+            users=self._users,
+            maxmemory_mb=self._section.maxmemory_mb,
+            version=server.binary.version,
+        )
+        server.start(config)
+
+    async def _await_answer(self, server: RedisProcess) -> None:
+        pause_s = 0.02
+        while server.pid is not None:
+            failure = await probe(self.url(Role.SUPERVISOR), name="supervisor", timeout_s=2)
+            if failure is None:
+                self._refusals = 0
+                self._trouble = ""
+                self._ever_ready = True
+                self._ready.set()
+                self._log.info("the embedded redis is up on port %d", self._port)
+                return
+            self._trouble = str(failure)
+            await self._clock.sleep(pause_s)
+            pause_s = min(0.5, pause_s * 1.5)
+
+    def _pause_s(self) -> float:
+        if not self._failures:
+            return 0
+        longest = min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures, 10))
+        return self._rng.uniform(0.5, 1) * longest
+
+    def _set_files_aside(self) -> None:
+        utc = utc_text(self._clock.now_ms()).replace("-", "").replace(":", "")
+        target = self._files.set_aside(utc)
+        self._refusals = 0
+        self._note(
+            f"redis refused its own files {REFUSALS} times and started empty; the files are in "
+            f"{target}"
+        )
+
+    def _note(self, note: str) -> None:
+        self._log.error("%s", note)
+        self._notes.append((self._clock.monotonic() + NOTE_S, note))
+
+    async def _outlast_predecessor(self) -> None:
+        """Wait for a server of an earlier supervisor that is still ending in our directory."""
+        found = _servers_in(self._files.directory)
+        for process in found:
+            with contextlib.suppress(psutil.Error):
+                process.terminate()
+                process.resume()  # a stopped one has not even seen its death signal
+        for process in await self._still_there(found):
+            self._note(f"an earlier redis (pid {process.pid}) would not end and was killed")
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+            await self._still_there([process])
+
+    async def _still_there(self, processes: list[psutil.Process]) -> list[psutil.Process]:
+        deadline = self._clock.monotonic() + PREDECESSOR_S
+        while processes := [process for process in processes if _lives(process)]:
+            if self._clock.monotonic() > deadline:
+                break
+            await self._clock.sleep(0.02)
+        return processes
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def _servers_in(directory: Path) -> list[psutil.Process]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "redis" in process.name() and process.cwd() == str(directory):
+                found.append(process)
+        except psutil.Error:
+            continue  # ended meanwhile, or another user's: not ours
+    return found
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

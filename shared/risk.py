@@ -1,0 +1,294 @@
+"""Breakers and gates of the whole account, as values and pure functions of them.
+
+A breaker that bites is *latched*: it forbids entries until somebody releases it, whatever the
+figures say by then, and closes nothing. The ledger holds all that breakers need, and outlives the
+process as the bytes of `encode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation, localcontext
+from typing import Literal
+
+from shared import codec
+from shared.clock import utc_text
+from shared.config import TraderSection
+from shared.errors import BadMessage
+from shared.messages.trading import Amount, TraderLimit
+from shared.trading.amounts import EXACT, exact, share, shown
+from shared.trading.exposure import Exposure
+
+Breaker = Literal["daily loss", "drawdown", "losses in a row"]
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Latch:
+    """A breaker that bit, when, and why in words."""
+
+    breaker: Breaker
+    at_ms: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What the account gained and lost, as far as breakers look back. Units: quote currency.
+
+    Money that was paid in or out is neither gain nor loss: the equities that later ones are held
+    against are scaled with it, as if it had been there, or away, all along.
+
+    Attributes:
+        day: UTC day, counted from the epoch.
+        day_equity: The day's first equity, or the one at its release.
+        peak: Highest equity so far, or the one at its release.
+        equity: The newest.
+        day_pnl: Gained or lost since the day's first equity.
+        losses: Losing trades since the last winning one.
+        orders_ms: When orders were sent, oldest first, no longer than an hour ago.
+    """
+
+    day: int
+    day_equity: Decimal
+    peak: Decimal
+    equity: Decimal
+    day_pnl: Decimal = Decimal(0)
+    losses: int = 0
+    orders_ms: tuple[int, ...] = ()
+    latches: tuple[Latch, ...] = ()
+
+    def is_latched(self, breaker: Breaker) -> bool:
+        """Tell whether this breaker bit and was not released since."""
+        return any(latch.breaker == breaker for latch in self.latches)
+
+    def encode(self) -> bytes:
+        """Return the JSON bytes, amounts exact."""
+        return codec.encode(
+            _Written(
+                day=self.day,
+                day_equity=str(self.day_equity),
+                peak=str(self.peak),
+                equity=str(self.equity),
+                day_pnl=str(self.day_pnl),
+                losses=self.losses,
+                orders_ms=list(self.orders_ms),
+                latches=list(self.latches),
+            )
+        )
+
+    @classmethod
+    def decode(cls, raw: bytes | str, where: str) -> Ledger:
+        """Return the ledger that `encode` wrote.
+
+        Raises:
+            BadMessage: It is none.
+        """
+        found = codec.decode(_Written, raw, where)
+        return cls(
+            day=found.day,
+            day_equity=_amount(found.day_equity, "day_equity", where),
+            peak=_amount(found.peak, "peak", where),
+            equity=_amount(found.equity, "equity", where),
+            day_pnl=_amount(found.day_pnl, "day_pnl", where),
+            losses=found.losses,
+            orders_ms=tuple(found.orders_ms),
+            latches=tuple(found.latches),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    day: int
+    day_equity: Amount
+    peak: Amount
+    equity: Amount
+    day_pnl: Amount
+    losses: int
+    orders_ms: list[int]
+    latches: list[Latch]
+
+
+def _amount(text: str, field: str, where: str) -> Decimal:
+    try:
+        value = Decimal(text)
+    except InvalidOperation:
+        value = Decimal("NaN")
+    if not value.is_finite():
+        raise BadMessage(where, field, f"expected a decimal number, found {text!r}")
+    return value
+
+
+# What happens to a ledger.
+
+
+def observed(
+    ledger: Ledger | None,
+    equity: Decimal,
+    transferred: Decimal,
+    settings: TraderSection,
+    now_ms: int,
+) -> Ledger:
+    """Return the ledger after a look at the account, breakers latched that bite.
+
+    A UTC day begins with the first look in it; a clock that goes back begins none.
+
+    Args:
+        ledger: As it was; None at the very first look.
+        equity: Now.
+        transferred: Paid in (negative: out) since the last look, and part of `equity`.
+        settings: The limits.
+        now_ms: Our clock.
+    """
+    day = now_ms // DAY_MS
+    if ledger is None:
+        return Ledger(day=day, day_equity=equity, peak=equity, equity=equity)
+    with localcontext(EXACT):
+        traded = equity - transferred
+        if day > ledger.day:
+            ledger = replace(ledger, day=day, day_equity=traded, equity=traded, day_pnl=Decimal(0))
+        ledger = replace(
+            ledger,
+            peak=max(ledger.peak, traded),
+            day_pnl=ledger.day_pnl + traded - ledger.equity,
+            equity=traded,
+        )
+        return _paid(_judged(ledger, settings, now_ms), equity)
+
+
+def closed(ledger: Ledger, pnl: Decimal, settings: TraderSection, now_ms: int) -> Ledger:
+    """Return the ledger after a trade was closed; `pnl` with its fees and funding.
+
+    A trade that ends at exactly 0 neither lengthens a row of losses nor ends it.
+    """
+    losses = ledger.losses + 1 if pnl < 0 else 0 if pnl > 0 else ledger.losses
+    return _judged(replace(ledger, losses=losses), settings, now_ms)
+
+
+def ordered(ledger: Ledger, now_ms: int) -> Ledger:
+    """Return the ledger after an order was sent."""
+    return replace(ledger, orders_ms=(*_recent(ledger, now_ms), now_ms))
+
+
+def released(ledger: Ledger) -> Ledger:
+    """Return the ledger with no breaker latched; those that were count anew from here."""
+    if ledger.is_latched("daily loss"):
+        ledger = replace(ledger, day_equity=ledger.equity)
+    if ledger.is_latched("drawdown"):
+        ledger = replace(ledger, peak=ledger.equity)
+    if ledger.is_latched("losses in a row"):
+        ledger = replace(ledger, losses=0)
+    return replace(ledger, latches=())
+
+
+def _judged(ledger: Ledger, settings: TraderSection, now_ms: int) -> Ledger:
+    """Return the ledger with every breaker latched that has reached its limit."""
+    for breaker, used, limit, unit in _breakers(ledger, settings):
+        if used >= limit and not ledger.is_latched(breaker):
+            why = f"{breaker} of {shown(used)} {unit} reached the limit of {shown(limit)}"
+            latch = Latch(breaker=breaker, at_ms=now_ms, why=why)
+            ledger = replace(ledger, latches=(*ledger.latches, latch))
+    return ledger
+
+
+def _breakers(
+    ledger: Ledger, settings: TraderSection
+) -> Iterator[tuple[Breaker, Decimal, Decimal, str]]:
+    """Yield each breaker: how much of it is used, its limit, their unit."""
+    lost = _lost_pct(ledger.day_equity, ledger.equity)
+    yield "daily loss", lost, exact(settings.daily_loss_pct), "%"
+    lost = _lost_pct(ledger.peak, ledger.equity)
+    yield "drawdown", lost, exact(settings.drawdown_pct), "%"
+    yield "losses in a row", Decimal(ledger.losses), Decimal(settings.max_losses), "trades"
+
+
+def _lost_pct(base: Decimal, equity: Decimal) -> Decimal:
+    """Return what was lost of `base` in %, 0 for gains; nothing can be lost of nothing."""
+    if base <= 0 or equity >= base:
+        return Decimal(0)
+    return EXACT.divide(EXACT.multiply(EXACT.subtract(base, equity), Decimal(100)), base)
+
+
+def _paid(ledger: Ledger, equity: Decimal) -> Ledger:
+    """Return the ledger after money came or went that was not traded for."""
+    if equity == ledger.equity:
+        return ledger
+    if ledger.equity <= 0 or equity <= 0:
+        # no share of nothing can be scaled: what comes next counts from here
+        return replace(ledger, day_equity=equity, peak=equity, equity=equity)
+    return replace(
+        ledger,
+        day_equity=ledger.day_equity * equity / ledger.equity,
+        peak=ledger.peak * equity / ledger.equity,
+        equity=equity,
+    )
+
+
+def _recent(ledger: Ledger, now_ms: int) -> tuple[int, ...]:
+    return tuple(at_ms for at_ms in ledger.orders_ms if now_ms - at_ms < HOUR_MS)
+
+
+# What it means.
+
+
+def objections(ledger: Ledger, settings: TraderSection, now_ms: int) -> list[str]:
+    """Return why nothing may be entered now, as far as the ledger knows; empty if it may."""
+    found = [f"{latch.why} at {utc_text(latch.at_ms)}: release it" for latch in ledger.latches]
+    sent = len(_recent(ledger, now_ms))
+    if sent >= settings.max_orders_per_hour:
+        found.append(
+            f"{sent} orders within the last hour, at most {settings.max_orders_per_hour} are "
+            "allowed: wait"
+        )
+    return found
+
+
+def limits(
+    ledger: Ledger, account: Exposure, settings: TraderSection, now_ms: int
+) -> list[TraderLimit]:
+    """Return how near every limit is. What is shown as used is cut, never rounded up."""
+    latched = {latch.breaker for latch in ledger.latches}
+    found = [
+        _limit(breaker, used, limit, unit, settings, latched=breaker in latched)
+        for breaker, used, limit, unit in _breakers(ledger, settings)
+    ]
+    with localcontext(EXACT):
+        gross = account.gross_notional / account.equity if account.equity > 0 else Decimal(0)
+    same = max(account.count("long"), account.count("short"))
+    orders, most = len(_recent(ledger, now_ms)), settings.max_orders_per_hour
+    rate = _limit(
+        "orders per hour", Decimal(orders), Decimal(most), "orders", settings, latched=False
+    )
+    rooms: tuple[tuple[str, Decimal | int, Decimal | int, str], ...] = (
+        ("positions", len(account.holdings), settings.max_positions, "positions"),
+        ("positions on one side", same, settings.max_same_side, "positions"),
+        ("gross notional", gross, exact(settings.max_gross_notional), "equities"),
+    )
+    room = [
+        _limit(name, Decimal(used), Decimal(limit), unit, settings, latched=False)
+        for name, used, limit, unit in rooms
+    ]
+    return [*found, rate, *(replace(each, is_room=True) for each in room)]
+
+
+def _limit(
+    name: str, used: Decimal, limit: Decimal, unit: str, settings: TraderSection, *, latched: bool
+) -> TraderLimit:
+    state: Literal["ok", "warned", "reached", "latched"] = "ok"
+    if latched:
+        state = "latched"
+    elif used >= limit:
+        state = "reached"
+    elif used >= share(settings.warn_pct) * limit:
+        state = "warned"
+    return TraderLimit(name=name, used=shown(used), limit=shown(limit), unit=unit, state=state)
+
+
+def deviation(price: Decimal, reference: Decimal) -> Decimal | None:
+    """Return how far a price is from another, as a share of that; None unless both are above 0."""
+    if not price > 0 or not reference > 0:
+        return None
+    return EXACT.divide(abs(EXACT.subtract(price, reference)), reference)

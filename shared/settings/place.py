@@ -1,0 +1,51 @@
+"""Where a platform lives, read leniently: steering must work while config.yaml is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from shared.config import RedisSection
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What the command line needs to reach a running platform."""
+
+    state_dir: Path
+    redis_url: str
+    namespace: str
+
+    @property
+    def socket(self) -> Path:
+        """Where its supervisor listens."""
+        return self.state_dir / "supervisor.sock"
+
+
+def find_place(config: Path, overrides: Sequence[str]) -> Place:
+    """Return the place a configuration names; whatever cannot be read keeps its default.
+
+    Args:
+        config: The YAML file; it may be missing or broken.
+        overrides: `key.path=value` each, as given by `--set`; the last one wins.
+    """
+    defaults = RedisSection()
+    found = {"state_dir": "var", "redis.url": defaults.url, "redis.namespace": defaults.namespace}
+    try:
+        document = yaml.safe_load(config.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        document = None
+    if isinstance(document, dict):
+        redis = document.get("redis")
+        given = {"state_dir": document.get("state_dir")}
+        if isinstance(redis, dict):
+            given |= {f"redis.{name}": redis.get(name) for name in ("url", "namespace")}
+        found |= {name: value for name, value in given.items() if isinstance(value, str)}
+    for override in overrides:
+        name, _, value = override.partition("=")
+        if name in found:
+            found[name] = value.strip("'\"")
+    return Place(Path(found["state_dir"]).resolve(), found["redis.url"], found["redis.namespace"])

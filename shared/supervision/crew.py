@@ -1,0 +1,258 @@
+"""All supervised actors together: who there is, in which order they start and stop."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import fnmatch
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from shared.config import Config
+from shared.settings import ports
+from shared.supervision import usage
+from shared.supervision.actor_log import ActorLog
+from shared.supervision.launch import ROOT
+from shared.supervision.lifecycle import Event, State
+from shared.supervision.roster import ActorSpec, listeners, policy, roster
+from shared.supervision.supervised import Supervised, Surroundings
+
+NEEDS_WAIT_S = 10.0
+WEIGH_EVERY_S = 10.0
+STOP_PATIENCE_S = 60.0
+
+
+class Crew:
+    """The actors of one supervisor.
+
+    Args:
+        around: What they share; its settings and policy follow the configuration.
+        only: Pattern of names; others are left out.
+        journal: Where their output also goes, or None.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        around: Surroundings,
+        *,
+        state_dir: Path,
+        only: str = "*",
+        journal: socket.socket | None = None,
+    ) -> None:
+        self._config = config
+        self._around = around
+        self._state_dir = state_dir
+        self._only = only
+        self._journal = journal
+        self._ports: dict[str, int] = {}
+        self._actors: dict[str, Supervised] = {}
+        self._due: set[str] = set()
+        """Actors that may wait for what they need before their first start."""
+        self._leaving: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._code_seen = usage.newest_change(ROOT)
+        self._cpu: dict[int, float] = {}
+        self._cpu_pct: dict[int, float] = {}
+        self._weighed = around.clock.monotonic()
+        for spec in self._specs(config):
+            self._add(spec)
+
+    def __iter__(self) -> Iterator[Supervised]:
+        return iter(list(self._actors.values()))
+
+    def names(self, pattern: str = "*") -> list[str]:
+        """Return the names that match a pattern."""
+        return fnmatch.filter(self._actors, pattern)
+
+    def missing(self) -> list[str]:
+        """Return the names of the actors that are not ready."""
+        return [actor.name for actor in self if actor.state is not State.READY]
+
+    # Starting and stopping.
+
+    def boot(self) -> None:
+        """Start the actors in order; an order that is a courtesy, not a condition."""
+        for actor in self:
+            self._due.add(actor.name)
+            self._later(self._start_after_needs(actor))
+
+    async def _start_after_needs(self, actor: Supervised) -> None:
+        needed = [self._actors[name] for name in actor.spec.needs if name in self._actors]
+        await asyncio.gather(
+            *(need.settled(frozenset({State.READY}), NEEDS_WAIT_S) for need in needed)
+        )
+        if actor.name in self._due and actor.state is State.STOPPED:
+            actor.happen(Event.START)
+
+    async def stop(self, within_s: float, impatient: Callable[[], bool]) -> bool:
+        """Stop level by level, the last started first; False when some had to be killed."""
+        for task in self._tasks:
+            task.cancel()
+        try:
+            async with asyncio.timeout(within_s):
+                for level in sorted({a.spec.level for a in self}, reverse=True):
+                    actors = [a for a in self if a.spec.level == level]
+                    for actor in actors:
+                        actor.happen(Event.STOP)
+                        if impatient():
+                            actor.give_up_now()
+                    await self._all_stopped(actors)
+        except TimeoutError:
+            self.give_up_now()
+            for actor in self:
+                actor.happen(Event.STOP)
+            await self._all_stopped(list(self))
+            return False
+        return True
+
+    async def _all_stopped(self, actors: list[Supervised]) -> None:
+        stopped = frozenset({State.STOPPED})
+        await asyncio.gather(*(a.settled(stopped, STOP_PATIENCE_S) for a in actors))
+
+    def give_up_now(self) -> None:
+        """SIGKILL everybody."""
+        for actor in self:
+            actor.give_up_now()
+
+    # While they run.
+
+    def tick(self, elapsed_s: float) -> None:
+        """Let time pass for everybody."""
+        for actor in self:
+            actor.tick(elapsed_s)
+        self._mind_code()
+        now = self._around.clock.monotonic()
+        if now - self._weighed >= WEIGH_EVERY_S:
+            self._weigh(now)
+
+    def _mind_code(self) -> None:
+        """Give the quarantined another try as soon as somebody mends the code."""
+        waiting = [a for a in self if a.state is State.QUARANTINED]
+        if not waiting:
+            return
+        newest = usage.newest_change(ROOT)
+        if newest != self._code_seen:
+            self._code_seen = newest
+            for actor in waiting:
+                self._around.log.info("%s: the code changed, trying again", actor.name)
+                actor.happen(Event.DUE)
+
+    def _weigh(self, now: float) -> None:
+        elapsed, self._weighed = now - self._weighed, now
+        used: dict[int, float] = {}
+        for actor in self:
+            pid = actor.pid
+            if pid is None or not actor.state.has_process:
+                continue
+            memory, cpu = usage.pss_mb(pid), usage.cpu_s(pid)
+            if cpu is not None:
+                used[pid] = cpu
+                self._cpu_pct[pid] = 100 * (cpu - self._cpu.get(pid, cpu)) / elapsed
+            if memory is not None:
+                actor.weigh(memory)
+        self._cpu = used
+        self._cpu_pct = {pid: pct for pid, pct in self._cpu_pct.items() if pid in used}
+
+    async def carry_out(self, verb: str, name: str) -> tuple[bool, str]:
+        """Do what an operator asks of one actor; return whether it went well, in words."""
+        actor = self._actors[name]
+        if verb == "release":
+            actor.release()
+            if actor.state.is_unwanted:
+                return True, f"{name} is {actor.state} and stays so until it is started"
+        else:
+            actor.happen(Event(verb))
+        if verb == "stop":
+            self._due.discard(name)
+            gone = await actor.settled(frozenset({State.STOPPED}), actor.stop_s + 5)
+            return gone, f"{name} {'stopped' if gone else 'does not stop'}"
+        wanted = frozenset({State.READY, State.QUARANTINED})
+        await actor.settled(wanted, actor.stop_s + self._around.settings.start_s)
+        status = actor.status()
+        detail = f": {actor.reason or status.doing}" if actor.state is not State.READY else ""
+        return actor.state is State.READY, f"{name} {status.state} (pid {actor.pid}){detail}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return what `status` shows of each actor."""
+        clock = self._around.clock
+        newest = usage.newest_change(ROOT)
+        found = []
+        for actor in self:
+            row = dataclasses.asdict(actor.status())
+            life = actor.life
+            row |= {"pss_mb": None, "cpu_pct": None, "step_age_s": None, "old_code": False}
+            if life is not None:
+                age_s = clock.monotonic() - life.started
+                row["pss_mb"] = life.pss_mb
+                row["cpu_pct"] = self._cpu_pct.get(actor.pid or 0)
+                row["old_code"] = newest > clock.now_ms() / 1000 - age_s
+                if life.last_step:
+                    row["step_age_s"] = round(clock.monotonic() - life.last_step, 1)
+            found.append(row)
+        return found
+
+    # The configuration.
+
+    def check_ports(self, config: Config) -> list[str]:
+        """Return a fault for each port of a new configuration that cannot be had."""
+        return ports.taken(self._moved(config))
+
+    def adopt(self, config: Config) -> list[str]:
+        """Apply a new configuration; return the names of the actors it touched."""
+        moved = self._moved(config)
+        self._ports = {name: port for name, port in self._ports.items() if name not in moved}
+        self._config = config
+        self._around.settings, self._around.policy = config.supervisor, policy(config)
+        specs = self._specs(config)
+        changed = []
+        for name in set(self._actors) - {spec.name for spec in specs} - self._leaving:
+            self._leaving.add(name)
+            self._later(self._remove(name))
+            changed.append(f"{name} (removed)")
+        for spec in specs:
+            actor = self._actors.get(spec.name)
+            if actor is None:
+                self._add(spec).happen(Event.START)
+            elif spec.name in self._leaving:  # wanted again before it has gone
+                self._leaving.discard(spec.name)
+                actor.reshape(spec)
+                actor.happen(Event.START)
+            elif actor.spec.section != spec.section:
+                actor.reshape(spec)
+            else:
+                continue
+            changed.append(spec.name)
+        return changed
+
+    def _moved(self, config: Config) -> dict[str, tuple[str, int]]:
+        before = listeners(self._config)
+        return {name: at for name, at in listeners(config).items() if before.get(name) != at}
+
+    def _specs(self, config: Config) -> list[ActorSpec]:
+        self._ports = ports.choose(listeners(config), self._ports)
+        specs = roster(config, self._ports)
+        return [spec for spec in specs if fnmatch.fnmatch(spec.name, self._only)]
+
+    def _add(self, spec: ActorSpec) -> Supervised:
+        log = ActorLog(
+            self._state_dir / "log" / f"{spec.name}.log", self._around.clock, self._journal
+        )
+        self._actors[spec.name] = Supervised(spec, self._around, log)
+        return self._actors[spec.name]
+
+    async def _remove(self, name: str) -> None:
+        actor = self._actors[name]
+        self._due.discard(name)
+        actor.happen(Event.STOP)
+        await actor.settled(frozenset({State.STOPPED}), STOP_PATIENCE_S)
+        if name in self._leaving:
+            self._leaving.discard(name)
+            del self._actors[name]
+
+    def _later(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

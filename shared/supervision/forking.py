@@ -1,0 +1,317 @@
+"""The supervisor's side of the zygote and the nursery: start them, ask them for children."""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import itertools
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from shared.errors import TransientError
+from shared.process import Child
+from shared.supervision.usage import newest_change
+from shared.zygote import LARGEST_MESSAGE
+
+ANSWER_S = 5.0
+WARM_UP_S = 30.0
+NURSERY_WAIT_S = 5.0
+
+
+class ZygoteLost(TransientError):
+    """The zygote died or did not answer; it will be made again."""
+
+
+class Line:
+    """One end of the socket to a zygote or a nursery."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control: socket.socket | None = control
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Child]] = {}
+        self._children: dict[int, Child] = {}
+        self.ready = asyncio.Event()
+        control.setblocking(False)
+        asyncio.get_running_loop().add_reader(control, self._receive)
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the other end may still be there."""
+        return self._control is not None
+
+    async def ask(self, request: Mapping[str, Any], fds: Sequence[int]) -> Child:
+        """Have a child forked, which takes over copies of the descriptors.
+
+        Raises:
+            TimeoutError: No answer in time.
+            OSError: The other end is gone.
+        """
+        number = next(self._ids)
+        answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = answer
+        self.say({"id": number, **request}, fds)
+        return await asyncio.wait_for(answer, ANSWER_S)
+
+    def say(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+        """Send one message.
+
+        Raises:
+            OSError: The other end is gone.
+        """
+        if self._control is None:
+            raise ConnectionError("it is gone")
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self._control.sendmsg([orjson.dumps(message)], rights)
+
+    def close(self) -> None:
+        """Hang up; whoever still waits for an answer gets an error."""
+        if self._control is not None:
+            asyncio.get_running_loop().remove_reader(self._control)
+            self._control.close()
+            self._control = None
+        for answer in self._waiting.values():
+            if not answer.done():
+                answer.set_exception(ConnectionError("it is gone"))
+        self._waiting.clear()
+        for child in self._children.values():
+            child.reported.set()
+        self._children.clear()
+
+    def _receive(self) -> None:
+        assert self._control is not None
+        try:
+            raw, fds, _, _ = socket.recv_fds(self._control, LARGEST_MESSAGE, 1)
+        except BlockingIOError:
+            return
+        except OSError:
+            raw, fds = b"", []
+        if not raw:
+            self.close()
+            return
+        message = orjson.loads(raw)
+        if "ready" in message:
+            self.ready.set()
+        elif "gone" in message:
+            dead = self._children.pop(message["gone"], None)
+            if dead is not None:
+                dead.status = message["status"]
+                dead.reported.set()
+        else:
+            answer = self._waiting.pop(message["id"], None)
+            child = Child(message["pid"], fds[0])
+            self._children[child.pid] = child
+            if answer is None or answer.done():
+                child.kill_group()  # too late: nobody wants it any more
+            else:
+                answer.set_result(child)
+
+
+def _socketpair() -> tuple[socket.socket, socket.socket]:
+    pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    for each in pair:
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            each.setsockopt(socket.SOL_SOCKET, option, LARGEST_MESSAGE)
+    return pair
+
+
+class Zygote:
+    """The zygote, its nursery, and the children of both.
+
+    Must be used in the main thread: a death signal belongs to the thread that forked.
+
+    Args:
+        root: The checkout whose code actors run.
+        modules: What the nursery loads.
+        log_fd: Where their own output goes.
+        on_lost: Called once when the zygote is gone.
+    """
+
+    def __init__(
+        self,
+        *,
+        root: Path,
+        modules: Sequence[str],
+        log_fd: int,
+        log: logging.Logger,
+        on_lost: Callable[[], None],
+    ) -> None:
+        self._root = root
+        self._modules = list(modules)
+        self._log_fd = log_fd
+        self._log = log
+        self._on_lost = on_lost
+        self._up = asyncio.Event()
+        self._process: Child | None = None
+        self._line: Line | None = None
+        self._nursery: Child | None = None
+        self._nursery_line: Line | None = None
+        self._nursery_code = 0.0
+        self._nursery_settled = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._mourning: asyncio.Task[None] | None = None
+        self._making: asyncio.Task[None] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the zygote, while it lives."""
+        return None if self._process is None or self._process.gone.is_set() else self._process.pid
+
+    @property
+    def nursery_pid(self) -> int | None:
+        """Process id of the nursery in use, while it lives."""
+        nursery = self._nursery
+        return None if nursery is None or nursery.gone.is_set() else nursery.pid
+
+    def start(self, environment: Mapping[str, str]) -> None:
+        """Start the zygote; it is usable once it has answered."""
+        ours, theirs = _socketpair()
+        program = self._root / "shared" / "zygote.py"  # not beside us: an upgrade moves links
+        with theirs:
+            process = subprocess.Popen(
+                [sys.executable, "-P", str(program), str(theirs.fileno()), str(os.getpid())],
+                stdin=subprocess.DEVNULL,
+                stdout=self._log_fd,
+                stderr=self._log_fd,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+                env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+            )
+        self._line = Line(ours)
+        self._process = Child(process.pid, os.pidfd_open(process.pid))
+        self._nursery_settled.clear()
+        self._mourning = self._later(self._mourn(process, self._process, self._line))
+        self._later(self._bring_up(self._line))
+
+    async def spawn(self, launch: Mapping[str, Any], log_fd: int, status_fd: int) -> Child:
+        """Fork an actor; the two descriptors become its output and its status pipe.
+
+        Raises:
+            ZygoteLost: It is gone, or did not answer in time (and was killed for that).
+        """
+        launch_fd = os.memfd_create("launch")
+        try:
+            with os.fdopen(launch_fd, "wb", closefd=False) as file:
+                file.write(orjson.dumps(launch))
+            return await self._fork([log_fd, status_fd, launch_fd])
+        finally:
+            os.close(launch_fd)
+
+    async def _fork(self, fds: Sequence[int]) -> Child:
+        try:
+            await asyncio.wait_for(self._up.wait(), WARM_UP_S)
+            nursery = await self._fresh_nursery()
+            if nursery is not None:
+                try:
+                    return await nursery.ask({}, fds)
+                except (OSError, TimeoutError) as error:
+                    self._give_up_nursery(error)
+            if self._line is None:
+                raise ConnectionError("it is gone")
+            return await self._line.ask({}, fds)
+        except TimeoutError:
+            self.kill()
+            raise ZygoteLost(f"the zygote did not answer within {ANSWER_S:g} s") from None
+        except OSError as error:
+            raise ZygoteLost(f"the zygote cannot be reached: {error}") from None
+
+    def kill(self) -> None:
+        """SIGKILL the zygote; all its descendants die with it."""
+        if self._process is not None:
+            self._process.send(signal.SIGKILL)
+
+    async def close(self) -> None:
+        """Hang up, which ends the zygote, and wait until it is gone."""
+        for line in (self._nursery_line, self._line):
+            if line is not None:
+                line.close()
+        if self._process is not None and not await self._process.wait_gone(2.0):
+            self.kill()
+            await self._process.wait_gone()
+        for task in self._tasks - {self._mourning}:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # The nursery.
+
+    async def _bring_up(self, line: Line) -> None:
+        try:
+            async with asyncio.timeout(WARM_UP_S):
+                await line.ready.wait()
+        except TimeoutError:
+            self.kill()
+            return
+        self._up.set()
+        await self._make_nursery()
+
+    async def _make_nursery(self) -> None:
+        ours, theirs = _socketpair()
+        self._nursery_code = newest_change(self._root)
+        line = Line(ours)
+        order = {"root": str(self._root), "modules": self._modules}
+        try:
+            with theirs:
+                assert self._line is not None
+                self._nursery = await self._line.ask({"nursery": order}, [theirs.fileno()])
+            async with asyncio.timeout(WARM_UP_S):
+                await line.ready.wait()
+            self._nursery_line = line
+        except (OSError, TimeoutError) as error:
+            line.close()
+            self._nursery = None
+            self._log.warning("no nursery, actors start more slowly: %s", error or "no answer")
+        self._nursery_settled.set()
+
+    async def _fresh_nursery(self) -> Line | None:
+        """Return the nursery's line if its code is what stands on disk."""
+        if not self._nursery_settled.is_set():
+            try:
+                await asyncio.wait_for(self._nursery_settled.wait(), NURSERY_WAIT_S)
+            except TimeoutError:
+                return None
+        line = self._nursery_line
+        is_there = line is not None and line.is_open
+        if is_there and newest_change(self._root) == self._nursery_code:
+            return line
+        if is_there and line is not None:
+            self._log.info("code changed: a new nursery is made, this actor loads it by itself")
+            line.say({"retire": True})
+        self._renew_nursery()
+        return None
+
+    def _give_up_nursery(self, error: Exception) -> None:
+        self._log.warning("the nursery does not answer, making another: %s", error or "timeout")
+        if self._nursery is not None:
+            self._nursery.send(signal.SIGKILL)
+        self._renew_nursery()
+
+    def _renew_nursery(self) -> None:
+        self._nursery_line = None
+        if self._making is None or self._making.done():
+            self._making = self._later(self._make_nursery())
+
+    async def _mourn(self, process: subprocess.Popen[bytes], itself: Child, line: Line) -> None:
+        await itself.gone.wait()
+        self._up.clear()  # whoever waits to spawn waits for the next one
+        line.close()
+        if self._nursery_line is not None:
+            self._nursery_line.close()
+            self._nursery_line = None
+        self._nursery = None
+        process.wait()
+        itself.close()
+        self._on_lost()
+
+    def _later(self, work: Any) -> asyncio.Task[None]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task

@@ -1,0 +1,104 @@
+"""What the zygote is told when it forks an actor: plain values, nothing to validate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY, Config, Mode, Secrets
+from shared.errors import ConfigError
+from shared.schema import Role, role_of
+from shared.supervision.roster import ActorSpec, configured_ports, roster
+from shared.supervision.trial_hooks import trial_folder
+
+ROOT = Path(__file__).resolve().parents[2]
+NO_SECRETS = Secrets()
+SACRIFICED_OOM_SCORE_ADJ = 500
+YIELDING_NICE = 10
+
+
+def launch_message(
+    spec: ActorSpec,
+    config: Config,
+    redis_url: Callable[[Role], str],
+    *,
+    secrets: Secrets = NO_SECRETS,
+    probation: bool = False,
+    quarantined_coins: Mapping[str, int] | None = None,
+    reducing_until_ms: int | None = None,
+) -> dict[str, Any]:
+    """Return the launch message of one actor.
+
+    Args:
+        spec: The actor.
+        config: The validated configuration.
+        redis_url: Asked for the URL of the actor's role. The message carries its password, so
+            it is never logged, and read by that actor's process alone.
+        secrets: The keys in them go into the message of an actor that signs, in live mode; in
+            demo and paper mode such an actor gets the simulated venue's. The services' URLs go
+            to an actor that tells people outside.
+        probation: Whether it must name each coin before computing it.
+        quarantined_coins: Coins it must leave alone, with the epoch ms of their release.
+        reducing_until_ms: Epoch ms until which it may only reduce; None: it may do everything.
+    """
+    return {
+        "root": str(ROOT),
+        "name": spec.name,
+        "code": spec.code,
+        "mode": config.mode,
+        "source": "sim" if config.mode == "demo" else "binance",
+        "state_dir": str(Path(config.state_dir).resolve()),
+        "redis_url": redis_url(role_of(spec.name)),
+        "namespace": config.redis.namespace,
+        "section": dict(spec.section),
+        # when memory runs out, whatever only watches goes before whoever minds open positions
+        "oom_score_adj": None if spec.care.spared else SACRIFICED_OOM_SCORE_ADJ,
+        "nice": YIELDING_NICE if spec.care.yields else 0,
+        "probation": probation,
+        "quarantined_coins": dict(quarantined_coins or {}),
+        "reducing_until_ms": reducing_until_ms,
+        "once": False,
+        "keys": _keys(config.mode, secrets) if spec.signs else None,
+        "trial": _trial(spec, config),
+        "alert_urls": secrets.alert_services() if spec.tells else [],
+    }
+
+
+def _trial(spec: ActorSpec, config: Config) -> dict[str, Any] | None:
+    """Return where trials leave orders, and whether the actor's clock follows theirs."""
+    if not (config.mode == "demo" and config.testing.hooks):
+        return None
+    folder = trial_folder(Path(config.state_dir).resolve())
+    # the exchange stands for one elsewhere, whose clock does not step with ours
+    return {"folder": str(folder), "steps": spec.name != "exchange-sim"}
+
+
+def _keys(mode: Mode, secrets: Secrets) -> dict[str, str] | None:
+    if mode != "live":
+        return {"access_id": SIM_ACCESS_ID, "secret": SIM_SECRET_KEY}
+    if secrets.venue_access_id is None or secrets.venue_secret_key is None:
+        return None
+    return {"access_id": secrets.venue_access_id, "secret": secrets.venue_secret_key}
+
+
+def foreground_launch(
+    name: str,
+    config: Config,
+    redis_url: Callable[[Role], str],
+    *,
+    secrets: Secrets = NO_SECRETS,
+    once: bool = False,
+) -> dict[str, Any]:
+    """Return the launch message for an actor run by hand, on the configured ports.
+
+    Raises:
+        ConfigError: No such actor, or it listens and its port is not fixed.
+    """
+    ports = configured_ports(config)
+    specs = {spec.name: spec for spec in roster(config, ports)}
+    if name not in specs:
+        raise ConfigError([f"no actor {name!r}: expected one of {', '.join(specs)}"])
+    if ports.get(name) == 0:
+        raise ConfigError([f"{name}: its port is 0; run by hand it needs a fixed one (--set)"])
+    return {**launch_message(specs[name], config, redis_url, secrets=secrets), "once": once}

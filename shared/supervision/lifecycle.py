@@ -1,0 +1,113 @@
+"""The life of one actor as a table: in which state which event leads to which action.
+
+Every pair is written down. `-` means nothing is to be done; `!` means the pair cannot
+happen, and is logged when it does. The action names the next state, except `bury`, where
+`shared/restart.py` decides between starting again, backoff and quarantine.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class State(StrEnum):
+    """Where an actor is. The last three hold a process that is being ended."""
+
+    STOPPED = "stopped"
+    BACKOFF = "backoff"
+    QUARANTINED = "quarantined"
+    STARTING = "starting"
+    READY = "ready"
+    STALLED = "stalled"
+    STOPPING = "stopping"  # then stopped
+    REPLACING = "replacing"  # then started again
+    ABORTING = "aborting"  # hung: then a death
+
+    @property
+    def shown(self) -> str:
+        """The word people see."""
+        return "stopping" if self in (State.REPLACING, State.ABORTING) else str(self)
+
+    @property
+    def has_process(self) -> bool:
+        """Tell whether a process belongs to this state."""
+        return self not in (State.STOPPED, State.BACKOFF, State.QUARANTINED)
+
+    @property
+    def is_unwanted(self) -> bool:
+        """Tell whether nobody wants it to run: it has been stopped, or is about to be."""
+        return self in (State.STOPPED, State.STOPPING)
+
+
+class Event(StrEnum):
+    """What can happen to an actor."""
+
+    START = "start"  # the operator, or the boot order
+    STOP = "stop"  # the operator
+    RESTART = "restart"  # the operator
+    RELEASE = "release"  # the operator, or a changed config or code
+    DUE = "due"  # backoff or quarantine is over
+    READY = "ready"  # it says so
+    STEP = "step"  # it ended a step
+    LATE = "late"  # beating, but no step within its budget
+    HUNG = "hung"  # no beat
+    FAT = "fat"  # too much memory, twice in a row
+    GONE = "gone"  # its process has ended
+
+
+class Action(StrEnum):
+    """What the supervisor does."""
+
+    NOTHING = "-"
+    IMPOSSIBLE = "!"
+    SPAWN = "spawn"  # -> starting
+    END = "end"  # SIGTERM … SIGKILL -> stopping
+    REPLACE = "replace"  # the same, then spawn -> replacing
+    ABORT = "abort"  # SIGABRT, SIGCONT, SIGKILL -> aborting
+    GREET = "greet"  # -> ready
+    REPORT = "report"  # -> stalled
+    REST = "rest"  # -> stopped
+    BURY = "bury"  # record the death, then restart.after_death decides
+
+
+_GRID = """
+         stopped  backoff  quarantined  starting  ready    stalled  stopping  replacing  aborting
+start    spawn    spawn    spawn        -         -        -        replace   -          -
+stop     -        rest     rest         end       end      end      -         end        end
+restart  spawn    spawn    spawn        replace   replace  replace  replace   -          replace
+release  -        -        spawn        -         -        -        -         -          -
+due      -        spawn    spawn        -         -        -        -         -          -
+ready    !        !        !            greet     -        -        -         -          -
+step     !        !        !            -         -        greet    -         -          -
+late     !        !        !            -         report   -        -         -          -
+hung     !        !        !            abort     abort    abort    -         -          -
+fat      !        !        !            replace   replace  replace  -         -          -
+gone     !        !        !            bury      bury     bury     rest      spawn      bury
+"""
+
+NEXT = {
+    Action.SPAWN: State.STARTING,
+    Action.END: State.STOPPING,
+    Action.REPLACE: State.REPLACING,
+    Action.ABORT: State.ABORTING,
+    Action.GREET: State.READY,
+    Action.REPORT: State.STALLED,
+    Action.REST: State.STOPPED,
+}
+
+
+def _read(grid: str) -> dict[tuple[State, Event], Action]:
+    head, *rows = (line.split() for line in grid.strip().splitlines())
+    return {
+        (State(state), Event(row[0])): Action(cell)
+        for row in rows
+        for state, cell in zip(head, row[1:], strict=True)
+    }
+
+
+TABLE = _read(_GRID)
+
+
+def next_action(state: State, event: Event) -> Action:
+    """Return what to do when `event` happens in `state`."""
+    return TABLE[state, event]

@@ -1,0 +1,162 @@
+"""What the supervisor tells on the bus: its lease, each actor's status, every transition.
+
+Redis being away costs notices, never the supervisor's time: all of this runs beside its loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from shared import schema
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.errors import BusUnavailable
+from shared.messages.actors import ActorStatus, Lease, SupervisorState
+
+EVERY_S = 1.0
+RENEW_S = 5.0
+EVENTS_HELD = 1000
+
+
+class Noticeboard:
+    """Keeps `supervisor:*` up to date.
+
+    Args:
+        instance: Tells this supervisor from any other, also one with the same pid elsewhere.
+        statuses: Asked for every actor's status.
+        problems: Asked for the supervisor's own troubles.
+        usurped: Called once when somebody else turns out to hold the lease.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        *,
+        instance: str,
+        mode: str,
+        clock: Clock,
+        statuses: Callable[[], Sequence[ActorStatus]],
+        problems: Callable[[], list[str]],
+        usurped: Callable[[Lease], None],
+    ) -> None:
+        self._bus = bus
+        self._instance = instance
+        self._mode = mode
+        self._clock = clock
+        self._statuses = statuses
+        self._problems = problems
+        self._usurped = usurped
+        self._started_ms = clock.now_ms()
+        self._events: deque[Mapping[str, Any]] = deque(maxlen=EVENTS_HELD)
+        self._changed = asyncio.Event()
+        self._shown: set[str] = set()
+
+    async def claim_lease(self) -> Lease | None:
+        """Take the lease; return the holder when it is somebody else and alive.
+
+        Raises:
+            BusUnavailable: Redis does not answer; then nobody can be asked.
+        """
+        if await self._bus.claim(schema.LEASE, self._lease()):
+            return None
+        holder = await self._bus.get(schema.LEASE)
+        if holder is None or holder.instance == self._instance or _is_dead_neighbour(holder):
+            await self._bus.put(schema.LEASE, self._lease())
+            return None
+        return holder
+
+    def tell(self, actor: str, event: str, details: Mapping[str, Any]) -> None:
+        """Add a transition to the stream of events, now or when Redis is back."""
+        self._events.append(
+            {"at_ms": self._clock.now_ms(), "actor": actor, "event": event, **details}
+        )
+        self._changed.set()
+
+    async def keep(self) -> None:
+        """Publish for ever."""
+        renewed = float("-inf")
+        while True:
+            try:
+                if self._clock.monotonic() - renewed >= RENEW_S:
+                    await self._renew_lease()
+                    renewed = self._clock.monotonic()
+                await self._publish()
+            except BusUnavailable:
+                pass  # the bus logs loss and return itself
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), EVERY_S)
+            except TimeoutError:
+                continue
+
+    async def close(self) -> None:
+        """Tell the last transitions, and give the lease back so that a successor starts at once."""
+        try:
+            await self._publish()
+            holder = await self._bus.get(schema.LEASE)
+            if holder is not None and holder.instance == self._instance:
+                await self._bus.delete(schema.LEASE)
+        except BusUnavailable:
+            pass  # it expires by itself
+
+    async def _renew_lease(self) -> None:
+        holder = await self._bus.get(schema.LEASE)
+        if holder is not None and holder.instance != self._instance:
+            self._usurped(holder)
+            return
+        await self._bus.put(schema.LEASE, self._lease())
+
+    async def _publish(self) -> None:
+        events = list(self._events)
+        statuses = self._statuses()
+        batch = self._bus.batch()
+        for event in events:
+            batch.append(schema.EVENTS, event)
+        for status in statuses:
+            batch.put_field(schema.ACTORS, status.name, status)
+        if not self._shown:
+            self._shown = set(await self._bus.fields(schema.ACTORS))
+        for name in self._shown - {status.name for status in statuses}:
+            batch.drop_field(schema.ACTORS, name)
+        batch.put(schema.SUPERVISOR, self._state())
+        await batch.send()
+        self._shown = {status.name for status in statuses}
+        for _ in events:
+            self._events.popleft()
+
+    def _state(self) -> SupervisorState:
+        return SupervisorState(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            mode=self._mode,
+            started_ms=self._started_ms,
+            at_ms=self._clock.now_ms(),
+            problems=self._problems(),
+        )
+
+    def _lease(self) -> Lease:
+        return Lease(
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            instance=self._instance,
+            mode=self._mode,
+            at_ms=self._clock.now_ms(),
+        )
+
+
+def _is_dead_neighbour(holder: Lease) -> bool:
+    """Tell whether the holder ran on this host and is gone."""
+    if holder.host != socket.gethostname():
+        return False
+    try:
+        os.kill(holder.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

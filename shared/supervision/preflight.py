@@ -1,0 +1,60 @@
+"""What must be true before a supervisor starts: it is alone, and its ports are free."""
+
+from __future__ import annotations
+
+import fcntl
+import time
+from pathlib import Path
+from typing import IO
+
+from shared.config import Config
+from shared.errors import ConfigError, PlatformError
+from shared.settings import ports
+from shared.supervision.roster import listeners
+from shared.supervision.sole_process import FileHeld, hold
+
+PREDECESSOR_S = 5.0
+
+
+class AlreadyRunning(PlatformError):
+    """Another supervisor holds this state_dir."""
+
+
+def lock(state_dir: Path) -> IO[str]:
+    """Take the lock of a state_dir; it is held for as long as the file stays open.
+
+    Raises:
+        AlreadyRunning: Somebody else has it, named by host and pid.
+    """
+    try:
+        return hold(state_dir / "supervisor.lock")
+    except FileHeld as held:
+        raise AlreadyRunning(
+            f"another supervisor ({held.holder}) runs on {state_dir}; stop it with "
+            "`supervisor.py shutdown`, or give this one its own with --set state_dir=DIR"
+        ) from None
+
+
+def is_running(state_dir: Path) -> bool:
+    """Tell whether a supervisor holds the lock of a state_dir now."""
+    try:
+        with (state_dir / "supervisor.lock").open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def wait_for_ports(config: Config) -> None:
+    """Wait for a predecessor that is still ending; after that a taken port is a fault.
+
+    Raises:
+        ConfigError: A fixed port is held by somebody else.
+    """
+    deadline = time.monotonic() + PREDECESSOR_S
+    while faults := ports.taken(listeners(config)):
+        if time.monotonic() > deadline:
+            raise ConfigError(faults)
+        time.sleep(0.1)

@@ -1,0 +1,104 @@
+"""What a running supervisor can be asked: steer actors, show all, read the configuration again."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import difflib
+import logging
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from shared.config import Config
+from shared.errors import ConfigError
+from shared.messages.actors import ControlCommand, ControlReply
+from shared.supervision.crew import Crew
+
+FIXED = ("mode", "redis", "state_dir")
+
+
+class Steering:
+    """Answers control commands.
+
+    Args:
+        config: The configuration in force; `reload` replaces it.
+        reread: Reads the configuration again; raises ConfigError.
+        itself: Tells what `status` shows of the supervisor itself.
+        shut_down: Begins the orderly stop.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        crew: Crew,
+        *,
+        reread: Callable[[], Config],
+        itself: Callable[[], dict[str, Any]],
+        shut_down: Callable[[], None],
+        log: logging.Logger,
+    ) -> None:
+        self.config = config
+        self._crew = crew
+        self._reread = reread
+        self._itself = itself
+        self._shut_down = shut_down
+        self._log = log
+
+    async def answer(self, command: ControlCommand) -> AsyncIterator[ControlReply]:
+        """Carry out one command, yielding its replies."""
+        reply = ControlReply(id=command.id, outcome="done")
+        match command.command:
+            case "status":
+                yield dataclasses.replace(
+                    reply, body={"supervisor": self._itself(), "actors": self._crew.rows()}
+                )
+            case "reload":
+                yield dataclasses.replace(reply, outcome="accepted")
+                try:
+                    yield dataclasses.replace(reply, reason=self.reload())
+                except ConfigError as error:
+                    reason = f"nothing was changed:\n{error}"
+                    yield dataclasses.replace(reply, outcome="failed", reason=reason)
+            case "shutdown":
+                yield dataclasses.replace(reply, outcome="accepted")
+                self._shut_down()
+                yield dataclasses.replace(reply, reason="stopping")
+            case verb:
+                names = self._crew.names(command.actor)
+                if not names:
+                    reason = self._no_such_actor(command.actor)
+                    yield dataclasses.replace(reply, outcome="error", reason=reason)
+                    return
+                self._log.info("%s %s asked for", verb, ", ".join(names))
+                yield dataclasses.replace(reply, outcome="accepted", reason=", ".join(names))
+                said = await asyncio.gather(*(self._crew.carry_out(verb, n) for n in names))
+                yield dataclasses.replace(
+                    reply,
+                    outcome="done" if all(well for well, _ in said) else "failed",
+                    reason="; ".join(text for _, text in said),
+                )
+
+    def _no_such_actor(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self._crew.names(), n=1)
+        known = f"did you mean {near[0]}?" if near else f"known: {', '.join(self._crew.names())}"
+        return f"no actor {name!r:.80}: {known}"
+
+    def reload(self) -> str:
+        """Read the configuration again and apply it; only what changed is restarted.
+
+        Raises:
+            ConfigError: The new configuration is wrong; nothing was changed.
+        """
+        fresh = self._reread()
+        kept = {name: getattr(self.config, name) for name in FIXED}
+        waiting = [name for name in FIXED if getattr(fresh, name) != kept[name]]
+        fresh = dataclasses.replace(fresh, **kept)
+        if faults := self._crew.check_ports(fresh):
+            raise ConfigError(faults)
+        self.config = fresh
+        changed = self._crew.adopt(fresh)
+        said = f"restarted: {', '.join(changed)}" if changed else "no actor's section changed"
+        if waiting:
+            said += f"; a restart of the supervisor is needed for: {', '.join(waiting)}"
+        self._log.info("configuration reloaded, %s", said)
+        return said

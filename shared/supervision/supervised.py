@@ -1,0 +1,444 @@
+"""One actor as the supervisor holds it: its process, what it says, its deaths."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared import process, restart
+from shared.clock import Clock, utc_text
+from shared.config import SupervisorSection
+from shared.messages.actors import ActorStatus, DeathNote
+from shared.restart import Exit, Policy, Tally
+from shared.supervision import lifecycle
+from shared.supervision.actor_log import ActorLog, last_words
+from shared.supervision.forking import Zygote, ZygoteLost
+from shared.supervision.lifecycle import Event, State
+from shared.supervision.roster import ActorSpec, policy_of
+from shared.supervision.status_pipe import Line, Word, parse
+
+DEATHS_KEPT = 20
+LONGEST_LOG_LINE, LONGEST_STATUS_LINE = 16_384, 1024
+_ALIVE = frozenset({State.STARTING, State.READY, State.STALLED})
+
+
+@dataclass(slots=True, kw_only=True)
+class Surroundings:
+    """What all supervised actors share.
+
+    Attributes:
+        launch: Makes the launch message of an actor.
+        common_cause: Says what outside trouble there is now ("" for none).
+        tell: Takes every transition: actor, what happened, details.
+    """
+
+    zygote: Zygote
+    settings: SupervisorSection
+    policy: Policy
+    clock: Clock
+    rng: random.Random
+    log: logging.Logger
+    launch: Callable[[Supervised], Mapping[str, Any]]
+    common_cause: Callable[[], str]
+    tell: Callable[[str, str, Mapping[str, Any]], None]
+
+
+@dataclass(slots=True)
+class Life:
+    """One process of the actor, from spawn to gone. Times are monotonic seconds."""
+
+    started: float
+    born: asyncio.Event = field(default_factory=asyncio.Event)
+    child: process.Child | None = None
+    silent_s: float = 0.0
+    has_beaten: bool = False
+    last_step: float = 0.0
+    ready_at: float | None = None
+    ready_at_ms: int | None = None
+    doing: str = "starting"
+    not_ready: str = ""
+    computing: str = ""
+    over_memory: int = 0
+    pss_mb: float | None = None
+    ending: asyncio.Task[None] | None = None
+    hung: bool = False
+
+
+@dataclass(slots=True)
+class Coins:
+    """Coins this actor may not compute, and coins that merely look bad."""
+
+    convicted: dict[str, int] = field(default_factory=dict)
+    suspicions: dict[str, int] = field(default_factory=dict)
+
+    def quarantined(self, now_ms: int) -> dict[str, int]:
+        """Return the convicted coins whose time is not up, with the epoch ms of release."""
+        self.convicted = {c: until for c, until in self.convicted.items() if until > now_ms}
+        return dict(self.convicted)
+
+
+class Supervised:
+    """Keeps one actor alive. `happen` is the only way its state changes."""
+
+    def __init__(self, spec: ActorSpec, around: Surroundings, log: ActorLog) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.around = around
+        self.output = log
+        self.state = State.STOPPED
+        self.since_ms = around.clock.now_ms()
+        self.reason = ""
+        self.restarts = 0
+        self.recycled = 0
+        self.deaths: deque[DeathNote] = deque(maxlen=DEATHS_KEPT)
+        self.coins = Coins()
+        self.life: Life | None = None
+        self.due: float | None = None
+        self.next_on_probation = False
+        self.changed = asyncio.Event()
+        self._reducing: tuple[float, str] | None = None
+        self._tally = Tally()
+        self._exit = Exit()
+        self._task: asyncio.Task[None] | None = None
+
+    def happen(self, event: Event) -> None:
+        """Let the table decide what `event` means now, and do it."""
+        action = lifecycle.next_action(self.state, event)
+        if action is lifecycle.Action.IMPOSSIBLE:
+            self.around.log.error("%s: %s while %s cannot be", self.name, event, self.state)
+        elif action is not lifecycle.Action.NOTHING:
+            getattr(self, f"_{action.name.lower()}")(event)
+            self.changed.set()
+            self.changed = asyncio.Event()
+
+    def release(self) -> None:
+        """Forget convictions and quarantine; convicted coins are tried again, on probation.
+
+        An actor that may only reduce is started again without that. One that an operator has
+        stopped stays so.
+        """
+        coins_freed = bool(self.coins.quarantined(self.around.clock.now_ms()))
+        self.coins = Coins()
+        was_reducing = self._may_do_all_again()
+        if was_reducing and not self.state.is_unwanted:
+            self.happen(Event.RESTART)
+        if coins_freed and self.state.has_process and not self.state.is_unwanted:
+            self.happen(Event.RESTART)
+            self.next_on_probation = True
+        self.happen(Event.RELEASE)
+
+    def reshape(self, spec: ActorSpec) -> None:
+        """Go on with a changed specification; what the old one was convicted for is forgotten."""
+        self.spec = spec
+        self._may_do_all_again()
+        if not self.state.is_unwanted:
+            quarantined = self.state is State.QUARANTINED
+            self.happen(Event.RELEASE if quarantined else Event.RESTART)
+
+    def _may_do_all_again(self) -> bool:
+        """End what only reduces; tell whether there was anything to end."""
+        was_reducing = self.reducing_until_ms is not None
+        if was_reducing:
+            self._reducing, self._tally = None, Tally()
+        return was_reducing
+
+    def tick(self, elapsed_s: float) -> None:
+        """Let time pass: silence, budgets, what is due. Called every turn of the supervisor."""
+        now = self.around.clock.monotonic()
+        if self.due is not None and now >= self.due:
+            self.happen(Event.DUE)
+        life, settings = self.life, self.around.settings
+        if life is None or life.child is None or self.state not in _ALIVE:
+            return
+        life.silent_s += min(elapsed_s, 1.0)
+        patience = settings.hung_s if life.has_beaten else settings.start_s
+        if life.silent_s >= patience:
+            self.happen(Event.HUNG)
+        elif life.ready_at is not None and now - life.last_step > self.spec.step_budget_s:
+            self.happen(Event.LATE)
+            if settings.restart_stalled:
+                self.happen(Event.RESTART)
+
+    def weigh(self, pss_mb: float) -> None:
+        """Take a measurement of the process's memory."""
+        if self.life is not None:
+            self.life.pss_mb = pss_mb
+            over = pss_mb > self.around.settings.max_pss_mb
+            self.life.over_memory = self.life.over_memory + 1 if over else 0
+            if self.life.over_memory >= 2:
+                self.happen(Event.FAT)
+
+    @property
+    def stop_s(self) -> float:
+        """Seconds it has to stop by itself."""
+        own = self.spec.care.stop_s
+        return self.around.settings.stop_s if own is None else own
+
+    @property
+    def reducing_until_ms(self) -> int | None:
+        """Epoch ms until which it may only reduce; None when it may do everything."""
+        clock = self.around.clock
+        left_s = self._reducing[0] - clock.monotonic() if self._reducing else 0.0
+        if left_s <= 0:
+            self._reducing = None
+            return None
+        return clock.now_ms() + round(left_s * 1000)
+
+    def give_up_now(self) -> None:
+        """SIGKILL the process group, whatever is going on."""
+        if self.life is not None and self.life.child is not None:
+            self.life.child.kill_group()
+
+    async def settled(self, wanted: frozenset[State], within_s: float) -> bool:
+        """Wait until the state is one of `wanted`; False when it is not in time."""
+        try:
+            async with asyncio.timeout(within_s):
+                while self.state not in wanted:
+                    await self.changed.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def status(self) -> ActorStatus:
+        """Return what others may know."""
+        life, clock = self.life, self.around.clock
+        beat_age = None
+        if life is not None and life.has_beaten:
+            beat_age = round(life.silent_s, 1)
+        backoff_until = None
+        if self.due is not None:
+            backoff_until = clock.now_ms() + round((self.due - clock.monotonic()) * 1000)
+        until_ms, reason = self.reducing_until_ms, self.reason
+        if until_ms is not None and self._reducing is not None:
+            said = f"in mode reducing until {utc_text(until_ms)}: {self._reducing[1]}"
+            reason = f"{reason}; {said}" if reason else said
+        return ActorStatus(
+            name=self.name,
+            state=self.state.shown,  # type: ignore[arg-type]
+            pid=self.pid,
+            since_ms=self.since_ms,
+            restarts=self.restarts,
+            recycled=self.recycled,
+            deaths=list(self.deaths),
+            backoff_until_ms=backoff_until,
+            reason=reason,
+            ready_since_ms=life.ready_at_ms if life else None,
+            beat_age_s=beat_age,
+            doing=(life.not_ready or life.doing) if life else "",
+            port=self.spec.port,
+            quarantined_coins=self.coins.quarantined(clock.now_ms()),
+        )
+
+    @property
+    def pid(self) -> int | None:
+        """Process id, while there is a process."""
+        return self.life.child.pid if self.life and self.life.child else None
+
+    # What the table asks for. Each sets the next state itself.
+
+    def _enter(self, state: State, reason: str, **details: Any) -> None:
+        self.state = state
+        self.since_ms = self.around.clock.now_ms()
+        self.reason = reason
+        self.due = None
+        self.around.tell(self.name, state.shown, {"reason": reason, **details})
+
+    def _spawn(self, event: Event) -> None:
+        if event is Event.RELEASE:
+            self._tally = Tally()
+        if event is Event.GONE:
+            self.restarts += 1
+        self._enter(State.STARTING, "")
+        self.output.last_lines.clear()
+        self.life = Life(self.around.clock.monotonic())
+        self._task = asyncio.get_running_loop().create_task(self._live(self.life), name=self.name)
+
+    def _end(self, event: Event) -> None:
+        self._enter(State.STOPPING, f"{event} asked for")
+        self._finish(process.end, self.stop_s)
+
+    def _replace(self, event: Event) -> None:
+        fat = event is Event.FAT
+        if fat:
+            self.recycled += 1
+        limit = self.around.settings.max_pss_mb
+        self._enter(State.REPLACING, f"memory above {limit:g} MB" if fat else f"{event} asked for")
+        self.next_on_probation = False
+        self._finish(process.end, self.stop_s)
+
+    def _abort(self, event: Event) -> None:
+        assert self.life is not None
+        self.life.hung = True
+        self._enter(State.ABORTING, f"no beat for {self.life.silent_s:.0f} s")
+        self._finish(process.abort)
+
+    def _greet(self, event: Event) -> None:
+        assert self.life is not None
+        life, clock = self.life, self.around.clock
+        if life.ready_at is None:
+            life.ready_at, life.ready_at_ms = clock.monotonic(), clock.now_ms()
+        life.not_ready = ""
+        life.doing = "" if life.doing == "starting" else life.doing
+        took_ms = round((clock.monotonic() - life.started) * 1000)
+        self._enter(State.READY, "", pid=self.pid, took_ms=took_ms)
+
+    def _report(self, event: Event) -> None:
+        self._enter(State.STALLED, f"no finished step for {self.spec.step_budget_s:g} s")
+
+    def _rest(self, event: Event) -> None:
+        self.life = None
+        self._enter(State.STOPPED, "stopped by request")
+
+    def _bury(self, event: Event) -> None:
+        assert self.life is not None
+        life, around, exit_ = self.life, self.around, self._exit
+        now = around.clock.monotonic()
+        policy = policy_of(self.spec, around.policy)
+        if life.ready_at is not None and now - life.ready_at >= policy.healthy_s:
+            self._tally = Tally()
+        decision = restart.after_death(exit_, self._tally, policy, now, around.rng.random())
+        self._tally = decision.tally
+        if decision.reducing and decision.until is not None:
+            self._reducing = (decision.until, decision.reason)
+        note = DeathNote(
+            at_ms=around.clock.now_ms(),
+            cause=exit_.text(),
+            last_words=last_words(self.output.last_lines) if exit_.code else "",
+            uptime_s=round(now - life.started, 3),
+            doing=f"computing {life.computing}" if life.computing else life.doing,
+            counted=not exit_.common_cause,
+        )
+        self.deaths.append(note)
+        around.tell(
+            self.name,
+            "death",
+            {
+                "cause": note.cause,
+                "last_words": note.last_words,
+                "uptime_s": note.uptime_s,
+                "doing": note.doing,
+                "last_output": list(self.output.last_lines),
+            },
+        )
+        self._judge_coin(life, exit_)
+        self.next_on_probation = not exit_.common_cause
+        if decision.reducing:
+            around.tell(self.name, "may only reduce", {"reason": decision.reason})
+        if decision.quarantine:
+            self.life = None
+            self._enter(State.QUARANTINED, decision.reason)
+            self.due = decision.until
+        elif decision.delay_s == 0:
+            self._spawn(Event.GONE)
+        else:
+            self.life = None
+            self.restarts += 1
+            self._enter(State.BACKOFF, f"{decision.reason}; again in {decision.delay_s:.2f} s")
+            self.due = now + decision.delay_s
+
+    def _judge_coin(self, life: Life, exit_: Exit) -> None:
+        coin = life.computing
+        if not coin:
+            return
+        verdict = restart.judge_coin(exit_, self.coins.suspicions.get(coin, 0))
+        self.coins.suspicions[coin] = verdict.suspicions
+        if verdict.convicted:
+            del self.coins.suspicions[coin]
+            until = self.around.clock.now_ms() + round(
+                self.around.settings.coin_quarantine_s * 1000
+            )
+            self.coins.convicted[coin] = until
+            self.around.tell(
+                self.name,
+                "coin quarantined",
+                {"coin": coin, "until_ms": until, "cause": exit_.text()},
+            )
+
+    # The process.
+
+    async def _live(self, life: Life) -> None:
+        try:
+            await self._see_through(life)
+        except (ZygoteLost, OSError) as error:  # OSError: we are out of descriptors ourselves
+            self._exit = Exit(common_cause=str(error))
+        finally:
+            life.born.set()
+        if life.ending is not None:
+            life.ending.cancel()
+        self.happen(Event.GONE)
+
+    async def _see_through(self, life: Life) -> None:
+        """Fork the process and follow it to its end."""
+        with contextlib.ExitStack() as readers, contextlib.ExitStack() as their_ends:
+
+            def pipe(take: Callable[[bytes], None], longest: int) -> int:
+                read_end, write_end = os.pipe()
+                their_ends.callback(os.close, write_end)
+                readers.callback(process.Lines(read_end, take, longest).drain)
+                return write_end
+
+            log = pipe(self.output.append, LONGEST_LOG_LINE)
+            words = pipe(self._hear, LONGEST_STATUS_LINE)
+            launch = self.around.launch(self)
+            life.child = await self.around.zygote.spawn(launch, log, words)
+            their_ends.close()
+            life.born.set()
+            await life.child.gone.wait()
+            status = await life.child.exit_status()
+            life.child.close()
+            self._exit = self._as_exit(status, hung=life.hung)
+
+    def _as_exit(self, status: int | None, *, hung: bool) -> Exit:
+        cause = self.around.common_cause()
+        if status is None:
+            return Exit(common_cause="it died with the zygote")
+        if os.WIFSIGNALED(status):
+            return Exit(signal=os.WTERMSIG(status), hung=hung, common_cause=cause)
+        return Exit(code=os.WEXITSTATUS(status), hung=hung, common_cause=cause)
+
+    def _finish(self, how: Callable[..., Any], *arguments: Any) -> None:
+        life = self.life
+        assert life is not None
+
+        async def finish() -> None:
+            await life.born.wait()  # it may be asked to end while still being forked
+            if life.child is not None:
+                await how(life.child, *arguments)
+
+        if life.ending is None:
+            life.ending = asyncio.get_running_loop().create_task(finish())
+
+    def _hear(self, raw: bytes) -> None:
+        line, life = parse(raw), self.life
+        if line is None or life is None:
+            self.around.log.warning("%s wrote %r to its status pipe", self.name, raw[:60])
+            return
+        if line.word is Word.BEAT:
+            life.silent_s = 0.0
+            life.has_beaten = True
+        else:
+            self._hear_more(line, life)
+
+    def _hear_more(self, line: Line, life: Life) -> None:
+        match line.word:
+            case Word.READY:
+                life.last_step = self.around.clock.monotonic()
+                self.happen(Event.READY)
+            case Word.NOT_READY:
+                life.not_ready = line.text
+            case Word.STEP:
+                life.last_step = self.around.clock.monotonic()
+                life.computing = ""
+                self.next_on_probation = False
+                self.happen(Event.STEP)
+            case Word.DOING:
+                life.doing = line.text
+            case Word.COIN:
+                life.computing = line.text

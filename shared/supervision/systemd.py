@@ -1,0 +1,25 @@
+"""The few words a service says to systemd: READY, STATUS, WATCHDOG, STOPPING."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+from collections.abc import Mapping
+
+
+class Notifier:
+    """Speaks to the socket systemd named in NOTIFY_SOCKET; silent when there is none."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        address = environment.get("NOTIFY_SOCKET", "")
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) if address else None
+        if self._socket is not None:
+            self._socket.setblocking(False)
+
+    def say(self, **words: str | int) -> None:
+        """Send `KEY=value` lines; a deaf systemd is no reason to fail."""
+        if self._socket is not None:
+            text = "\n".join(f"{key}={value}" for key, value in words.items())
+            with contextlib.suppress(OSError):
+                self._socket.sendto(text.encode(), self._address)

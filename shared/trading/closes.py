@@ -1,0 +1,100 @@
+"""What is known of a coin at the close that decides: scores of two candles, volume, ATR. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from shared.indicators.rolling import atr
+from shared.indicators.signals import CoinWindows
+from shared.market import Candles, Timeframe
+from shared.messages.candles import CandleWindow, Source
+from shared.scoring import BaseScore, base_scores_at
+
+M5, H1 = Timeframe.M5, Timeframe.H1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CoinAtClose:
+    """One coin when its 5m candle closed at the time that decides.
+
+    Attributes:
+        now: Base score of that candle, or what kept it from having one.
+        before: Base score of the candle before it, or what kept it from having one.
+        sources: Where the candles come from.
+        volume: Of the newest closed candle, in base currency; 0 where nothing is scored.
+        atr_1h: ATR14 of the 1h candles closed by then, in quote currency; None where not known.
+    """
+
+    symbol: str
+    now: BaseScore | Exception
+    before: BaseScore | Exception
+    sources: frozenset[Source]
+    volume: float
+    atr_1h: float | None
+
+
+def coins_at_close(coins: Sequence[CoinWindows], history: int, cycle_ms: int) -> list[CoinAtClose]:
+    """Return every coin as it stood when the 5m candles closed at `cycle_ms`, in the order given.
+
+    Candles that closed later count for nothing, so the answer is the same whenever it is asked
+    for. A coin whose candle of that close is missing has scores of an earlier one: their
+    `closed_until_ms` tells.
+
+    Args:
+        coins: Their 5m and 1h windows.
+        history: Closed candles that count, as for `base_scores`.
+        cycle_ms: A close of 5m candles.
+    """
+    closes = (cycle_ms, cycle_ms - M5.ms)
+    trimmed = [[_until(coin, close_ms) for coin in coins] for close_ms in closes]
+    asked = [
+        (coin, close_ms) for close_ms, each in zip(closes, trimmed, strict=True) for coin in each
+    ]
+    scores = base_scores_at(asked, history)
+    half = len(coins)
+    return [
+        _coin(coin, now, before, history)
+        for coin, now, before in zip(trimmed[0], scores[:half], scores[half:], strict=True)
+    ]
+
+
+def _coin(
+    coin: CoinWindows, now: BaseScore | Exception, before: BaseScore | Exception, history: int
+) -> CoinAtClose:
+    scored = not isinstance(now, Exception)
+    return CoinAtClose(
+        symbol=coin.symbol,
+        now=now,
+        before=before,
+        sources=frozenset(w.source for w in coin.windows.values() if w is not None),
+        volume=_last_volume(coin.windows) if scored else 0.0,
+        atr_1h=_atr(coin.windows.get(H1), history) if scored else None,
+    )
+
+
+def _until(coin: CoinWindows, close_ms: int) -> CoinWindows:
+    windows = {
+        timeframe: window
+        if window is None
+        else replace(window, closed_until_ms=min(window.closed_until_ms, close_ms))
+        for timeframe, window in coin.windows.items()
+        if timeframe in (M5, H1)
+    }
+    return CoinWindows(coin.symbol, windows)
+
+
+def _last_volume(windows: Mapping[Timeframe, CandleWindow | None]) -> float:
+    window = windows.get(M5)
+    candles = Candles.empty() if window is None else window.closed()
+    return float(candles.volume[-1]) if len(candles) else 0.0
+
+
+def _atr(window: CandleWindow | None, history: int) -> float | None:
+    candles = Candles.empty() if window is None else window.closed().tail(history)
+    if not len(candles):
+        return None
+    last = float(atr(candles.high[None], candles.low[None], candles.close[None])[0, -1])
+    return last if np.isfinite(last) else None

@@ -1,0 +1,81 @@
+"""Where a position's stop and target stand, and when it is over. Pure."""
+
+from __future__ import annotations
+
+from decimal import Decimal, localcontext
+from typing import NamedTuple
+
+from shared.messages.trading import TradeSide
+from shared.trading.amounts import EXACT, ceiled, exact, floored
+
+_HOUR_MS = 3_600_000
+
+
+class Levels(NamedTuple):
+    """Trigger prices of a whole position, in whole ticks."""
+
+    stop: Decimal
+    target: Decimal
+
+
+def levels(
+    side: TradeSide,
+    entry_price: Decimal,
+    stop_fraction: Decimal,
+    target_fraction: Decimal,
+    tick: Decimal,
+) -> Levels:
+    """Return stop and target of a position, rounded to the tick towards the entry price.
+
+    Nearer than the first whole tick on its own side of the entry price neither can be, so there
+    they stand then: the stop always loses, the target always wins.
+
+    Args:
+        entry_price: The average one the venue tells.
+        stop_fraction, target_fraction: Distances as shares of it.
+        tick: Prices are whole multiples of this.
+
+    Raises:
+        ValueError: Something is not above 0, or no whole tick above 0 lies on that side.
+    """
+    for name, value in (
+        ("entry price", entry_price),
+        ("stop fraction", stop_fraction),
+        ("target fraction", target_fraction),
+        ("tick", tick),
+    ):
+        if not value > 0:
+            raise ValueError(f"{name} is {value}, expected more than 0")
+    with localcontext(EXACT):
+        if side == "long":
+            stop = _below(entry_price, stop_fraction, tick)
+            target = _above(entry_price, target_fraction, tick)
+        else:
+            stop = _above(entry_price, stop_fraction, tick)
+            target = _below(entry_price, target_fraction, tick)
+    return Levels(stop, target)
+
+
+def _above(entry_price: Decimal, fraction: Decimal, tick: Decimal) -> Decimal:
+    first = floored(entry_price, tick) + tick
+    return max(first, floored(entry_price * (1 + fraction), tick))
+
+
+def _below(entry_price: Decimal, fraction: Decimal, tick: Decimal) -> Decimal:
+    first = ceiled(entry_price, tick) - tick
+    wanted = entry_price * (1 - fraction)
+    if wanted <= 0 or first <= 0:
+        raise ValueError(
+            f"no price above 0 is {fraction} below an entry at {entry_price} in ticks of {tick}"
+        )
+    return min(first, ceiled(wanted, tick))
+
+
+def is_beyond(side: TradeSide, mark: Decimal, stop: Decimal) -> bool:
+    """Tell whether the mark has reached or passed a stop, so that setting it comes too late."""
+    return mark <= stop if side == "long" else mark >= stop
+
+
+def is_held_too_long(opened_ms: int, now_ms: int, max_hold_h: float) -> bool:
+    """Tell whether a position has been open for `max_hold_h` hours."""
+    return now_ms - opened_ms >= exact(max_hold_h) * _HOUR_MS

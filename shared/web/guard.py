@@ -1,0 +1,108 @@
+"""What keeps strangers out of servers of this machine: who may ask, and how they are refused.
+
+Our servers listen on this machine only, but a browser on it also runs other people's pages. A
+page elsewhere may name this address (cross-site requests) or make its own name point here (DNS
+rebinding): the first is told by `Origin`, the second by `Host`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+import orjson
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Middleware
+
+from shared.web.hosts import host_name, is_loopback, is_same_origin
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Guard:
+    """Refuses requests that name another host, or come from another site.
+
+    Args:
+        allowed_hosts: Names besides those of this machine's loopback, without ports.
+        setting: Where they stand in the configuration, for the refusal's words; None where no
+            name can be added.
+        headers: Put on every answer, refusals included.
+    """
+
+    def __init__(
+        self,
+        allowed_hosts: Sequence[str] = (),
+        *,
+        setting: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._allowed = {host.lower() for host in allowed_hosts}
+        self._remedy = (
+            "ask for it by a loopback address"
+            if setting is None
+            else f"if it should, add the name to {setting}"
+        )
+        self._headers = dict(headers or {})
+
+    def install(self, app: web.Application) -> None:
+        """Guard every answer of an application, refusals included."""
+        app.middlewares.append(self._middleware())
+        app.on_response_prepare.append(self._add_headers)
+
+    def refusal(self, request: web.Request) -> web.HTTPException | None:
+        """Return why a request is not answered; None if it is."""
+        hosts = request.headers.getall(hdrs.HOST, [])
+        if len(hosts) != 1:
+            return web.HTTPBadRequest(text=f"expected one Host header, found {len(hosts)}")
+        name = host_name(hosts[0])
+        if name is None or not (is_loopback(name) or name in self._allowed):
+            return web.HTTPMisdirectedRequest(
+                text=f"this server does not go by the name {hosts[0][:80]!r}; {self._remedy}"
+            )
+        origins = request.headers.getall(hdrs.ORIGIN, [])
+        if any(not is_same_origin(origin, hosts[0]) for origin in origins):
+            return web.HTTPForbidden(text="asked from another site's page")
+        # A link from elsewhere may open the page; nothing else may be fetched from elsewhere.
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        mode = request.headers.get("Sec-Fetch-Mode", "")
+        if site in ("cross-site", "same-site") and mode != "navigate":
+            return web.HTTPForbidden(text="asked from another site's page")
+        return None
+
+    def _middleware(self) -> Middleware:
+        @web.middleware
+        async def guard(request: web.Request, handler: Answer) -> web.StreamResponse:
+            refusal = self.refusal(request)
+            if refusal is not None:
+                return problem(refusal)
+            try:
+                return await handler(request)
+            except web.HTTPException as error:
+                if error.status < 400:
+                    raise
+                return problem(error)
+
+        return guard
+
+    async def _add_headers(self, _: web.Request, response: web.StreamResponse) -> None:
+        for name, value in self._headers.items():
+            response.headers[name] = value
+
+
+def problem(error: web.HTTPException) -> web.Response:
+    """Return an error as a problem document (RFC 9457)."""
+    body = {
+        "title": error.reason,
+        "status": error.status,
+        "detail": error.text or error.reason,
+    }
+    kept = {
+        name: error.headers[name]
+        for name in ("Retry-After", "Allow", "WWW-Authenticate")
+        if name in error.headers
+    }
+    return web.Response(
+        body=orjson.dumps(body),
+        status=error.status,
+        content_type="application/problem+json",
+        headers={"Cache-Control": "no-store", **kept},
+    )

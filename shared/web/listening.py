@@ -1,0 +1,50 @@
+"""How an actor begins to listen: on its configured port, or with words about why not."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.log import server_logger
+
+from shared.errors import TransientError
+
+SHUTDOWN_S = 1.0
+
+
+def _briefly(record: logging.LogRecord) -> bool:
+    """Take out of a bad request's record what was sent: it may hold a token, or a whole log."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.exc_info = None
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg += ": it is no HTTP"
+    return True
+
+
+async def listen(
+    app: web.Application, *, section: str, host: str, port: int, **options: Any
+) -> web.AppRunner:
+    """Return the runner of a web application that listens; `cleanup` it to stop.
+
+    Args:
+        section: Where host and port stand in the configuration, for the error's words.
+        options: Handed on to the runner.
+
+    Raises:
+        TransientError: The port cannot be had now; whoever holds it may go.
+    """
+    server_logger.addFilter(_briefly)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, **options)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        await runner.cleanup()
+        raise TransientError(
+            f"{section}.port: cannot listen on {host}:{port} ({error.strerror}); end what holds "
+            "it, or choose another port"
+        ) from error
+    return runner

@@ -1,0 +1,225 @@
+"""Warm, single-threaded processes that actors are forked from.
+
+The *zygote* has the third-party imports done and imports nothing of ours. From it comes the
+*nursery*, which has this project's code loaded too, as it was on disk when it was made: an
+actor forked from it lives within milliseconds. Once a file changes the nursery retires, the
+next actor is forked from the zygote and loads the code fresh, and a new nursery is made.
+
+Both speak JSON datagrams with the supervisor, each over a socket of its own:
+
+    {"id": 7} + [log pipe, status pipe, launch message] ->  {"id": 7, "pid": 123} + [pidfd]
+    {"id": 8, "nursery": {…}} + [its socket]            ->  {"id": 8, "pid": 124} + [pidfd]
+    {"retire": true}                                    ->  ends after its last child
+                                                        ->  {"gone": 123, "status": 9}
+
+The launch message holds passwords, so it lies in a file that only the child reads: what a breeder
+has once read, freed or not, it would hand down to all who are forked after.
+
+Death chain: supervisor, zygote, nursery, actors. Each asks the kernel for SIGKILL on its
+parent's death, then checks that the parent is still the expected one.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import ctypes
+import faulthandler
+import gc
+import importlib
+import os
+import resource
+import select
+import signal
+import socket
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+PRELOADED = (
+    "asyncio",
+    "numpy",
+    "numpy.typing",
+    "orjson",
+    "redis.asyncio",
+    "hiredis",
+    "aiohttp",
+    "aiohttp.web",
+    "pydantic.fields",
+    "pydantic.types",
+    "prometheus_client",
+    "psutil",
+    "setproctitle",
+    "zoneinfo",
+)
+LARGEST_MESSAGE = 1 << 20
+STATUS_FD = CONTROL_FD = 3
+PR_SET_PDEATHSIG = 1
+OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def die_with_parent(expected_parent: int) -> None:
+    """End this process with its parent, also when the parent is gone already."""
+    if _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+    if os.getppid() != expected_parent:
+        os._exit(1)
+
+
+class Breeder:
+    """Forks on request over `control` until the supervisor hangs up."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._wake_read, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_read, False)
+        os.set_blocking(self._wake_write, False)
+        self._children = 0
+        self._retiring = False
+
+    def serve(self) -> None:
+        """Fork and report exits until the supervisor's end of the socket closes."""
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        self._send({"ready": os.getpid()})
+        control = self._control.fileno()
+        while not (self._retiring and self._children == 0):
+            readable, _, _ = select.select([control, self._wake_read], [], [])
+            if self._wake_read in readable:
+                os.read(self._wake_read, 4096)
+                self._report_exits()
+            if control in readable:
+                raw, fds, _, _ = socket.recv_fds(self._control, LARGEST_MESSAGE, 3)
+                if not raw:
+                    return
+                self._carry_out(_json().loads(raw), fds)
+
+    def _carry_out(self, request: dict[str, Any], fds: list[int]) -> None:
+        if "retire" in request:
+            self._retiring = True
+            return
+        parent = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            if "nursery" in request:
+                _become_nursery(request["nursery"], fds, parent)
+            else:
+                _become_actor(fds, parent)
+        self._children += 1
+        for fd in fds:
+            os.close(fd)
+        pidfd = os.pidfd_open(pid)
+        self._send({"id": request["id"], "pid": pid}, [pidfd])
+        os.close(pidfd)
+
+    def _report_exits(self) -> None:
+        while self._children:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            self._children -= 1
+            self._send({"gone": pid, "status": status})
+
+    def _send(self, message: dict[str, Any], fds: list[int] | None = None) -> None:
+        rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        self._control.sendmsg([_json().dumps(message)], rights)
+
+
+def _json() -> Any:
+    return sys.modules["orjson"]
+
+
+def _become_nursery(order: dict[str, Any], fds: list[int], parent: int) -> None:
+    """Turn the forked child into a nursery; never returns."""
+    try:
+        die_with_parent(parent)
+        _forget_parent({fds[0]: CONTROL_FD})
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        sys.modules["setproctitle"].setproctitle("coinex: nursery")
+        sys.path.insert(0, order["root"])
+        for name in order["modules"]:
+            try:
+                importlib.import_module(name)
+            except Exception:  # noqa: BLE001  # the actor itself will fail over it, in its own log
+                traceback.print_exc()
+        _breed(socket.socket(fileno=CONTROL_FD))
+    except BaseException:  # noqa: BLE001  # whatever it was, it is read in the zygote's log
+        traceback.print_exc()
+    finally:
+        os._exit(0)
+
+
+def _become_actor(fds: list[int], parent: int) -> None:
+    """Turn the forked child into an actor; never returns."""
+    code = 1
+    try:
+        die_with_parent(parent)
+        os.setsid()
+        log_fd, status_fd, launch_fd = fds
+        # from its beginning, wherever the child of a nursery that was given up has read to
+        launch = _json().loads(os.pread(launch_fd, os.fstat(launch_fd).st_size, 0))
+        os.close(launch_fd)
+        _forget_parent({status_fd: STATUS_FD, log_fd: 1})
+        _settle(launch["name"], launch["oom_score_adj"], launch["nice"])
+        if launch["root"] not in sys.path:
+            sys.path.insert(0, launch["root"])
+        live = importlib.import_module("actors.__main__").live
+        code = live(launch, STATUS_FD)
+    except BaseException:  # noqa: BLE001  # whatever it was, the supervisor reads it in the log
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _forget_parent(kept: dict[int, int]) -> None:
+    """Close every inherited descriptor but these, moved to where they belong."""
+    signal.set_wakeup_fd(-1)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    safe = {os.dup(fd): place for fd, place in kept.items()}  # beyond the places' reach
+    for fd, place in safe.items():
+        os.dup2(fd, place)
+    if 1 in safe.values():
+        os.dup2(1, 2)
+    os.closerange(STATUS_FD + 1, os.sysconf("SC_OPEN_MAX"))
+
+
+def _settle(name: str, oom_score_adj: int | None, nice: int) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    faulthandler.enable(file=2, all_threads=True)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    sys.modules["setproctitle"].setproctitle(f"coinex: {name}")
+    if "numpy.random" in sys.modules:  # `random` re-seeds itself after a fork
+        sys.modules["numpy.random"].seed()
+    os.nice(nice)
+    if oom_score_adj is not None:
+        with contextlib.suppress(OSError):  # not allowed in some containers; a courtesy only
+            OOM_SCORE_ADJ.write_text(str(oom_score_adj))
+
+
+def _breed(control: socket.socket) -> None:
+    gc.collect()
+    gc.freeze()  # what is loaded stays in pages shared with every child
+    Breeder(control).serve()
+
+
+def main() -> None:
+    """Run as a program: `python -P shared/zygote.py CONTROL_FD SUPERVISOR_PID`."""
+    control_fd, supervisor_pid = int(sys.argv[1]), int(sys.argv[2])
+    die_with_parent(supervisor_pid)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for name in PRELOADED:
+        importlib.import_module(name)
+    sys.modules["setproctitle"].setproctitle("coinex: zygote")
+    _breed(socket.socket(fileno=control_fd))
+
+
+if __name__ == "__main__":
+    main()

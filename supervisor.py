@@ -1,0 +1,482 @@
+#!/usr/bin/env python3
+"""The supervisor: starts the actors, watches them, starts them again, stops them in order.
+
+It knows nothing of trading and imports no actor, so a broken actor cannot take it down.
+Handlers only note what happened; the loop acts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import os
+import random
+import signal
+import sys
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from setproctitle import setproctitle
+
+from shared import logs
+from shared.bus import Bus, BusStatus
+from shared.clock import Clock, SystemClock
+from shared.config import Config, Secrets
+from shared.console import command_line
+from shared.errors import (
+    EXIT_BAD_CONFIG,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    BusUnavailable,
+    ConfigError,
+)
+from shared.messages.actors import Lease
+from shared.process import Lines
+from shared.redis.users import Users, given_users
+from shared.redis_server import RedisKeeper
+from shared.schema import Role
+from shared.settings import ports
+from shared.settings.file import load
+from shared.supervision import preflight, usage
+from shared.supervision.actor_log import ActorLog, journal_socket
+from shared.supervision.control import ControlSocket, serve_channel
+from shared.supervision.crew import Crew
+from shared.supervision.forking import Zygote
+from shared.supervision.launch import ROOT, launch_message
+from shared.supervision.noticeboard import Noticeboard
+from shared.supervision.roster import code_modules, listeners, policy
+from shared.supervision.steering import Steering
+from shared.supervision.supervised import LONGEST_LOG_LINE, Supervised, Surroundings
+from shared.supervision.systemd import Notifier
+from shared.supervision.taken_secrets import credentials_folder, take_secrets
+from shared.supervision.trial_hooks import SteppedClock, trial_folder
+
+TURN_S = 0.5
+ZYGOTE_RETRY_FIRST_S, ZYGOTE_RETRY_CAP_S = 0.2, 10.0
+CALM = frozenset({"starting", "ready", "stopping", "stopped"})
+SHOWN_LINE = 500
+
+
+class Supervisor:
+    """One running platform.
+
+    Args:
+        reread: Reads the configuration again, for `reload`; raises ConfigError.
+        environment: What children inherit and systemd says; secrets already taken out.
+        keeper: The Redis to use, own or external.
+        secrets: The keys to the venue are for the actors that sign.
+        only: Pattern of actor names; others are not started.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        reread: Callable[[], Config],
+        environment: Mapping[str, str],
+        keeper: RedisKeeper,
+        clock: Clock,
+        secrets: Secrets,
+        only: str = "*",
+    ) -> None:
+        self._config = config
+        self._clock = clock
+        self._log = logs.logger("supervisor")
+        self._state_dir = Path(config.state_dir).resolve()
+        self._reread = reread
+        self._environment = environment
+        self._keeper = keeper
+        self._secrets = secrets
+        self._only = only
+        self._notifier = Notifier(environment)
+        self._journal = journal_socket(environment.get("JOURNAL_STREAM", ""))
+        self._started = clock.monotonic()
+        self._over = asyncio.Event()
+        self._exit_code = EXIT_OK
+        self._impatient = False
+        self._was_ready = False
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._had_terminal = not _terminal_is_missing()
+        self._zygote_due: float | None = None
+        self._zygote_losses = 0
+        self._zygote_started = 0.0
+
+    async def run(self) -> int:
+        """Supervise until told to stop; return the exit code.
+
+        Raises:
+            ConfigError: No usable Redis.
+        """
+        self._zygote = Zygote(
+            root=ROOT,
+            modules=code_modules(self._config),
+            log_fd=self._pipe_to_log("zygote"),
+            log=self._log,
+            on_lost=self._on_zygote_lost,
+        )
+        self._start_zygote()  # warms up while Redis starts
+        self._crew = Crew(
+            self._config,
+            self._surroundings(),
+            state_dir=self._state_dir,
+            only=self._only,
+            journal=self._journal,
+        )
+        self._steering = Steering(
+            self._config,
+            self._crew,
+            reread=self._reread,
+            itself=self._itself,
+            shut_down=self._over.set,
+            log=self._log,
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_term)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        try:
+            self._notifier.say(STATUS="waiting for Redis")
+            await self._keeper.start()
+            self._bus = self._open_bus()
+            self._board = self._make_board()
+            await self._supervise()
+            await self._bus.close()
+        finally:
+            self._over.set()
+            await self._zygote.close()
+            await self._keeper.stop()
+        self._log.info("stopped")
+        return self._exit_code
+
+    async def _supervise(self) -> None:
+        if not await self._lease_is_ours():
+            return
+        control = ControlSocket(
+            self._state_dir / "supervisor.sock", self._steering.answer, self._log
+        )
+        await control.open()
+        self._tasks = [
+            asyncio.create_task(self._board.keep(), name="noticeboard"),
+            asyncio.create_task(
+                serve_channel(self._bus, self._steering.answer, self._log), name="control channel"
+            ),
+        ]
+        self._crew.boot()
+        try:
+            await self._turn_until_over()
+        finally:
+            self._notifier.say(STOPPING=1, STATUS="stopping")
+            within_s = self._steering.config.supervisor.stop_all_s
+            if not await self._crew.stop(within_s, lambda: self._impatient):
+                self._log.error("not everything stopped within %g s and was killed", within_s)
+            await control.close()
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._board.close()
+
+    # What it is made of.
+
+    def _open_bus(self) -> Bus:
+        return Bus(
+            self._keeper.url(Role.SUPERVISOR),
+            name="supervisor",
+            clock=self._clock,
+            namespace=self._config.redis.namespace,
+            log=self._log,
+        )
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(
+            zygote=self._zygote,
+            settings=self._config.supervisor,
+            policy=policy(self._config),
+            clock=self._clock,
+            rng=random.Random(),
+            log=self._log,
+            launch=self._launch,
+            common_cause=self._common_cause,
+            tell=self._tell,
+        )
+
+    def _make_board(self) -> Noticeboard:
+        return Noticeboard(
+            self._bus,
+            instance=uuid.uuid4().hex,
+            mode=self._config.mode,
+            clock=self._clock,
+            statuses=lambda: [actor.status() for actor in self._crew],
+            problems=self.problems,
+            usurped=self._on_usurped,
+        )
+
+    def _launch(self, actor: Supervised) -> Mapping[str, Any]:
+        return launch_message(
+            actor.spec,
+            self._steering.config,
+            self._keeper.url,
+            secrets=self._secrets,
+            probation=actor.next_on_probation,
+            quarantined_coins=actor.coins.quarantined(self._clock.now_ms()),
+            reducing_until_ms=actor.reducing_until_ms,
+        )
+
+    async def _lease_is_ours(self) -> bool:
+        try:
+            holder = await self._board.claim_lease()
+        except BusUnavailable as error:
+            self._log.warning("going on without Redis, it is tried again: %s", error)
+            return True
+        if holder is not None:
+            self._log.error(
+                "another supervisor holds this Redis: host %s, pid %d, mode %s; stop that one, or "
+                "give this one its own redis.namespace",
+                holder.host,
+                holder.pid,
+                holder.mode,
+            )
+            self._exit_code = EXIT_FAILED
+        return holder is None
+
+    def _pipe_to_log(self, name: str) -> int:
+        read_end, write_end = os.pipe()
+        log = ActorLog(self._state_dir / "log" / f"{name}.log", self._clock, self._journal)
+        Lines(read_end, log.append, LONGEST_LOG_LINE)
+        return write_end
+
+    # The loop.
+
+    async def _turn_until_over(self) -> None:
+        before = self._clock.monotonic()
+        while not self._over.is_set():
+            now = self._clock.monotonic()
+            self._crew.tick(now - before)
+            before = now
+            if self._zygote_due is not None and now >= self._zygote_due:
+                self._start_zygote()
+            self._keeper.tick(now)
+            self._notify(now)
+            try:
+                await asyncio.wait_for(self._over.wait(), TURN_S)
+            except TimeoutError:
+                continue
+
+    def _notify(self, now: float) -> None:
+        missing = self._crew.missing()
+        took = now - self._started
+        if not self._was_ready and (not missing or took > self._steering.config.supervisor.start_s):
+            self._was_ready = True
+            self._notifier.say(READY=1)
+            if missing:
+                self._log.warning("after %.1f s still waiting for %s", took, ", ".join(missing))
+            else:
+                self._log.info("all actors ready after %.1f s", took)
+                self._show_addresses()
+        self._notifier.say(
+            WATCHDOG=1, STATUS=f"waiting for {', '.join(missing)}" if missing else "all ready"
+        )
+
+    def _show_addresses(self) -> None:
+        for actor in self._crew:
+            if actor.spec.port is not None:
+                host = listeners(self._steering.config)[actor.name][0]
+                self._log.info("%s: http://%s:%d", actor.name, host, actor.spec.port)
+
+    def _start_zygote(self) -> None:
+        self._zygote_due = None
+        self._zygote_started = self._clock.monotonic()
+        self._zygote.start(self._environment)
+
+    # What happens to it.
+
+    def _on_term(self) -> None:
+        if self._over.is_set():
+            self._impatient = True
+            self._crew.give_up_now()
+        self._over.set()
+
+    def _on_hangup(self) -> None:
+        if self._terminal_is_gone():
+            self._on_term()
+            return
+        try:
+            self._steering.reload()
+        except ConfigError as error:
+            self._log.error("reload refused, nothing was changed:\n%s", error)
+
+    def _terminal_is_gone(self) -> bool:
+        return self._had_terminal and _terminal_is_missing()
+
+    def _on_zygote_lost(self) -> None:
+        if self._over.is_set():
+            return
+        now = self._clock.monotonic()
+        if now - self._zygote_started > self._steering.config.supervisor.healthy_s:
+            self._zygote_losses = 0
+        delay = min(ZYGOTE_RETRY_CAP_S, ZYGOTE_RETRY_FIRST_S * 2.0 ** min(self._zygote_losses, 9))
+        self._zygote_losses += 1
+        if self._zygote_losses == 1:
+            delay = 0.0
+        self._tell("zygote", "lost", {"again_in_s": delay})
+        self._zygote_due = now + delay
+        if delay == 0:
+            self._start_zygote()
+
+    def _on_usurped(self, holder: Lease) -> None:
+        self._log.critical(
+            "host %s pid %d now supervises this namespace: stopping everything here",
+            holder.host,
+            holder.pid,
+        )
+        self._exit_code = EXIT_FAILED
+        self._over.set()
+
+    def _common_cause(self) -> str:
+        if self._bus.status is BusStatus.FULL:
+            return "Redis is full"
+        if self._bus.status is not BusStatus.UP or not self._keeper.is_up:
+            return "Redis is away"
+        return "the disk is full" if usage.disk_is_full(self._state_dir) else ""
+
+    def _tell(self, actor: str, event: str, details: Mapping[str, Any]) -> None:
+        known = {key: value for key, value in details.items() if value not in ("", None, [])}
+        output = known.pop("last_output", [])
+        log = self._log.info if event in CALM else self._log.warning
+        log("%s %s", actor, event, extra=known)
+        if output:
+            known["last_output"] = [line[:SHOWN_LINE] for line in output]
+        self._board.tell(actor, event, known)
+
+    def _itself(self) -> dict[str, Any]:
+        return {
+            "pid": os.getpid(),
+            "mode": self._config.mode,
+            "uptime_s": round(self._clock.monotonic() - self._started, 1),
+            "state_dir": str(self._state_dir),
+            "redis": str(self._bus.status),
+            "redis_pid": self._keeper.pid,
+            "zygote_pid": self._zygote.pid,
+            "nursery_pid": self._zygote.nursery_pid,
+            "problems": self.problems(),
+        }
+
+    def problems(self) -> list[str]:
+        """Return the supervisor's own troubles, in words."""
+        found = self._keeper.problems()
+        if self._bus.status is not BusStatus.UP:
+            since = (self._clock.now_ms() - self._bus.status_since_ms) / 1000
+            found.append(f"redis is {self._bus.status} for {since:.0f} s: {self._bus.reason}")
+        if self._zygote.pid is None:
+            found.append("the zygote is gone: no actor can be started until it is back")
+        if usage.disk_is_full(self._state_dir):
+            found.append(f"the disk below {self._state_dir} is full")
+        for actor in self._crew:
+            if actor.output.is_losing:
+                found.append(f"{actor.name}: {actor.output.lost_lines} log lines lost")
+        return found
+
+
+def _terminal_is_missing() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError:
+        return True
+    return False
+
+
+# The command line.
+
+
+def _run(options: argparse.Namespace) -> int:
+
+    def read() -> Config:
+        return load(Path(options.config), options.set, mode=options.mode)
+
+    config = read()
+    secrets, users = _take_logins(config)
+    state_dir = Path(config.state_dir).resolve()
+    lock = preflight.lock(state_dir)
+    preflight.wait_for_ports(config)
+    setproctitle(f"coinex: supervisor ({config.mode})")
+    steps = config.mode == "demo" and config.testing.hooks
+    clock = SteppedClock(trial_folder(state_dir)) if steps else SystemClock()
+    keeper = RedisKeeper(
+        dataclasses.replace(config.redis, url=secrets.into_url(config.redis.url)),
+        mode=config.mode,
+        state_dir=state_dir,
+        clock=clock,
+        log=logs.logger("redis"),
+        users=users,
+    )
+    supervisor = Supervisor(
+        config,
+        reread=read,
+        environment=dict(os.environ),
+        keeper=keeper,
+        clock=clock,
+        secrets=secrets,
+        only=options.only,
+    )
+    try:
+        return asyncio.run(supervisor.run())
+    finally:
+        lock.close()
+
+
+def _take_logins(config: Config) -> tuple[Secrets, Users | None]:
+    """Take what this process was given to log in with, and no child of it is to find."""
+    credentials = credentials_folder(os.environ)
+    secrets = take_secrets(os.environ)
+    users = given_users(config.redis, credentials)
+    if users is not None and secrets.redis_password is not None:
+        raise ConfigError(
+            ["redis.users_file: given together with a single redis_password; keep one of them"]
+        )
+    return secrets, users
+
+
+def _check(options: argparse.Namespace) -> int:
+    config = load(Path(options.config), options.set, mode=options.mode)
+    _take_logins(config)
+    if not preflight.is_running(Path(config.state_dir).resolve()):
+        faults = ports.taken(listeners(config))
+        if faults:
+            raise ConfigError(faults)
+    coins = sum(len(group) for group in config.groups.values())
+    print(
+        f"{options.config}: fine; mode {config.mode}, {coins} coins in {len(config.groups)} groups"
+    )
+    return EXIT_OK
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line and return its exit code."""
+    parser = command_line.parser(_run, _check)
+    options = parser.parse_args(arguments)
+    if not options.verb:
+        parser.print_help()
+        return EXIT_USAGE
+    try:
+        code: int = options.carry_out(options)
+        return code
+    except ConfigError as error:
+        print(f"bad configuration, {len(error.faults)} fault(s):", file=sys.stderr)
+        for fault in error.faults:
+            print(f"  {fault}", file=sys.stderr)
+        return EXIT_BAD_CONFIG
+    except preflight.AlreadyRunning as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:
+        return EXIT_FAILED
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

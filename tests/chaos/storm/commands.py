@@ -1,0 +1,116 @@
+"""Control commands sent over Redis all through the storm, and what became of them."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import orjson
+import redis
+
+from shared import schema
+from tests.chaos.storm.background import Background
+from tests.chaos.storm.invariants import COMMAND_S, Command, Judge, Window, overdue
+from tests.chaos.storm.site import Site
+
+PAUSE_S = (12.0, 25.0)
+QUICK_PAUSE_S, CALM_PAUSE_S = (5.0, 9.0), (60.0, 120.0)
+LOOK_S = 0.5
+RESTARTED = ("indicators-*", "scanner")
+
+
+class Commander:
+    """Restarts a random actor every now and then, in a thread of its own.
+
+    Args:
+        windows: The faults so far; the victim of the newest is left alone.
+        now: Seconds since the start of the storm.
+    """
+
+    def __init__(
+        self, site: Site, judge: Judge, windows: Sequence[Window], *, names: Sequence[str],
+        now: Callable[[], float], rng: random.Random, pause_s: tuple[float, float],
+    ) -> None:  # fmt: skip
+        self._site = site
+        self._judge = judge
+        self._windows = windows
+        self._names = list(names)
+        self._now = now
+        self._rng = rng
+        self._pause_s = pause_s
+        self._background = Background("commands", self._run)
+        self.commands: list[Command] = []
+        self._charged: set[str] = set()
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._background.start()
+
+    def stop(self) -> None:
+        """Send no more, and wait until every accepted command has had its time."""
+        self._background.stop(2 * COMMAND_S)
+
+    def _run(self, over: threading.Event) -> None:
+        due = self._now() + self._rng.uniform(*self._pause_s)
+        while not over.is_set():
+            if self._now() >= due:
+                self._send()
+                due = self._now() + self._rng.uniform(*self._pause_s)
+            self._look()
+            over.wait(LOOK_S)
+        while self._awaits_an_outcome():
+            self._look()
+            time.sleep(LOOK_S)
+
+    def _awaits_an_outcome(self) -> bool:
+        """Tell whether an accepted command still has time for its outcome."""
+        return any(
+            command.accepted is not None
+            and command.finished is None
+            and self._now() - command.accepted < COMMAND_S + 1
+            for command in self.commands
+        )
+
+    def _send(self) -> None:
+        hit = {w.planned.victim for w in self._windows if w.well is None}
+        names = [name for name in self._names if name not in hit]
+        if not names:
+            return
+        name = self._rng.choice(names)
+        command = Command(
+            id=f"storm-{len(self.commands)}", text=f"restart {name}", sent=self._now()
+        )
+        self.commands.append(command)
+        request = {"id": command.id, "command": "restart", "actor": name}
+        try:
+            with self._site.redis() as client:
+                client.publish(schema.CONTROL.name(), orjson.dumps(request))
+        except (redis.RedisError, OSError) as error:
+            command.outcome = f"not sent: {error}"
+
+    def _look(self) -> None:
+        waiting = [c for c in self.commands if c.finished is None and not c.outcome]
+        for command in waiting:
+            try:
+                with self._site.redis() as client:
+                    name = schema.CONTROL_REPLIES.name(id=command.id)
+                    replies = [orjson.loads(raw) for raw in client.lrange(name, 0, -1)]
+            except (redis.RedisError, OSError):
+                continue
+            for reply in replies:
+                if reply["outcome"] == "accepted":
+                    command.accepted = command.accepted or self._now()
+                else:
+                    command.accepted = command.accepted or self._now()
+                    command.finished, command.outcome = self._now(), reply["outcome"]
+            self._judge.checks["commands"] += 1
+            late = overdue(command, list(self._windows), self._now())
+            if late and command.id not in self._charged:
+                self._charged.add(command.id)
+                self._judge.charge(
+                    "commands", self._now(),
+                    f"{command.id} ({command.text}) was accepted at {command.accepted:.1f} s and "
+                    "has neither succeeded nor failed",
+                )  # fmt: skip

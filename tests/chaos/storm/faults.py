@@ -1,0 +1,381 @@
+"""What each kind of fault does: begin, end, and how one sees that the platform has undone it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import psutil
+import redis
+
+from tests.chaos.storm.invariants import Judge
+from tests.chaos.storm.schedule import Planned
+from tests.chaos.storm.site import TROUBLES, Site
+from tests.support.platform_run import wait_for
+
+BLOAT_OVER_MB = 60
+SLOW_S = 0.25  # each way: 500 ms for a question and its answer
+DROPS_S = 1.5
+FULL_BYTES = "1mb"
+HOUR_MS = 3_600_000
+GONE_S = 5.0
+
+
+class Fault:
+    """One fault at work.
+
+    Args:
+        judge: Told of what a fault itself sees broken.
+        since: The start of the storm, monotonic.
+    """
+
+    def __init__(self, site: Site, planned: Planned, judge: Judge, since: float) -> None:
+        self.site = site
+        self.planned = planned
+        self.judge = judge
+        self.since = since
+        self.notes: list[str] = []
+        """What it found worth telling."""
+
+    def begin(self) -> None:
+        """Break something."""
+
+    def end(self) -> None:
+        """Stop breaking it."""
+
+    def is_undone(self) -> bool:
+        """Tell whether the platform has dealt with it, as far as that can be seen."""
+        return True
+
+    def charge(self, rule: str, evidence: str) -> None:
+        """Report a rule that the fault itself sees broken."""
+        name = f"fault {self.planned.number} ({self.planned.text()})"
+        self.judge.charge(rule, time.monotonic() - self.since, f"{name}: {evidence}")
+
+
+class OfActor(Fault):
+    """A fault of one process; it is undone when another has taken its place."""
+
+    replaced = True
+
+    def __init__(self, site: Site, planned: Planned, judge: Judge, since: float) -> None:
+        super().__init__(site, planned, judge, since)
+        self.pid: int | None = None
+
+    def begin(self) -> None:
+        """Break the process the victim is now."""
+        row = self.site.platform.actor(self.planned.victim)
+        self.pid = row["pid"]
+        if self.pid is None:
+            self.notes.append(f"no process to hit: it is {row['state']}")
+        else:
+            with contextlib.suppress(ProcessLookupError):
+                self.strike(self.pid)
+
+    def strike(self, pid: int) -> None:
+        """Do it to a process."""
+        raise NotImplementedError
+
+    def is_undone(self) -> bool:
+        """Tell whether another process has taken its place, and is ready."""
+        if not self.replaced or self.pid is None:
+            return True
+        row = self.site.platform.actor(self.planned.victim)
+        return bool(row["state"] == "ready" and row["pid"] != self.pid)
+
+
+class Kill(OfActor):
+    """SIGKILL."""
+
+    def strike(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+
+
+class KillInOrder(OfActor):
+    """SIGKILL of the trader some milliseconds after it was told to close a position."""
+
+    def strike(self, pid: int) -> None:
+        held = [row["market"] for row in self.site.simulator("/sim/venue?last=0")["positions"]]
+        if held:
+            asking = threading.Thread(target=self._ask, args=(sorted(held)[0],), daemon=True)
+            asking.start()
+        else:
+            self.notes.append("nothing was open that could be closed")
+        time.sleep(int(self.planned.way.partition(" ")[0]) / 1000)
+        os.kill(pid, signal.SIGKILL)
+
+    def _ask(self, coin: str) -> None:
+        with contextlib.suppress(*TROUBLES):  # the answer dies with the trader
+            self.site.ask_trader(f"/close/{coin}")
+
+
+class Crash(OfActor):
+    """SIGSEGV, as a fault in native code does."""
+
+    def strike(self, pid: int) -> None:
+        os.kill(pid, signal.SIGSEGV)
+
+
+class Freeze(OfActor):
+    """SIGSTOP."""
+
+    def strike(self, pid: int) -> None:
+        os.kill(pid, signal.SIGSTOP)
+
+
+class Block(OfActor):
+    """The event loop is held up for longer than anybody may be silent."""
+
+    def strike(self, pid: int) -> None:
+        self.site.order(self.planned.victim, block_s=self.site.pace.hung_s + 30)
+
+
+class ShortBlock(OfActor):
+    """The event loop is held up, but not for so long that anybody must die."""
+
+    replaced = False
+
+    def strike(self, pid: int) -> None:
+        self.site.order(self.planned.victim, block_s=self.planned.lasts_s)
+
+
+class Bloat(OfActor):
+    """More memory than an actor may have: it is replaced without a death."""
+
+    def strike(self, pid: int) -> None:
+        limit_mb = self.site.config.supervisor.max_pss_mb
+        self.site.order(self.planned.victim, bloat_mb=limit_mb + BLOAT_OVER_MB)
+
+
+class Descriptors(OfActor):
+    """No descriptor is left to the process; whether it dies of that is its own affair."""
+
+    replaced = False
+
+    def strike(self, pid: int) -> None:
+        # numbers from 4 on are in use, so every new one is beyond the limit
+        self.limits = psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE)
+        psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE, (5, self.limits[1]))
+
+    def end(self) -> None:
+        if self.pid is not None:
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(self.pid).rlimit(psutil.RLIMIT_NOFILE, self.limits)
+
+
+class ZygoteKill(Fault):
+    """SIGKILL of the zygote: all actors go with it."""
+
+    def begin(self) -> None:
+        status = self.site.platform.status()
+        self.pids = {row["name"]: row["pid"] for row in status["actors"]}
+        os.kill(status["supervisor"]["zygote_pid"], signal.SIGKILL)
+
+    def is_undone(self) -> bool:
+        return all(
+            row["state"] == "ready" and row["pid"] != self.pids.get(row["name"])
+            for row in self.site.platform.actors()
+        )
+
+
+class SupervisorKill(Fault):
+    """SIGKILL of the supervisor: nothing may be left of it, and a new one starts."""
+
+    def begin(self) -> None:
+        tree = self.site.platform.tree()
+        self.site.platform.kill()
+        deadline = time.monotonic() + GONE_S
+        while left := [each for each in tree if _lives(each)]:
+            if time.monotonic() > deadline:
+                self.charge("orphans", f"{GONE_S:g} s after the supervisor's death: {left}")
+                break
+            time.sleep(0.02)
+
+    def end(self) -> None:
+        self.site.platform.start(ready=False)
+
+    def is_undone(self) -> bool:
+        return self.site.platform.all_ready()
+
+
+class TwoSupervisors(SupervisorKill):
+    """The supervisor is killed, and two are started in its place at the same moment."""
+
+    def end(self) -> None:
+        self.site.platform.start(ready=False)
+        first = self.site.platform.process
+        rival = self.site.second = self.site.rival()
+        assert first is not None
+        try:
+            wait_for(lambda: first.poll() is not None or rival.poll() is not None, 30, "one gone")
+        except AssertionError:
+            self.charge("alone", "30 s later both supervisors still run")
+            rival.kill()
+            rival.wait()
+        if rival.poll() is None:  # the rival was quicker: it is the platform from now on
+            self.site.platform.process, loser = rival, first
+        else:
+            loser = rival
+        self.site.second = None
+        self.judge.checks["alone"] += 1
+        words = (self.site.home / "rival.out").read_text() + self.site.platform.output()[-4000:]
+        if loser.returncode != 1 or "another supervisor" not in words:
+            self.charge("alone", f"the second ended with {loser.returncode}: {words[-300:]}")
+
+    def is_undone(self) -> bool:
+        running = self.site.platform.process
+        if running is None or running.poll() is not None:
+            self.charge("alone", "no supervisor is left")
+            self.site.platform.start(ready=False)
+        return self.site.platform.all_ready()
+
+
+class RedisKill(Fault):
+    """SIGKILL of the embedded Redis."""
+
+    def begin(self) -> None:
+        self.pid = self.site.platform.status()["supervisor"]["redis_pid"]
+        os.kill(self.pid, signal.SIGKILL)
+
+    def is_undone(self) -> bool:
+        return self.site.platform.status()["supervisor"]["redis_pid"] not in (None, self.pid)
+
+
+class RedisPause(Fault):
+    """Redis takes requests and answers none."""
+
+    def begin(self) -> None:
+        with self.site.redis() as client:
+            client.execute_command("CLIENT", "PAUSE", round(self.planned.lasts_s * 1000), "ALL")
+
+
+class RedisFull(Fault):
+    """Redis refuses every write."""
+
+    def begin(self) -> None:
+        with self.site.redis() as client:
+            self.before = client.config_get("maxmemory")["maxmemory"]
+            client.config_set("maxmemory", FULL_BYTES)
+
+    def end(self) -> None:
+        for _ in range(100):  # it may be in trouble of another kind just now
+            try:
+                with self.site.redis() as client:
+                    client.config_set("maxmemory", self.before)
+                return
+            except (redis.RedisError, OSError):
+                time.sleep(0.1)
+
+
+class RedisSlow(Fault):
+    """Half a second between question and answer."""
+
+    def begin(self) -> None:
+        assert self.site.wire is not None
+        self.site.wire.delay_s = SLOW_S
+
+    def end(self) -> None:
+        assert self.site.wire is not None
+        self.site.wire.delay_s = 0
+
+
+class RedisDrops(Fault):
+    """Connections are cut all the time, and every answer is late."""
+
+    def begin(self) -> None:
+        assert self.site.wire is not None
+        self.site.wire.drops_s, self.site.wire.delay_s = DROPS_S, SLOW_S / 5
+
+    def end(self) -> None:
+        assert self.site.wire is not None
+        self.site.wire.drops_s, self.site.wire.delay_s = None, 0
+
+
+class RedisHole(Fault):
+    """Connections stay open, and nothing arrives."""
+
+    def begin(self) -> None:
+        assert self.site.wire is not None
+        self.site.wire.swallows = True
+
+    def end(self) -> None:
+        assert self.site.wire is not None
+        self.site.wire.swallows = False
+
+
+class OfExchange(Fault):
+    """The simulated exchange, or venue, does wrong."""
+
+    def begin(self) -> None:
+        fault = {"kind": self.planned.way, "for_s": self.planned.lasts_s}
+        self.site.simulator("/sim/faults", [fault], "POST")
+
+    def end(self) -> None:
+        self.site.simulator("/sim/faults", method="DELETE")
+
+
+class ClockStep(Fault):
+    """The wall clock of everybody but the exchange is an hour off, and then right again."""
+
+    def begin(self) -> None:
+        self.site.step_clock(HOUR_MS if self.planned.way == "+1h" else -HOUR_MS)
+
+    def end(self) -> None:
+        self.site.step_clock(0)
+
+
+class DiskFull(Fault):
+    """Not a byte more fits below state_dir; it is kept so, whatever is freed."""
+
+    def begin(self) -> None:
+        self._over = threading.Event()
+        self._filling = threading.Thread(target=self._fill, daemon=True)
+        self._filling.start()
+
+    def _fill(self) -> None:
+        while not self._over.is_set():
+            self.site.fill_disk()
+            self._over.wait(0.3)
+
+    def end(self) -> None:
+        self._over.set()
+        self._filling.join()
+        self.site.free_disk()
+
+
+CLASSES: dict[str, type[Fault]] = {
+    "kill": Kill,
+    "kill-in-order": KillInOrder,
+    "crash": Crash,
+    "freeze": Freeze,
+    "block": Block,
+    "short-block": ShortBlock,
+    "bloat": Bloat,
+    "descriptors": Descriptors,
+    "zygote-kill": ZygoteKill,
+    "supervisor-kill": SupervisorKill,
+    "two-supervisors": TwoSupervisors,
+    "redis-kill": RedisKill,
+    "redis-pause": RedisPause,
+    "redis-full": RedisFull,
+    "redis-slow": RedisSlow,
+    "redis-drops": RedisDrops,
+    "redis-hole": RedisHole,
+    "exchange": OfExchange,
+    "ban": OfExchange,
+    "stream": OfExchange,
+    "venue": OfExchange,
+    "venue-doubt": OfExchange,
+    "clock": ClockStep,
+    "disk-full": DiskFull,
+}
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False

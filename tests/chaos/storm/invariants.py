@@ -1,0 +1,332 @@
+"""What must hold whatever goes wrong, judged look by look. Pure: times are arguments.
+
+A fault opens a window; while it is open, what the fault may hurt is excused, and nothing else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.storm.kinds import Pace, Whom
+from tests.chaos.storm.schedule import Planned
+
+STALE_S = 45.0
+"""Age from which a coin's signal is stale: what `/health` says, too."""
+
+UNPROVOKED_S = 10.0
+"""A trouble of the past may flicker this long once everything was well again; so may an actor
+that a command restarts."""
+
+ECHO = "trader: the last cycle could not do its work"
+ECHO_S = 330.0
+NAMES_A_COIN = re.compile(r"[:;] [A-Z0-9]{5,20}: ")
+"""A cycle that failed under a fault is told until the next one, five minutes later: true, and
+nothing to heal. Longer than this it is no echo any more; nor is what names a coin, a position of
+which could not be protected just now."""
+
+AFTERMATH_S = 3.0
+WINDOWS_KEPT = 20
+COMMAND_S = 60.0
+STRAY_S = 5.0
+
+RULES: Mapping[str, str] = {
+    "fresh": f"no coin is older than {STALE_S:g} s but for those a fault hits",
+    "told": "/health stops saying ok in time after a visible fault begins",
+    "healed": "/health says ok, and all actors are ready, within a scan + 20 s after a fault ends",
+    "calm": "nothing is wrong while nobody does anything",
+    "spared": "nobody dies but whom a fault hits",
+    "orphans": "no process is left without a supervisor",
+    "alone": "of two supervisors one goes on, and the other says who has it",
+    "commands": f"an accepted command is done or failed within {COMMAND_S:g} s of Redis' return",
+    "bounds": "memory, descriptors, keys and logs stay within their bounds",
+    "orders": "no order is doubled or lost: journal and venue agree",
+    "signals": "what was published equals an undisturbed replay byte for byte",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Breach:
+    """A rule that was broken: when, in seconds since the start, and the evidence."""
+
+    rule: str
+    at: float
+    evidence: str
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class Window:
+    """A fault as it happened. Times are seconds since the start; None: not yet."""
+
+    planned: Planned
+    begun: float
+    ended: float | None = None
+    well: float | None = None
+    told: float | None = None
+    charged: set[str] = field(default_factory=set)
+
+    @property
+    def name(self) -> str:
+        """The fault in words, with its number."""
+        return f"fault {self.planned.number} ({self.planned.text()}, begun at {self.begun:.1f} s)"
+
+    def due(self, pace: Pace) -> float:
+        """Return when all must be well again; infinity while it lasts."""
+        if self.ended is None:
+            return float("inf")
+        return self.ended + self.planned.kind.noticed(pace) + pace.heal_s
+
+    def was_over_by(self, at: float) -> bool:
+        """Tell whether it had ended by then; a blow is over when it is undone."""
+        over = self.ended if self.planned.lasts_s else self.well
+        return over is not None and over < at
+
+    def covers(self, at: float, pace: Pace) -> bool:
+        """Tell whether what is seen now may be the work of this fault."""
+        until = self.due(pace) if self.well is None else min(self.due(pace), self.well)
+        return self.begun <= at <= until + AFTERMATH_S
+
+    def hits(self, whom: Whom, actor: str) -> bool:
+        """Tell whether an actor is among those meant."""
+        return whom == "everybody" or (whom == "victim" and actor == self.planned.victim)
+
+    def kills(self, actor: str) -> bool:
+        """Tell whether an actor may die of it."""
+        also = self.planned.also
+        return self.hits(self.planned.kind.dies, actor) or (
+            also is not None and also.victim == actor
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """One look at the platform. None: it did not answer.
+
+    Attributes:
+        at: Seconds since the start, when the look was over.
+        ages_s: Age of each coin's signal; None while Redis cannot be read.
+        states: State of each actor.
+        deaths: All deaths known, as (actor, an id of its own, cause).
+    """
+
+    at: float
+    health: str | None
+    problems: Sequence[str] = ()
+    ages_s: Mapping[str, float] | None = None
+    states: Mapping[str, str] | None = None
+    deaths: Sequence[tuple[str, str, str]] = ()
+
+    @property
+    def is_echo(self) -> bool:
+        """Tell whether all that is wrong is a cycle that failed."""
+        problems = self.problems
+        told = bool(problems) and all(
+            text.startswith(ECHO) and not NAMES_A_COIN.search(text) for text in problems
+        )
+        return self.health == "degraded" and told
+
+    @property
+    def is_well(self) -> bool:
+        """Tell whether nothing is left to heal."""
+        return (
+            (self.health == "ok" or self.is_echo)
+            and self.states is not None
+            and set(self.states.values()) == {"ready"}
+            and self.ages_s is not None
+            and max(self.ages_s.values(), default=0.0) <= STALE_S
+        )
+
+
+class Judge:
+    """Holds every look against the rules.
+
+    Args:
+        groups: The coins of each indicators actor, by the actor's name.
+
+    Attributes:
+        breaches: What was broken so far.
+        worst_s: Worst staleness of each group where nothing excused it...
+        worst_hit_s: ...and while a fault did.
+        checks: How often each rule was held against something.
+    """
+
+    def __init__(self, pace: Pace, groups: Mapping[str, Sequence[str]]) -> None:
+        self._pace = pace
+        self._group_of = {coin: name for name, coins in groups.items() for coin in coins}
+        self._windows: list[Window] = []
+        self._deaths: set[tuple[str, str]] = set()
+        self._uneasy_since: float | None = None
+        self._echo_since: float | None = None
+        self._stale: dict[str, bool] = {}
+        self.breaches: list[Breach] = []
+        self.worst_s: dict[str, float] = dict.fromkeys(groups, 0.0)
+        self.worst_hit_s: dict[str, float] = dict.fromkeys(groups, 0.0)
+        self.checks: dict[str, int] = dict.fromkeys(RULES, 0)
+        self.deaths: dict[str, int] = {}
+
+    def open(self, window: Window) -> None:
+        """Take note of a fault that begins."""
+        self._windows = [*self._windows[-WINDOWS_KEPT:], window]
+
+    def charge(self, rule: str, at: float, evidence: str) -> None:
+        """Write a breach down."""
+        self.breaches.append(Breach(rule=rule, at=at, evidence=evidence))
+
+    def look(self, look: Look) -> None:
+        """Judge one look."""
+        self._fresh(look)
+        self._told(look)
+        self._healed(look)
+        self._calm(look)
+        self._echo(look)
+        self._spared(look)
+
+    def forgive_deaths(self, look: Look) -> None:
+        """Take deaths as known, those before the storm."""
+        self._deaths |= {(actor, token) for actor, token, _ in look.deaths}
+
+    def _excuses(self, at: float) -> list[Window]:
+        return [window for window in self._windows if window.covers(at, self._pace)]
+
+    def _fresh(self, look: Look) -> None:
+        if look.ages_s is None:
+            return
+        self.checks["fresh"] += 1
+        excuses = self._excuses(look.at)
+        for coin, age in look.ages_s.items():
+            group = self._group_of[coin]
+            excused = any(w.hits(w.planned.kind.stale, group) for w in excuses)
+            worst_s = self.worst_hit_s if excused else self.worst_s
+            worst_s[group] = max(worst_s[group], age)
+            stale = age > STALE_S and not excused
+            if stale and not self._stale.get(group):
+                self.charge(
+                    "fresh", look.at, f"{coin} of {group} is {age:.1f} s old; {_during(excuses)}"
+                )
+                self._stale[group] = True
+            elif age <= STALE_S:
+                self._stale.pop(group, None)
+
+    def _told(self, look: Look) -> None:
+        for window in self._windows:
+            seen_s = window.planned.kind.seen(self._pace)
+            if seen_s is None or window.told is not None or "told" in window.charged:
+                continue
+            limit = window.begun + seen_s
+            if look.at >= window.begun and _tells(look, window):
+                window.told = look.at - window.begun
+                self.checks["told"] += 1
+            elif look.at > limit and not window.was_over_by(limit):
+                window.charged.add("told")
+                self.charge(
+                    "told", look.at, f"/health still says ok {seen_s:.0f} s after {window.name}"
+                )
+
+    def _healed(self, look: Look) -> None:
+        late = [w for w in self._windows if w.well is None and look.at > w.due(self._pace)]
+        for window in late:
+            if "healed" not in window.charged and not look.is_well:
+                window.charged.add("healed")
+                self.charge(
+                    "healed", look.at, f"not well in time after {window.name}: {_unwell(look)}"
+                )
+
+    def _calm(self, look: Look) -> None:
+        if self._excuses(look.at) or self._lingering():
+            self._uneasy_since = None
+            return
+        self.checks["calm"] += 1
+        if look.is_well:
+            self._uneasy_since = None
+        elif self._uneasy_since is None:
+            self._uneasy_since = look.at
+        elif look.at - self._uneasy_since > UNPROVOKED_S:
+            self.charge("calm", look.at, f"{_unwell(look)}; nobody did anything")
+            self._uneasy_since = float("inf")
+
+    def _echo(self, look: Look) -> None:
+        if not look.is_echo:
+            self._echo_since = None
+        elif self._echo_since is None:
+            self._echo_since = look.at
+        elif look.at - self._echo_since > ECHO_S:
+            self.charge("healed", look.at, f"for {ECHO_S:.0f} s: {_unwell(look)}")
+            self._echo_since = float("inf")
+
+    def _lingering(self) -> bool:
+        """Tell whether a fault is not over yet, however long overdue."""
+        return any(window.well is None for window in self._windows)
+
+    def _spared(self, look: Look) -> None:
+        self.checks["spared"] += 1
+        excuses = self._excuses(look.at)
+        for actor, token, cause in look.deaths:
+            if (actor, token) in self._deaths:
+                continue
+            self._deaths.add((actor, token))
+            self.deaths[actor] = self.deaths.get(actor, 0) + 1
+            if not any(window.kills(actor) for window in excuses):
+                self.charge("spared", look.at, f"{actor} died: {cause}; {_during(excuses)}")
+
+
+def _tells(look: Look, window: Window) -> bool:
+    """Tell whether `/health` shows a fault: names its victim, if it has one, or is silent."""
+    victim = window.planned.victim
+    if look.health is None:
+        return True
+    return look.health != "ok" and (not victim or any(victim in text for text in look.problems))
+
+
+def _during(excuses: Sequence[Window]) -> str:
+    return f"during {', '.join(w.name for w in excuses)}" if excuses else "in a quiet time"
+
+
+def _unwell(look: Look) -> str:
+    parts = [f"/health says {look.health or 'nothing'}", *look.problems[:4]]
+    if look.states is None:
+        parts.append("the supervisor does not answer")
+    else:
+        unready = [f"{name} is {state}" for name, state in look.states.items() if state != "ready"]
+        parts += unready[:4]
+    if look.ages_s is None:
+        parts.append("Redis cannot be read")
+    else:
+        oldest = max(look.ages_s.items(), key=lambda each: each[1], default=("", 0.0))
+        if oldest[1] > STALE_S:
+            parts.append(f"{oldest[0]} is {oldest[1]:.0f} s old")
+    return "; ".join(parts)
+
+
+@dataclass(slots=True, kw_only=True)
+class Command:
+    """One control command, as its sender saw it. Times are seconds since the start."""
+
+    id: str
+    text: str
+    sent: float
+    accepted: float | None = None
+    finished: float | None = None
+    outcome: str = ""
+
+
+def overdue(
+    command: Command, windows: Sequence[Window], now: float, patience_s: float = COMMAND_S
+) -> bool:
+    """Tell whether an accepted command has waited too long for its outcome.
+
+    Time in which Redis is in trouble does not count. A supervisor that is killed takes what it
+    was at with it: whoever asked sees no outcome, and asks again.
+    """
+    if command.accepted is None or command.finished is not None:
+        return False
+    since = command.accepted
+    for window in windows:
+        end = now if window.ended is None else window.ended
+        if end < command.accepted or window.begun > now:
+            continue
+        if window.planned.kind.name in ("supervisor-kill", "two-supervisors"):
+            return False
+        if window.planned.kind.hits_redis:
+            since = max(since, end)
+    return now - since > patience_s

@@ -1,0 +1,272 @@
+"""Looks at the platform from outside, all the time: health, supervisor, signals, processes."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import psutil
+import redis
+
+from shared import schema
+from shared.errors import BadMessage
+from shared.market import Timeframe
+from shared.messages.actors import ControlCommand
+from shared.supervision import usage
+from shared.supervision.control import ask
+from tests.chaos.storm.background import Background
+from tests.chaos.storm.invariants import STRAY_S, Judge, Look
+from tests.chaos.storm.site import LOOK_TIMEOUT_S, Site
+
+EVERY_S, WEIGH_EVERY_S = 0.5, 5.0
+LOOK_PATIENCE_S = 60.0
+
+VOLATILE = ("computed_at_ms",)
+VOLATILE_INPUTS = ("fetched_at_ms",)
+"""Fields of a signal that depend on when it was made, and not on the candles it was made of."""
+
+UNFIT = ("unfilled_gap", "stale")
+"""An input that says so of itself is not scored, and told as the reason: an undisturbed replay
+knows no such thing. `stale` is what a clock an hour ahead makes of every candle."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Weight:
+    """What the platform takes at one moment. Sizes in MB and bytes.
+
+    Attributes:
+        memory_mb, descriptors: By actor; also `supervisor`, `zygote`, `redis`.
+        keys: In Redis; None when it does not answer.
+    """
+
+    at: float
+    memory_mb: Mapping[str, float]
+    descriptors: Mapping[str, int]
+    pids: Mapping[str, int]
+    keys: int | None
+    log_bytes: int
+
+
+@dataclass(slots=True)
+class Published:
+    """Signals seen on the bus, by coin and close: the bytes without what depends on the clock."""
+
+    seen: dict[tuple[str, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
+
+    def take(self, raw: bytes) -> None:
+        """Keep one signal, if it was made of every candle closed by then."""
+        signal = orjson.loads(raw)
+        close_ms = signal["closed_until_ms"]
+        inputs = signal["inputs"]
+        whole = all(
+            t in inputs
+            and inputs[t]["closed_until_ms"] == t.open_at(close_ms)
+            and not any(inputs[t][flaw] for flaw in UNFIT)
+            for t in Timeframe
+        )
+        if whole:
+            self.seen[signal["symbol"], close_ms].add(stripped(signal))
+
+
+def stripped(signal: dict[str, Any]) -> bytes:
+    """Return the bytes of a signal without its volatile fields."""
+    inputs = {
+        timeframe: {k: v for k, v in state.items() if k not in VOLATILE_INPUTS}
+        for timeframe, state in signal["inputs"].items()
+    }
+    kept = {k: v for k, v in signal.items() if k not in VOLATILE} | {"inputs": inputs}
+    return orjson.dumps(kept)
+
+
+class Watch:
+    """Looks every half second in a thread of its own.
+
+    Attributes:
+        last: The newest look.
+        weights: What was weighed, every few seconds.
+    """
+
+    def __init__(
+        self, site: Site, judge: Judge, *, since: float, every_s: float = EVERY_S,
+        log: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self._site = site
+        self._judge = judge
+        self._since = since
+        self._every_s = every_s
+        self._log = log
+        self._new = threading.Condition()
+        self._strays: dict[int, float] = {}
+        self._ports: dict[str, int] = {}
+        self._said: tuple[str | None, tuple[str, ...]] = (None, ())
+        self._troubles: set[str] = set()
+        self._weighed = float("-inf")
+        self._background = Background("watch", self._run)
+        self.published = Published()
+        self.weights: list[Weight] = []
+        self.last: Look | None = None
+        self.restarts: dict[str, int] = {}
+
+    def now(self) -> float:
+        """Return seconds since the start of the storm."""
+        return time.monotonic() - self._since
+
+    def start(self) -> None:
+        """Begin to look; deaths so far are nobody's fault."""
+        self._judge.forgive_deaths(self._look())
+        self._background.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._background.stop()
+
+    def next_look(self) -> Look:
+        """Wait for a look that begins after this call."""
+        begun = self.now()
+        with self._new:
+            while self.last is None or self.last.at <= begun + self._every_s:
+                self._new.wait(1)
+                self._background.check()
+                if self.now() > begun + LOOK_PATIENCE_S:
+                    raise RuntimeError(f"no look within {LOOK_PATIENCE_S:g} s")
+            return self.last
+
+    def _run(self, over: threading.Event) -> None:
+        while not over.is_set():
+            begun = self.now()
+            look = self._look()
+            self._judge.look(look)
+            self._mind_strays()
+            if begun - self._weighed >= WEIGH_EVERY_S:
+                self._weighed = begun
+                self._weigh()
+            with self._new:
+                self.last = look
+                self._new.notify_all()
+            over.wait(max(0.05, self._every_s - (self.now() - begun)))
+
+    def _look(self) -> Look:
+        rows = self._rows()
+        health, problems = self._health()
+        ages = self._ages()
+        deaths = [
+            (row["name"], f"{row['name']} {death['at_ms']} {death['uptime_s']}",
+             f"{death['cause']} ({death['doing']}) {death['last_words']}".strip())
+            for row in rows or () for death in row["deaths"]
+        ]  # fmt: skip
+        said = (health, tuple(problems))
+        if said[0] != self._said[0] or _kinds(said[1]) != _kinds(self._said[1]):
+            self._log(f"health: {health or 'no answer'} {'; '.join(problems[:6])}")
+            self._said = said
+        for row in rows or ():
+            self.restarts[row["name"]] = max(self.restarts.get(row["name"], 0), row["restarts"])
+        return Look(
+            at=self.now(),
+            health=health,
+            problems=problems,
+            ages_s=ages,
+            states=None if rows is None else {row["name"]: row["state"] for row in rows},
+            deaths=deaths,
+        )
+
+    def _rows(self) -> list[dict[str, Any]] | None:
+        command = ControlCommand(id="storm", command="status")
+        try:
+            for reply in ask(self._site.state_dir / "supervisor.sock", command, LOOK_TIMEOUT_S):
+                if reply.body is not None:
+                    rows: list[dict[str, Any]] = reply.body["actors"]
+                    self._ports = {row["name"]: row["port"] for row in rows if row["port"]}
+                    self._own = reply.body["supervisor"]
+                    return rows
+        except (OSError, BadMessage):
+            return None
+        return None
+
+    def _health(self) -> tuple[str | None, list[str]]:
+        port = self._ports.get("health")
+        if port is None:
+            return None, []
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LOOK_TIMEOUT_S)
+        try:
+            connection.request("GET", "/health")
+            body = orjson.loads(connection.getresponse().read())
+            return body["status"], body["problems"]
+        except (OSError, http.client.HTTPException, orjson.JSONDecodeError):
+            return None, []
+        finally:
+            connection.close()
+
+    def _ages(self) -> dict[str, float] | None:
+        coins = [coin for coins in self._site.groups.values() for coin in coins]
+        try:
+            with self._site.redis() as client:
+                found = client.mget([schema.TA_LATEST.name(symbol=coin) for coin in coins])
+        except (redis.RedisError, OSError):
+            return None
+        now_ms = time.time() * 1000 + self._site.offset_ms
+        ages = {}
+        for coin, raw in zip(coins, found, strict=True):
+            if raw is None:
+                ages[coin] = float("inf")
+                continue
+            self.published.take(raw)
+            ages[coin] = max(0.0, (now_ms - orjson.loads(raw)["computed_at_ms"]) / 1000)
+        return ages
+
+    def _mind_strays(self) -> None:
+        now = self.now()
+        strays = {each.pid: each for each in self._site.strays()}
+        self._judge.checks["orphans"] += 1
+        self._strays = {pid: self._strays.get(pid, now) for pid in strays}
+        for pid, seen in list(self._strays.items()):
+            if now - seen > STRAY_S:
+                try:
+                    line = " ".join(strays[pid].cmdline())
+                except psutil.Error:
+                    continue
+                self._judge.charge("orphans", now, f"pid {pid} ({line}) has no supervisor")
+                self._strays[pid] = float("inf")
+
+    def _weigh(self) -> None:
+        last = self.last
+        if last is None or last.states is None:
+            return
+        rows = self._rows()
+        if rows is None:
+            return
+        pids = {row["name"]: row["pid"] for row in rows if row["pid"]}
+        pids |= {
+            name: self._own[field]
+            for name, field in (("supervisor", "pid"), ("zygote", "zygote_pid"),
+                                ("redis", "redis_pid"))
+            if self._own.get(field)
+        }  # fmt: skip
+        memory, descriptors = {}, {}
+        for name, pid in pids.items():
+            try:
+                descriptors[name] = psutil.Process(pid).num_fds()
+            except psutil.Error:
+                continue
+            memory[name] = usage.pss_mb(pid) or 0.0
+        try:
+            with self._site.redis() as client:
+                keys = int(client.dbsize())
+        except (redis.RedisError, OSError):
+            keys = None
+        self.weights.append(
+            Weight(
+                at=self.now(), memory_mb=memory, descriptors=descriptors, pids=pids, keys=keys,
+                log_bytes=self._site.log_bytes(),
+            )
+        )  # fmt: skip
+
+
+def _kinds(problems: tuple[str, ...]) -> set[str]:
+    """Return what problems are about, without the figures in them that change all the time."""
+    return {"".join(letter for letter in text if not letter.isdigit())[:60] for text in problems}

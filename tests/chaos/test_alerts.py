@@ -1,0 +1,57 @@
+"""A whole platform that tells people what is broken on purpose."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.chaos.conftest import Make
+from tests.support.alert_receiver import receiver
+from tests.support.platform_run import Platform
+from tests.support.waiting import eventually
+
+HIDDEN = "hidden-webhook-token"
+
+
+def shown_by(platform: Platform) -> str:
+    """Return all that processes, files and logs of a platform show to a reader."""
+    texts = []
+    for process in platform.tree():
+        for name in ("environ", "cmdline", "comm"):
+            try:
+                path = Path(f"/proc/{process.pid}/{name}")
+                # what the supervisor was started with is its own
+                if (process.pid, name) != (platform.tree()[0].pid, "environ"):
+                    texts.append(path.read_text(errors="replace"))
+            except (OSError, psutil.Error):
+                continue
+    texts += [
+        path.read_text(errors="replace")
+        for path in platform.state_dir.rglob("*")
+        if path.is_file() and "redis" not in path.parts
+    ]
+    return "\n".join(texts)
+
+
+async def test_a_stopped_actor_is_told_and_its_return_and_the_url_is_shown_nowhere(
+    platform: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with receiver() as hook:
+        monkeypatch.setenv("COINEX_ALERT_URLS", hook.url(HIDDEN))
+        running = platform("alerts.enabled=true", "alerts.after_s=1", "auditor.enabled=false")
+        await asyncio.to_thread(running.start)
+        await asyncio.to_thread(running.run, "stop", "scanner")
+
+        def told(words: str) -> bool:
+            return any(words in body for body in hook.bodies(HIDDEN))
+
+        await eventually(lambda: told("(actor-stopped): scanner: stopped"), 30)
+        await asyncio.to_thread(running.run, "start", "scanner")
+        await eventually(lambda: told("(actor-stopped). It was: scanner: stopped"), 30)
+        alerts_pid = await asyncio.to_thread(running.kill_actor, "alerts")
+        await asyncio.to_thread(running.wait_replaced, "alerts", alerts_pid)
+        assert HIDDEN not in await asyncio.to_thread(shown_by, running)
+        await asyncio.to_thread(running.stop)

@@ -1,0 +1,91 @@
+"""Fixtures every kind of test shares."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from shared.bus import Bus
+from shared.clock import SystemClock
+from tests.support.private_redis import PrivateRedis
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# The same examples every time, and no verdict that depends on how busy the machine is.
+settings.register_profile("steady", deadline=None, derandomize=True)
+settings.load_profile("steady")
+
+
+def missing(what: str) -> None:
+    """Skip on a laptop, fail where everything is promised to be installed (`CI=true`)."""
+    if os.environ.get("CI", "").lower() in ("1", "true"):
+        pytest.fail(f"{what}, and CI=true allows no skipping")
+    pytest.skip(what)
+
+
+@pytest.fixture(scope="session")
+def redis_binary() -> str:
+    """Path of the redis-server that tests run."""
+    binary = shutil.which("redis-server")
+    if binary is None:
+        missing("redis-server is not on PATH")
+    assert binary is not None
+    return binary
+
+
+@pytest.fixture(scope="session")
+def shared_redis(redis_binary: str) -> Iterator[PrivateRedis]:
+    """One server for the whole run; `redis_url` hands it out emptied."""
+    server = PrivateRedis(redis_binary)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.remove()
+
+
+@pytest.fixture
+def redis_url(shared_redis: PrivateRedis) -> str:
+    """URL of a running, empty Redis."""
+    shared_redis.run("FLUSHALL")
+    return shared_redis.url
+
+
+@pytest.fixture
+def own_redis(redis_binary: str) -> Iterator[Callable[..., PrivateRedis]]:
+    """Make servers that one test may kill, freeze or fill: `own_redis("--maxmemory", "2mb")`."""
+    servers: list[PrivateRedis] = []
+
+    def make(*options: str) -> PrivateRedis:
+        server = PrivateRedis(redis_binary, *options)
+        servers.append(server)
+        server.start()
+        return server
+
+    yield make
+    for server in servers:
+        server.remove()
+
+
+@pytest.fixture
+async def bus(redis_url: str) -> AsyncIterator[Bus]:
+    """A bus on an empty Redis."""
+    bus = Bus(redis_url, name="test", clock=SystemClock())
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Directory of recorded candles, from COINEX_DATA_DIR or beside the checkout."""
+    given = os.environ.get("COINEX_DATA_DIR")
+    path = Path(given) if given else ROOT.parent / "shared" / "data"
+    if not path.is_dir():
+        # they are no part of the project, so nobody is promised them
+        pytest.skip(f"no recorded candles in {path} (set COINEX_DATA_DIR)")
+    return path

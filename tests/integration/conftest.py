@@ -1,0 +1,27 @@
+"""Fixtures of the tests that speak to a venue."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from shared.clock import SystemClock
+from shared.exchanges.coinex import CoinExClient
+from tests.support.coinex_faults import KEYS
+from tests.support.scripted_venue import ScriptedVenue, ok, scripted_venue, venue_client
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedVenue]:
+    """A venue that says what it is told to say."""
+    async with scripted_venue(SystemClock()) as venue:
+        venue.answer("time", lambda _: ok({"timestamp": venue.clock.now_ms()}))
+        yield venue
+
+
+@pytest.fixture
+async def coinex(scripted: ScriptedVenue) -> AsyncIterator[CoinExClient]:
+    """A client of it, with keys; it waits half a second for an answer."""
+    async with venue_client(scripted.url, SystemClock(), KEYS, timeout_s=0.5) as client:
+        yield client

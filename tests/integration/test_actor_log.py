@@ -1,0 +1,24 @@
+"""An actor's log on a disk that takes nothing: lines are lost, counted, and told for a while."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from shared.clock import ManualClock
+from shared.supervision.actor_log import LOSS_TOLD_S, ActorLog
+
+
+async def test_lost_lines_are_told_while_they_are_lost_and_not_for_ever(tmp_path: Path) -> None:
+    clock = ManualClock()
+    folder = tmp_path / "log"
+    folder.write_text("where the folder should be")
+    log = ActorLog(folder / "fetcher.log", clock)
+    log.append(b"one")
+    assert (log.is_losing, log.lost_lines) == (True, 1)
+
+    folder.unlink()
+    log.append(b"two")
+    assert log.is_losing
+    await clock.advance(LOSS_TOLD_S)
+    assert (log.is_losing, log.lost_lines) == (False, 1)
+    assert (folder / "fetcher.log").read_bytes() == b"two\n"

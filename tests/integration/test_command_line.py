@@ -1,0 +1,125 @@
+"""The command line as a person uses it, with nothing running."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+BROKEN: dict[str, tuple[dict[str, Any], str]] = {
+    "a misspelt key": ({"fetcher": {"intervall_s": 30}}, "interval_s"),
+    "a word for a number": ({"fetcher": {"interval_s": "soon"}}, "fetcher.interval_s"),
+    "a port out of range": ({"health": {"port": 70_000}}, "health.port"),
+    "a long interval past the key's life": ({"fetcher": {"long_interval_s": 299}}, "long_interval"),
+    "an unknown mode": ({"mode": "dmeo"}, "demo"),
+    "a coin in two groups": ({"groups": {"a": ["BTCUSDT"], "b": ["BTCUSDT"]}}, "BTCUSDT"),
+    "an empty group": ({"groups": {"majors": []}}, "majors"),
+    "no symbol": ({"groups": {"majors": ["btc/usdt"]}}, "groups.majors"),
+    "a password in the file": ({"redis": {"url": "redis://:hunter2@127.0.0.1"}}, "redis.url"),
+    "a test hook outside demo": (
+        {"mode": "paper", "testing": {"poison_coin": "BTCUSDT"}},
+        "testing.poison_coin",
+    ),
+    "two actors on one port": ({"health": {"port": 8899}}, "8899"),
+    "patience below a beat": ({"supervisor": {"hung_s": 1}}, "hung_s"),
+}
+
+
+def run(
+    *arguments: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, str(ROOT / "supervisor.py"), *arguments],
+        cwd=cwd, capture_output=True, text=True, timeout=60, check=False,
+        env=os.environ | (environment or {}),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("what", list(BROKEN))
+def test_a_bad_configuration_ends_with_78_and_says_where(what: str, tmp_path: Path) -> None:
+    change, named = BROKEN[what]
+    document = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for section, value in change.items():
+        merge = isinstance(value, dict) and section != "groups"
+        document[section] = {**document.get(section, {}), **value} if merge else value
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(document))
+    ended = run("run", "--config", str(path), "--set", f"state_dir={tmp_path}/var")
+    assert ended.returncode == 78, ended.stderr
+    assert named in ended.stderr
+    assert "hunter2" not in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_all_faults_are_told_at_once() -> None:
+    ended = run(
+        "check", "--set", "fetcher.interval_s=-1", "--set", "health.prt=1", "--set", "mode=x"
+    )
+    assert ended.returncode == 78
+    for named in ("fetcher.interval_s", "health.prt", "mode"):
+        assert named in ended.stderr
+
+
+def test_a_missing_file_is_said_so(tmp_path: Path) -> None:
+    ended = run("check", "--config", str(tmp_path / "no.yaml"))
+    assert ended.returncode == 78
+    assert "no.yaml" in ended.stderr
+
+
+def test_help_names_every_command() -> None:
+    text = run("--help").stdout
+    for command in (
+        "run", "status", "restart", "stop", "start", "release", "reload", "logs", "check",
+        "shutdown", "bus",
+    ):  # fmt: skip
+        assert f"    {command} " in text
+    assert run().returncode == 2
+    assert run("restrat").returncode == 2
+
+
+def test_an_actor_can_be_run_by_hand(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "actors", "nobody", f"state_dir={tmp_path}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 78
+    assert "expected one of exchange-sim, fetcher" in ended.stderr
+
+
+def test_an_actor_run_by_a_timer_takes_the_logins_that_systemd_hands_over(tmp_path: Path) -> None:
+    (tmp_path / "redis_users").write_text("scanner\n")
+    (tmp_path / "redis_users").chmod(0o600)
+    ended = subprocess.run(
+        [
+            sys.executable, "-m", "actors", "scanner", "--once", f"state_dir={tmp_path}/var",
+            "redis.embedded=never",
+        ],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=False,
+        env=os.environ | {"CREDENTIALS_DIRECTORY": str(tmp_path)},
+    )  # fmt: skip
+    assert ended.returncode == 78
+    assert f"{tmp_path}/redis_users:1: expected a role and its password" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"COINEX_SECRET_KEY": "abc-secret"}, "given without COINEX_ACCESS_ID"),
+        ({"COINEX_ALERT_URLS": ""}, "COINEX_ALERT_URLS"),
+    ],
+)
+def test_check_finds_the_faults_of_the_environment_that_run_would_end_with(
+    given: dict[str, str], named: str, tmp_path: Path
+) -> None:
+    for verb in ("check", "run"):
+        ended = run(verb, "--set", f"state_dir={tmp_path}/var", environment=given)
+        assert ended.returncode == 78
+        assert named in ended.stderr
+        assert "abc-secret" not in ended.stderr + ended.stdout

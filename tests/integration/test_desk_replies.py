@@ -1,0 +1,112 @@
+"""Replies to entries that are older than what the venue has done meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from shared.clock import SystemClock
+from shared.desk.orders import Orders
+from shared.exchanges.coinex import CoinExClient
+from shared.journal import Journal
+from shared.journals.rows import Intent
+from shared.journals.scribe import Scribe
+from shared.venue import PlacedOrder
+from tests.support.coinex_faults import KEYS, ORDER
+from tests.support.coinex_wire_rows import AT_MS, order_row
+from tests.support.scripted_venue import HTML_502, ScriptedVenue, no, ok, paged, venue_client
+from tests.support.scripted_venue import scripted_venue as serve
+
+NOTHING = order_row(filled_amount="0", filled_value="0", fee="0")
+INTENT = Intent(
+    client_id=ORDER.client_id,
+    symbol="BTCUSDT",
+    side="long",
+    purpose="entry",
+    order_side="buy",
+    kind="ioc",
+    size=ORDER.size,
+    price=ORDER.price,
+    cycle_ms=AT_MS,
+    sent_ms=AT_MS,
+    why="test",
+    stop_fraction=Decimal("0.01"),
+    target_fraction=Decimal("0.02"),
+)
+
+
+class Site:
+    """Orders over a scripted venue and a journal of their own."""
+
+    def __init__(self, scripted: ScriptedVenue, client: CoinExClient, scribe: Scribe) -> None:
+        self.scripted = scripted
+        self.scribe = scribe
+        self._client = client
+        self._orders = Orders(client, scribe, SystemClock(), logging.getLogger("orders"))
+
+    async def send(self) -> PlacedOrder | None:
+        return await self._orders.send(INTENT, lambda: self._client.place_order(ORDER))
+
+    async def look(self) -> bool:
+        (intent,) = await self.scribe.do(Journal.open_intents)
+        return await self._orders.settle_unknown(intent, None)
+
+    async def filled(self) -> list[str]:
+        return [str(own.size) for own in await self.scribe.do(Journal.own_positions)]
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    scribe = Scribe(Journal(tmp_path / "trader.db", "demo"))
+    async with (
+        serve(SystemClock()) as scripted,
+        venue_client(scripted.url, SystemClock(), KEYS) as client,
+    ):
+        scripted.answer("futures/order", ok(NOTHING))
+        scripted.answer("futures/user-deals", ok([], has_next=False))
+        scripted.answer("futures/finished-order", ok([], has_next=False))
+        scripted.answer("futures/pending-order", ok([], has_next=False))
+        yield Site(scripted, client, scribe)
+    scribe.close()
+
+
+async def test_entry_filled_after_its_reply_is_ours(site: Site) -> None:
+    site.scripted.answer("futures/order-status", ok(order_row(status="filled")))
+    order = await site.send()
+    assert order is not None
+    assert str(order.filled_size) == "0.5"
+    assert await site.filled() == ["0.5"]
+
+
+async def test_entry_that_filled_nothing_is_over_when_the_venue_says_so(site: Site) -> None:
+    site.scripted.answer("futures/order-status", ok(NOTHING | {"status": "canceled"}))
+    order = await site.send()
+    assert order is not None
+    assert not order.filled_size
+    assert await site.scribe.do(Journal.open_intents) == []
+
+
+@pytest.mark.parametrize("answer", [HTML_502, no(3600), ok(NOTHING | {"status": "open"})])
+async def test_entry_whose_end_is_not_known_stays_in_doubt_until_it_is(
+    site: Site, answer: object
+) -> None:
+    site.scripted.answer("futures/order-status", answer)  # type: ignore[arg-type]
+    assert await site.send() is None
+    assert not await site.look()
+    site.scripted.answer("futures/finished-order", paged([order_row()]))
+    assert await site.look()
+    assert await site.filled() == ["0.5"]
+
+
+async def test_entry_listed_as_pending_is_not_taken_for_one_that_filled_nothing(
+    site: Site,
+) -> None:
+    site.scripted.answer("futures/order-status", HTML_502, ok(order_row(status="filled")))
+    site.scripted.answer("futures/pending-order", paged([NOTHING]))
+    assert await site.send() is None
+    assert await site.look()
+    assert await site.filled() == ["0.5"]

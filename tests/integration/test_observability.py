@@ -1,0 +1,207 @@
+"""The dashboard and the rules for Prometheus ask for what `/metrics` really serves."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from shared import schema
+from shared.bus import Bus
+from shared.health.problems import ProblemKind
+from shared.messages.actors import Quarantine
+from tests.support.health_site import ACTORS, CLOCK, COINS, Site, site, tell_all_is_well
+from tests.support.sightings import audit, heartbeat
+from tests.support.trading_sightings import balance, limit, position, positions, trader_status
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
+RULES: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "alert-rules.yml").read_text())
+ROWS = ("Overview", "Actors", "Candles & exchange", "Signals & audit", "Bus", "Account & trader")
+EVERYBODY = (*ACTORS, "account", "trader", "alerts")
+
+Served = dict[str, dict[str, set[str]]]
+"""Sample name, then label, then its values."""
+
+
+def rules() -> list[dict[str, Any]]:
+    return [rule for group in RULES["groups"] for rule in group["rules"]]
+
+
+def panels() -> list[dict[str, Any]]:
+    return [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+
+
+def asked() -> Iterator[tuple[str, str, str]]:
+    """Yield where each expression stands, the expression, and the text shown with its labels."""
+    for panel in panels():
+        for target in panel["targets"]:
+            where = f"dashboard, {panel['title']}"
+            yield where, target["expr"], target.get("legendFormat", "")
+    for variable in DASHBOARD["templating"]["list"]:
+        if variable["type"] == "query":
+            metric, label = re.fullmatch(
+                r"label_values\((\w+), (\w+)\)", variable["query"]["query"]
+            ).groups()  # type: ignore[union-attr]
+            yield f"dashboard, ${variable['name']}", metric, "{{" + label + "}}"
+    for rule in rules():
+        words = " ".join([rule["annotations"][name] for name in sorted(rule["annotations"])])
+        yield f"rule {rule['alert']}", rule["expr"], words.replace("$labels.", "")
+
+
+def faults(served: Served, expression: str, shown: str) -> Iterator[str]:
+    """Yield what an expression names that is not served."""
+    names = re.findall(r"\bcoinex_\w+", expression)
+    if not names:
+        yield "names no metric"
+    labels: set[str] = set()
+    for name in names:
+        if name not in served:
+            yield f"{name} is not served"
+        labels |= set(served.get(name, {}))
+    for name, matchers in re.findall(r"\b(coinex_\w+)\{([^}]*)\}", expression):
+        for label, kind, value in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', matchers):
+            values = served.get(name, {}).get(label)
+            if values is None:
+                yield f"{name} has no label {label}"
+            elif kind == "=" and value not in values:
+                yield f"{name} never has {label}={value}"
+    kept = [
+        each.strip() for by in re.findall(r"\bby \(([^)]*)\)", expression) for each in by.split(",")
+    ]
+    for label in (*kept, *re.findall(r"\{\{ ?(\w+) ?\}\}", shown)):
+        if label not in labels:
+            yield f"no label {label}"
+        elif kept and label not in kept:
+            yield f"{label} is summed away"
+
+
+async def metrics_of_everything(bus: Bus, here: Site) -> Served:
+    """Let health see something of each kind, and return what it serves then."""
+    now_ms = CLOCK.now_ms()
+    for count in (3, 4):  # a scan is counted when its number changes
+        beat = heartbeat("indicators-majors", now_ms, steps=count)
+        await bus.put(schema.HEARTBEAT, beat, name="indicators-majors")
+
+        async def has_seen(steps: int = count) -> bool:
+            actors = (await here.health())["actors"]
+            return bool(actors["indicators-majors"].get("steps") == steps)
+
+        await eventually(has_seen)
+    served: Served = {}
+    for family in text_string_to_metric_families("\n".join(await here.metrics()) + "\n"):
+        for sample in family.samples:
+            found = served.setdefault(sample.name, {})
+            for label, value in sample.labels.items():
+                found.setdefault(label, set()).add(value)
+    return served
+
+
+@pytest.fixture
+async def served(bus: Bus, redis_url: str, tmp_path: Path) -> Served:
+    now_ms = CLOCK.now_ms()
+    await tell_all_is_well(bus, used_weight=58, weight_limit=6000, bad_messages=2)
+    await bus.put(schema.AUDIT, audit(now_ms, rsi=0.1))
+    await bus.put(schema.BALANCE, balance(now_ms))
+    await bus.put(schema.POSITIONS, positions(position(stop_loss=None), as_of_ms=now_ms))
+    await bus.put(schema.TRADER_STATUS, trader_status(now_ms, limits=[limit(state="latched")]))
+    told = heartbeat("alerts", now_ms, sent=3, open=1, waiting=0, held_back=0)
+    await bus.put(schema.HEARTBEAT, told, name="alerts")
+    left_out = Quarantine(
+        symbol=COINS[0], stage="fetch", reason="5xx", since_ms=now_ms, until_ms=now_ms + 60_000
+    )
+    await bus.put(schema.QUARANTINE, left_out, stage="fetch", symbol=COINS[0])
+    async with site(redis_url, tmp_path, actors=EVERYBODY) as here:
+        return await metrics_of_everything(bus, here)
+
+
+async def test_every_metric_and_label_they_name_is_served(served: Served) -> None:
+    found = [
+        f"{where}: {fault}: {expression}"
+        for where, expression, shown in asked()
+        for fault in faults(served, expression, shown)
+    ]
+    assert found == []
+
+
+async def test_every_metric_that_is_served_is_on_the_dashboard(served: Served) -> None:
+    shown = {name for _, expr, _ in asked() for name in re.findall(r"\bcoinex_\w+", expr)}
+    families = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in served}
+    on_it = {re.sub(r"_(bucket|sum|count)$", "", name) for name in shown}
+    assert families - on_it == set()
+
+
+async def test_every_metric_that_is_served_is_in_the_documents(served: Served) -> None:
+    page = (ROOT / "docs" / "observability.md").read_text()
+    families = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in served}
+    assert {name for name in families if f"`{name}" not in page} == set()
+    assert set(re.findall(r"`(coinex_\w+)", page)) == families
+
+
+@pytest.mark.parametrize(
+    ("expression", "shown", "fault"),
+    [
+        ("coinex_helth == 1", "", "coinex_helth is not served"),
+        ('coinex_health{state="ok"}', "", "coinex_health has no label state"),
+        ('coinex_health{status="okay"}', "", "coinex_health never has status=okay"),
+        ("sum by (coin) (coinex_health)", "", "no label coin"),
+        ("coinex_health", "{{ symbol }}", "no label symbol"),
+        ("max by (status) (coinex_health) + coinex_actor_up", "{{actor}}", "actor is summed away"),
+        ("up == 0", "", "names no metric"),
+    ],
+)
+def test_a_wrong_name_is_found(expression: str, shown: str, fault: str) -> None:
+    served = {"coinex_health": {"status": {"ok"}}, "coinex_actor_up": {"actor": {"fetcher"}}}
+    assert list(faults(served, expression, shown)) == [fault]
+
+
+def test_the_dashboard_can_be_imported_anywhere() -> None:
+    assert "id" not in DASHBOARD, "a number of somebody's own Grafana"
+    assert DASHBOARD["schemaVersion"] >= 36 and DASHBOARD["title"] and DASHBOARD["uid"]
+    source = DASHBOARD["templating"]["list"][0]
+    assert (source["name"], source["type"], source["query"]) == (
+        "datasource", "datasource", "prometheus",
+    )  # fmt: skip
+    variable = {"type": "prometheus", "uid": "${datasource}"}
+    for panel in panels():
+        assert panel["datasource"] == variable, panel["title"]
+        assert all(target["datasource"] == variable for target in panel["targets"]), panel["title"]
+
+
+def test_the_dashboard_has_its_rows_and_no_panel_covers_another() -> None:
+    rows = [panel["title"] for panel in DASHBOARD["panels"] if panel["type"] == "row"]
+    assert tuple(rows) == ROWS
+    ids = [panel["id"] for panel in DASHBOARD["panels"]]
+    assert len(set(ids)) == len(ids)
+    taken: set[tuple[int, int]] = set()
+    for panel in DASHBOARD["panels"]:
+        at = panel["gridPos"]
+        cells = {
+            (at["x"] + right, at["y"] + down) for right in range(at["w"]) for down in range(at["h"])
+        }
+        assert at["x"] + at["w"] <= 24 and not cells & taken, panel["title"]
+        taken |= cells
+
+
+def test_rules_have_what_prometheus_and_people_need() -> None:
+    names = [rule["alert"] for rule in rules()]
+    assert len(set(names)) == len(names) >= 20
+    assert all(group["name"].startswith("coinex-") for group in RULES["groups"])
+    for rule in rules():
+        allowed = {"alert", "expr", "for", "labels", "annotations"}
+        assert set(rule) <= allowed, rule["alert"]
+        assert re.fullmatch(r"\d+[smh]", rule.get("for", "1m")), rule["alert"]
+        assert rule["labels"]["severity"] in ("warning", "critical"), rule["alert"]
+        assert set(rule["annotations"]) == {"summary", "description", "runbook"}, rule["alert"]
+        page, _, entry = rule["annotations"]["runbook"].partition("#")
+        assert page == "docs/runbook.md"
+        assert entry in ("", "{{ $labels.kind }}", *get_args(ProblemKind)), rule["alert"]
+        balance = rule["expr"].count("(") - rule["expr"].count(")")
+        assert balance == 0, rule["alert"]

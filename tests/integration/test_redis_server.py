@@ -1,0 +1,491 @@
+"""The embedded redis-server: chosen, started, kept alive, stopped, never left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+
+from shared.bus import Bus
+from shared.clock import SystemClock
+from shared.config import RedisSection
+from shared.errors import BusUnavailable, ConfigError
+from shared.messages.candles import Ban
+from shared.redis.process import bundled_server, find_binary
+from shared.redis.users import Users
+from shared.redis_server import RedisKeeper, read_operator_url
+from shared.schema import BAN_UNTIL, Role
+from shared.settings.ports import free_port
+from tests.conftest import missing
+from tests.support import redis_admin
+from tests.support.private_redis import PrivateRedis
+from tests.support.waiting import eventually
+
+ROOT = Path(__file__).resolve().parents[2]
+MakeKeeper = Callable[..., RedisKeeper]
+
+
+@pytest.fixture
+async def keeper(tmp_path: Path, redis_binary: str) -> AsyncIterator[MakeKeeper]:
+    made: list[RedisKeeper] = []
+
+    def make(
+        mode: str = "demo",
+        *,
+        directories: Sequence[str] | None = None,
+        users: Users | None = None,
+        **section: object,
+    ) -> RedisKeeper:
+        section.setdefault("url", f"redis://127.0.0.1:{free_port()}/0")
+        keeper = RedisKeeper(
+            RedisSection(**section),  # type: ignore[arg-type]
+            mode=mode,
+            state_dir=tmp_path / "var",
+            clock=SystemClock(),
+            log=logging.getLogger("supervisor"),
+            rng=random.Random(1),
+            users=users,
+            directories=directories,
+        )
+        made.append(keeper)
+        return keeper
+
+    yield make
+    for keeper in made:
+        await keeper.stop()
+
+
+async def remember(redis: RedisKeeper | str, until_ms: int) -> None:
+    bus = Bus(as_fetcher(redis), name="test", clock=SystemClock())
+    await bus.put(BAN_UNTIL, Ban(until_ms=until_ms, status=418, at_ms=1))
+    await bus.close()
+
+
+async def recall(redis: RedisKeeper | str) -> int | None:
+    bus = Bus(as_fetcher(redis), name="test", clock=SystemClock())
+    ban = await bus.get(BAN_UNTIL)
+    await bus.close()
+    return ban.until_ms if ban else None
+
+
+def as_fetcher(redis: RedisKeeper | str) -> str:
+    """Return the URL of the one role that writes a ban."""
+    return redis if isinstance(redis, str) else redis.url(Role.FETCHER)
+
+
+def alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def launch(*command: str, cwd: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        command, cwd=cwd, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+
+
+def pid_of(keeper: RedisKeeper) -> int:
+    assert keeper.pid is not None
+    return keeper.pid
+
+
+# Started and stopped
+
+
+async def test_operator_url_is_one_that_redis_cli_takes(keeper: MakeKeeper, tmp_path: Path) -> None:
+    client = shutil.which("redis-cli")
+    if client is None:
+        missing("redis-cli is not on PATH")
+    assert client is not None
+    redis = keeper()
+    await redis.start()
+    url = read_operator_url(tmp_path / "var")
+    assert url is not None
+    asked = await asyncio.create_subprocess_exec(
+        client, "--no-auth-warning", "-u", url, "PING", stdout=asyncio.subprocess.PIPE
+    )
+    assert (await asked.communicate())[0] == b"PONG\n"
+
+
+async def test_demo_starts_its_own_on_the_urls_port_with_a_secret_password_per_role(
+    keeper: MakeKeeper, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    port = free_port()
+    redis = keeper(url=f"redis://127.0.0.1:{port}/3", maxmemory_mb=32)
+    await redis.start()
+    assert redis.is_own and redis.is_up and redis.problems() == []
+    passwords = [redis.url(role).split(":")[2].split("@")[0] for role in Role]
+    assert [redis.url(role) for role in Role] == [
+        f"redis://{role}:{password}@127.0.0.1:{port}/3"
+        for role, password in zip(Role, passwords, strict=True)
+    ]
+    assert read_operator_url(tmp_path / "var") == redis.url(Role.OPERATOR)
+    assert len(set(passwords)) == len(Role) and min(map(len, passwords)) >= 32
+    command_line = " ".join(psutil.Process(pid_of(redis)).cmdline())
+    config = (tmp_path / "var" / "redis" / "redis.conf").read_text()
+    assert not [p for p in passwords if p in command_line or p in config or p in caplog.text]
+    for name in ("redis.conf", "operator.url", "users"):
+        mode = (tmp_path / "var" / "redis" / name).stat().st_mode
+        assert stat.S_IMODE(mode) == 0o600
+    await remember(redis, 5)
+    bus = Bus(f"redis://127.0.0.1:{port}/3", name="stranger", clock=SystemClock())
+    with pytest.raises(BusUnavailable):
+        await bus.get(BAN_UNTIL)
+    await bus.close()
+
+
+async def test_server_is_set_up_as_promised(
+    keeper: MakeKeeper, redis_binary: str, tmp_path: Path
+) -> None:
+    programs = redis_admin.install(tmp_path / "bin", Path(redis_binary))
+    redis = keeper(maxmemory_mb=32, directories=[str(programs)])
+    await redis.start()
+    admin_url = redis_admin.as_admin(redis.url(Role.SUPERVISOR))
+    bus = Bus(admin_url, name="test", clock=SystemClock())
+    names = ("bind", "appendonly", "maxmemory", "maxmemory-policy", "protected-mode", "save")
+    replies = await bus._run([("CONFIG", "GET", name) for name in names])
+    found = {reply[0].decode(): reply[1].decode() for reply in replies}
+    await bus.close()
+    assert found == {
+        "bind": "127.0.0.1",
+        "appendonly": "yes",
+        "maxmemory": str(32 * 2**20),
+        "maxmemory-policy": "noeviction",
+        "protected-mode": "yes",
+        "save": "",
+    }
+    process = psutil.Process(pid_of(redis))
+    # Ctrl-C in a terminal goes to the supervisor's process group alone.
+    assert os.getpgid(process.pid) == process.pid
+    # From version 7 on it can be told its title.
+    assert process.cmdline()[0] in ("coinex: redis", "redis-server")
+
+
+async def test_stop_saves_and_the_next_start_finds_everything(
+    keeper: MakeKeeper, tmp_path: Path
+) -> None:
+    first = keeper()
+    await first.start()
+    pid, old_url = pid_of(first), first.url(Role.FETCHER)
+    await remember(first, 77)
+    await first.stop()
+    assert not alive(pid)
+    assert read_operator_url(tmp_path / "var") is None
+    assert not (tmp_path / "var" / "redis" / "users").exists()
+    second = keeper()
+    await second.start()
+    assert second.url(Role.FETCHER) != old_url
+    assert await recall(second) == 77
+
+
+async def test_killed_server_comes_back_with_port_password_and_values(keeper: MakeKeeper) -> None:
+    redis = keeper()
+    await redis.start()
+    url, pid = redis.url(Role.FETCHER), pid_of(redis)
+    await remember(url, 8)
+    await asyncio.sleep(0)
+    os.kill(pid, signal.SIGTERM)
+    await eventually(lambda: redis.pid not in (None, pid) and redis.is_up, within_s=10)
+    assert redis.url(Role.FETCHER) == url
+    assert await recall(url) == 8
+    os.kill(pid_of(redis), signal.SIGKILL)
+    await eventually(lambda: not redis.is_up)
+    assert redis.problems()
+    await eventually(lambda: redis.is_up, within_s=10)
+    assert await recall(url) == 8
+    assert redis.problems() == []
+    redis.tick()
+
+
+async def test_stopped_server_is_stopped_for_good_also_when_frozen(keeper: MakeKeeper) -> None:
+    redis = keeper()
+    await redis.start()
+    pid = pid_of(redis)
+    os.kill(pid, signal.SIGSTOP)
+    await redis.stop()
+    assert not alive(pid)
+
+
+# Never left behind, never in the way
+
+
+SUPERVISOR = """
+import asyncio, logging, sys
+from pathlib import Path
+from shared.clock import SystemClock
+from shared.config import RedisSection
+from shared.redis_server import RedisKeeper
+from shared.schema import Role
+
+async def main():
+    keeper = RedisKeeper(
+        RedisSection(url="redis://127.0.0.1:0/0"), mode="demo", clock=SystemClock(),
+        state_dir=Path(sys.argv[1]), log=logging.getLogger(),
+    )
+    await keeper.start()
+    print(keeper.pid, keeper.url(Role.FETCHER), flush=True)
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+async def supervise(state_dir: Path) -> tuple[subprocess.Popen[str], int, str]:
+    """Start a process that keeps a Redis; return it with the server's pid and URL."""
+    supervisor = launch(sys.executable, "-c", SUPERVISOR, str(state_dir), cwd=ROOT)
+    assert supervisor.stdout is not None
+    pid, url = (await asyncio.to_thread(supervisor.stdout.readline)).split()
+    return supervisor, int(pid), url
+
+
+async def test_server_ends_with_its_data_saved_when_the_supervisor_is_killed(
+    keeper: MakeKeeper, tmp_path: Path
+) -> None:
+    supervisor, pid, url = await supervise(tmp_path / "var")
+    await remember(url, 99)
+    supervisor.kill()
+    # At once, as `kill -9` and a fresh start do: the new one must not stumble over the old.
+    successor = keeper()
+    await successor.start()
+    assert not alive(pid)
+    assert await recall(successor) == 99
+    assert successor.problems() == []
+    supervisor.communicate()
+
+
+async def test_frozen_server_ends_too_when_the_supervisor_is_killed(tmp_path: Path) -> None:
+    supervisor, pid, _ = await supervise(tmp_path / "var")
+
+    def every_thread_has_stopped() -> bool:
+        stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+        return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+    os.kill(pid, signal.SIGSTOP)
+    await eventually(every_thread_has_stopped)
+    supervisor.kill()
+    supervisor.communicate()
+    try:
+        await eventually(lambda: not alive(pid))
+    finally:
+        if alive(pid):
+            os.kill(pid, signal.SIGKILL)
+
+
+async def test_frozen_left_over_of_an_earlier_supervisor_does_not_stop_a_start(
+    keeper: MakeKeeper, redis_binary: str, tmp_path: Path
+) -> None:
+    directory = tmp_path / "var" / "redis"
+    directory.mkdir(parents=True)
+    left_over = launch(redis_binary, "--port", "0", "--save", "", cwd=directory)
+    await eventually(lambda: "redis" in psutil.Process(left_over.pid).name())
+    left_over.send_signal(signal.SIGSTOP)
+    redis = keeper()
+    await redis.start()
+    assert not alive(left_over.pid)
+    left_over.communicate()
+
+
+# Files
+
+
+async def damage(keeper: MakeKeeper, tmp_path: Path) -> None:
+    redis = keeper()
+    await redis.start()
+    for number in range(20):
+        await remember(redis, number)
+    await redis.stop()
+    (log,) = (tmp_path / "var" / "redis" / "appendonlydir").glob("*.incr.aof")
+    # In the middle, for a torn tail is mended by the server itself.
+    raw = log.read_bytes()
+    log.write_bytes(raw[:100] + b"\x00garbage\x00" * 10 + raw[200:])
+
+
+async def test_damaged_files_are_set_aside_after_two_refusals(
+    keeper: MakeKeeper, tmp_path: Path
+) -> None:
+    await damage(keeper, tmp_path)
+    redis = keeper()
+    await redis.start()
+    assert redis.is_up
+    assert await recall(redis) is None
+    (aside,) = (tmp_path / "var" / "redis").glob("damaged-*Z")
+    assert list(aside.rglob("*.incr.aof"))
+    (problem,) = redis.problems()
+    assert "started empty" in problem and str(aside) in problem
+    refusals = (tmp_path / "var" / "log" / "redis.log").read_text().count("Bad file format")
+    assert refusals == 2
+
+
+async def test_failures_that_are_not_the_files_move_nothing(
+    keeper: MakeKeeper, tmp_path: Path
+) -> None:
+    first = keeper()
+    await first.start()
+    await remember(first, 4)
+    await first.stop()
+    # A directive this server does not know makes it exit like damaged files do.
+    redis = keeper()
+    original = redis._files.write_config
+
+    def broken(**options: object) -> Path:
+        path = original(**options)  # type: ignore[arg-type]
+        with path.open("a") as config:
+            config.write("appendonly-nonsense yes\n")
+        return path
+
+    redis._files.write_config = broken  # type: ignore[method-assign]
+    starting = asyncio.create_task(redis.start())
+    await eventually(lambda: redis._failures >= 4, within_s=10)
+    assert not list((tmp_path / "var" / "redis").glob("damaged-*"))
+    redis._files.write_config = original  # type: ignore[method-assign]
+    await starting
+    assert await recall(redis) == 4
+
+
+@pytest.mark.parametrize(
+    ("recorded", "words"), [("99.0", "written by Redis 99.0"), ("junk", "expected a version")]
+)
+async def test_files_of_a_newer_server_are_not_touched(
+    keeper: MakeKeeper, tmp_path: Path, recorded: str, words: str
+) -> None:
+    first = keeper()
+    await first.start()
+    await remember(first, 6)
+    await first.stop()
+    version = tmp_path / "var" / "redis" / "server-version"
+    version.write_text(recorded)
+    with pytest.raises(ConfigError, match=words):
+        await keeper().start()
+    assert version.read_text() == recorded
+
+
+async def test_newer_version_without_any_data_hinders_nobody(
+    keeper: MakeKeeper, tmp_path: Path
+) -> None:
+    (tmp_path / "var" / "redis").mkdir(parents=True)
+    (tmp_path / "var" / "redis" / "server-version").write_text("99.0\n")
+    redis = keeper()
+    await redis.start()
+    assert redis.is_up
+
+
+# Which Redis
+
+
+async def test_taken_port_makes_demo_use_a_free_one(keeper: MakeKeeper) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        redis = keeper(url=f"redis://127.0.0.1:{port}/0")
+        await redis.start()
+        assert redis.is_up
+        assert f":{port}/" not in redis.url(Role.SUPERVISOR)
+
+
+async def test_live_uses_a_redis_that_answers(
+    keeper: MakeKeeper, own_redis: Callable[..., PrivateRedis], tmp_path: Path
+) -> None:
+    port = free_port()
+    external = own_redis("--port", str(port), "--bind", "127.0.0.1")
+    redis = keeper(mode="live", url=f"redis://127.0.0.1:{port}/0")
+    await redis.start()
+    assert not redis.is_own and redis.is_up and redis.pid is None
+    assert {redis.url(role) for role in Role} == {f"redis://127.0.0.1:{port}/0"}
+    assert read_operator_url(tmp_path / "var") == f"redis://127.0.0.1:{port}/0"
+    assert redis.problems() == []
+    await redis.stop()
+    assert external.run("PING")
+
+
+async def test_live_starts_its_own_when_nothing_listens(keeper: MakeKeeper) -> None:
+    port = free_port()
+    redis = keeper(mode="live", url=f"redis://localhost:{port}/0")
+    await redis.start()
+    assert redis.is_own and f":{port}/" in redis.url(Role.SUPERVISOR)
+
+
+async def test_live_refuses_a_port_held_by_something_else_and_names_it(keeper: MakeKeeper) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        redis = keeper(mode="paper", url=f"redis://:hidden@127.0.0.1:{port}/0")
+        with pytest.raises(ConfigError) as caught:
+            await redis.start()
+    text = str(caught.value)
+    assert f"127.0.0.1:{port} is held by" in text and f"(pid {os.getpid()})" in text
+    assert "hidden" not in text
+
+
+async def test_live_refuses_a_redis_with_other_credentials(
+    keeper: MakeKeeper, own_redis: Callable[..., PrivateRedis]
+) -> None:
+    port = free_port()
+    external = own_redis("--port", str(port), "--bind", "127.0.0.1")
+    external.run("CONFIG", "SET", "requirepass", "right")
+    redis = keeper(mode="live", url=f"redis://:not-right@127.0.0.1:{port}/0")
+    with pytest.raises(ConfigError, match="does not let in user 'default'") as caught:
+        await redis.start()
+    assert f"127.0.0.1:{port}" in str(caught.value)
+    assert "not-right" not in str(caught.value)
+
+
+async def test_embedded_never_takes_the_url_as_it_is(keeper: MakeKeeper) -> None:
+    redis = keeper(embedded="never", url="redis://127.0.0.1:1/0")
+    await redis.start()
+    assert not redis.is_own and redis.url(Role.FETCHER) == "redis://127.0.0.1:1/0"
+
+
+# Which binary
+
+
+def test_binary_of_version_7_on_path_comes_first(redis_binary: str, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    old.mkdir()
+    bundled = bundled_server()
+    assert bundled is not None
+    shutil.copy(bundled, old / "redis-server")
+    found = find_binary([str(tmp_path), str(old), str(Path(redis_binary).parent)], bundled)
+    assert found.path == Path(redis_binary) and found.version >= (7, 0)
+    assert find_binary([str(old)], bundled).path == old / "redis-server"
+    assert find_binary([str(tmp_path)], bundled).path == bundled
+
+
+def test_no_binary_at_all_is_a_config_fault(tmp_path: Path) -> None:
+    broken = tmp_path / "redis-server"
+    broken.write_text("#!/bin/sh\nexit 1\n")
+    broken.chmod(0o755)
+    with pytest.raises(ConfigError, match="no redis-server that runs"):
+        find_binary([str(tmp_path)], None)
+
+
+async def test_bundled_server_works_too(tmp_path: Path) -> None:
+    redis = RedisKeeper(
+        RedisSection(url="redis://127.0.0.1:0/0"),
+        mode="demo",
+        state_dir=tmp_path / "a dir with spaces",
+        clock=SystemClock(),
+        log=logging.getLogger("supervisor"),
+        directories=[],
+    )
+    await redis.start()
+    try:
+        assert redis.is_up
+        (problem,) = redis.problems()
+        assert "writers not confined" in problem and "redis 6.2" in problem
+        await remember(redis, 3)
+        assert await recall(redis) == 3
+    finally:
+        await redis.stop()

@@ -1,0 +1,191 @@
+"""`supervisor.py replay` as a user runs it, on files."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import importlib.util
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import orjson
+import pytest
+
+from shared.backtest import table
+from shared.backtest.recording import read_recording
+from shared.backtest.replay import replay
+from shared.backtest.workers import JOB_CLOSES
+from shared.candles.files import aggregated, candle_file, read_candles
+from shared.clock import utc_text
+from shared.config import IndicatorsSection
+from shared.market import Timeframe
+from tests.support.recordings import generated, write_recording
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+M5, H1, H4 = Timeframe.M5, Timeframe.H1, Timeframe.H4
+COINS = ("BTCUSDT", "ETHUSDT")
+BARS = JOB_CLOSES + 400
+CLOSES = 500
+
+
+@pytest.fixture(scope="module")
+def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of two recorded coins, the second without files of 1h and 4h."""
+    directory = tmp_path_factory.mktemp("candles")
+    for coin, timeframes in zip(COINS, ((M5, H1, H4), (M5,)), strict=True):
+        write_recording(directory, generated(coin, BARS), *timeframes)
+    return directory
+
+
+def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "supervisor.py", "replay", *map(str, arguments)],
+        cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def last_closes(directory: Path, closes: int = CLOSES) -> tuple[str, str]:
+    """Return --from and --to that hold the last closes but one hour."""
+    opens = read_candles(candle_file(directory, "BTCUSDT", M5), "BTCUSDT", M5).open_time_ms
+    return tuple(utc_text(int(opens[i])) for i in (-closes - 12, -12))  # type: ignore[return-value]
+
+
+def test_what_it_writes_are_the_signals_and_no_byte_depends_on_the_processes(
+    candles: Path, tmp_path: Path
+) -> None:
+    since, until = last_closes(candles)
+    written: dict[int, bytes] = {}
+    for processes in (1, 2):
+        path = tmp_path / f"{processes}.csv.gz"
+        done = run("--candles", candles, "--from", since, "--to", until,
+                   "--processes", processes, "--out", path)  # fmt: skip
+        written[processes] = path.read_bytes()
+        assert f"{2 * CLOSES} signals of 2 coins" in done.stdout and "signals/s" in done.stdout
+    assert written[1] == written[2]
+
+    expected = [list(table.COLUMNS)]
+    for coin in COINS:
+        recording = read_recording(candles, coin)
+        places = range(BARS - CLOSES - 12, BARS - 12)
+        for block in replay(recording, places, IndicatorsSection()):
+            lines = table.csv_rows(map(table.row, block)).decode()
+            expected += csv.reader(io.StringIO(lines))
+    assert list(csv.reader(io.StringIO(gzip.decompress(written[1]).decode()))) == expected
+
+
+def test_settings_of_the_platform_apply(candles: Path, tmp_path: Path) -> None:
+    rows = {}
+    since, until = last_closes(candles)
+    for history in (300, 500):
+        path = tmp_path / f"{history}.csv"
+        run("--candles", candles, "--symbols", "ETHUSDT", "--from", since, "--to", until,
+            "--out", path, "--set", f"indicators.history={history}")  # fmt: skip
+        rows[history] = list(csv.DictReader(path.read_text().splitlines()))
+        assert {row["bars_5m"] for row in rows[history]} == {str(history)}
+        assert {row["symbol"] for row in rows[history]} == {"ETHUSDT"}
+    assert rows[300] != rows[500]
+
+
+def test_a_report_is_printed_and_written(candles: Path, tmp_path: Path) -> None:
+    directory = tmp_path / "new" / "report"
+    since, until = last_closes(candles, 3000)
+    done = run("--candles", candles, "--from", since, "--to", until, "--report", directory)
+    text = (directory / "report.md").read_text()
+    assert text in done.stdout and "No profit is claimed" in text
+    figures = orjson.loads((directory / "report.json").read_bytes())
+    assert figures["closes"] == 2 * 3000 and figures["coins"] == 2
+    assert {row["state"] for row in figures["occupancy"]} >= {
+        "squeeze fired long",
+        "divergence short",
+    }
+    assert all(0 <= row["share"] <= 1 for row in figures["occupancy"])
+    pictures = sorted(path.name for path in directory.glob("*.png"))
+    if importlib.util.find_spec("matplotlib") is None:
+        assert not pictures and "no plots: they need matplotlib" in done.stderr
+    else:
+        assert pictures == ["entries.png", "forward-returns.png", "occupancy.png"]
+        assert all(p.read_bytes()[:4] == b"\x89PNG" for p in directory.glob("*.png"))
+
+
+def test_without_matplotlib_there_are_tables_and_a_word_about_it(
+    candles: Path, tmp_path: Path
+) -> None:
+    hidden = tmp_path / "hidden"
+    (hidden / "matplotlib").mkdir(parents=True)
+    (hidden / "matplotlib" / "__init__.py").write_text("raise ImportError('hidden')")
+    since, until = last_closes(candles)
+    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import supervisor as s; " \
+           "sys.exit(s.main(sys.argv[1:]))"  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(hidden), "replay", "--candles", str(candles),
+         "--from", since, "--to", until, "--processes", "1", "--report", str(tmp_path / "r")],
+        cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "no plots: they need matplotlib (hidden)" in done.stderr
+    assert (tmp_path / "r" / "report.md").exists() and not list((tmp_path / "r").glob("*.png"))
+
+
+def test_parquet_holds_the_same_rows(candles: Path, tmp_path: Path) -> None:
+    since, until = last_closes(candles)
+    arguments = ("--candles", candles, "--from", since, "--to", until, "--out")
+    if importlib.util.find_spec("pyarrow") is None:
+        done = run(*arguments, tmp_path / "x.parquet", code=2)
+        assert "Parquet needs the package pyarrow" in done.stderr
+        assert not list(tmp_path.iterdir())
+        return
+    from pyarrow import parquet
+
+    run(*arguments, tmp_path / "x.parquet")
+    rows = parquet.read_table(tmp_path / "x.parquet").to_pylist()
+    recording = read_recording(candles, COINS[0])
+    blocks = replay(recording, range(BARS - CLOSES - 12, BARS - 12), IndicatorsSection())
+    expected = [dict(zip(table.COLUMNS, table.row(s), strict=True)) for b in blocks for s in b]
+    assert len(rows) == 2 * CLOSES and rows[:CLOSES] == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (("--candles", "nowhere"), 2, "no directory 'nowhere'"),
+        (("--candles", "docs"), 2, "no file named SYMBOL-5m.csv.gz in 'docs'"),
+        (("--symbols", "BTCUSDT,FOOUSDT"), 2, "no 5m candles of FOOUSDT"),
+        (("--from", "yesterday"), 2, "--from yesterday: expected a date or time"),
+        (("--from", "2025-02-02", "--to", "2025-02-02"), 2, "is not before --to"),
+        (("--from", "2031-01-01"), 2, "no candle of 2 coins"),
+        (("--out", "signals.xlsx"), 2, "expected one of .csv, .csv.gz, .parquet"),
+        (("--out", "nowhere/signals.csv"), 2, "no directory 'nowhere'"),
+        (("--processes", "0"), 2, "expected at least 1"),
+        (("--set", "indicators.histroy=400"), 78, "did you mean indicators.history"),
+    ],
+)
+def test_what_cannot_be_obeyed_is_said_in_one_line(
+    candles: Path, arguments: tuple[str, ...], code: int, message: str
+) -> None:
+    done = run("--candles", candles, *arguments, code=code)
+    assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_a_broken_file_is_named_and_leaves_no_output(candles: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    whole = candle_file(candles, "BTCUSDT", M5).read_bytes()
+    candle_file(broken, "BTCUSDT", M5).write_bytes(whole[: len(whole) // 2])
+    done = run("--candles", broken, "--out", tmp_path / "x.csv", code=1)
+    assert "BTCUSDT-5m.csv.gz" in done.stderr and "expected gzip CSV" in done.stderr
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_added_up_candles_are_those_the_exchange_made(data_dir: Path) -> None:
+    for coin in ("BTCUSDT", "SEIUSDT"):
+        m5, h1 = (read_candles(candle_file(data_dir / "candles", coin, t), coin, t)
+                  for t in (M5, H1))  # fmt: skip
+        found = aggregated(m5, H1)
+        for column in ("open_time_ms", "open", "high", "low", "close"):
+            assert np.array_equal(getattr(found, column), getattr(h1, column)), column
+        assert np.allclose(found.volume, h1.volume, rtol=1e-9)

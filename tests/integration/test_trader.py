@@ -1,0 +1,379 @@
+"""The trader actor: what it does at a start, on command, and when others are away."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared import schema
+from shared.bus import Bus
+from shared.clock import SystemClock
+from shared.config import TraderSection
+from shared.desk.kill_switch import KillSwitch, Lock
+from shared.errors import BusUnavailable, PermanentError, PlatformError
+from shared.journal import Journal
+from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
+from tests.support.desk import START_MS
+from tests.support.fast_clock import FastClock
+from tests.support.private_redis import PrivateRedis
+from tests.support.running_trader import RunningTrader, exchanges_on, put_candles, status
+from tests.support.trading import CYCLE_MS, EAGER, NO_REDIS, MarketCandles
+from tests.support.venue import VenueUnderTest
+from tests.support.waiting import eventually
+
+COINS = ("BTCUSDT", "SOLUSDT")
+CYCLE = START_MS + 23 * CYCLE_MS  # calls for a long of BTCUSDT, then one of SOLUSDT
+PATIENT = dataclasses.replace(EAGER, wait_s=75)
+QUIET = dataclasses.replace(PATIENT, entry_score=100)
+RATE = 8
+
+
+@pytest.fixture
+async def venue(tmp_path: Path) -> AsyncIterator[VenueUnderTest]:
+    clock = FastClock(CYCLE + 3_000, RATE)
+    async with exchanges_on(COINS, clock, tmp_path) as venue:
+        yield venue
+
+
+def trader(
+    venue: VenueUnderTest, redis_url: str, directory: Path, settings: TraderSection = PATIENT,
+    **more: Any,
+) -> RunningTrader:  # fmt: skip
+    return RunningTrader(venue, redis_url, directory, COINS, settings=settings, **more)
+
+
+async def ready(running: RunningTrader) -> None:
+    await eventually(running.is_ready, within_s=30)
+
+
+async def open_positions(venue: VenueUnderTest, count: int) -> list[dict[str, Any]]:
+    async def found() -> list[dict[str, Any]] | None:
+        positions: list[dict[str, Any]] = (await venue.books())["positions"]
+        stopped = all(Decimal(p["stop_loss_price"] or 0) for p in positions)
+        return positions if len(positions) == count and stopped else None
+
+    positions: list[dict[str, Any]] = await eventually(found, within_s=60)
+    return positions
+
+
+async def flat(venue: VenueUnderTest) -> None:
+    async def is_flat() -> bool:
+        return not (await venue.books())["positions"]
+
+    await eventually(is_flat, within_s=30)
+
+
+async def ask(
+    bus: Bus, verb: TraderVerb, clock: Any, symbol: str | None = None, name: str = ""
+) -> TraderReply:
+    command = TraderCommand(id=name or uuid.uuid4().hex, command=verb, who="ada",
+                            at_ms=clock.now_ms(), symbol=symbol)  # fmt: skip
+    await bus.append(schema.TRADER_COMMANDS, dataclasses.asdict(command))
+    reply = await bus.pop(schema.TRADER_REPLIES, 20, id=command.id)
+    assert reply is not None, "no reply"
+    return reply
+
+
+async def mode(bus: Bus, wanted: str) -> str:
+    async def found() -> str | None:
+        told = await status(bus)
+        return told.reason if told is not None and told.mode == wanted else None
+
+    reason: str = await eventually(found, within_s=20)
+    return reason
+
+
+async def test_cycle_enters_protects_and_tells_everybody(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    candles = MarketCandles(venue.wire.venue.feed._market, COINS, venue.clock)  # type: ignore[attr-defined]
+    await put_candles(bus, candles, COINS, CYCLE)
+    async with bus.subscribe(schema.ACCOUNT_REFRESH.name()) as refreshes:
+        assert not (await anext(aiter(refreshes))).channel  # listening from here on
+        async with trader(venue, redis_url, tmp_path) as running:
+            await ready(running)
+            assert (await anext(aiter(refreshes))).channel
+            await check_first_cycle(venue, bus)
+    journal = Journal.read_only(tmp_path / "trader.db")
+    assert journal.equity()[0].cycle_ms == CYCLE
+    journal.close()
+
+
+async def check_first_cycle(venue: VenueUnderTest, bus: Bus) -> None:
+    positions = await open_positions(venue, 2)
+    assert {position["market"] for position in positions} == set(COINS)
+
+    async def told() -> Any:
+        now = await status(bus)
+        return now if now is not None and now.cycle_ms == CYCLE else None
+
+    now = await eventually(told, within_s=20)
+    assert now.candles_from == "redis"
+    assert sorted(now.ours) == sorted(COINS)
+    assert (now.trouble, now.unprotected, now.foreign) == ("", [], [])
+    assert {limit.name for limit in now.limits} >= {"daily loss", "drawdown"}
+    config = await bus.get(schema.TRADER_CONFIG)
+    assert config is not None
+    assert config.settings["entry_score"] == EAGER.entry_score
+
+
+async def test_without_redis_the_trader_trades_and_tells_it_all_later(
+    venue: VenueUnderTest, own_redis: Callable[..., PrivateRedis], tmp_path: Path
+) -> None:
+    redis = own_redis()
+    redis.kill()
+    async with trader(venue, redis.url, tmp_path) as running:
+        await ready(running)
+        await open_positions(venue, 2)
+        redis.start()
+        bus = Bus(redis.url, name="test", clock=SystemClock())
+
+        async def caught_up() -> Any:
+            try:
+                entries = await bus.entries(schema.TRADE_LOG, 10_000)
+            except BusUnavailable:
+                return None
+            return entries if any(f["kind"] == "target" for _, f in entries) else None
+
+        entries = await eventually(caught_up, within_s=20)
+        numbers = [int(place.partition("-")[2]) for place, _ in entries]
+        assert numbers == [*range(1, len(numbers) + 1)]
+        assert [fields["event_id"] for _, fields in entries] == numbers
+        await bus.close()
+
+
+async def test_lock_file_that_says_flatten_closes_everything_without_redis(
+    venue: VenueUnderTest, tmp_path: Path
+) -> None:
+    async with trader(venue, NO_REDIS, tmp_path) as running:
+        await ready(running)
+        await open_positions(venue, 2)
+        lock = Lock(reason="get out", who="ada", at_ms=1, flatten=True)
+        KillSwitch(tmp_path).set(lock)
+        await flat(venue)
+        assert running.trader._trading.switches.mode()[0] == "locked"
+
+
+@pytest.mark.parametrize("way", ["lock file", "command"])
+async def test_flatten_closes_everything_also_without_a_journal(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path, way: str
+) -> None:
+    async with trader(venue, redis_url if way == "command" else NO_REDIS, tmp_path) as running:
+        candles = MarketCandles(venue.wire.venue.feed._market, COINS, venue.clock)  # type: ignore[attr-defined]
+        await put_candles(bus, candles, COINS, CYCLE)
+        await ready(running)
+        await open_positions(venue, 2)
+        assert running.trader._scribe is not None
+        await running.trader._scribe.do(Journal._rows, "PRAGMA query_only=1")
+        if way == "command":
+            command = TraderCommand(id="f", command="flatten", who="ada",
+                                    at_ms=venue.clock.now_ms(), symbol=None)  # fmt: skip
+            await bus.append(schema.TRADER_COMMANDS, dataclasses.asdict(command))
+        else:
+            KillSwitch(tmp_path).set(Lock(reason="get out", who="ada", at_ms=1, flatten=True))
+        await flat(venue)
+
+
+async def test_lock_file_that_cannot_be_read_keeps_everything_out(
+    venue: VenueUnderTest, tmp_path: Path
+) -> None:
+    KillSwitch(tmp_path).path.write_text("{")
+    async with trader(venue, NO_REDIS, tmp_path) as running:
+        await ready(running)
+
+        def cycled() -> bool:
+            return running.trader._report is not None
+
+        await eventually(cycled, within_s=30)
+        assert running.trader._trading.switches.mode()[0] == "locked"
+        assert (await venue.books())["over"] == []
+
+
+async def test_commands_do_what_they_say_and_are_answered(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    clock = venue.clock
+    await venue.by_hand("position", market="SOLUSDT", side="long", amount="2")
+    async with trader(venue, redis_url, tmp_path, QUIET) as running:
+        await ready(running)
+        for verb, wanted in (
+            ("reduce", "reducing"), ("disable", "disabled"), ("enable", "enabled"),
+            ("kill", "locked"),
+        ):  # fmt: skip
+            reply = await ask(bus, verb, clock)  # type: ignore[arg-type]
+            assert (reply.outcome, reply.mode) == ("done", wanted), reply.text
+        assert await bus.get(schema.TRADER_KILL) is not None
+        reply = await ask(bus, "enable", clock)
+        assert reply.outcome == "failed"
+        assert "release it first" in reply.text
+        assert (await ask(bus, "release", clock)).mode == "enabled"
+        assert KillSwitch(tmp_path).read() is None
+        assert await bus.get(schema.TRADER_KILL) is None
+
+        reply = await ask(bus, "close", clock, "SOLUSDT")
+        assert (reply.outcome, "foreign" in reply.text) == ("failed", True)
+        candles = MarketCandles(venue.wire.venue.feed._market, COINS, clock)  # type: ignore[attr-defined]
+        await put_candles(bus, candles, COINS, clock.now_ms())
+        reply = await ask(bus, "adopt", clock, "SOLUSDT")
+        assert reply.outcome == "done", reply.text
+        await open_positions(venue, 1)
+        reply = await ask(bus, "close", clock, "SOLUSDT")
+        assert reply.outcome == "done", reply.text
+        await flat(venue)
+        reply = await ask(bus, "flatten", clock)
+        assert (reply.outcome, reply.mode) == ("done", "locked")
+
+
+async def test_command_is_carried_out_once_also_by_the_next_trader(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    async with trader(venue, redis_url, tmp_path, QUIET) as running:
+        await ready(running)
+        await ask(bus, "disable", venue.clock, name="one")
+        await ask(bus, "enable", venue.clock, name="two")
+    async with trader(venue, redis_url, tmp_path, QUIET) as running:
+        await ready(running)
+        await ask(bus, "kill", venue.clock)
+    journal = Journal.read_only(tmp_path / "trader.db")
+    done = [e.text for e in journal.events(0, 1000) if e.kind == "command"]
+    journal.close()
+    assert [text.split()[0] for text in done] == ["disable", "enable", "kill"]
+
+
+async def test_operators_choice_and_the_flag_survive_a_restart_without_redis(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    async with trader(venue, redis_url, tmp_path, QUIET) as running:
+        await ready(running)
+        await ask(bus, "reduce", venue.clock)
+        await bus.put(schema.TRADER_KILL, KillFlag(reason="odd", who="bob", at_ms=1))
+        await mode(bus, "locked")
+    async with trader(venue, NO_REDIS, tmp_path, QUIET) as running:
+        await ready(running)
+        now, why = running.trader._trading.switches.mode()
+        assert now == "locked"
+        assert "bob: odd" in why
+        assert "an operator asked for it" in why
+
+
+async def test_second_trader_on_one_state_dir_refuses_to_start(
+    venue: VenueUnderTest, tmp_path: Path
+) -> None:
+    async with trader(venue, NO_REDIS, tmp_path, QUIET) as running:
+        await ready(running)
+        second = trader(venue, NO_REDIS, tmp_path, QUIET)
+        with pytest.raises(PermanentError, match=f"another trader .*pid {os.getpid()}"):
+            await second.trader.run()
+        await second.context.bus.close()
+
+
+async def test_live_mode_starts_without_entries_until_an_operator_enables(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    async with trader(venue, redis_url, tmp_path, QUIET, mode="live") as running:
+        await ready(running)
+        assert "ended futures trading" in await mode(bus, "reducing")
+        assert (await ask(bus, "enable", venue.clock)).mode == "enabled"
+    async with trader(venue, redis_url, tmp_path, QUIET, mode="live") as running:
+        await ready(running)
+        await mode(bus, "enabled")
+
+
+async def test_started_after_a_quarantine_it_only_reduces(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    until_ms = venue.clock.now_ms() + 3_600_000
+    running = trader(venue, redis_url, tmp_path, reducing_until_ms=until_ms)
+    async with running:
+        await ready(running)
+        assert "died too often" in await mode(bus, "reducing")
+        assert (await ask(bus, "enable", venue.clock)).mode == "enabled"
+
+
+async def test_once_runs_one_cycle_and_leaves_nothing_without_a_stop(
+    venue: VenueUnderTest, tmp_path: Path
+) -> None:
+    running = trader(venue, NO_REDIS, tmp_path, once=True)
+    await running.trader.run()
+    await running.context.bus.close()
+    positions = (await venue.books())["positions"]
+    assert {position["market"] for position in positions} == set(COINS)
+    assert all(Decimal(position["stop_loss_price"]) > 0 for position in positions)
+
+
+async def test_once_fails_loudly_when_a_position_stays_without_a_stop(
+    venue: VenueUnderTest, tmp_path: Path
+) -> None:
+    for kind, endpoint in (
+        ("venue_5xx", "set-position-stop-loss"),
+        ("venue_rate_limit", "close-position"),
+    ):
+        await venue.plan({"kind": kind, "for_s": 100_000, "endpoint": endpoint})
+    running = trader(venue, NO_REDIS, tmp_path, once=True)
+    with pytest.raises(PlatformError, match="left without a stop, and not closed either"):
+        await running.trader.run()
+    await running.context.bus.close()
+
+
+async def test_trader_stopped_in_the_middle_of_an_entry_protects_it_and_enters_no_more(
+    venue: VenueUnderTest, tmp_path: Path
+) -> None:
+    held = venue.wire.venue.account.positions
+    async with trader(venue, NO_REDIS, tmp_path), asyncio.timeout(30):
+        # until the venue has filled it, and its answer is not read yet
+        while not held:  # noqa: ASYNC110
+            await asyncio.sleep(0)
+    (position,) = (await venue.books())["positions"]
+    assert Decimal(position["stop_loss_price"] or 0) > 0
+    journal = Journal.read_only(tmp_path / "trader.db")
+    assert [own.symbol for own in journal.own_positions()] == [position["market"]]
+    journal.close()
+
+
+async def test_frozen_venue_is_entered_by_nobody(venue: VenueUnderTest, tmp_path: Path) -> None:
+    await venue.plan({"kind": "venue_frozen", "for_s": 100_000})
+    async with trader(venue, NO_REDIS, tmp_path) as running:
+        await ready(running)
+
+        def skipped() -> Any:
+            report = running.trader._report
+            return report is not None and (report.skipped or report.trouble)
+
+        await eventually(skipped, within_s=30)
+        assert (await venue.books())["over"] == []
+
+
+async def test_damaged_journal_keeps_the_trader_from_starting(
+    venue: VenueUnderTest, tmp_path: Path
+) -> None:
+    (tmp_path / "trader.db").write_bytes(b"not a database" * 1000)
+    running = trader(venue, NO_REDIS, tmp_path)
+    with pytest.raises(PermanentError, match="nothing is traded without it"):
+        await running.trader.run()
+    await running.context.bus.close()
+
+
+async def test_event_log_of_another_journal_stays_before_the_own_one(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    for name in ("first", "second"):
+        async with trader(venue, redis_url, tmp_path / name, QUIET) as running:
+            await ready(running)
+            await ask(bus, "reduce", venue.clock)
+            journal = Journal.read_only(tmp_path / name / "trader.db")
+            written = [event.text for event in journal.events(0, 1000)]
+            journal.close()
+
+            async def told(written: list[str] = written) -> bool:
+                entries = await bus.entries(schema.TRADE_LOG, len(written))
+                return [fields["text"] for _, fields in entries] == written
+
+            await eventually(told, within_s=10)

@@ -1,0 +1,148 @@
+"""The candles of a cycle: waited for, for so long and no longer, and only those of this mode."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from shared import schema
+from shared.bus import Bus
+from shared.clock import ManualClock
+from shared.desk.candles import CycleCandles
+from shared.exchanges.ban import BanFile
+from shared.exchanges.binance import BinanceClient
+from shared.exchanges.sim.generated import GeneratedPrices
+from shared.exchanges.sim.market import Market
+from shared.market import Timeframe
+from shared.trading.closes import coins_at_close
+from shared.trading.entries import Rules, candidates
+from tests.support.desk import START_MS, JumpingClock
+from tests.support.market_data import SimulatedExchange
+from tests.support.running_trader import put_candles
+from tests.support.trading import CYCLE_MS, EAGER, LOG, NO_REDIS, MarketCandles
+
+COINS = ("BTCUSDT", "SOLUSDT")
+CYCLE = START_MS + 24 * CYCLE_MS  # 02:00, so that a 1h candle closes too
+WAIT_S = 75
+
+
+class HookedClock(JumpingClock):
+    """A clock at which something happens once a time has come."""
+
+    def __init__(
+        self, manual: ManualClock, at_ms: int, hook: Callable[[], Awaitable[None]]
+    ) -> None:
+        super().__init__(manual)
+        self._at_ms = at_ms
+        self._hook: Callable[[], Awaitable[None]] | None = hook
+
+    async def sleep(self, seconds: float) -> None:
+        await super().sleep(seconds)
+        if self._hook is not None and self.now_ms() >= self._at_ms:
+            hook, self._hook = self._hook, None
+            await hook()
+
+
+def market() -> MarketCandles:
+    return MarketCandles(Market(GeneratedPrices(COINS, 7)), COINS, ManualClock())
+
+
+class NotAsked:
+    """A source of candles that must not be asked while Redis answers."""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name}: Redis is there")
+
+
+def over(bus: Bus, clock: JumpingClock) -> CycleCandles:
+    nobody: Any = NotAsked()
+    return CycleCandles(bus, nobody, COINS, source="sim", clock=clock, log=LOG)
+
+
+def until() -> int:
+    return CYCLE + WAIT_S * 1000
+
+
+async def test_late_candle_is_waited_for(bus: Bus) -> None:
+    await put_candles(bus, market(), COINS, CYCLE - 1000)
+    manual = ManualClock(CYCLE + 3_000)
+
+    async def come() -> None:
+        await put_candles(bus, market(), COINS, CYCLE + 20_000)
+
+    clock = HookedClock(manual, CYCLE + 20_000, come)
+    candles = over(bus, clock)
+    gathered = await candles.at_close(CYCLE, until())
+    assert gathered.came_from == "redis"
+    assert [coin.symbol for coin in gathered.coins] == list(COINS)
+    assert 20_000 <= manual.now_ms() - CYCLE < 22_000
+
+
+async def test_coin_whose_candle_does_not_come_is_left_out(bus: Bus) -> None:
+    await put_candles(bus, market(), COINS[:1], CYCLE + 1000)
+    await put_candles(bus, market(), COINS[1:], CYCLE - 1000)
+    manual = ManualClock(CYCLE + 3_000)
+    clock = JumpingClock(manual)
+    candles = over(bus, clock)
+    gathered = await candles.at_close(CYCLE, until())
+    assert [coin.symbol for coin in gathered.coins] == ["BTCUSDT"]
+    assert "has not come" in gathered.missing["SOLUSDT"]
+    assert WAIT_S * 1000 <= manual.now_ms() - CYCLE < (WAIT_S + 2) * 1000
+
+
+async def test_on_the_hour_the_1h_candle_is_waited_for_too(bus: Bus) -> None:
+    await put_candles(bus, market(), COINS, CYCLE + 1000)
+    for symbol in COINS:
+        late = market().window(symbol, Timeframe.H1, CYCLE - 1000)
+        await bus.put(schema.CANDLES[Timeframe.H1], late, symbol=symbol)
+    clock = JumpingClock(ManualClock(CYCLE + 3_000))
+    candles = over(bus, clock)
+    gathered = await candles.at_close(CYCLE, until())
+    assert gathered.coins == ()
+    assert gathered.came_from == "none"
+    assert "1h" in gathered.missing["BTCUSDT"]
+
+
+async def test_candles_of_another_source_are_refused(bus: Bus) -> None:
+    for symbol in COINS:
+        for timeframe, window in market().coin(symbol, CYCLE + 1000).windows.items():
+            assert window is not None
+            real = dataclasses.replace(window, source="binance")
+            await bus.put(schema.CANDLES[timeframe], real, symbol=symbol)
+    clock = JumpingClock(ManualClock(CYCLE + 3_000))
+    candles = over(bus, clock)
+    gathered = await candles.at_close(CYCLE, until())
+    coins = coins_at_close(gathered.coins, 500, CYCLE)
+    found, refused = candidates(coins, {}, Rules(EAGER, CYCLE, CYCLE, "sim"))
+    assert found == []
+    assert all("candles come from binance" in each.why for each in refused)
+
+
+@pytest.mark.parametrize("coin", COINS)
+async def test_binance_gives_the_candles_that_redis_would(
+    bus: Bus, tmp_path: Path, coin: str
+) -> None:
+    manual = ManualClock(CYCLE + 3_000)
+    clock = JumpingClock(manual)
+    await put_candles(bus, market(), COINS, CYCLE + 3_000)
+    away = Bus(NO_REDIS, name="away", clock=clock)
+    async with SimulatedExchange(COINS, clock) as exchange, aiohttp.ClientSession() as session:
+        binance = BinanceClient(
+            session, base_url=exchange.url, clock=clock, ban=BanFile(tmp_path / "ban")
+        )
+        found = []
+        for each in (bus, away):
+            candles = CycleCandles(each, binance, COINS, source="sim", clock=clock, log=LOG)
+            gathered = await candles.at_close(CYCLE, until())
+            found.append({one.symbol: one.windows for one in gathered.coins}[coin])
+    for timeframe in (Timeframe.M5, Timeframe.H1):
+        ours, theirs = (windows[timeframe] for windows in found)
+        assert ours is not None
+        assert theirs is not None
+        assert ours.closed().tail(500).same_as(theirs.closed().tail(500))
+    await away.close()

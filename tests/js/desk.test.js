@@ -1,0 +1,118 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { currency, heldText, limitState, limitTexts, noneHeld, sideText, stopText, traderView } from "../../actors/dashboard/static/js/desk.js";
+import { data, position, positions, trader, traderActor } from "./samples.js";
+
+/** @import {TraderLimit} from "../../actors/dashboard/static/js/contract.js" */
+
+const ready = [traderActor("ready")];
+
+test("without a trader there is none, whatever an old one left behind", () => {
+  assert.equal(traderView(data(), 2000).words, "no trader running");
+  const left = traderView(data({ trader: trader() }), 1000 + 90_000);
+  assert.deepEqual([left.kind, left.words, left.means], ["absent", "no trader running", "one last told something 90\u00a0s ago"]);
+});
+
+test("a trader that gets nothing done is not shown as well, whatever it may do", () => {
+  const at = (/** @type {"enabled" | "locked" | "disabled"} */ mode) => traderView(data({ trader: trader({ mode, trouble: "venue down" }), actors: ready }), 2000);
+  assert.deepEqual([at("enabled").words, at("enabled").tone], ["trader enabled, in trouble", "warn"]);
+  assert.deepEqual([at("locked").words, at("locked").tone], ["trader locked, in trouble", "bad"]);
+  assert.deepEqual([at("disabled").words, at("disabled").tone], ["trader disabled, in trouble", "warn"]);
+});
+
+test("a position in a line can be broken between its parts only, and says when it is old", () => {
+  const held = position({ stop_loss: null, bare_since_ms: 0, foreign: true });
+  const told = positions([held], { as_of_ms: 1000, reason: "" });
+  const now = heldText(held, told, 0.01, 5000);
+  assert.equal(now.isCurrent, true);
+  assert.equal(now.tone, "bad");
+  for (const part of now.text.split(" · ")) assert.doesNotMatch(part, / /);
+  const later = heldText(held, told, 0.01, 200_000);
+  assert.equal(later.isCurrent, false);
+  assert.match(later.text, / · 3\u00a0min\u00a0old$/);
+});
+
+test("one that is run by hand, without an actor, is believed while it is young", () => {
+  assert.equal(traderView(data({ trader: trader() }), 31_000).words, "trader enabled");
+});
+
+test("a trader is believed for thirty seconds, then never shown as enabled", () => {
+  const told = data({ trader: trader(), actors: ready });
+  assert.deepEqual([traderView(told, 31_000).kind, traderView(told, 31_000).words], ["answering", "trader enabled"]);
+  const silent = traderView(told, 31_001 + 15_000);
+  assert.deepEqual([silent.kind, silent.words, silent.means],
+    ["silent", "trader not answering for 45\u00a0s", "it was enabled when last heard"]);
+});
+
+test("a trader whose process is down is not answering, however young its last word", () => {
+  for (const state of ["backoff", "quarantined", "stopped", "starting"]) {
+    const view = traderView(data({ trader: trader(), actors: [traderActor(state)] }), 3000);
+    assert.equal(view.words, "trader not answering for 2\u00a0s");
+    assert.match(view.means, new RegExp(`its process is ${state}; it was enabled`));
+  }
+});
+
+test("a trader that cannot be heard because Redis is down says so", () => {
+  const redis = { status: "down", sinceMs: 0, reason: "refused", fallback: true };
+  assert.match(traderView(data({ trader: trader(), actors: ready, redis }), 50_000).means, /^Redis is down; it was enabled/);
+});
+
+test("a trader that has told nothing yet has no mode", () => {
+  const told = data({ trader: { ...trader(), status: null }, actors: ready });
+  assert.deepEqual([traderView(told, 1000).kind, traderView(told, 1000).words], ["waiting", "trader has not told anything yet"]);
+});
+
+test("each mode says what it means", () => {
+  const means = (/** @type {import("../../actors/dashboard/static/js/contract.js").TraderMode} */ mode) =>
+    traderView(data({ trader: trader({ mode }), actors: ready }), 1000).means;
+  assert.match(means("reducing"), /no new entries; open positions are still managed/);
+  assert.match(means("disabled"), /no new entries; open positions are still managed/);
+  assert.match(means("locked"), /until it is released/);
+});
+
+test("what the account told is current for sixty seconds, and never with a reason against it", () => {
+  assert.deepEqual(currency(positions([]), 61_000), { isCurrent: true, text: "As of 60\u00a0s ago, sim." });
+  assert.deepEqual(currency(positions([]), 61_001 + 15_000),
+    { isCurrent: false, text: "Old: nobody has renewed this for 75\u00a0s." });
+  assert.deepEqual(currency(positions([], { reason: "venue down: refused" }), 6000),
+    { isCurrent: false, text: "Not current: venue down: refused. As of 5\u00a0s ago." });
+  assert.deepEqual(currency(positions([], { as_of_ms: 0, reason: "no keys" }), 6000),
+    { isCurrent: false, text: "Unknown: no keys." });
+});
+
+test("a stop says how far it is, that it is passed, or that there is none and for how long", () => {
+  const text = (/** @type {Parameters<typeof position>[0]} */ changes) => stopText(position(changes), 0.01, 46_000).text;
+  assert.equal(text({}), "stop 2.00\u00a0% away");
+  assert.equal(text({ side: "short", stop_loss: "62220" }), "stop 2.00\u00a0% away");
+  assert.equal(text({ mark_price: "59780" }), "✕ 0.00\u00a0% beyond its stop");
+  assert.equal(text({ mark_price: "59000" }), "✕ 1.32\u00a0% beyond its stop");
+  assert.equal(text({ side: "short", mark_price: "60000" }), "✕ 0.37\u00a0% beyond its stop");
+  assert.equal(text({ mark_price: null }), "stop at 59,780.00, no mark");
+  assert.equal(text({ stop_loss: null, bare_since_ms: 1000 }), "✕ no stop for 45\u00a0s");
+  assert.equal(text({ stop_loss: null }), "✕ no stop");
+});
+
+test("a foreign position is called so beside its side", () => {
+  assert.equal(sideText(position()), "▲\u00a0long");
+  assert.equal(sideText(position({ side: "short", foreign: true })), "▼\u00a0short, foreign");
+});
+
+test("no position is said only where somebody knows that there is none", () => {
+  assert.equal(noneHeld(data(), 1), null);
+  assert.equal(noneHeld(data({ positions: positions([position()]) }), 1), null);
+  assert.equal(noneHeld(data({ positions: positions([]) }), 2000)?.words, "no position");
+  assert.equal(noneHeld(data({ positions: positions([]) }), 76_000)?.words, "no position 75\u00a0s ago");
+  assert.equal(noneHeld(data({ positions: positions([], { as_of_ms: 0, reason: "no keys" }) }), 1)?.words, "positions unknown");
+});
+
+test("a limit tells what is left, counts as whole numbers, and its state as glyph and word", () => {
+  /** @type {TraderLimit} */
+  const loss = { name: "daily loss", used: "104.2", limit: "200", unit: "USDT", state: "ok", is_room: false };
+  assert.deepEqual(limitTexts(loss), ["95.80 (48\u00a0%)", "104.20", "200.00\u00a0USDT"]);
+  assert.deepEqual(limitTexts({ ...loss, used: "3", limit: "30", unit: "" }), ["27 (90\u00a0%)", "3", "30"]);
+  assert.deepEqual(limitTexts({ ...loss, used: "205" }), ["0 (0\u00a0%)", "205", "200\u00a0USDT"]);
+  assert.deepEqual(limitTexts({ ...loss, used: "odd" }), ["–", "–", "200.00\u00a0USDT"]);
+  const words = /** @type {const} */ (["ok", "warned", "reached", "latched"]).map((state) => limitState({ ...loss, state }).text);
+  assert.deepEqual(words, ["● ok", "▲ warned", "✕ reached", "✕ latched until released"]);
+});

@@ -1,0 +1,59 @@
+"""A webhook that people's messages arrive at, and that can refuse, hang and come back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from aiohttp import web
+
+from shared.settings.ports import free_port
+
+
+class Receiver:
+    """What arrived, by the last part of the path; paths in `refusing` answer 503, in `hanging`
+    never.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.arrived: dict[str, list[dict[str, Any]]] = {}
+        self.asked: dict[str, int] = {}
+        self.refusing: set[str] = set()
+        self.hanging: set[str] = set()
+        self.over = asyncio.Event()
+
+    def url(self, name: str) -> str:
+        return f"json://127.0.0.1:{self.port}/{name}"
+
+    def bodies(self, name: str) -> list[str]:
+        return [message["message"] for message in self.arrived.get(name, [])]
+
+    async def take(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        body = await request.json()
+        self.asked[name] = self.asked.get(name, 0) + 1
+        if name in self.hanging:
+            await self.over.wait()
+        if name in self.refusing:
+            return web.Response(status=503)
+        self.arrived.setdefault(name, []).append(body)
+        return web.Response()
+
+
+@contextlib.asynccontextmanager
+async def receiver() -> AsyncIterator[Receiver]:
+    """Run a receiver on a free port of loopback."""
+    here = Receiver(free_port())
+    app = web.Application()
+    app.router.add_post("/{name}", here.take)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", here.port).start()
+    try:
+        yield here
+    finally:
+        here.over.set()
+        await runner.cleanup()

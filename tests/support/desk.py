@@ -1,0 +1,173 @@
+"""The trader's desk at work on the simulated venue, over a real socket, in time a test moves."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from shared.clock import Clock, ManualClock
+from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
+from shared.desk.desk import Desk
+from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.venue_keys import VenueKeys
+from shared.journal import Journal
+from shared.journals.scribe import Scribe
+from shared.messages.trading import TradeEvent, TradeSide
+from shared.trading.plan import EntryPlan
+from tests.support.venue import ScriptedPrices, VenueUnderTest, venue_on
+
+D = Decimal
+START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z, a funding hour
+PRICES = {"BTCUSDT": "60000", "ETHUSDT": "3000", "SOLUSDT": "150"}
+SETTINGS = TraderSection(enabled=True)
+
+
+class JumpingClock:
+    """A clock whose sleeper does not wait: time jumps to where it wanted to wake."""
+
+    def __init__(self, manual: ManualClock) -> None:
+        self._manual = manual
+
+    def now_ms(self) -> int:
+        return self._manual.now_ms()
+
+    def monotonic(self) -> float:
+        return self._manual.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._manual.advance(max(0.0, seconds))
+
+
+@dataclasses.dataclass
+class DeskUnderTest:
+    """A desk, its journal, and the venue it trades at."""
+
+    at: VenueUnderTest
+    prices: ScriptedPrices
+    clock: ManualClock
+    client: CoinExClient
+    scribe: Scribe
+    desk: Desk
+    objections: list[str]
+
+    async def note[T](self, call: Any, *args: Any) -> Any:
+        """Read the journal."""
+        return await self.scribe.do(call, *args)
+
+    async def events(self) -> list[TradeEvent]:
+        """Return all events so far."""
+        found: list[TradeEvent] = await self.note(Journal.events, 0, 100_000)
+        return found
+
+    async def kinds(self) -> list[str]:
+        """Return the kinds of all events so far."""
+        return [event.kind for event in await self.events()]
+
+    async def pass_time(self, seconds: float, every_s: float = 3) -> None:
+        """Let time pass and protect all along, as the trader does."""
+        passed = 0.0
+        while passed < seconds:
+            await self.clock.advance(every_s)
+            passed += every_s
+            await self.desk.protect()
+
+    async def enter(self, plan: EntryPlan, cycle_ms: int | None = None, priced_s: float = 0) -> str:
+        """Enter, deciding on the last close unless another is named, on prices so old."""
+        now_ms = self.clock.now_ms()
+        decided_ms = now_ms - now_ms % 300_000 if cycle_ms is None else cycle_ms
+        priced_ms = self.client.now_ms() - round(1000 * priced_s)
+        return await self.desk.enter(plan, decided_ms, priced_ms)
+
+    async def orders(self) -> list[dict[str, Any]]:
+        """Return every order the venue has ever taken, as it tells its operator."""
+        books = await self.at.books()
+        over: list[dict[str, Any]] = books["over"] + books["orders"]
+        return over
+
+
+def plan(
+    symbol: str = "BTCUSDT", side: TradeSide = "long", size: str = "0.01", **changes: Any
+) -> EntryPlan:
+    """Return an entry that fills at once: its limit is far beyond the best price."""
+    price = D(PRICES[symbol])
+    limit = price * (D("1.01") if side == "long" else D("0.99"))
+    entry = EntryPlan(
+        symbol=symbol,
+        side=side,
+        size=D(size),
+        limit_price=limit.quantize(D("0.1")),
+        stop_fraction=D("0.01"),
+        target_fraction=D("0.02"),
+        leverage=3,
+        reason="base 90, leads by 40",
+    )
+    return dataclasses.replace(entry, **changes)
+
+
+def client_of(
+    session: aiohttp.ClientSession, url: str, clock: Clock, timeout_s: float = 0.5
+) -> CoinExClient:
+    """Return a client of the simulated venue."""
+    return CoinExClient(
+        session,
+        base_url=f"{url}/v2",
+        clock=clock,
+        keys=VenueKeys(SIM_ACCESS_ID, SIM_SECRET_KEY),
+        timeout_s=timeout_s,
+        share=0.7,
+        log=logging.getLogger("desk"),
+    )
+
+
+@asynccontextmanager
+async def desk_on(
+    directory: Path,
+    *,
+    prices: Mapping[str, str] | None = None,
+    settings: TraderSection = SETTINGS,
+    start_ms: int = START_MS,
+) -> AsyncIterator[DeskUnderTest]:
+    """Serve a venue and let a desk trade there."""
+    manual = ManualClock(start_ms)
+    feed = ScriptedPrices(start_ms, prices or PRICES)
+    async with (
+        venue_on(feed, manual, directory) as at,
+        desk_at(at, feed, manual, directory, settings=settings) as desk,
+    ):
+        yield desk
+
+
+@asynccontextmanager
+async def desk_at(
+    at: VenueUnderTest,
+    feed: ScriptedPrices,
+    manual: ManualClock,
+    directory: Path,
+    *,
+    settings: TraderSection = SETTINGS,
+) -> AsyncIterator[DeskUnderTest]:
+    """Let a desk trade at a venue that is served already; a second one goes on from its files."""
+    clock = JumpingClock(manual)
+    objections: list[str] = []
+    scribe = Scribe(Journal(directory / "trader.db", "demo"))
+    try:
+        async with aiohttp.ClientSession() as session:
+            client = client_of(session, at.url, clock)
+            desk = Desk(
+                client,
+                scribe,
+                settings,
+                clock=clock,
+                log=logging.getLogger("desk"),
+                objection=lambda: "; ".join(objections),
+            )
+            yield DeskUnderTest(at, feed, manual, client, scribe, desk, objections)
+    finally:
+        scribe.close()

@@ -1,0 +1,155 @@
+"""A simulated exchange on a real socket, and fetchers running against it in this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+
+from actors.base import Context
+from actors.fetcher import Fetcher
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.config import FetcherSection
+from shared.exchanges.sim.binance import BinanceWire
+from shared.exchanges.sim.faults import FaultScript
+from shared.exchanges.sim.generated import GeneratedPrices
+from shared.exchanges.sim.market import Market
+from shared.supervision.status_pipe import StatusPipe
+
+
+class SimulatedExchange:
+    """The simulator's wire behind a port of its own; notes every klines request and its time.
+
+    Args:
+        streams: False: every attempt to stream is refused, for good.
+    """
+
+    def __init__(
+        self, symbols: Iterable[str], clock: Clock, seed: int = 7, *, streams: bool = False
+    ) -> None:
+        self.streams = streams
+        self.symbols = list(symbols)
+        self.clock = clock
+        self.market = Market(GeneratedPrices(self.symbols, seed))
+        self.wire = BinanceWire(self.market, FaultScript(self.market), clock)
+        self.asked: list[Mapping[str, str]] = []
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        @web.middleware
+        async def note(request: web.Request, handler: Any) -> web.StreamResponse:
+            if request.path.endswith("klines"):
+                self.asked.append({**request.query, "at_ms": str(self.clock.now_ms())})
+            if request.path == "/stream" and not self.streams:
+                return web.Response(status=503)
+            response: web.StreamResponse = await handler(request)
+            return response
+
+        app = web.Application(middlewares=[note])
+        self.wire.add_routes(app)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=0.2, handler_cancellation=True
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._runner is not None
+        await self._runner.cleanup()
+
+    async def plan(self, **fault: Any) -> None:
+        """Post one entry to the fault script."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.url}/sim/faults", json=fault) as response,
+        ):
+            assert response.status == 200, await response.text()
+
+    async def heal(self) -> None:
+        """Take all faults back."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.delete(f"{self.url}/sim/faults") as response,
+        ):
+            assert response.status == 200
+
+    def requests(self) -> int:
+        """Return how many requests of any kind have come so far."""
+        return sum(self.wire.counts.values())
+
+
+class RunningFetcher:
+    """A fetcher at work; leaving the context stops it as SIGTERM would, `kill` as SIGKILL."""
+
+    def __init__(
+        self,
+        exchange: SimulatedExchange,
+        redis_url: str,
+        state_dir: Path,
+        settings: FetcherSection | None = None,
+        *,
+        symbols: Iterable[str] | None = None,
+        log: logging.Logger | None = None,
+    ) -> None:
+        clock = exchange.clock
+        context = Context(
+            name="fetcher",
+            mode="demo",
+            source="sim",
+            state_dir=state_dir,
+            section={
+                "fetcher": asdict(settings or FetcherSection()),
+                "binance": {"base_url": exchange.url, "weight_share": 0.5},
+                "symbols": list(symbols or exchange.symbols),
+            },
+            bus=Bus(redis_url, name="fetcher", clock=clock),
+            clock=clock,
+            log=log or logging.getLogger("fetcher"),
+            rng=random.Random(1),
+            status=StatusPipe(None),
+            probation=False,
+            quarantined_coins={},
+        )
+        self.fetcher = Fetcher(context)
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def detail(self) -> dict[str, Any]:
+        """Return the fetcher's own figures."""
+        return self.fetcher.detail
+
+    def is_ready(self) -> bool:
+        """Tell whether it has said so; fail at once if it has died."""
+        assert self._task is not None
+        if self._task.done():
+            self._task.result()
+        return self.fetcher._state == "ready"
+
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self.fetcher.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self.fetcher.stop()
+        try:
+            await self._task
+        finally:
+            await self.fetcher.bus.close()
+
+    async def kill(self) -> None:
+        """End it between two instructions, without letting it finish its step."""
+        assert self._task is not None
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)

@@ -1,0 +1,30 @@
+"""An embedded Redis that tests may change and empty: no user of the platform may."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from shared.config import with_login
+from shared.redis.process import bundled_server
+
+NAME = "tests"
+PROGRAM = """#!/bin/sh
+case "$1" in --*) exec '{binary}' "$@" ;; esac
+exec '{binary}' "$@" --user {name} on '>{name}' '~*' '&*' +@all
+"""
+
+
+def install(directory: Path, binary: Path | None = None) -> Path:
+    """Put a redis-server there that knows one more user; return the directory, for PATH."""
+    directory.mkdir(parents=True, exist_ok=True)
+    found = binary or shutil.which("redis-server") or bundled_server()
+    program = directory / "redis-server"
+    program.write_text(PROGRAM.format(binary=found, name=NAME))
+    program.chmod(0o755)
+    return directory
+
+
+def as_admin(url: str) -> str:
+    """Return the URL of a server, as that user."""
+    return with_login(url, NAME, NAME)

@@ -1,0 +1,132 @@
+"""The trader actor at work: real Redis, simulated venue and Binance on one socket, fast time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import aiohttp
+from aiohttp import web
+
+from actors.base import Context
+from actors.trader import Trader
+from shared import schema
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection, VenueSection
+from shared.exchanges.sim.binance import BinanceWire
+from shared.exchanges.sim.coinex import CoinexWire
+from shared.exchanges.sim.faults import FaultScript
+from shared.exchanges.sim.generated import GeneratedPrices
+from shared.exchanges.sim.market import Market
+from shared.exchanges.sim.panel import FaultPanel
+from shared.exchanges.sim.paths import MarketPrices
+from shared.exchanges.sim.venue import SimVenue
+from shared.exchanges.sim.venue_file import VenueFile
+from shared.exchanges.sim.venue_panel import VenuePanel
+from shared.exchanges.venue_keys import VenueKeys
+from shared.messages.trading import TraderStatus
+from shared.supervision.status_pipe import StatusPipe
+from tests.support.exchange import served
+from tests.support.trading import EAGER, MarketCandles
+from tests.support.venue import VenueUnderTest
+
+
+@asynccontextmanager
+async def exchanges_on(
+    symbols: Sequence[str], clock: Clock, directory: Path
+) -> AsyncIterator[VenueUnderTest]:
+    """Serve the simulated venue and a simulated Binance of the same prices."""
+    market = Market(GeneratedPrices(symbols, 7))
+    script = FaultScript(None)
+    file = VenueFile(directory / "venue.json")
+    state = file.load(clock.now_ms())
+    wire = CoinexWire(SimVenue(MarketPrices(market), state), file, script, clock, limited=False)
+    app = web.Application()
+    wire.add_routes(app)
+    VenuePanel(wire).add_routes(app)
+    FaultPanel(script, lambda: symbols, clock).add_routes(app)
+    BinanceWire(market, FaultScript(market), clock).add_routes(app)
+    async with served(app) as url, aiohttp.ClientSession() as session:
+        yield VenueUnderTest(url, wire, clock, session)
+
+
+class RunningTrader:
+    """A trader at work; leaving the context stops it as SIGTERM would."""
+
+    def __init__(
+        self,
+        at: VenueUnderTest,
+        redis_url: str,
+        state_dir: Path,
+        symbols: Sequence[str],
+        *,
+        settings: TraderSection = EAGER,
+        mode: str = "demo",
+        once: bool = False,
+        **context: Any,
+    ) -> None:
+        clock = at.clock
+        self.context = Context(
+            name="trader",
+            mode=mode,
+            source="sim",
+            state_dir=state_dir,
+            section={
+                "trader": asdict(settings),
+                "venue": asdict(VenueSection(base_url=f"{at.url}/v2", window_ms=60_000)),
+                "binance": {"base_url": at.url, "weight_share": 0.5},
+                "symbols": list(symbols),
+                "history": 500,
+            },
+            bus=Bus(redis_url, name="trader", clock=clock, timeout_s=0.5),
+            clock=clock,
+            log=logging.getLogger("trader"),
+            rng=random.Random(1),
+            status=StatusPipe(None),
+            probation=False,
+            quarantined_coins={},
+            keys=VenueKeys(SIM_ACCESS_ID, SIM_SECRET_KEY),
+            once=once,
+            **context,
+        )
+        self.trader = Trader(self.context)
+        self.task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        self.task = asyncio.create_task(self.trader.run())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self.task is not None
+        self.trader.stop()
+        try:
+            await self.task
+        finally:
+            await self.context.bus.close()
+
+    def is_ready(self) -> bool:
+        """Tell whether it has said so; fail at once if it has died."""
+        assert self.task is not None
+        if self.task.done():
+            self.task.result()
+        return self.trader._state == "ready"
+
+
+async def status(bus: Bus) -> TraderStatus | None:
+    """Return what the trader has published of itself."""
+    return await bus.get(schema.TRADER_STATUS)
+
+
+async def put_candles(bus: Bus, candles: MarketCandles, symbols: Sequence[str], at_ms: int) -> None:
+    """Put what the fetcher would have written by a time."""
+    for symbol in symbols:
+        windows: Mapping[Any, Any] = candles.coin(symbol, at_ms).windows
+        for timeframe, window in windows.items():
+            await bus.put(schema.CANDLES[timeframe], window, symbol=symbol)

@@ -1,0 +1,140 @@
+"""A whole trader on the simulated market, cycle by cycle, in time a test moves."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+
+from shared.bus import Bus
+from shared.clock import Clock, ManualClock
+from shared.config import TraderSection
+from shared.desk.candles import TIMEFRAMES, CycleCandles, Gathered
+from shared.desk.trading import Place, Trading
+from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.ports import Venue
+from shared.exchanges.sim.bars import CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
+from shared.exchanges.sim.generated import GeneratedPrices
+from shared.exchanges.sim.market import Market
+from shared.exchanges.sim.paths import MarketPrices
+from shared.indicators.signals import CoinWindows
+from shared.journal import Journal
+from shared.journals.scribe import Scribe
+from shared.market import Candles, Timeframe
+from shared.messages.candles import CandleWindow
+from tests.support.desk import JumpingClock, client_of
+from tests.support.venue import VenueUnderTest, venue_on
+
+CYCLE_MS = Timeframe.M5.ms
+LOG = logging.getLogger("trader")
+NO_REDIS = "unix:///nonexistent/redis.sock"
+KEEP = 1000
+
+EAGER = TraderSection(
+    enabled=True, entry_score=55, margin=0, cooldown_min=0, max_positions=5, max_same_side=5,
+    cost_share_pct=100, stop_costs=1, stop_atr=0.7, max_hold_h=1.5, max_losses=10_000,
+    daily_loss_pct=100, drawdown_pct=100, max_orders_per_hour=10_000, wait_s=1,
+)  # fmt: skip
+"""Enters often, and is out again soon."""
+
+
+class MarketCandles(CycleCandles):
+    """Candles read off the simulated market without a wire: the same numbers, at once."""
+
+    def __init__(self, market: Market, symbols: Sequence[str], clock: Clock) -> None:
+        self._market = market
+        self._coins = list(symbols)
+        self._now = clock
+
+    async def at_close(self, cycle_ms: int, until_ms: int) -> Gathered:
+        return Gathered(tuple(self.coin(s, cycle_ms) for s in self._coins), {}, "binance")
+
+    async def newest(self, symbol: str) -> CoinWindows:
+        return self.coin(symbol, self._now.now_ms())
+
+    def coin(self, symbol: str, now_ms: int) -> CoinWindows:
+        """Return what would be known of a coin at a time."""
+        return CoinWindows(symbol, {t: self.window(symbol, t, now_ms) for t in TIMEFRAMES})
+
+    def window(self, symbol: str, timeframe: Timeframe, now_ms: int) -> CandleWindow:
+        """Return one window of it."""
+        bars = self._market.bars(symbol, timeframe, now_ms, limit=KEEP)
+        scale = self._market.scale(symbol, now_ms)
+        opened, high, low, close = (
+            bars[row] / 10**scale.price_digits for row in (OPEN, HIGH, LOW, CLOSE)
+        )
+        volume = bars[VOLUME] / 10**scale.volume_digits
+        return CandleWindow(
+            symbol=symbol,
+            timeframe=timeframe,
+            candles=Candles.of(bars[TIME], opened, high, low, close, volume),
+            closed_until_ms=timeframe.open_at(now_ms),
+            fetched_at_ms=now_ms,
+            source="sim",
+        )
+
+
+@dataclasses.dataclass
+class TraderUnderTest:
+    """A trader without its process: its parts, its journal and its venue."""
+
+    at: VenueUnderTest
+    clock: ManualClock
+    client: CoinExClient
+    scribe: Scribe
+    trading: Trading
+    candles: MarketCandles
+
+
+def assemble(
+    venue: Venue,
+    scribe: Scribe,
+    bus: Bus,
+    candles: CycleCandles,
+    *,
+    clock: Clock,
+    symbols: Sequence[str],
+    state_dir: Path,
+    settings: TraderSection = EAGER,
+) -> Trading:
+    """Return the parts of a trader in demo mode."""
+    place = Place(mode="demo", source="sim", state_dir=state_dir, symbols=symbols, history=500)
+    return Trading(venue, scribe, settings, place, candles=candles, bus=bus, clock=clock, log=LOG)
+
+
+@asynccontextmanager
+async def trader_on(
+    directory: Path,
+    symbols: Sequence[str],
+    start_ms: int,
+    *,
+    settings: TraderSection = EAGER,
+    redis_url: str = NO_REDIS,
+    seed: int = 7,
+) -> AsyncIterator[TraderUnderTest]:
+    """Let a trader work on a generated market."""
+    manual = ManualClock(start_ms)
+    market = Market(GeneratedPrices(symbols, seed))
+    clock = JumpingClock(manual)
+    candles = MarketCandles(market, symbols, clock)
+    scribe = Scribe(Journal(directory / "trader.db", "demo"))
+    bus = Bus(redis_url, name="trader", clock=clock)
+    try:
+        async with (
+            venue_on(MarketPrices(market), manual, directory) as at,
+            aiohttp.ClientSession() as session,
+        ):
+            client = client_of(session, at.url, clock, timeout_s=5)
+            trading = assemble(
+                client, scribe, bus, candles, clock=clock, symbols=symbols, state_dir=directory,
+                settings=settings,
+            )  # fmt: skip
+            await trading.load()
+            yield TraderUnderTest(at, manual, client, scribe, trading, candles)
+    finally:
+        scribe.close()
+        await bus.close()

@@ -1,0 +1,144 @@
+"""The life of an actor, without Redis: what ends it, what it retries, what it says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from actors.base import Actor, Context
+from shared.bus import Bus
+from shared.clock import ManualClock
+from shared.errors import ExchangeUnavailable
+from shared.supervision.status_pipe import Line, StatusPipe, Word, parse
+from tests.support.waiting import eventually
+
+
+class Counter(Actor):
+    """Does what a test tells it to in each step."""
+
+    def __init__(self, context: Context, act: Callable[[Counter], None]) -> None:
+        super().__init__(context)
+        self.act = act
+        self.count = 0
+        self.torn_down = False
+
+    async def step(self) -> float:
+        self.count += 1
+        self.act(self)
+        return 10.0
+
+    async def teardown(self) -> None:
+        self.torn_down = True
+
+
+class Heard:
+    """A status pipe and what came out of it."""
+
+    def __init__(self) -> None:
+        self.read, self.write = os.pipe()
+        self.pipe = StatusPipe(self.write)
+
+    def lines(self) -> list[Line]:
+        raw = os.read(self.read, 65_536)
+        return [line for each in raw.splitlines() if (line := parse(each))]
+
+    def close(self) -> None:
+        os.close(self.read)
+        os.close(self.write)
+
+
+def make(
+    tmp_path: Path, act: Callable[[Counter], None], pipe: StatusPipe | None = None
+) -> tuple[Counter, ManualClock]:
+    clock, log = ManualClock(), logging.getLogger("test")
+    nowhere = f"unix://{tmp_path}/no.sock"
+    context = Context(
+        name="counter", mode="demo", source="sim", state_dir=tmp_path, section={},
+        bus=Bus(nowhere, name="test", clock=clock, log=log), clock=clock, log=log,
+        rng=random.Random(1), status=pipe or StatusPipe(None), probation=False,
+        quarantined_coins={},
+    )  # fmt: skip
+    return Counter(context, act), clock
+
+
+async def test_steps_repeat_until_stopped_and_teardown_follows(tmp_path: Path) -> None:
+    actor, clock = make(tmp_path, lambda a: a.ready())
+    running = asyncio.create_task(actor.run())
+    await clock.advance(25)
+    assert actor.count == 3
+    actor.stop()
+    await running
+    assert actor.torn_down
+
+
+async def test_waking_ends_the_pause(tmp_path: Path) -> None:
+    actor, clock = make(tmp_path, lambda a: None)
+    running = asyncio.create_task(actor.run())
+    await clock.advance(0)
+    actor.wake()
+    await eventually(lambda: actor.count == 2)
+    actor.stop()
+    await running
+
+
+async def test_a_transient_error_is_retried_with_a_capped_pause(tmp_path: Path) -> None:
+    def fail(actor: Counter) -> None:
+        if actor.count < 8:
+            raise ExchangeUnavailable("down")
+
+    actor, clock = make(tmp_path, fail)
+    running = asyncio.create_task(actor.run())
+    for _ in range(120):
+        await clock.advance(1)
+    assert actor.count >= 8
+    actor.stop()
+    await running
+
+
+async def test_a_bug_in_a_step_ends_the_actor(tmp_path: Path) -> None:
+    def fail(actor: Counter) -> None:
+        raise ZeroDivisionError("bug")
+
+    actor, _ = make(tmp_path, fail)
+    with pytest.raises(ZeroDivisionError):
+        await actor.run()
+    assert actor.torn_down
+
+
+async def test_a_crash_in_the_background_ends_the_actor_whenever_it_was_started(
+    tmp_path: Path,
+) -> None:
+    async def crash() -> None:
+        raise ZeroDivisionError("behind the scenes")
+
+    actor, _ = make(tmp_path, lambda a: a.background(crash(), "crash"))
+    with pytest.raises(ZeroDivisionError):
+        await asyncio.wait_for(actor.run(), 5)
+
+
+async def test_what_the_supervisor_hears(tmp_path: Path) -> None:
+    heard = Heard()
+
+    def act(actor: Counter) -> None:
+        if actor.count == 1:
+            actor.not_ready("waiting for candles")
+        else:
+            actor.ready()
+
+    actor, clock = make(tmp_path, act, heard.pipe)
+    running = asyncio.create_task(actor.run())
+    await clock.advance(11)
+    actor.stop()
+    await running
+    words = [line.word for line in heard.lines()]
+    heard.close()
+    assert words[0] is Word.BEAT
+    assert words.count(Word.BEAT) >= 10
+    assert words.index(Word.NOT_READY) < words.index(Word.READY)
+    assert words.count(Word.STEP) == 2

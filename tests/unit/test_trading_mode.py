@@ -1,0 +1,83 @@
+"""What the trader may do: the strictest restraint wins, and every one of them is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pytest
+
+from shared.config import Mode, TraderSection
+from shared.messages.trading import KillFlag
+from shared.risk import Latch
+from shared.trading.mode import Circumstances, is_enabled, mode
+
+
+@dataclass(frozen=True)
+class LockFile:
+    mode: Literal["locked", "disabled"]
+    who: str = "ada"
+    reason: str = "looks wrong"
+
+
+FLAG = KillFlag(reason="odd fills", who="bob", at_ms=0)
+LATCH = Latch(breaker="drawdown", at_ms=0, why="drawdown of 8 % reached the limit of 8")
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected", "why"),
+    [
+        ({"lock": LockFile("locked")}, "locked", "killed by ada: looks wrong"),
+        ({"lock": LockFile("disabled")}, "disabled", "disabled by ada: looks wrong"),
+        ({"flag": FLAG}, "locked", "kill flag set by bob: odd fills"),
+        ({"latches": (LATCH,)}, "locked", "drawdown of 8 % reached the limit of 8 at 1970-01-01"),
+        ({"is_enabled": False}, "disabled", "trader.enabled is false for this mode"),
+        ({"choice": "disabled"}, "disabled", "disabled by an operator"),
+        ({"choice": "reducing"}, "reducing", "an operator asked for it"),
+        ({"after_quarantine": True}, "reducing", "started although it died too often"),
+        ({"closed_venue": "the venue ended its trading"}, "reducing", "the venue ended its"),
+    ],
+)
+def test_each_restraint_ends_entries_and_says_so(
+    seen: dict[str, Any], expected: str, why: str
+) -> None:
+    found, reason = mode(Circumstances(**seen))
+    assert found == expected
+    assert reason.startswith("no new entries; open positions are still managed (")
+    assert why in reason
+
+
+def test_without_a_restraint_it_enters() -> None:
+    assert mode(Circumstances()) == ("enabled", "entries and exits")
+
+
+def test_the_strictest_names_the_mode_and_all_are_told() -> None:
+    seen = Circumstances(
+        lock=LockFile("disabled"), latches=(LATCH,), choice="reducing", closed_venue="closed"
+    )
+    found, reason = mode(seen)
+    assert found == "locked"
+    assert reason.count("; ") == 4
+
+
+def test_an_operators_enable_goes_before_the_configuration_and_nothing_else() -> None:
+    assert mode(Circumstances(is_enabled=False, choice="enabled"))[0] == "enabled"
+    assert mode(Circumstances(lock=LockFile("disabled"), choice="enabled"))[0] == "disabled"
+    assert mode(Circumstances(flag=FLAG, choice="enabled"))[0] == "locked"
+    assert mode(Circumstances(latches=(LATCH,), choice="enabled"))[0] == "locked"
+    assert mode(Circumstances(closed_venue="closed", choice="enabled"))[0] == "reducing"
+
+
+def test_a_configuration_that_disables_is_not_softened_by_a_quarantine() -> None:
+    assert mode(Circumstances(is_enabled=False, after_quarantine=True))[0] == "disabled"
+
+
+@pytest.mark.parametrize(
+    ("enabled", "mode_", "expected"),
+    [(None, "demo", True), (None, "paper", False), (None, "live", False), (True, "live", True),
+     (False, "demo", False)],
+)  # fmt: skip
+def test_left_out_it_is_enabled_in_demo_mode_only(
+    enabled: bool | None, mode_: Mode, expected: bool
+) -> None:
+    assert is_enabled(TraderSection(enabled=enabled), mode_) == expected
