@@ -172,16 +172,15 @@ class Actor:
     async def _until_over(self, main: asyncio.Task[None]) -> None:
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
-            while not main.done():
-                if stopping.done():
-                    await asyncio.wait([main], timeout=DRAIN_S)
-                    await self.drain()
-                    return
-                awaited: list[asyncio.Future[Any]] = [main, stopping, self._broken]
-                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-                if self._broken.done():
-                    self._broken.result()
-            main.result()
+            awaited: list[asyncio.Future[Any]] = [main, stopping, self._broken]
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
+            if self._broken.done():
+                self._broken.result()
+            if self._stop.is_set():  # the steps may have ended before anybody heard of it
+                await asyncio.wait([main], timeout=DRAIN_S)
+                await self.drain()
+            if main.done():
+                main.result()
         finally:
             stopping.cancel()
 

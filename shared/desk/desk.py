@@ -107,11 +107,20 @@ class Desk:
         """
         self._is_ending = True
         await self._turn.acquire()  # for good
-        bare = self.standing is None or any(
-            held.at_venue.stop_loss is None for held in self.standing.ours
-        )
-        if bare:
+        if not await self._is_protected():
             await self.protection.look_after(await self._look())
+
+    async def _is_protected(self) -> bool:
+        """Tell whether nothing is in doubt, and the last look showed a stop for all that is ours.
+
+        An order may have been filled since that look.
+        """
+        held = () if self.standing is None else self.standing.ours
+        stopped = {each.own.own_id for each in held if each.at_venue.stop_loss is not None}
+        owned = await self._scribe.do(Journal.own_positions)
+        return stopped.issuperset(own.own_id for own in owned) and not await self._scribe.do(
+            Journal.open_intents
+        )
 
     async def account(self) -> Account:
         """Reconcile and return the account as it is now.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,48 @@ async def test_entry_that_was_taken_without_an_answer_is_found_and_protected(
     assert len(await here.orders()) == 1
     (own,) = await here.note(Journal.own_positions)
     assert (own.size, own.is_complete) == (D("0.01"), True)
+
+
+@pytest.mark.parametrize("kind", TAKEN)
+async def test_stop_right_after_an_entry_without_an_answer_protects_what_it_filled(
+    here: DeskUnderTest, kind: str
+) -> None:
+    await here.desk.protect()
+    await fault(here, kind, "order")
+    assert "unknown" in await here.enter(plan())
+    await here.clock.advance(3)
+    await here.desk.rest()
+    (position,) = await here.client.positions()
+    assert position.stop_loss is not None
+
+
+async def test_stop_protects_an_entry_that_could_not_be_looked_at_after_its_fill(
+    here: DeskUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    positions, calls = here.client.positions, 0
+
+    async def second_fails() -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:  # the look that follows the fill
+            raise VenueUnavailable("away")
+        return await positions()
+
+    monkeypatch.setattr(here.client, "positions", second_fails)
+    with pytest.raises(VenueUnavailable, match="away"):
+        await here.enter(plan())
+    await here.desk.rest()
+    (position,) = await positions()
+    assert position.stop_loss is not None
+
+
+async def test_stop_asks_the_venue_nothing_where_all_is_protected(
+    here: DeskUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await here.enter(plan()) == ""
+    await here.desk.protect()
+    monkeypatch.delattr(type(here.client), "positions")
+    await here.desk.rest()
 
 
 @pytest.mark.parametrize("kind", IN_DOUBT)

@@ -26,15 +26,18 @@ class Counter(Actor):
         super().__init__(context)
         self.act = act
         self.count = 0
-        self.torn_down = False
+        self.ended: list[str] = []
 
     async def step(self) -> float:
         self.count += 1
         self.act(self)
         return 10.0
 
+    async def drain(self) -> None:
+        self.ended.append("drain")
+
     async def teardown(self) -> None:
-        self.torn_down = True
+        self.ended.append("teardown")
 
 
 class Heard:
@@ -74,7 +77,33 @@ async def test_steps_repeat_until_stopped_and_teardown_follows(tmp_path: Path) -
     assert actor.count == 3
     actor.stop()
     await running
-    assert actor.torn_down
+    assert actor.ended == ["drain", "teardown"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_stop_just_after_the_pause_has_ended_drains_all_the_same(
+    tmp_path: Path, turns: int
+) -> None:
+    actor, clock = make(tmp_path, lambda a: None)
+    running = asyncio.create_task(actor.run())
+    await clock.advance(0)
+    actor.wake()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    actor.stop()
+    await running
+    assert actor.ended == ["drain", "teardown"]
+
+
+async def test_a_bug_in_the_last_step_before_a_stop_drains_and_is_told(tmp_path: Path) -> None:
+    def fail(actor: Counter) -> None:
+        actor.stop()
+        raise ZeroDivisionError("bug")
+
+    actor, _ = make(tmp_path, fail)
+    with pytest.raises(ZeroDivisionError):
+        await actor.run()
+    assert actor.ended == ["drain", "teardown"]
 
 
 async def test_waking_ends_the_pause(tmp_path: Path) -> None:
@@ -108,7 +137,7 @@ async def test_a_bug_in_a_step_ends_the_actor(tmp_path: Path) -> None:
     actor, _ = make(tmp_path, fail)
     with pytest.raises(ZeroDivisionError):
         await actor.run()
-    assert actor.torn_down
+    assert actor.ended == ["teardown"]
 
 
 async def test_a_crash_in_the_background_ends_the_actor_whenever_it_was_started(
