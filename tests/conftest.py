@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +11,9 @@ from hypothesis import settings
 
 from shared.bus import Bus
 from shared.clock import SystemClock
+from shared.errors import ConfigError
+from shared.redis.acl import CONFINES_WRITERS
+from shared.redis.process import bundled_server, find_binary
 from tests.support.private_redis import PrivateRedis
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,12 +32,20 @@ def missing(what: str) -> None:
 
 @pytest.fixture(scope="session")
 def redis_binary() -> str:
-    """Path of the redis-server that tests run."""
-    binary = shutil.which("redis-server")
-    if binary is None:
-        missing("redis-server is not on PATH")
-    assert binary is not None
-    return binary
+    """Path of the redis-server that tests run: that of the platform itself."""
+    try:
+        return str(find_binary(os.environ["PATH"].split(os.pathsep), bundled_server()).path)
+    except ConfigError as error:
+        missing(str(error))
+        raise
+
+
+@pytest.fixture(scope="session")
+def redis_binary_7(redis_binary: str) -> str:
+    """Path of a redis-server that confines writers, for tests of that."""
+    if find_binary([str(Path(redis_binary).parent)], None).version < CONFINES_WRITERS:
+        missing("redis-server 7 or newer is not installed")
+    return redis_binary
 
 
 @pytest.fixture(scope="session")

@@ -240,12 +240,12 @@ def test_passwords_are_made_once_and_completed_and_printed_hashed(
     platform: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "passwords"
-    path.write_text("operator abc\n")
+    path.write_text("operator not-a-hex-digest\n")
     path.chmod(0o600)
     given = platform(f"redis.users_file={path}", "redis.namespace=dev")
     first = given.run("redis-acl", "--passwords", str(path))
     known = read_passwords(path)
-    assert set(known) == set(Role) and known[Role.OPERATOR] == "abc"
+    assert set(known) == set(Role) and known[Role.OPERATOR] == "not-a-hex-digest"
     assert f"{len(Role) - 1} new password(s)" in first.stderr
     again = given.run("redis-acl", "--passwords", str(path))
     assert again.stdout == first.stdout and again.stderr == ""
@@ -265,7 +265,7 @@ def test_users_file_that_cannot_be_used_is_a_fault_that_check_finds_too(
     path = tmp_path / "passwords"
     cases = {
         "cannot be read": None,
-        "no password for supervisor": "operator abc\n",
+        "no password for supervisor": "operator sesame\n",
         "expected a role and its password": "operator\n",
     }
     given = platform(f"redis.users_file={path}")
@@ -276,6 +276,6 @@ def test_users_file_that_cannot_be_used_is_a_fault_that_check_finds_too(
         for verb in ("check", "run"):
             refused = given.run(verb)
             assert refused.returncode == 78 and words in refused.stderr, refused.stderr
-            assert "abc" not in refused.stderr
+            assert "sesame" not in refused.stderr
     path.chmod(0o644)
     assert "mode 644" in given.run("check").stderr

@@ -108,8 +108,8 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def guarded(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    yield from _guarded(redis_binary, SEVEN, tmp_path_factory.mktemp("acl"))
+def guarded(redis_binary_7: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    yield from _guarded(redis_binary_7, SEVEN, tmp_path_factory.mktemp("acl"))
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,8 @@ async def passes(running: RunningFetcher, count: int) -> None:
 
 @pytest.fixture
 def clock() -> SystemClock:
-    return SystemClock()
+    """A clock far from any close, around which passes wait and candles move on."""
+    return before_close(Timeframe.M5, 180)
 
 
 def before_close(timeframe: Timeframe, seconds: float) -> SystemClock:
