@@ -13,8 +13,7 @@ from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from shared.redis.acl import CONFINES_WRITERS
-from shared.redis.process import bundled_server, find_binary
-from tests.support.private_redis import PrivateRedis
+from tests.support.private_redis import PrivateRedis, chosen_redis
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -34,7 +33,7 @@ def missing(what: str) -> None:
 def redis_binary() -> str:
     """Path of the redis-server that tests run: that of the platform itself."""
     try:
-        return str(find_binary(os.environ["PATH"].split(os.pathsep), bundled_server()).path)
+        return str(chosen_redis().path)
     except ConfigError as error:
         missing(str(error))
         raise
@@ -42,8 +41,8 @@ def redis_binary() -> str:
 
 @pytest.fixture(scope="session")
 def redis_binary_7(redis_binary: str) -> str:
-    """Path of a redis-server that confines writers, for tests of that."""
-    if find_binary([str(Path(redis_binary).parent)], None).version < CONFINES_WRITERS:
+    """Path of a redis-server that confines writers; with another one nothing is quite well."""
+    if chosen_redis().version < CONFINES_WRITERS:
         missing("redis-server 7 or newer is not installed")
     return redis_binary
 

@@ -15,6 +15,11 @@ from tests.support.platform_run import ROOT, Platform
 Make = Callable[..., Platform]
 
 
+@pytest.fixture(autouse=True)
+def _redis_of_the_platform(redis_binary_7: str) -> None:
+    """Skip where nothing could ever be quite well."""
+
+
 @pytest.fixture
 def platform() -> Iterator[Make]:
     """Make platforms: `platform("supervisor.hung_s=3")`; `start()` is left to the test."""

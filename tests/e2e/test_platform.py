@@ -29,7 +29,7 @@ CLOCK = SystemClock()
 
 # One platform for all of them: each test leaves it as well as it found it.
 @pytest.fixture(scope="module")
-def platform() -> Iterator[Platform]:
+def platform(redis_binary_7: str) -> Iterator[Platform]:
     home = Path(tempfile.mkdtemp(prefix="coinex-"))
     running = Platform(home / "var")
     try:

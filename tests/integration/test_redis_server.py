@@ -39,7 +39,7 @@ MakeKeeper = Callable[..., RedisKeeper]
 
 
 @pytest.fixture
-async def keeper(tmp_path: Path, redis_binary: str) -> AsyncIterator[MakeKeeper]:
+async def keeper(tmp_path: Path, redis_binary_7: str) -> AsyncIterator[MakeKeeper]:
     made: list[RedisKeeper] = []
 
     def make(
@@ -151,9 +151,9 @@ async def test_demo_starts_its_own_on_the_urls_port_with_a_secret_password_per_r
 
 
 async def test_server_is_set_up_as_promised(
-    keeper: MakeKeeper, redis_binary: str, tmp_path: Path
+    keeper: MakeKeeper, redis_binary_7: str, tmp_path: Path
 ) -> None:
-    programs = redis_admin.install(tmp_path / "bin", Path(redis_binary))
+    programs = redis_admin.install(tmp_path / "bin", Path(redis_binary_7))
     redis = keeper(maxmemory_mb=32, directories=[str(programs)])
     await redis.start()
     admin_url = redis_admin.as_admin(redis.url(Role.SUPERVISOR))
@@ -288,11 +288,11 @@ async def test_frozen_server_ends_too_when_the_supervisor_is_killed(tmp_path: Pa
 
 
 async def test_frozen_left_over_of_an_earlier_supervisor_does_not_stop_a_start(
-    keeper: MakeKeeper, redis_binary: str, tmp_path: Path
+    keeper: MakeKeeper, redis_binary_7: str, tmp_path: Path
 ) -> None:
     directory = tmp_path / "var" / "redis"
     directory.mkdir(parents=True)
-    left_over = launch(redis_binary, "--port", "0", "--save", "", cwd=directory)
+    left_over = launch(redis_binary_7, "--port", "0", "--save", "", cwd=directory)
     await eventually(lambda: "redis" in psutil.Process(left_over.pid).name())
     left_over.send_signal(signal.SIGSTOP)
     redis = keeper()

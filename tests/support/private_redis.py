@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -10,6 +11,17 @@ import time
 from pathlib import Path
 
 import redis
+
+from shared.redis.process import Binary, bundled_server, find_binary
+
+
+def chosen_redis() -> Binary:
+    """Return the redis-server that the platform would run.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    return find_binary(os.environ["PATH"].split(os.pathsep), bundled_server())
 
 
 class PrivateRedis:

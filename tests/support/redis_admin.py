@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from shared.config import with_login
-from shared.redis.process import bundled_server
+from tests.support.private_redis import chosen_redis
 
 NAME = "tests"
 PROGRAM = """#!/bin/sh
@@ -18,7 +17,7 @@ exec '{binary}' "$@" --user {name} on '>{name}' '~*' '&*' +@all
 def install(directory: Path, binary: Path | None = None) -> Path:
     """Put a redis-server there that knows one more user; return the directory, for PATH."""
     directory.mkdir(parents=True, exist_ok=True)
-    found = binary or shutil.which("redis-server") or bundled_server()
+    found = binary or chosen_redis().path
     program = directory / "redis-server"
     program.write_text(PROGRAM.format(binary=found, name=NAME))
     program.chmod(0o755)

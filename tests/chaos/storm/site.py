@@ -27,7 +27,7 @@ from tests.chaos.storm.kinds import Pace
 from tests.support import redis_admin
 from tests.support.bad_wire import BadWire
 from tests.support.platform_run import QUICK, ROOT, Platform
-from tests.support.private_redis import PrivateRedis
+from tests.support.private_redis import PrivateRedis, chosen_redis
 
 PORTS = ("redis.url=redis://127.0.0.1:0/0", "health.port=0", "dashboard.port=0", "simulator.port=0",
          "trader_api.port=0")  # fmt: skip
@@ -109,10 +109,7 @@ class Site:
         if candles is not None:
             given.append(f"simulator.candles_dir={candles}")
         if scene == "apart":
-            binary = shutil.which("redis-server")
-            if binary is None:
-                raise FileNotFoundError("redis-server is not on PATH")
-            self._server = PrivateRedis(binary, "--maxmemory", "256mb")
+            self._server = PrivateRedis(str(chosen_redis().path), "--maxmemory", "256mb")
             self.wire = BadWire(self._server.socket, rng)
             self._server.start()
             self.wire.start()
