@@ -307,11 +307,11 @@ async def test_refused_write_is_an_error_but_no_outage(
 
 
 async def test_nothing_listening_is_unavailable_at_once(tmp_path: Path) -> None:
-    async with bus_on(f"unix://{tmp_path}/none.sock") as bus:
+    async with bus_on(f"unix://{tmp_path}/none.sock", timeout_s=10) as bus:
         before = time.monotonic()
         with pytest.raises(BusUnavailable, match=r"none\.sock"):
             await bus.ping()
-        assert time.monotonic() - before < 0.5
+        assert time.monotonic() - before < 5
         assert bus.status is BusStatus.DOWN
 
 
@@ -363,7 +363,7 @@ async def test_frozen_server_is_unavailable_within_the_deadline(own_redis: MakeR
         results = await asyncio.gather(
             *(bus.get(BAN_UNTIL) for _ in range(20)), return_exceptions=True
         )
-        assert time.monotonic() - before < 1
+        assert time.monotonic() - before < 3  # one after the other would take 4 s
         assert all(isinstance(result, BusUnavailable) for result in results)
         server.thaw()
         await bus.put(BAN_UNTIL, ban())
@@ -540,7 +540,7 @@ async def test_half_open_socket_is_noticed_on_a_silent_channel(redis_url: str) -
             await eventually(lambda: time.monotonic() > deadline)
             assert not waiting.done() and deliveries.connects == 1
             swallowing.set()
-            await eventually(lambda: not deliveries._connection, within_s=3)
+            await eventually(lambda: not deliveries._connection, within_s=15)
             swallowing.clear()
             assert await asyncio.wait_for(waiting, 5) == Delivery("", b"")
             assert deliveries.connects == 2
@@ -583,5 +583,5 @@ def test_bus_costs_a_fresh_process_next_to_nothing(redis_url: str, tmp_path: Pat
             cwd=root, env=environment, check=True, capture_output=True, text=True,
         ).stdout  # fmt: skip
         figures.append(tuple(map(float, output.split())))
-    assert min(built_ms for built_ms, _ in figures) < 10
-    assert min(ping_ms for _, ping_ms in figures) < 10
+    assert min(built_ms for built_ms, _ in figures) < 50  # a heavy import takes hundreds
+    assert min(ping_ms for _, ping_ms in figures) < 50

@@ -269,8 +269,9 @@ async def test_account_and_trader_are_shown_as_they_stand_on_the_bus(
 
 
 async def test_an_event_of_the_trader_brings_at_once_what_it_changed(
-    bus: Bus, redis_url: str, tmp_path: Path
+    bus: Bus, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("actors.dashboard.POLL_S", 60.0)  # the next look at all keys
     await tell_all_is_well(bus)
     await tell_of_trading(bus)
     async with site(redis_url, tmp_path, actors=TRADING) as here, here.page() as page:
@@ -278,12 +279,10 @@ async def test_an_event_of_the_trader_brings_at_once_what_it_changed(
         now_ms = CLOCK.now_ms()
         await bus.put(schema.POSITIONS, positions(as_of_ms=now_ms))
         await bus.put(schema.TRADER_STATUS, trader_status(now_ms, mode="locked", reason="kill"))
-        began = time.monotonic()
         await tell_event(bus, trade_event(7, now_ms, kind="closed", pnl_quote="-3"))
         await page.until(lambda data: data["tradeEvents"] and not data["positions"]["positions"])
         assert page.data["trader"]["status"]["mode"] == "locked"
         assert page.data["tradeEvents"][0]["pnl_quote"] == "-3"
-        assert time.monotonic() - began < 1.5, "this waited for the next look at all keys"
 
 
 async def test_a_damaged_entry_of_the_log_is_left_out_and_said_once(
@@ -364,17 +363,17 @@ async def test_changes_on_channels_come_as_patches_of_what_changed(
     async with site(redis_url, tmp_path) as here, here.page() as page:
         await page.until(all_live)
         await bus.publish(schema.CANDLE_UPDATES, forming("ETHUSDT", 777.5), symbol="ETHUSDT")
-        await page.until(lambda data: coin(data, "ETHUSDT")["price"] == 777.5, 2)
+        await page.until(lambda data: coin(data, "ETHUSDT")["price"] == 777.5)
         newer = signal("SOLUSDT", CLOCK.now_ms())
         await bus.publish(schema.TA_SIGNALS, newer, symbol="SOLUSDT")
         while True:
-            message = await page.take(2)
+            message = await page.take()
             if message["ta"]:
                 break
         assert list(message["ta"]) == ["SOLUSDT"]
         assert page.coin("SOLUSDT")["computedAtMs"] == newer.computed_at_ms
         await bus.publish(schema.SCAN, scan(77))
-        await page.until(lambda data: coin(data)["base"]["long"] == 77, 2)
+        await page.until(lambda data: coin(data)["base"]["long"] == 77)
 
 
 async def test_fast_bus_is_told_at_most_four_times_a_second_and_loses_nothing_newest(
@@ -398,7 +397,7 @@ async def test_fast_bus_is_told_at_most_four_times_a_second_and_loses_nothing_ne
         assert sent > 400
         took_s = page.times[-1] - page.times[began - 1]
         assert 4 <= len(page.times) - began <= 4 * took_s + 1
-        assert max(page.times) < started + 3 + 1.5
+        assert max(page.times) < started + 3 + 5
 
 
 class SlowBrowser:
@@ -506,7 +505,7 @@ async def test_browser_may_say_what_it_likes_and_pings_are_answered(
         await page.ws.send_bytes(b"\xff\x00")
         await page.ws.ping()
         await bus.publish(schema.CANDLE_UPDATES, forming("BTCUSDT", 5.5), symbol="BTCUSDT")
-        await page.until(lambda data: coin(data)["price"] == 5.5, 3)
+        await page.until(lambda data: coin(data)["price"] == 5.5)
         for method in ("POST", "PUT", "DELETE", "PATCH", "OPTIONS"):
             async with here.session.request(method, here.base + "/api/state") as response:
                 assert response.status == 405

@@ -28,9 +28,9 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ADAUSDT")
 BAD, GOOD = SYMBOLS[1], (SYMBOLS[0], *SYMBOLS[2:])
 # Eight passes a second; a request may hang much longer than the others may be late.
 QUICK = FetcherSection(
-    interval_s=0.125, long_interval_s=1, request_timeout_s=1.2, circuit_failures=3, circuit_s=0.4
+    interval_s=0.125, long_interval_s=1, request_timeout_s=2.4, circuit_failures=3, circuit_s=0.4
 )
-LATEST_MS = 800
+LATEST_MS = 1_600
 
 
 async def window(bus: Bus, symbol: str, timeframe: Timeframe = Timeframe.M5) -> CandleWindow | None:

@@ -23,6 +23,7 @@ from shared.messages.trading import (
     KillFlag,
     Position,
     Positions,
+    TraderCommand,
     TraderConfig,
     TraderStatus,
 )
@@ -252,10 +253,8 @@ async def test_what_must_hold_is_in_the_lock_file_before_the_trader_hears_of_it(
     locks: list[Lock | None] = []
 
     class Looking(StandIn):
-        async def _answer(self) -> None:
-            if await self._bus.entries(schema.TRADER_COMMANDS, 1) and not locks:
-                locks.append(KillSwitch(site.state_dir).read())
-            await super()._answer()
+        def hear(self, command: TraderCommand) -> None:
+            locks.append(KillSwitch(site.state_dir).read())
 
     async with stand_in(redis_url, Looking):
         _, body, _ = await site.ask("POST", f"/{verb}", json={"reason": "odd", "who": "ada"})

@@ -41,13 +41,17 @@ class StandIn:
                 await self._answer()
             await asyncio.sleep(0.01)
 
+    def hear(self, command: TraderCommand) -> None:
+        """Take note of a command, before it is answered."""
+        self.heard.append(command)
+
     async def _answer(self) -> None:
         for number, fields in await self._bus.entries(schema.TRADER_COMMANDS, 1000):
             if number in self._seen:
                 continue
             self._seen.add(number)
             command = from_plain(TraderCommand, fields, number)
-            self.heard.append(command)
+            self.hear(command)
             why = self.refuses.get(command.command)
             reply = TraderReply(
                 id=command.id,

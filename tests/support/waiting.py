@@ -11,7 +11,7 @@ from typing import Any
 
 async def eventually(
     condition: Callable[[], object | Awaitable[object]],
-    within_s: float = 5.0,
+    within_s: float = 15.0,
     every_s: float = 0.01,
 ) -> Any:
     """Return the first true value of `condition`, plain or async.
