@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -22,7 +23,7 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 
-def missing(what: str) -> None:
+def missing(what: str) -> NoReturn:
     """Skip on a laptop, fail where everything is promised to be installed (`CI=true`)."""
     if os.environ.get("CI", "").lower() in ("1", "true"):
         pytest.fail(f"{what}, and CI=true allows no skipping")
@@ -36,7 +37,6 @@ def redis_binary() -> str:
         return str(chosen_redis().path)
     except ConfigError as error:
         missing(str(error))
-        raise
 
 
 @pytest.fixture(scope="session")

@@ -118,9 +118,8 @@ class Desk:
         held = () if self.standing is None else self.standing.ours
         stopped = {each.own.own_id for each in held if each.at_venue.stop_loss is not None}
         owned = await self._scribe.do(Journal.own_positions)
-        return stopped.issuperset(own.own_id for own in owned) and not await self._scribe.do(
-            Journal.open_intents
-        )
+        in_doubt = await self._scribe.do(Journal.open_intents)
+        return not in_doubt and stopped.issuperset(own.own_id for own in owned)
 
     async def account(self) -> Account:
         """Reconcile and return the account as it is now.

@@ -110,7 +110,6 @@ async def test_operator_url_is_one_that_redis_cli_takes(keeper: MakeKeeper, tmp_
     client = shutil.which("redis-cli")
     if client is None:
         missing("redis-cli is not on PATH")
-    assert client is not None
     redis = keeper()
     await redis.start()
     url = read_operator_url(tmp_path / "var")
@@ -149,10 +148,8 @@ async def test_demo_starts_its_own_on_the_urls_port_with_a_secret_password_per_r
     await bus.close()
 
 
-async def test_server_is_set_up_as_promised(
-    keeper: MakeKeeper, redis_binary_7: str, tmp_path: Path
-) -> None:
-    programs = redis_admin.install(tmp_path / "bin", Path(redis_binary_7))
+async def test_server_is_set_up_as_promised(keeper: MakeKeeper, tmp_path: Path) -> None:
+    programs = redis_admin.install(tmp_path / "bin")
     redis = keeper(maxmemory_mb=32, directories=[str(programs)])
     await redis.start()
     admin_url = redis_admin.as_admin(redis.url(Role.SUPERVISOR))
@@ -286,11 +283,11 @@ async def test_frozen_server_ends_too_when_the_supervisor_is_killed(tmp_path: Pa
 
 
 async def test_frozen_left_over_of_an_earlier_supervisor_does_not_stop_a_start(
-    keeper: MakeKeeper, redis_binary_7: str, tmp_path: Path
+    keeper: MakeKeeper, redis_binary: str, tmp_path: Path
 ) -> None:
     directory = tmp_path / "var" / "redis"
     directory.mkdir(parents=True)
-    left_over = launch(redis_binary_7, "--port", "0", "--save", "", cwd=directory)
+    left_over = launch(redis_binary, "--port", "0", "--save", "", cwd=directory)
     await eventually(lambda: "redis" in psutil.Process(left_over.pid).name())
     left_over.send_signal(signal.SIGSTOP)
     redis = keeper()

@@ -163,7 +163,7 @@ class TestCloses:
             asked = len(this.exchange.asked)
             for symbol, window in zip(SYMBOLS, windows, strict=True):
                 at_ms, update = this.closes(symbol)[0]
-                assert at_ms - this.close_ms < 2_000
+                assert at_ms - this.close_ms < 1_000
                 assert update.appends
                 assert window.closed_until_ms == update.closed_until_ms == this.close_ms
                 rest = await this.from_rest(symbol, tmp_path)

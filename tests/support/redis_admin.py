@@ -14,12 +14,11 @@ exec '{binary}' "$@" --user {name} on '>{name}' '~*' '&*' +@all
 """
 
 
-def install(directory: Path, binary: Path | None = None) -> Path:
+def install(directory: Path) -> Path:
     """Put a redis-server there that knows one more user; return the directory, for PATH."""
     directory.mkdir(parents=True, exist_ok=True)
-    found = binary or chosen_redis().path
     program = directory / "redis-server"
-    program.write_text(PROGRAM.format(binary=found, name=NAME))
+    program.write_text(PROGRAM.format(binary=chosen_redis().path, name=NAME))
     program.chmod(0o755)
     return directory
 
