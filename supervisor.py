@@ -35,7 +35,6 @@ from shared.errors import (
     ConfigError,
 )
 from shared.messages.actors import Lease
-from shared.process import Lines
 from shared.redis.users import Users, given_users
 from shared.redis_server import RedisKeeper
 from shared.schema import Role
@@ -43,17 +42,18 @@ from shared.settings import ports
 from shared.settings.file import load
 from shared.supervision import preflight, usage
 from shared.supervision.actor_log import ActorLog, journal_socket
+from shared.supervision.child import LONGEST_LOG_LINE, Supervised, Surroundings
+from shared.supervision.children import Crew
+from shared.supervision.commands import Steering
 from shared.supervision.control import ControlSocket, serve_channel
-from shared.supervision.crew import Crew
-from shared.supervision.forking import Zygote
 from shared.supervision.launch import ROOT, launch_message
-from shared.supervision.noticeboard import Noticeboard
-from shared.supervision.roster import code_modules, listeners, policy
-from shared.supervision.steering import Steering
-from shared.supervision.supervised import LONGEST_LOG_LINE, Supervised, Surroundings
+from shared.supervision.process import Lines
+from shared.supervision.specs import code_modules, listeners, policy
+from shared.supervision.status_publisher import Noticeboard
 from shared.supervision.systemd import Notifier
 from shared.supervision.taken_secrets import credentials_folder, take_secrets
-from shared.supervision.trial_hooks import SteppedClock, trial_folder
+from shared.supervision.test_hooks import SteppedClock, trial_folder
+from shared.supervision.zygote_client import Zygote
 
 TURN_S = 0.5
 ZYGOTE_RETRY_FIRST_S, ZYGOTE_RETRY_CAP_S = 0.2, 10.0

@@ -32,7 +32,7 @@ from shared.errors import (
 )
 from shared.exchanges.venue_keys import VenueKeys
 from shared.supervision.status_pipe import StatusPipe
-from shared.supervision.trial_hooks import SteppedClock, TrialHooks
+from shared.supervision.test_hooks import SteppedClock, TrialHooks
 
 
 def live(launch: Mapping[str, Any], status_fd: int | None) -> int:

@@ -25,7 +25,7 @@ from shared.messages.actors import Heartbeat
 from shared.messages.candles import Source
 from shared.supervision import usage
 from shared.supervision.status_pipe import StatusPipe, Word
-from shared.supervision.trial_hooks import TrialHooks
+from shared.supervision.test_hooks import TrialHooks
 
 BEAT_S = 1.0
 PSS_EVERY_BEATS = 15

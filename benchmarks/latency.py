@@ -37,7 +37,7 @@ from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
 from shared.messages.signals import TaSignal
 from shared.settings.file import load
 from shared.settings.ports import free_port, is_free
-from shared.supervision.roster import configured_ports, roster
+from shared.supervision.specs import configured_ports, roster
 from tests.support.platform_run import wait_for
 from tests.support.private_redis import PrivateRedis
 

@@ -9,8 +9,8 @@ from typing import Any
 from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY, Config, Mode, Secrets
 from shared.errors import ConfigError
 from shared.schema import Role, role_of
-from shared.supervision.roster import ActorSpec, configured_ports, roster
-from shared.supervision.trial_hooks import trial_folder
+from shared.supervision.specs import ActorSpec, configured_ports, roster
+from shared.supervision.test_hooks import trial_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_SECRETS = Secrets()

@@ -2,7 +2,7 @@
 
 Every pair is written down. `-` means nothing is to be done; `!` means the pair cannot
 happen, and is logged when it does. The action names the next state, except `bury`, where
-`shared/restart.py` decides between starting again, backoff and quarantine.
+`shared/supervision/restart.py` decides between starting again, backoff and quarantine.
 """
 
 from __future__ import annotations

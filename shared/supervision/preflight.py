@@ -10,8 +10,8 @@ from typing import IO
 from shared.config import Config
 from shared.errors import ConfigError, PlatformError
 from shared.settings import ports
-from shared.supervision.roster import listeners
 from shared.supervision.sole_process import FileHeld, hold
+from shared.supervision.specs import listeners
 
 PREDECESSOR_S = 5.0
 

@@ -76,7 +76,7 @@ def test_a_short_storm_breaks_no_rule(tmp_path: Path) -> None:
 def test_a_storm_sees_actors_die_that_are_judged_by_a_key_in_redis(
     tmp_path: Path, checkout: Path
 ) -> None:
-    path = checkout / "shared" / "supervision" / "supervised.py"
+    path = checkout / "shared" / "supervision" / "child.py"
     text = path.read_text()
     assert BEFORE in text
     path.write_text(text.replace(BEFORE, AFTER) + MISTAKE)

@@ -16,7 +16,7 @@ from shared.redis.acl import rules, user_line, user_name
 from shared.redis.users import new_users
 from shared.schema import ACTOR_ROLES, HEARTBEAT, QUARANTINE, TABLE, Role, role_of
 from shared.settings.file import load
-from shared.supervision.roster import configured_ports, roster
+from shared.supervision.specs import configured_ports, roster
 
 ROOT = Path(__file__).resolve().parents[2]
 SEVEN, SIX = (7, 0), (6, 2)

@@ -25,7 +25,7 @@ from shared.indicators.ema_ribbon import PERIODS
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Candles, Timeframe
 from shared.messages.signals import TaSignal
-from shared.supervision.roster import listeners, roster
+from shared.supervision.specs import listeners, roster
 from tests.support.candle_series import START_MS, walk, window_at
 from tests.support.kernels import by_name
 

@@ -11,7 +11,7 @@ import pytest
 from shared.config import Config
 from shared.settings.file import load
 from shared.supervision.launch import launch_message
-from shared.supervision.roster import roster
+from shared.supervision.specs import roster
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

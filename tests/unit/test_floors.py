@@ -65,7 +65,7 @@ FLOORS = {
             "shared.journals.rows",
             "shared.journals.tables",
             "shared.redis.acl",
-            "shared.restart",
+            "shared.supervision.restart",
             "shared.risk",
             "shared.schema",
             "shared.scoring",
@@ -73,7 +73,7 @@ FLOORS = {
             "shared.settings.rules",
             "shared.settings.yaml_document",
             "shared.supervision.lifecycle",
-            "shared.supervision.roster",
+            "shared.supervision.specs",
             "shared.trading",
             "shared.web.held_answers",
             "shared.web.hosts",
@@ -288,10 +288,14 @@ BAD = [
     ("shared/bus.py", "from .clock import Clock", "relative import"),
     ("shared/bus.py", "from tests.conftest import missing", "not part of the product"),
     ("actors/fetcher.py", "import redis.asyncio", "redis.asyncio is imported on floor 3 only"),
-    ("shared/restart.py", "import subprocess", "subprocess is imported on floor 3 only"),
+    (
+        "shared/supervision/restart.py",
+        "import subprocess",
+        "subprocess is imported on floor 3 only",
+    ),
     ("actors/fetcher.py", "from sqlite3 import connect", "sqlite3 is imported on floor 3 only"),
     ("shared/market.py", "import aiohttp", "aiohttp does input or output"),
-    ("shared/supervision/roster.py", "import socket", "socket does input or output"),
+    ("shared/supervision/specs.py", "import socket", "socket does input or output"),
     ("shared/market.py", "from urllib.request import urlopen", "urllib.request does input"),
     ("actors/indicators.py", "import pandas as pd", "pandas belongs to the auditor"),
     ("shared/bus.py", "import pandas_ta", "pandas_ta belongs to the auditor"),
@@ -349,7 +353,7 @@ GOOD = [
     ),
     ("shared/schema.py", "x = 'ta:latest:{symbol}'"),
     ("supervisor.py", "import os\nos.environ"),
-    ("shared/supervision/roster.py", "code = 'actors.fetcher:Fetcher'"),
+    ("shared/supervision/specs.py", "code = 'actors.fetcher:Fetcher'"),
 ]
 
 

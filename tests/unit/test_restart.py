@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from shared.restart import Exit, Policy, Tally, after_death, judge_coin
+from shared.supervision.restart import Exit, Policy, Tally, after_death, judge_coin
 
 POLICY = Policy()
 CRASH = Exit(code=1)

@@ -12,7 +12,7 @@ from typing import Any
 from shared.config import Config
 from shared.errors import ConfigError
 from shared.messages.actors import ControlCommand, ControlReply
-from shared.supervision.crew import Crew
+from shared.supervision.children import Crew
 
 FIXED = ("mode", "redis", "state_dir")
 

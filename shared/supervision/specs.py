@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.config import Config
-from shared.restart import Policy
+from shared.supervision.restart import Policy
 
 TRADER_STOP_S = 25.0
 TRADER_BACKOFF_CAP_S = 2.0
@@ -282,7 +282,7 @@ def configured_ports(config: Config) -> dict[str, int]:
 def code_modules(config: Config) -> list[str]:
     """Return the modules that actors of this configuration are made of, and what warms them."""
     modules = {spec.code.partition(":")[0] for spec in roster(config, configured_ports(config))}
-    return ["actors.__main__", "shared.supervision.warmed", *sorted(modules)]
+    return ["actors.__main__", "shared.supervision.preload", *sorted(modules)]
 
 
 def policy(config: Config) -> Policy:

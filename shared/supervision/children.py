@@ -14,10 +14,10 @@ from shared.config import Config
 from shared.settings import ports
 from shared.supervision import usage
 from shared.supervision.actor_log import ActorLog
+from shared.supervision.child import Supervised, Surroundings
 from shared.supervision.launch import ROOT
 from shared.supervision.lifecycle import Event, State
-from shared.supervision.roster import ActorSpec, listeners, policy, roster
-from shared.supervision.supervised import Supervised, Surroundings
+from shared.supervision.specs import ActorSpec, listeners, policy, roster
 
 NEEDS_WAIT_S = 10.0
 WEIGH_EVERY_S = 10.0

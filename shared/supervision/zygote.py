@@ -210,7 +210,7 @@ def _breed(control: socket.socket) -> None:
 
 
 def main() -> None:
-    """Run as a program: `python -P shared/zygote.py CONTROL_FD SUPERVISOR_PID`."""
+    """Run as a program: `python -P shared/supervision/zygote.py CONTROL_FD SUPERVISOR_PID`."""
     control_fd, supervisor_pid = int(sys.argv[1]), int(sys.argv[2])
     die_with_parent(supervisor_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -20,7 +20,7 @@ from shared.config import (
 )
 from shared.schema import Role, role_of
 from shared.supervision.launch import launch_message
-from shared.supervision.roster import (
+from shared.supervision.specs import (
     ActorSpec,
     code_modules,
     configured_ports,

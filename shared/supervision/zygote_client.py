@@ -18,9 +18,9 @@ from typing import Any
 import orjson
 
 from shared.errors import TransientError
-from shared.process import Child
+from shared.supervision.process import Child
 from shared.supervision.usage import newest_change
-from shared.zygote import LARGEST_MESSAGE
+from shared.supervision.zygote import LARGEST_MESSAGE
 
 ANSWER_S = 5.0
 WARM_UP_S = 30.0
@@ -174,7 +174,9 @@ class Zygote:
     def start(self, environment: Mapping[str, str]) -> None:
         """Start the zygote; it is usable once it has answered."""
         ours, theirs = _socketpair()
-        program = self._root / "shared" / "zygote.py"  # not beside us: an upgrade moves links
+        program = (
+            self._root / "shared" / "supervision" / "zygote.py"
+        )  # not beside us: an upgrade moves links
         with theirs:
             process = subprocess.Popen(
                 [sys.executable, "-P", str(program), str(theirs.fileno()), str(os.getpid())],

@@ -16,8 +16,8 @@ from shared.clock import SystemClock
 from shared.settings.file import load
 from shared.supervision import usage
 from shared.supervision.launch import launch_message
-from shared.supervision.roster import configured_ports, roster
-from shared.supervision.trial_hooks import SteppedClock, TrialHooks
+from shared.supervision.specs import configured_ports, roster
+from shared.supervision.test_hooks import SteppedClock, TrialHooks
 from tests.support.platform_run import wait_for
 from tests.support.waiting import eventually
 
@@ -64,7 +64,7 @@ def test_an_order_to_bloat_takes_memory_for_real(tmp_path: Path) -> None:
     code = (
         "import asyncio, logging, sys; from pathlib import Path; "
         "from shared.clock import SystemClock; "
-        "from shared.supervision.trial_hooks import TrialHooks; "
+        "from shared.supervision.test_hooks import TrialHooks; "
         "hooks = TrialHooks(Path(sys.argv[1]), 'one', logging.getLogger('one')); "
         "asyncio.run(hooks.obey(SystemClock()))"
     )

@@ -12,17 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared import process, restart
 from shared.clock import Clock, utc_text
 from shared.config import SupervisorSection
 from shared.messages.actors import ActorStatus, DeathNote
-from shared.restart import Exit, Policy, Tally
-from shared.supervision import lifecycle
+from shared.supervision import lifecycle, process, restart
 from shared.supervision.actor_log import ActorLog, last_words
-from shared.supervision.forking import Zygote, ZygoteLost
 from shared.supervision.lifecycle import Event, State
-from shared.supervision.roster import ActorSpec, policy_of
+from shared.supervision.restart import Exit, Policy, Tally
+from shared.supervision.specs import ActorSpec, policy_of
 from shared.supervision.status_pipe import Line, Word, parse
+from shared.supervision.zygote_client import Zygote, ZygoteLost
 
 DEATHS_KEPT = 20
 LONGEST_LOG_LINE, LONGEST_STATUS_LINE = 16_384, 1024
