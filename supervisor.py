@@ -21,7 +21,7 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from shared import logs
+from shared import logs, proc_stats
 from shared.bus import Bus, BusStatus
 from shared.clock import Clock, SystemClock
 from shared.config import Config, Secrets
@@ -40,7 +40,7 @@ from shared.redis_server import RedisKeeper
 from shared.schema import Role
 from shared.settings import ports
 from shared.settings.file import load
-from shared.supervision import preflight, usage
+from shared.supervision import preflight
 from shared.supervision.actor_log import ActorLog, journal_socket
 from shared.supervision.child import LONGEST_LOG_LINE, Supervised, Surroundings
 from shared.supervision.children import Crew
@@ -340,7 +340,7 @@ class Supervisor:
             return "Redis is full"
         if self._bus.status is not BusStatus.UP or not self._keeper.is_up:
             return "Redis is away"
-        return "the disk is full" if usage.disk_is_full(self._state_dir) else ""
+        return "the disk is full" if proc_stats.disk_is_full(self._state_dir) else ""
 
     def _tell(self, actor: str, event: str, details: Mapping[str, Any]) -> None:
         known = {key: value for key, value in details.items() if value not in ("", None, [])}
@@ -372,7 +372,7 @@ class Supervisor:
             found.append(f"redis is {self._bus.status} for {since:.0f} s: {self._bus.reason}")
         if self._zygote.pid is None:
             found.append("the zygote is gone: no actor can be started until it is back")
-        if usage.disk_is_full(self._state_dir):
+        if proc_stats.disk_is_full(self._state_dir):
             found.append(f"the disk below {self._state_dir} is full")
         for actor in self._crew:
             if actor.output.is_losing:

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from shared import schema
+from shared import proc_stats, schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable, TransientError
 from shared.exchanges.venue_keys import VenueKeys
 from shared.messages.actors import Heartbeat
 from shared.messages.candles import Source
-from shared.supervision import usage
 from shared.supervision.status_pipe import StatusPipe, Word
 from shared.supervision.test_hooks import TrialHooks
 
@@ -242,8 +241,8 @@ class Actor:
             if beats == 1:
                 code = loaded_code_digest()
             if beats % PSS_EVERY_BEATS == 1:
-                pss_mb = usage.pss_mb(pid) or 0.0
-            used_s, now_s = usage.cpu_s(pid) or 0.0, self.clock.monotonic()
+                pss_mb = proc_stats.pss_mb(pid) or 0.0
+            used_s, now_s = proc_stats.cpu_s(pid) or 0.0, self.clock.monotonic()
             cpu_pct = 100 * (used_s - cpu_s) / (now_s - cpu_at_s) if beats else 0.0
             cpu_s, cpu_at_s = used_s, now_s
             heartbeat = Heartbeat(
@@ -255,7 +254,7 @@ class Actor:
                 last_step_ms=self._last_step_ms,
                 step_ms=self._step_ms,
                 lag_ms=round(self._lag_ms, 2),
-                rss_mb=round(usage.rss_mb(pid), 1),
+                rss_mb=round(proc_stats.rss_mb(pid), 1),
                 pss_mb=round(pss_mb, 1),
                 cpu_pct=round(cpu_pct, 1),
                 code=code,

@@ -39,7 +39,7 @@ from shared.journal import Journal
 from shared.journals.scribe import Scribe
 from shared.market import Timeframe
 from shared.messages.trading import Refresh, TraderConfig, TraderStatus
-from shared.supervision.sole_process import FileHeld, hold
+from shared.pid_lock import FileHeld, hold
 
 SHARE = 0.7
 """Of the account's request limits; the rest is for the actor that only looks."""

@@ -16,7 +16,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from shared.clock import SystemClock
-from shared.supervision.usage import pss_mb
+from shared.proc_stats import pss_mb
 from tests.support.platform_run import Platform
 
 AS_OF = re.compile(rb'"asOf":(\d+)')

@@ -11,7 +11,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from shared.supervision.usage import pss_mb
+from shared.proc_stats import pss_mb
 from tests.support.platform_run import Platform, wait_for
 
 

@@ -13,7 +13,7 @@ import psutil
 import redis
 
 from benchmarks.peer_venv import ROOT, peer_python, version
-from shared.supervision.usage import cpu_s, pss_mb
+from shared.proc_stats import cpu_s, pss_mb
 
 WORKERS = 10
 START_S = 90.0

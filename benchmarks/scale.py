@@ -29,7 +29,7 @@ from shared import codec, schema
 from shared.config import BinanceSection, FetcherSection, IndicatorsSection
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate
-from shared.supervision.usage import cpu_s, pss_mb
+from shared.proc_stats import cpu_s, pss_mb
 from tests.support.candle_series import walk, window_at
 from tests.support.private_redis import PrivateRedis
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from shared import codec
 from shared.alerts.alerting import Alert, Book
 from shared.errors import BadMessage
-from shared.exchanges.atomic import write_atomically
+from shared.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.exchanges.atomic import write_atomically
+from shared.files import write_atomically
 
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # compared with, not bound
 

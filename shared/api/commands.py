@@ -14,8 +14,8 @@ from pathlib import Path
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.desk.kill_switch import KillSwitch, Lock
 from shared.errors import BusUnavailable, PlatformError, TransientError
+from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
 
 ANSWER_S = 10.0

@@ -24,10 +24,10 @@ from shared.api.answers import (
 )
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.desk.kill_switch import KillSwitch
 from shared.errors import BusUnavailable, TransientError
 from shared.journal import Journal
 from shared.journals.rows import OwnPosition
+from shared.kill_switch import KillSwitch
 from shared.schema import Entry
 
 ANSWERING_MS = 30_000

@@ -9,7 +9,7 @@ import stat
 from pathlib import Path
 
 from shared.errors import ConfigError
-from shared.exchanges.atomic import write_atomically
+from shared.files import write_atomically
 
 TOKEN_BYTES = 32
 _TOKEN = re.compile(rb"[A-Za-z0-9_-]{43,200}")

@@ -20,8 +20,8 @@ from shared.api.commands import ANSWER_S, LOCKING, lock_of
 from shared.api.openapi import WITH_SYMBOL
 from shared.api.token import read_token, token_path
 from shared.clock import SystemClock
-from shared.desk.kill_switch import KillSwitch
 from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE, ConfigError
+from shared.kill_switch import KillSwitch
 from shared.messages.trading import TraderVerb
 from shared.settings.place import find_place
 

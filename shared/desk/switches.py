@@ -15,9 +15,9 @@ from shared.bus import Bus
 from shared.clock import Clock
 from shared.config import Mode, TraderSection
 from shared.desk.figures import Figures
-from shared.desk.kill_switch import KillSwitch, Lock
 from shared.journal import Journal
 from shared.journals.scribe import Scribe
+from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TradeEvent, TraderMode
 from shared.trading.mode import Circumstances, is_enabled, mode
 

@@ -16,12 +16,12 @@ from shared.desk.cycle import Cycle
 from shared.desk.desk import Desk
 from shared.desk.event_log import EventLog
 from shared.desk.figures import Figures
-from shared.desk.kill_switch import KillSwitch
 from shared.desk.operator import Operator
 from shared.desk.switches import Switches
 from shared.errors import TransientError
 from shared.exchanges.ports import Venue
 from shared.journals.scribe import Scribe
+from shared.kill_switch import KillSwitch
 from shared.messages.candles import Source
 from shared.trading.amounts import exact
 

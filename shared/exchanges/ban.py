@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared import codec
 from shared.errors import BadMessage
-from shared.exchanges.atomic import write_atomically
+from shared.files import write_atomically
 from shared.messages.candles import Ban
 
 UNREADABLE_BAN_MS = 120_000

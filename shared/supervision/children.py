@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from shared import proc_stats
 from shared.config import Config
 from shared.settings import ports
-from shared.supervision import usage
 from shared.supervision.actor_log import ActorLog
 from shared.supervision.child import Supervised, Surroundings
 from shared.supervision.launch import ROOT
@@ -53,7 +53,7 @@ class Crew:
         """Actors that may wait for what they need before their first start."""
         self._leaving: set[str] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._code_seen = usage.newest_change(ROOT)
+        self._code_seen = proc_stats.newest_change(ROOT)
         self._cpu: dict[int, float] = {}
         self._cpu_pct: dict[int, float] = {}
         self._weighed = around.clock.monotonic()
@@ -133,7 +133,7 @@ class Crew:
         waiting = [a for a in self if a.state is State.QUARANTINED]
         if not waiting:
             return
-        newest = usage.newest_change(ROOT)
+        newest = proc_stats.newest_change(ROOT)
         if newest != self._code_seen:
             self._code_seen = newest
             for actor in waiting:
@@ -147,7 +147,7 @@ class Crew:
             pid = actor.pid
             if pid is None or not actor.state.has_process:
                 continue
-            memory, cpu = usage.pss_mb(pid), usage.cpu_s(pid)
+            memory, cpu = proc_stats.pss_mb(pid), proc_stats.cpu_s(pid)
             if cpu is not None:
                 used[pid] = cpu
                 self._cpu_pct[pid] = 100 * (cpu - self._cpu.get(pid, cpu)) / elapsed
@@ -178,7 +178,7 @@ class Crew:
     def rows(self) -> list[dict[str, Any]]:
         """Return what `status` shows of each actor."""
         clock = self._around.clock
-        newest = usage.newest_change(ROOT)
+        newest = proc_stats.newest_change(ROOT)
         found = []
         for actor in self:
             row = dataclasses.asdict(actor.status())

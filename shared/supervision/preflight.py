@@ -9,8 +9,8 @@ from typing import IO
 
 from shared.config import Config
 from shared.errors import ConfigError, PlatformError
+from shared.pid_lock import FileHeld, hold
 from shared.settings import ports
-from shared.supervision.sole_process import FileHeld, hold
 from shared.supervision.specs import listeners
 
 PREDECESSOR_S = 5.0

@@ -18,8 +18,8 @@ from typing import Any
 import orjson
 
 from shared.errors import TransientError
+from shared.proc_stats import newest_change
 from shared.supervision.process import Child
-from shared.supervision.usage import newest_change
 from shared.supervision.zygote import LARGEST_MESSAGE
 
 ANSWER_S = 5.0

@@ -14,7 +14,7 @@ import orjson
 import psutil
 import pytest
 
-from shared.desk.kill_switch import KillSwitch
+from shared.kill_switch import KillSwitch
 from tests.support.platform_run import Platform, wait_for
 
 Make = Callable[..., Platform]

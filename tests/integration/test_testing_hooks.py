@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from shared import proc_stats
 from shared.clock import SystemClock
 from shared.settings.file import load
-from shared.supervision import usage
 from shared.supervision.launch import launch_message
 from shared.supervision.specs import configured_ports, roster
 from shared.supervision.test_hooks import SteppedClock, TrialHooks
@@ -70,10 +70,10 @@ def test_an_order_to_bloat_takes_memory_for_real(tmp_path: Path) -> None:
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
     try:
-        wait_for(lambda: usage.rss_mb(process.pid) > 10, 10)
-        assert usage.rss_mb(process.pid) < 150
+        wait_for(lambda: proc_stats.rss_mb(process.pid) > 10, 10)
+        assert proc_stats.rss_mb(process.pid) < 150
         (tmp_path / "one.json").write_text('{"bloat_mb": 200}')
-        wait_for(lambda: usage.rss_mb(process.pid) > 200, 20)
+        wait_for(lambda: proc_stats.rss_mb(process.pid) > 200, 20)
     finally:
         process.kill()
         process.wait()

@@ -17,9 +17,9 @@ from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.config import TraderSection
-from shared.desk.kill_switch import KillSwitch, Lock
 from shared.errors import BusUnavailable, PermanentError, PlatformError
 from shared.journal import Journal
+from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
 from tests.support.desk import START_MS
 from tests.support.fast_clock import FastClock

@@ -16,8 +16,8 @@ import pytest
 from shared import schema
 from shared.api.commands import Commands, Refused
 from shared.bus import Bus
-from shared.desk.kill_switch import KillSwitch, Lock
 from shared.errors import ConfigError
+from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import (
     Balance,
     KillFlag,

@@ -57,7 +57,7 @@ FLOORS = {
             "shared.dashboard.trading",
             "shared.desk.standing",
             "shared.exchanges.frozen_venue",
-            "shared.exchanges.reconnects",
+            "shared.backoff",
             "shared.health.problems",
             "shared.health.trading_verdict",
             "shared.health.verdict",

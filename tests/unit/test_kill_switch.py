@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.desk.kill_switch import KillSwitch, Lock
+from shared.kill_switch import KillSwitch, Lock
 
 KILL = Lock(reason="looks wrong", who="ada", at_ms=1_700_000_000_000)
 FLATTEN = Lock(reason="get out", who="ada", at_ms=1_700_000_000_001, flatten=True)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from shared.backoff import AT_ONCE_S, CAP_S, AttemptBudget, Backoff
 from shared.candles.stream_watch import (
     AGAIN_FIRST_S,
     CLOSE_GRACE_MS,
@@ -17,7 +18,6 @@ from shared.candles.stream_watch import (
     Order,
     StreamWatch,
 )
-from shared.exchanges.reconnects import AT_ONCE_S, CAP_S, AttemptBudget, Backoff
 from shared.market import Timeframe
 
 M5 = Timeframe.M5

@@ -18,7 +18,6 @@ import numpy as np
 
 from shared.candles.files import candle_file, read_candles
 from shared.errors import BadCandle, ConfigError, UnknownSymbol
-from shared.exchanges.atomic import write_atomically
 from shared.exchanges.sim.bars import (
     BAR_MS,
     CLOSE,
@@ -32,6 +31,7 @@ from shared.exchanges.sim.bars import (
     empty_bars,
     path_of,
 )
+from shared.files import write_atomically
 from shared.market import Floats, Timeframe
 
 LIVE_DAYS = 21

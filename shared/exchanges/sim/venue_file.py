@@ -10,9 +10,9 @@ from pathlib import Path
 from shared import codec
 from shared.clock import utc_text
 from shared.errors import BadMessage
-from shared.exchanges.atomic import write_atomically
 from shared.exchanges.sim.account import Account
 from shared.exchanges.sim.orders import Orders
+from shared.files import write_atomically
 
 VERSION = 1
 START_USDT = Decimal(10_000)

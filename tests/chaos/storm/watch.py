@@ -14,11 +14,10 @@ import orjson
 import psutil
 import redis
 
-from shared import schema
+from shared import proc_stats, schema
 from shared.errors import BadMessage
 from shared.market import Timeframe
 from shared.messages.actors import ControlCommand
-from shared.supervision import usage
 from shared.supervision.control import ask
 from tests.chaos.storm.background import Background
 from tests.chaos.storm.invariants import STRAY_S, Judge, Look
@@ -253,7 +252,7 @@ class Watch:
                 descriptors[name] = psutil.Process(pid).num_fds()
             except psutil.Error:
                 continue
-            memory[name] = usage.pss_mb(pid) or 0.0
+            memory[name] = proc_stats.pss_mb(pid) or 0.0
         try:
             with self._site.redis() as client:
                 keys = int(client.dbsize())

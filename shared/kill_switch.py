@@ -15,7 +15,7 @@ from typing import Literal
 
 from shared import codec
 from shared.errors import BadMessage
-from shared.exchanges.atomic import write_atomically
+from shared.files import write_atomically
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
