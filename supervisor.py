@@ -24,7 +24,10 @@ from setproctitle import setproctitle
 from shared import logs, proc_stats
 from shared.bus import Bus, BusStatus
 from shared.clock import Clock, SystemClock
-from shared.config import Config, Secrets
+from shared.config import ports
+from shared.config.load import load
+from shared.config.secrets import Secrets, credentials_folder, take_secrets
+from shared.config.sections import Config
 from shared.console import command_line
 from shared.errors import (
     EXIT_BAD_CONFIG,
@@ -35,11 +38,9 @@ from shared.errors import (
     ConfigError,
 )
 from shared.messages.actors import Lease
+from shared.redis.server import RedisKeeper
 from shared.redis.users import Users, given_users
-from shared.redis_server import RedisKeeper
 from shared.schema import Role
-from shared.settings import ports
-from shared.settings.file import load
 from shared.supervision import preflight
 from shared.supervision.actor_log import ActorLog, journal_socket
 from shared.supervision.child import LONGEST_LOG_LINE, Supervised, Surroundings
@@ -51,7 +52,6 @@ from shared.supervision.process import Lines
 from shared.supervision.specs import code_modules, listeners, policy
 from shared.supervision.status_publisher import Noticeboard
 from shared.supervision.systemd import Notifier
-from shared.supervision.taken_secrets import credentials_folder, take_secrets
 from shared.supervision.test_hooks import SteppedClock, trial_folder
 from shared.supervision.zygote_client import Zygote
 

@@ -95,10 +95,10 @@ def build(launch: Mapping[str, Any], status_fd: int | None, log: logging.Logger)
 
 def main(arguments: list[str]) -> int:
     """Run `NAME` with the configuration of the working directory; with `--once`, for one step."""
+    from shared.config.load import load  # noqa: PLC0415  # validators cost a restart 80 ms
+    from shared.config.secrets import credentials_folder, take_secrets  # noqa: PLC0415
     from shared.redis.files import foreground_url  # noqa: PLC0415
-    from shared.settings.file import load  # noqa: PLC0415  # validators cost a restart 80 ms
     from shared.supervision.launch import foreground_launch  # noqa: PLC0415
-    from shared.supervision.taken_secrets import credentials_folder, take_secrets  # noqa: PLC0415
 
     once = "--once" in arguments
     name, *overrides = [each for each in arguments if each != "--once"] or [""]

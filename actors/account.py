@@ -16,7 +16,7 @@ import aiohttp
 
 from actors.base import Actor, Context
 from shared import codec, schema
-from shared.config import AccountSection, VenueSection
+from shared.config.sections import AccountSection, VenueSection
 from shared.errors import VenueRefused, VenueUnavailable
 from shared.exchanges.frozen_venue import frozen
 from shared.exchanges.ports import Venue

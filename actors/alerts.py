@@ -16,7 +16,7 @@ from shared.alerts.alerting import Listening, look, sight
 from shared.alerts.outbox import Outbox
 from shared.alerts.services import open_services
 from shared.alerts.state import AlertFile, AlertState
-from shared.config import AlertsSection
+from shared.config.sections import AlertsSection
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.actors import HealthNote
 

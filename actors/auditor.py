@@ -21,7 +21,7 @@ from shared.audit.differences import (
     suspects,
 )
 from shared.audit.referee import PandasTa
-from shared.config import AuditorSection, IndicatorsSection
+from shared.config.sections import AuditorSection, IndicatorsSection
 from shared.market import Candles, Timeframe
 from shared.messages.signals import AuditReport, TaSignal
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from actors.base import Actor, Context
 from shared import codec
-from shared.config import SimulatorSection
+from shared.config.sections import SimulatorSection
 from shared.errors import TransientError, UnknownSymbol
 from shared.exchanges.sim.bars import DAY_MS
 from shared.exchanges.sim.binance import BinanceWire

@@ -23,7 +23,7 @@ from shared.candles.exchange_watch import TRADING, ExchangeWatch
 from shared.candles.feed import CandleFeed
 from shared.candles.store import KEEP, SETTLE_MS, CandleStore, Change, OverlapDiffers, WrongTime
 from shared.candles.streamed import StreamedCandles
-from shared.config import FetcherSection
+from shared.config.sections import FetcherSection
 from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
 from shared.exchanges.ban import BanFile
 from shared.exchanges.binance import BinanceClient

@@ -20,7 +20,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from actors.base import Actor, Context
 from shared import codec, schema
-from shared.config import AccountSection, FetcherSection, HealthSection
+from shared.config.sections import AccountSection, FetcherSection, HealthSection
 from shared.errors import BusUnavailable
 from shared.health.metrics import HealthMetrics
 from shared.health.problems import noted

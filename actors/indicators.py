@@ -16,7 +16,7 @@ from actors.base import Actor, Context
 from shared import codec, schema
 from shared.bus import Batch
 from shared.candles.held_windows import HeldWindows
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.errors import BusUnavailable, NoCandles
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Timeframe

@@ -14,14 +14,14 @@ from typing import Literal
 from actors.base import Actor, Context
 from shared import codec, schema
 from shared.clock import utc_text
-from shared.config import ScannerSection
+from shared.config.sections import ScannerSection
 from shared.errors import BadMessage, BusUnavailable, NoCandles
+from shared.indicators.scoring import BaseScore, base_scores, label_after, label_event, next_label
 from shared.indicators.signals import CoinWindows
 from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate
 from shared.messages.signals import CoinScore, Label, LabelChange, ScanResult, SideScore, TaSignal
 from shared.messages.trading import TradeSide
-from shared.scoring import BaseScore, base_scores, label_after, label_event, next_label
 
 RETRY_MISSING_S = 1.0
 """Pause before coins without candles are looked at again; their updates come sooner."""

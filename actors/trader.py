@@ -17,7 +17,7 @@ import aiohttp
 
 from actors.base import Actor, Context
 from shared import codec, schema
-from shared.config import Mode, TraderSection, VenueSection
+from shared.config.sections import Mode, TraderSection, VenueSection
 from shared.desk.candles import CycleCandles
 from shared.desk.cycle import TROUBLES, CycleReport
 from shared.desk.desk import Desk
@@ -35,7 +35,7 @@ from shared.exchanges.ban import BanFile
 from shared.exchanges.binance import BinanceClient
 from shared.exchanges.ports import Venue
 from shared.exchanges.venues import closed_to_entries, open_venue, shown_name
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe
 from shared.market import Timeframe
 from shared.messages.trading import Refresh, TraderConfig, TraderStatus

@@ -23,7 +23,7 @@ from shared.api.openapi import LARGEST_BODY, READS, SYMBOL, VERBS, WITH_SYMBOL, 
 from shared.api.readings import NotTold, Readings
 from shared.api.requests import body_of, numbers_of
 from shared.api.token import make_token, token_path
-from shared.config import TraderApiSection
+from shared.config.sections import TraderApiSection
 from shared.errors import BusUnavailable, JournalUnavailable, PermanentError, TransientError
 from shared.messages.trading import TraderVerb
 from shared.web.guard import Answer, Guard

@@ -20,13 +20,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
+from shared.config.running import find_place
 from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable
 from shared.indicators.ema_ribbon import PERIODS, SPREAD_SCALE
 from shared.market import Timeframe
 from shared.messages.candles import CandleWindow
 from shared.messages.signals import TaSignal
-from shared.redis_server import read_operator_url
-from shared.settings.place import find_place
+from shared.redis.server import read_operator_url
 from tests.support.talib_numbers import Numbers, by_talib
 
 ROOT = Path(__file__).resolve().parent.parent

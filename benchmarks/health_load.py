@@ -28,8 +28,8 @@ from benchmarks.one_actor import ROOT, launch, start
 from benchmarks.tables import percentile, table, verdict
 from shared.bus import Bus
 from shared.clock import SystemClock
+from shared.config.ports import free_port
 from shared.proc_stats import cpu_s
-from shared.settings.ports import free_port
 from tests.support.health_site import ACTORS, COINS, tell_all_is_well
 from tests.support.private_redis import PrivateRedis
 

@@ -29,14 +29,14 @@ from benchmarks.one_actor import ROOT, launch, start
 from benchmarks.stepping_clock import SteppingClock
 from benchmarks.tables import percentile, table, verdict
 from shared import codec, schema
-from shared.config import Config, IndicatorsSection
+from shared.config.load import load
+from shared.config.ports import free_port, is_free
+from shared.config.sections import Config, IndicatorsSection
 from shared.exchanges.kline_frames import KlineEvent, parse_frame, stream_name
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
 from shared.messages.signals import TaSignal
-from shared.settings.file import load
-from shared.settings.ports import free_port, is_free
 from shared.supervision.specs import configured_ports, roster
 from tests.support.platform_run import wait_for
 from tests.support.private_redis import PrivateRedis

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.one_actor import launch, start
 from benchmarks.tables import table, verdict
 from shared import codec, schema
-from shared.config import BinanceSection, FetcherSection, IndicatorsSection
+from shared.config.sections import BinanceSection, FetcherSection, IndicatorsSection
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate
 from shared.proc_stats import cpu_s, pss_mb

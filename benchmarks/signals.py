@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Timeframe
 from tests.support.candle_series import START_MS, walk, window_at

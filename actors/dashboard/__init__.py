@@ -16,7 +16,7 @@ from aiohttp import web
 from actors.base import Actor, Context
 from shared import codec, schema
 from shared.bus import BusStatus
-from shared.config import (
+from shared.config.sections import (
     AccountSection,
     DashboardSection,
     FetcherSection,

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from shared.clock import utc_text
-from shared.config import AlertsSection
+from shared.config.sections import AlertsSection
 from shared.health.problems import Problem, redis_problem
 from shared.messages.actors import HealthNote, NotedProblem
 

@@ -25,8 +25,8 @@ from shared.api.answers import (
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable, TransientError
-from shared.journal import Journal
-from shared.journals.rows import OwnPosition
+from shared.journal.journal import Journal
+from shared.journal.rows import OwnPosition
 from shared.kill_switch import KillSwitch
 from shared.schema import Entry
 

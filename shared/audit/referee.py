@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from shared.audit.differences import Numbers
-from shared.config import SqueezeSection
+from shared.config.sections import SqueezeSection
 from shared.errors import PermanentError
 from shared.indicators.ema_ribbon import PERIODS
 from shared.market import Candles, Floats

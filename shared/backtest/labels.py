@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from shared.indicators.scoring import next_label
 from shared.market import Floats
 from shared.messages.signals import Label
-from shared.scoring import next_label
 
 RANKS: Mapping[Label, int] = {"none": 0, "watch": 1, "candidate": 2, "strong": 3}
 

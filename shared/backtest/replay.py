@@ -12,12 +12,12 @@ from functools import cached_property
 
 import numpy as np
 
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
+from shared.indicators.scoring import BaseScore, base_scores_at
 from shared.indicators.signals import CoinWindows, signals_at
 from shared.market import Candles, Timeframe, Times
 from shared.messages.candles import CandleWindow, Source
 from shared.messages.signals import TaSignal
-from shared.scoring import BaseScore, base_scores_at
 
 BLOCK = 64
 """Closes computed together: the kernels' arrays of 500 bars then stay in a core's cache."""

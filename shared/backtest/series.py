@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.indicators.composite import DIVERGENCE_POINTS, RIBBON_POINTS, SQUEEZE_POINTS
+from shared.indicators.scoring import BaseScore
 from shared.market import Floats, Times
 from shared.messages.signals import TaSignal
-from shared.scoring import BaseScore
 
 Flags = npt.NDArray[np.bool_]
 BasePair = tuple[float, float]

@@ -17,7 +17,7 @@ from shared.backtest import table
 from shared.backtest.recording import NothingToReplay, read_recording
 from shared.backtest.replay import Recording, replay, replay_scores
 from shared.backtest.series import Series, base_pair, series_of
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.messages.signals import TaSignal
 
 JOB_CLOSES = 8064

@@ -7,10 +7,10 @@ import re
 import sys
 from pathlib import Path
 
+from shared.config.load import load
 from shared.errors import EXIT_OK
 from shared.redis.acl import CONFINES_WRITERS, Version
 from shared.redis.users import new_users, read_passwords
-from shared.settings.file import load
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import get_args
 
-from shared.config import Mode
+from shared.config.sections import Mode
 from shared.console import acl, replay, trader
 from shared.console.platform import bus, show_logs, status, steer
 

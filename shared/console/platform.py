@@ -16,6 +16,7 @@ import orjson
 
 from shared.bus import Bus
 from shared.clock import SystemClock
+from shared.config.running import Place, find_place
 from shared.errors import (
     EXIT_FAILED,
     EXIT_NO_SUPERVISOR,
@@ -26,9 +27,8 @@ from shared.errors import (
     BusUnavailable,
 )
 from shared.messages.actors import ControlCommand
-from shared.redis_server import read_operator_url
+from shared.redis.server import read_operator_url
 from shared.schema import TABLE
-from shared.settings.place import Place, find_place
 from shared.supervision.control import ask
 
 REPLY_S = 90.0

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import utc_text
+from shared.config.load import load
 from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle
-from shared.settings.file import load
 
 # NumPy and the kernels are loaded when something is replayed, not with every command.
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.codec import number
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.dashboard.coins import price_step
 from shared.errors import NoCandles
 from shared.indicators.divergence import Divergences, divergences

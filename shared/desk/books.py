@@ -12,8 +12,8 @@ from shared.desk.orders import Orders
 from shared.desk.standing import Standing, compare, differs
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
-from shared.journal import Journal
-from shared.journals.rows import JournalFill, OwnPosition
+from shared.journal.journal import Journal
+from shared.journal.rows import JournalFill, OwnPosition
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 from shared.venue import CLOSES, ClosedPosition, Fill

@@ -13,7 +13,7 @@ from typing import Literal
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.desk.candles import CycleCandles, Gathered
 from shared.desk.desk import Account, Desk
 from shared.desk.figures import Figures
@@ -27,13 +27,13 @@ from shared.errors import (
 )
 from shared.exchanges.frozen_venue import frozen
 from shared.exchanges.ports import Venue
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe
 from shared.market import Timeframe
 from shared.messages.candles import Source
 from shared.messages.signals import TaSignal
 from shared.messages.trading import TradeEvent
-from shared.trading.closes import CoinAtClose, coins_at_close
+from shared.trading.coin_state import CoinAtClose, coins_at_close
 from shared.trading.entries import Rules, candidates
 from shared.trading.plan import Candidate, Refusal
 from shared.trading.sizing import plan_entry

@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from shared.clock import Clock
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.desk.books import Books
 from shared.desk.orders import Orders
 from shared.desk.protection import Protection
 from shared.desk.standing import Held, Standing, client_id_of
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
-from shared.journal import Journal
-from shared.journals.rows import ZERO, Intent, OwnPosition
+from shared.journal.journal import Journal
+from shared.journal.rows import ZERO, Intent, OwnPosition
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 from shared.trading.amounts import exact

@@ -15,7 +15,7 @@ from shared import schema
 from shared.bus import Bus, BusStatus
 from shared.clock import Clock
 from shared.errors import BusRefused, BusUnavailable
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe
 
 AT_ONCE = 200

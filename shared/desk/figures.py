@@ -9,16 +9,25 @@ from decimal import Decimal
 import orjson
 
 from shared.clock import Clock
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.desk.desk import Account
 from shared.exchanges.ports import Venue
-from shared.journal import Journal
-from shared.journals.rows import EquityRow
+from shared.journal.journal import Journal
+from shared.journal.rows import EquityRow
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent, TraderLimit
-from shared.risk import DAY_MS, HOUR_MS, Latch, Ledger, closed, limits, objections, observed
-from shared.risk import released as released_ledger
 from shared.trading.amounts import shown
+from shared.trading.breakers import (
+    DAY_MS,
+    HOUR_MS,
+    Latch,
+    Ledger,
+    closed,
+    limits,
+    objections,
+    observed,
+)
+from shared.trading.breakers import released as released_ledger
 
 NOISE = Decimal("0.002")
 """Balance and positions are read one after the other: a difference below this share of equity,

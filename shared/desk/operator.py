@@ -17,8 +17,8 @@ from shared.clock import Clock
 from shared.desk.desk import Desk
 from shared.desk.switches import Switches, lock_of
 from shared.errors import BadMessage, BusUnavailable, JournalUnavailable, PlatformError
-from shared.journal import Journal
-from shared.journals.rows import CommandRow
+from shared.journal.journal import Journal
+from shared.journal.rows import CommandRow
 from shared.journals.scribe import Scribe
 from shared.messages.trading import KillFlag, TradeEvent, TraderCommand, TraderReply, TraderVerb
 

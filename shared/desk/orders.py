@@ -9,8 +9,8 @@ from dataclasses import replace
 from shared.clock import Clock
 from shared.errors import JournalUnavailable, OutcomeUnknown, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
-from shared.journal import Journal
-from shared.journals.rows import Intent, IntentState
+from shared.journal.journal import Journal
+from shared.journal.rows import Intent, IntentState
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 from shared.venue import Fill, OpenPosition, OrderState, PlacedOrder

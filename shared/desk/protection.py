@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Concatenate
 
 from shared.clock import Clock
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.desk.orders import Orders
 from shared.desk.standing import Held, Standing, client_id_of
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
-from shared.journal import Journal
-from shared.journals.rows import OPEN_STATES, Intent, OwnPosition
+from shared.journal.journal import Journal
+from shared.journal.rows import OPEN_STATES, Intent, OwnPosition
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 from shared.trading.entries import OTHER

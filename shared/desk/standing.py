@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from shared.journals.rows import OwnPosition
+from shared.journal.rows import OwnPosition
 from shared.messages.trading import TradeSide
 from shared.venue import OpenPosition
 

@@ -13,9 +13,9 @@ from typing import Literal, cast
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.config import Mode, TraderSection
+from shared.config.sections import Mode, TraderSection
 from shared.desk.figures import Figures
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TradeEvent, TraderMode

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.config import Mode, TraderSection
+from shared.config.sections import Mode, TraderSection
 from shared.desk.candles import CycleCandles
 from shared.desk.cycle import Cycle
 from shared.desk.desk import Desk

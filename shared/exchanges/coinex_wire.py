@@ -13,7 +13,7 @@ import orjson
 from yarl import URL
 
 from shared.clock import Clock
-from shared.config import SECRET_VARIABLES
+from shared.config.secrets import SECRET_VARIABLES
 from shared.errors import ConfigError, VenueDenied, VenueRefused, VenueUnavailable
 from shared.exchanges.coinex_limits import PER_S, Group, TokenBucket
 from shared.exchanges.coinex_replies import Expired, Reply, TooMany, read_reply

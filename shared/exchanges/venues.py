@@ -7,7 +7,7 @@ import logging
 import aiohttp
 
 from shared.clock import Clock
-from shared.config import Mode, VenueSection
+from shared.config.sections import Mode, VenueSection
 from shared.exchanges.coinex import CoinExClient
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue_keys import VenueKeys

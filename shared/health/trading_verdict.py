@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.clock import seconds_since, utc_text
-from shared.config import AccountSection
+from shared.config.sections import AccountSection
 from shared.health.problems import Problem
 from shared.messages.trading import (
     Balance,

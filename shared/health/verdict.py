@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from shared.audit.differences import audit_problems
 from shared.clock import seconds_since, utc_text
-from shared.config import AccountSection, FetcherSection
+from shared.config.sections import AccountSection, FetcherSection
 from shared.health.problems import Problem, ProblemKind, masked, redis_problem
 from shared.health.trading_verdict import (
     TradingLimits,

@@ -10,7 +10,7 @@ import numpy as np
 
 from shared.clock import utc_text
 from shared.codec import number
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.errors import NoCandles
 from shared.indicators.blocks import blocks
 from shared.indicators.composite import Evidence, composite

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Concatenate
 
-from shared.journal import Journal
+from shared.journal.journal import Journal
 
 
 class Scribe:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from shared.config import RedisSection
+from shared.config.sections import RedisSection
 from shared.errors import ConfigError
 from shared.redis.acl import CONFINES_WRITERS, Version
 from shared.redis.users import Users, given_users, read_users, write_private

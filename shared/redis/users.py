@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.config import RedisSection, with_login
+from shared.config.secrets import with_login
+from shared.config.sections import RedisSection
 from shared.errors import ConfigError
 from shared.redis.acl import NOBODY, Version, user_line, user_name
 from shared.schema import Role

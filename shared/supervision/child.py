@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.clock import Clock, utc_text
-from shared.config import SupervisorSection
+from shared.config.sections import SupervisorSection
 from shared.messages.actors import ActorStatus, DeathNote
 from shared.supervision import lifecycle, process, restart
 from shared.supervision.actor_log import ActorLog, last_words

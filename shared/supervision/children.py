@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from shared import proc_stats
-from shared.config import Config
-from shared.settings import ports
+from shared.config import ports
+from shared.config.sections import Config
 from shared.supervision.actor_log import ActorLog
 from shared.supervision.child import Supervised, Surroundings
 from shared.supervision.launch import ROOT

@@ -9,7 +9,7 @@ import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-from shared.config import Config
+from shared.config.sections import Config
 from shared.errors import ConfigError
 from shared.messages.actors import ControlCommand, ControlReply
 from shared.supervision.children import Crew

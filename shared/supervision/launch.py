@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY, Config, Mode, Secrets
+from shared.config.secrets import Secrets
+from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, Config, Mode
 from shared.errors import ConfigError
 from shared.schema import Role, role_of
 from shared.supervision.specs import ActorSpec, configured_ports, roster

@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import IO
 
-from shared.config import Config
+from shared.config import ports
+from shared.config.sections import Config
 from shared.errors import ConfigError, PlatformError
 from shared.pid_lock import FileHeld, hold
-from shared.settings import ports
 from shared.supervision.specs import listeners
 
 PREDECESSOR_S = 5.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 
 from shared import codec
-from shared.config import Config
+from shared.config.sections import Config
 from shared.messages.candles import CandleWindow
 from shared.schema import TABLE
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.config import Config
+from shared.config.sections import Config
 from shared.supervision.restart import Policy
 
 TRADER_STOP_S = 25.0

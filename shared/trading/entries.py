@@ -22,14 +22,14 @@ from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from shared.clock import utc_text
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
+from shared.indicators.scoring import BaseScore
 from shared.market import Timeframe
 from shared.messages.candles import Source
 from shared.messages.signals import CompositeScoreAdjustment, TaSignal
 from shared.messages.trading import TradeSide
-from shared.scoring import BaseScore
 from shared.trading.amounts import exact
-from shared.trading.closes import CoinAtClose
+from shared.trading.coin_state import CoinAtClose
 from shared.trading.plan import Candidate, Refusal
 
 SIDES: tuple[TradeSide, ...] = ("long", "short")

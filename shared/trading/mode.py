@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from shared.clock import utc_text
-from shared.config import Mode, TraderSection
+from shared.config.sections import Mode, TraderSection
 from shared.messages.trading import TraderMode
-from shared.risk import Latch
+from shared.trading.breakers import Latch
 
 STILL_MANAGED = "no new entries; open positions are still managed"
 

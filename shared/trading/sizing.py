@@ -17,10 +17,10 @@ from decimal import Decimal, localcontext
 from typing import NamedTuple
 
 from shared.clock import utc_text
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.messages.trading import TradeSide
-from shared.risk import deviation
 from shared.trading.amounts import EXACT, ceiled, exact, floored, share, shown, shown_pct
+from shared.trading.breakers import deviation
 from shared.trading.exposure import Exposure
 from shared.trading.plan import Candidate, EntryPlan, Refusal
 from shared.venue import Book, BookLevel, Funding, MarketRule, Ticker

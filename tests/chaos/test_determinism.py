@@ -20,7 +20,7 @@ from shared import codec, schema
 from shared.backtest.recording import read_recording
 from shared.backtest.replay import Recording, replay
 from shared.bus import Bus
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.market import COLUMNS, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
 from shared.messages.signals import TaSignal

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.messages.trading import TraderCommand
 from tests.support.crash_run import CrashingTrader, CrashRun
 from tests.support.desk import START_MS

@@ -19,7 +19,7 @@ from actors.base import Context
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY
+from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.errors import BusUnavailable
 from shared.exchanges.venue_keys import VenueKeys
 from shared.messages.actors import Heartbeat

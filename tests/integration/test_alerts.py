@@ -18,9 +18,9 @@ from shared import schema
 from shared.alerts.services import ServiceFailed, open_services
 from shared.bus import Bus
 from shared.clock import SystemClock
+from shared.config.ports import free_port
 from shared.errors import ConfigError
 from shared.messages.actors import HealthNote, NotedProblem
-from shared.settings.ports import free_port
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.alert_receiver import Receiver, receiver
 from tests.support.private_redis import PrivateRedis

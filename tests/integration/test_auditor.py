@@ -22,7 +22,7 @@ from shared.audit.differences import Check, audit_problems, checks
 from shared.audit.referee import PandasTa
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.health.verdict import Limits, RedisView, Snapshot, judge
 from shared.indicators import ema_ribbon, rolling, signals
 from shared.indicators.signals import CoinWindows, ta_signals

@@ -24,6 +24,7 @@ from actors.dashboard import Dashboard
 from shared import schema
 from shared.bus import Bus
 from shared.clock import ManualClock, SystemClock
+from shared.config.ports import free_port
 from shared.dashboard.fallback import EVERY_S, Fallback
 from shared.dashboard.guard import HEADERS
 from shared.exchanges.ban import BanFile
@@ -32,7 +33,6 @@ from shared.market import Timeframe
 from shared.messages.candles import Ban, CandleRow, CandleUpdate, CandleWindow
 from shared.messages.signals import CoinScore, ScanResult, ScorePart, SideScore
 from shared.messages.trading import TradeEvent
-from shared.settings.ports import free_port
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.candle_series import walk, window_at
 from tests.support.exchange import Simulator, simulated

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.errors import VenueUnavailable
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from tests.support.desk import D, DeskUnderTest, desk_on, plan
 
 

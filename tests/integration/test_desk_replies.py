@@ -12,8 +12,8 @@ import pytest
 from shared.clock import SystemClock
 from shared.desk.orders import Orders
 from shared.exchanges.coinex import CoinExClient
-from shared.journal import Journal
-from shared.journals.rows import Intent
+from shared.journal.journal import Journal
+from shared.journal.rows import Intent
 from shared.journals.scribe import Scribe
 from shared.venue import PlacedOrder
 from tests.support.coinex_faults import KEYS, ORDER

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.errors import JournalUnavailable, VenueUnavailable
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from tests.support.desk import D, DeskUnderTest, desk_on, plan
 
 TAKEN = ("venue_timeout_after", "venue_cut_after", "venue_5xx_after", "venue_unavailable_after")

@@ -15,7 +15,7 @@ from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.codec import decode
-from shared.config import FetcherSection
+from shared.config.sections import FetcherSection
 from shared.exchanges.sim.market import Halt
 from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate, CandleWindow

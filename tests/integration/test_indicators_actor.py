@@ -23,7 +23,7 @@ from actors.indicators import Indicators
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.indicators.frames import HALT_BARS
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Candles, Timeframe

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.indicators.ema_ribbon import PERIODS
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Candles, Floats, Timeframe

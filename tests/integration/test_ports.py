@@ -6,7 +6,7 @@ import random
 import socket
 from pathlib import Path
 
-from shared.settings.ports import choose, free_port, is_free
+from shared.config.ports import choose, free_port, is_free
 
 
 def test_a_free_port_is_none_that_the_kernel_gives_to_outgoing_connections() -> None:

@@ -20,14 +20,14 @@ import pytest
 
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config import RedisSection
+from shared.config.ports import free_port
+from shared.config.sections import RedisSection
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.candles import Ban
 from shared.redis.process import bundled_server, find_binary
+from shared.redis.server import RedisKeeper, read_operator_url
 from shared.redis.users import Users
-from shared.redis_server import RedisKeeper, read_operator_url
 from shared.schema import BAN_UNTIL, Role
-from shared.settings.ports import free_port
 from tests.conftest import missing
 from tests.support import redis_admin
 from tests.support.private_redis import PrivateRedis
@@ -224,8 +224,8 @@ SUPERVISOR = """
 import asyncio, logging, sys
 from pathlib import Path
 from shared.clock import SystemClock
-from shared.config import RedisSection
-from shared.redis_server import RedisKeeper
+from shared.config.sections import RedisSection
+from shared.redis.server import RedisKeeper
 from shared.schema import Role
 
 async def main():

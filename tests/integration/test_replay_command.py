@@ -20,7 +20,7 @@ from shared.backtest.replay import replay
 from shared.backtest.workers import JOB_CLOSES
 from shared.candles.files import aggregated, candle_file, read_candles
 from shared.clock import utc_text
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.market import Timeframe
 from tests.support.recordings import generated, write_recording
 

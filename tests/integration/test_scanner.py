@@ -21,12 +21,8 @@ from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.codec import from_plain
-from shared.config import IndicatorsSection
-from shared.indicators.signals import CoinWindows, ta_signals
-from shared.market import COLUMNS, Timeframe
-from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
-from shared.messages.signals import CoinScore, Label, LabelChange, ScanResult, TaSignal
-from shared.scoring import (
+from shared.config.sections import IndicatorsSection
+from shared.indicators.scoring import (
     CANDIDATE_KEPT,
     STRONG,
     STRONG_KEPT,
@@ -35,6 +31,10 @@ from shared.scoring import (
     label_event,
     next_label,
 )
+from shared.indicators.signals import CoinWindows, ta_signals
+from shared.market import COLUMNS, Timeframe
+from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
+from shared.messages.signals import CoinScore, Label, LabelChange, ScanResult, TaSignal
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.candle_series import window_at
 from tests.support.private_redis import PrivateRedis

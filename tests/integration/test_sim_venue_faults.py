@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 
 from shared.clock import ManualClock, SystemClock
-from shared.config import FaultKind
+from shared.config.sections import FaultKind
 from tests.support.venue import FUTURES, ScriptedPrices, VenueUnderTest, venue_on
 
 NOW = 1_735_000_000_000

@@ -19,7 +19,7 @@ from shared import codec, schema
 from shared.bus import Bus
 from shared.candles.store import CandleStore
 from shared.clock import Clock, SystemClock
-from shared.config import FetcherSection
+from shared.config.sections import FetcherSection
 from shared.exchanges.ban import BanFile
 from shared.exchanges.binance import BinanceClient
 from shared.market import Timeframe

@@ -16,7 +16,7 @@ from actors.indicators import Indicators
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock, SystemClock
-from shared.config import FetcherSection, IndicatorsSection
+from shared.config.sections import FetcherSection, IndicatorsSection
 from shared.market import Timeframe
 from shared.messages.signals import TaSignal
 from shared.supervision.status_pipe import StatusPipe

@@ -14,7 +14,7 @@ import pytest
 
 from shared import proc_stats
 from shared.clock import SystemClock
-from shared.settings.file import load
+from shared.config.load import load
 from shared.supervision.launch import launch_message
 from shared.supervision.specs import configured_ports, roster
 from shared.supervision.test_hooks import SteppedClock, TrialHooks

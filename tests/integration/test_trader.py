@@ -16,9 +16,9 @@ import pytest
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.errors import BusUnavailable, PermanentError, PlatformError
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
 from tests.support.desk import START_MS

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
-from shared.journal import Journal
-from shared.journals.rows import EquityRow, Intent, JournalFill
+from shared.journal.journal import Journal
+from shared.journal.rows import EquityRow, Intent, JournalFill
 from shared.messages.trading import TradeEvent
 from shared.venue import Fill, PlacedOrder
 from tests.support.api_site import Site, api_site

@@ -19,7 +19,7 @@ from shared.exchanges.binance import BinanceClient
 from shared.exchanges.sim.generated import GeneratedPrices
 from shared.exchanges.sim.market import Market
 from shared.market import Timeframe
-from shared.trading.closes import coins_at_close
+from shared.trading.coin_state import coins_at_close
 from shared.trading.entries import Rules, candidates
 from tests.support.desk import START_MS, JumpingClock
 from tests.support.market_data import SimulatedExchange

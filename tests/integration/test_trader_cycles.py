@@ -14,8 +14,8 @@ import pytest
 
 from shared import schema
 from shared.errors import VenueUnavailable
-from shared.journal import Journal
-from shared.journals.rows import OwnPosition
+from shared.journal.journal import Journal
+from shared.journal.rows import OwnPosition
 from tests.support.desk import START_MS
 from tests.support.trading import CYCLE_MS, TraderUnderTest, trader_on
 

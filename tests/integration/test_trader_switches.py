@@ -15,13 +15,13 @@ import pytest
 from shared import schema
 from shared.bus import Bus
 from shared.clock import ManualClock
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.desk.candles import CycleCandles
 from shared.errors import JournalUnavailable, VenueUnavailable
 from shared.exchanges.ban import BanFile
 from shared.exchanges.binance import BinanceClient
 from shared.exchanges.sim.paths import MarketPrices
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe
 from shared.kill_switch import KillSwitch, Lock
 from shared.market import Timeframe

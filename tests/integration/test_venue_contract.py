@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from shared.clock import ManualClock
-from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY
+from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.errors import VenueDenied, VenueRefused
 from shared.exchanges.frozen_venue import frozen
 from shared.exchanges.ports import Venue

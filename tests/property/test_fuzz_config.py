@@ -12,9 +12,9 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.config import Config
+from shared.config.load import load
+from shared.config.sections import Config
 from shared.errors import ConfigError
-from shared.settings.file import load
 from tests.support.message_strategies import JSON
 from tests.support.mutations import mutated, spoilt
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.settings.ports import free_port
+from shared.config.ports import free_port
 from tests.support.health_site import site
 from tests.support.mutations import spoilt
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from shared import codec
 from shared.candles.held_windows import HeldWindows
 from shared.candles.store import CandleStore, Fit
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleUpdate, CandleWindow

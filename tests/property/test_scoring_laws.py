@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from shared.candles.files import aggregated
 from shared.indicators.base_score import COMPONENTS, SIGNS, Bars, Inputs, inputs_of, points
 from shared.indicators.rolling import FLAT
+from shared.indicators.scoring import WATCH, BaseScore, base_scores
 from shared.indicators.signals import CoinWindows
 from shared.market import COLUMNS, Candles, Floats, Timeframe
 from shared.messages.candles import CandleWindow
 from shared.messages.trading import TradeSide
-from shared.scoring import WATCH, BaseScore, base_scores
 from tests.support.candle_series import walk, window_at
 
 M5, H1 = Timeframe.M5, Timeframe.H1

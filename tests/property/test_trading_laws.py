@@ -11,11 +11,11 @@ from typing import Any
 from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.messages.signals import TaSignal
 from shared.messages.trading import TradeSide
-from shared.risk import DAY_MS, Ledger, closed, observed, released
-from shared.trading.closes import CoinAtClose
+from shared.trading.breakers import DAY_MS, Ledger, closed, observed, released
+from shared.trading.coin_state import CoinAtClose
 from shared.trading.entries import candidates
 from shared.trading.exits import levels
 from shared.trading.exposure import Exposure, Holding

@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from shared.settings.ports import free_port
+from shared.config.ports import free_port
 
 
 class Receiver:

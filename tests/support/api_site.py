@@ -16,7 +16,7 @@ from actors.base import Context
 from actors.trader_api import TraderApi
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.settings.ports import free_port
+from shared.config.ports import free_port
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.waiting import eventually
 

@@ -28,7 +28,7 @@ import aiohttp
 from aiohttp import web
 
 from shared.bus import Bus
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.desk.trading import Trading
 from shared.exchanges.coinex import CoinExClient
 from shared.exchanges.sim.coinex import CoinexWire
@@ -39,7 +39,7 @@ from shared.exchanges.sim.paths import MarketPrices
 from shared.exchanges.sim.venue import SimVenue
 from shared.exchanges.sim.venue_file import VenueFile, fresh_state
 from shared.exchanges.sim.venue_panel import VenuePanel
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe
 from tests.support.desk import client_of
 from tests.support.exchange import served

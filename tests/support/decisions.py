@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.indicators.base_score import Inputs
+from shared.indicators.scoring import BaseScore
 from shared.messages.signals import CompositeScoreAdjustment, TaSignal
 from shared.messages.trading import TradeSide
-from shared.scoring import BaseScore
-from shared.trading.closes import CoinAtClose
+from shared.trading.coin_state import CoinAtClose
 from shared.trading.entries import Rules
 from shared.trading.exposure import Exposure, Holding
 from shared.trading.plan import Candidate

@@ -13,11 +13,11 @@ from typing import Any
 import aiohttp
 
 from shared.clock import Clock, ManualClock
-from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
+from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
 from shared.desk.desk import Desk
 from shared.exchanges.coinex import CoinExClient
 from shared.exchanges.venue_keys import VenueKeys
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent, TradeSide
 from shared.trading.plan import EntryPlan

@@ -17,7 +17,7 @@ from actors.health import Health
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.settings.ports import free_port
+from shared.config.ports import free_port
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.running_actor import answering
 from tests.support.sightings import heartbeat, lease, signal, status, supervisor_state

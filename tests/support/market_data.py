@@ -17,7 +17,7 @@ from actors.base import Context
 from actors.fetcher import Fetcher
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.config import FetcherSection
+from shared.config.sections import FetcherSection
 from shared.exchanges.sim.binance import BinanceWire
 from shared.exchanges.sim.faults import FaultScript
 from shared.exchanges.sim.generated import GeneratedPrices

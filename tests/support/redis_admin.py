@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.config import with_login
+from shared.config.secrets import with_login
 from tests.support.private_redis import chosen_redis
 
 NAME = "tests"

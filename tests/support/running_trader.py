@@ -19,7 +19,7 @@ from actors.trader import Trader
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection, VenueSection
+from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection, VenueSection
 from shared.exchanges.sim.binance import BinanceWire
 from shared.exchanges.sim.coinex import CoinexWire
 from shared.exchanges.sim.faults import FaultScript

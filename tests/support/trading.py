@@ -12,7 +12,7 @@ import aiohttp
 
 from shared.bus import Bus
 from shared.clock import Clock, ManualClock
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.desk.candles import TIMEFRAMES, CycleCandles, Gathered
 from shared.desk.trading import Place, Trading
 from shared.exchanges.coinex import CoinExClient
@@ -22,7 +22,7 @@ from shared.exchanges.sim.generated import GeneratedPrices
 from shared.exchanges.sim.market import Market
 from shared.exchanges.sim.paths import MarketPrices
 from shared.indicators.signals import CoinWindows
-from shared.journal import Journal
+from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow

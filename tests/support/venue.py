@@ -17,7 +17,7 @@ from aiohttp import web
 from yarl import URL
 
 from shared.clock import Clock, ManualClock
-from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY
+from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.exchanges.sim.coinex import CoinexWire
 from shared.exchanges.sim.faults import FaultScript
 from shared.exchanges.sim.panel import FaultPanel

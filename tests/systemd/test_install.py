@@ -92,7 +92,13 @@ def test_new_code_that_refuses_the_configuration_is_not_used(
     dev: Instance, next_version: str
 ) -> None:
     supervisor, old = dev.main_pid, release(dev)
-    change(dev.machine, next_version, "shared/config.py", "maxmemory_mb: Count", "max_mb: Count")
+    change(
+        dev.machine,
+        next_version,
+        "shared/config/sections.py",
+        "maxmemory_mb: Count",
+        "max_mb: Count",
+    )
     refused = dev.machine.run(f"{next_version}/deploy/install.sh", "--dev", check=False)
     assert refused.returncode == 78, refused.stdout + refused.stderr
     assert "redis.maxmemory_mb: unknown key" in refused.stderr

@@ -10,12 +10,12 @@ from typing import get_args
 
 import pytest
 
-from shared.config import Mode, RedisSection
+from shared.config.load import load
+from shared.config.sections import Mode, RedisSection
 from shared.redis import acl
 from shared.redis.acl import rules, user_line, user_name
 from shared.redis.users import new_users
 from shared.schema import ACTOR_ROLES, HEARTBEAT, QUARANTINE, TABLE, Role, role_of
-from shared.settings.file import load
 from shared.supervision.specs import configured_ports, roster
 
 ROOT = Path(__file__).resolve().parents[2]

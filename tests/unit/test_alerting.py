@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from shared import codec
 from shared.alerts.alerting import HOUR_MS, SHOWN, Alert, Book, Listening, Sight, look, sight
 from shared.alerts.state import AlertState
-from shared.config import AlertsSection
+from shared.config.sections import AlertsSection
 from shared.messages.actors import HealthNote, NotedProblem
 
 NOW_MS = 1_700_000_000_000

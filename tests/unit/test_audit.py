@@ -20,7 +20,7 @@ from shared.audit.differences import (
     summary,
     suspects,
 )
-from shared.config import AuditorSection, Config, IndicatorsSection
+from shared.config.sections import AuditorSection, Config, IndicatorsSection
 from shared.indicators.ema_ribbon import PERIODS
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Candles, Timeframe

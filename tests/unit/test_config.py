@@ -12,11 +12,12 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shared.config import Config, RedisSection, Secrets, secrets_from
+from shared.config.load import load
+from shared.config.secrets import Secrets, secrets_from
+from shared.config.sections import Config, RedisSection
 from shared.errors import EXIT_BAD_CONFIG, ConfigError
 from shared.market import Timeframe
 from shared.schema import CANDLES
-from shared.settings.file import load
 
 SHIPPED = Path(__file__).parents[2] / "config.yaml"
 SMALL = "groups:\n  majors: [BTCUSDT, ETHUSDT]\n"

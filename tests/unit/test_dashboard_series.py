@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.dashboard.series import series
 from shared.errors import NoCandles
 from shared.indicators.signals import CoinWindows, ta_signals

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import Config
-from shared.settings.file import load
+from shared.config.load import load
+from shared.config.sections import Config
 from shared.supervision.launch import launch_message
 from shared.supervision.specs import roster
 

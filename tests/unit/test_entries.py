@@ -11,7 +11,7 @@ import pytest
 from shared.errors import BadMessage, NoCandles
 from shared.messages.signals import TaSignal
 from shared.messages.trading import TradeSide
-from shared.trading.closes import CoinAtClose
+from shared.trading.coin_state import CoinAtClose
 from shared.trading.entries import Signals, candidates, ignored_signals
 from shared.trading.plan import Candidate, Refusal
 from tests.support.decisions import CLOSE_MS, M5_MS, NOW_MS, bonus, coin, rules, score

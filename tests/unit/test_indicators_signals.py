@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from shared import codec
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.errors import NoCandles
 from shared.indicators.composite import Evidence, composite
 from shared.indicators.divergence import divergences

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from shared.errors import JournalUnavailable, PermanentError
-from shared.journal import Journal
-from shared.journals.rows import OPEN_STATES, CommandRow, EquityRow, Intent, JournalFill
+from shared.journal.journal import Journal
+from shared.journal.rows import OPEN_STATES, CommandRow, EquityRow, Intent, JournalFill
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 from shared.venue import Fill, OpenPosition, PlacedOrder

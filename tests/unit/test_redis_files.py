@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.config import RedisSection
+from shared.config.sections import RedisSection
 from shared.errors import ConfigError
 from shared.redis.files import RedisFiles, foreground_url
 from shared.redis.users import CREDENTIAL, Users, new_users

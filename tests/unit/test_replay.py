@@ -13,7 +13,7 @@ from shared.backtest.replay import Recording, replay, replay_scores
 from shared.backtest.series import base_pair, contributions, series_of
 from shared.candles.files import aggregated
 from shared.codec import encode
-from shared.config import IndicatorsSection
+from shared.config.sections import IndicatorsSection
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow

@@ -10,12 +10,7 @@ import pytest
 from shared.errors import NoCandles
 from shared.indicators.base_score import COMPONENTS
 from shared.indicators.frames import HALT_BARS, STALE_GRACE_MS, WARM_BARS
-from shared.indicators.signals import CoinWindows
-from shared.market import COLUMNS, Candles, Timeframe
-from shared.messages.candles import CandleWindow
-from shared.messages.signals import Label, LabelChange
-from shared.messages.trading import TradeSide
-from shared.scoring import (
+from shared.indicators.scoring import (
     CANDIDATE,
     CANDIDATE_KEPT,
     STRONG,
@@ -28,6 +23,11 @@ from shared.scoring import (
     label_event,
     next_label,
 )
+from shared.indicators.signals import CoinWindows
+from shared.market import COLUMNS, Candles, Timeframe
+from shared.messages.candles import CandleWindow
+from shared.messages.signals import Label, LabelChange
+from shared.messages.trading import TradeSide
 from tests.support.candle_series import window_at
 from tests.support.recordings import generated
 from tests.support.score_by_hand import parts_by_hand

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.messages.trading import TradeSide
 from shared.trading.exposure import Holding, exposure
 from shared.trading.plan import EntryPlan, Refusal

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.desk.standing import client_id_of, compare, differs
-from shared.journals.rows import OwnPosition
+from shared.journal.rows import OwnPosition
 from shared.venue import OpenPosition
 
 D = Decimal

@@ -9,7 +9,7 @@ import orjson
 
 from shared import codec
 from shared.backtest.replay import Recording, replay
-from shared.config import Config
+from shared.config.sections import Config
 from shared.exchanges.sim.generated import GeneratedPrices
 from shared.exchanges.sim.market import Market
 from shared.market import Timeframe

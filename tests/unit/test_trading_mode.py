@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 import pytest
 
-from shared.config import Mode, TraderSection
+from shared.config.sections import Mode, TraderSection
 from shared.messages.trading import KillFlag
-from shared.risk import Latch
+from shared.trading.breakers import Latch
 from shared.trading.mode import Circumstances, is_enabled, mode
 
 

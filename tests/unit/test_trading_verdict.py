@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.config import AccountSection
+from shared.config.sections import AccountSection
 from shared.health.trading_report import account_section, trader_section
 from shared.health.trading_verdict import (
     TradingLimits,

@@ -16,7 +16,7 @@ import orjson
 from aiohttp import web
 
 from shared.clock import Clock
-from shared.config import FaultKind
+from shared.config.sections import FaultKind
 from shared.exchanges.sim.coinex_calls import Answer, Call, calls
 from shared.exchanges.sim.coinex_requests import Buckets, Parameters, check_signature
 from shared.exchanges.sim.declined import (

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import orjson
 
-from shared.config import SIM_ACCESS_ID, SIM_SECRET_KEY
+from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.exchanges.sim.account import PriceKind
 from shared.exchanges.sim.declined import (
     BAD_ARGUMENT,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
 from shared import codec
-from shared.config import WHOLE_VENUE, FaultEntry, FaultKind
+from shared.config.sections import WHOLE_VENUE, FaultEntry, FaultKind
 from shared.errors import BadMessage
 from shared.exchanges.sim.market import Halt, Market
 from shared.market import Timeframe

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import orjson
 
+from shared.config.load import load
 from shared.errors import PlatformError
-from shared.settings.file import load
 from tests.chaos.storm.kinds import BY_NAME
 from tests.chaos.storm.report import Outcome, as_plain, as_text
 from tests.chaos.storm.site import adopt_orphans, new_home, remove_home, small_disk

@@ -12,7 +12,7 @@ import orjson
 from shared import codec
 from shared.backtest.recording import read_recording
 from shared.backtest.replay import Recording, replay
-from shared.config import Config
+from shared.config.sections import Config
 from shared.exchanges.sim.bars import CLOSE, DAY_MS, HIGH, LOW, OPEN, TIME, VOLUME
 from shared.exchanges.sim.generated import GeneratedPrices
 from shared.exchanges.sim.market import Market

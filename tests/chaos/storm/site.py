@@ -21,8 +21,8 @@ import psutil
 import redis
 
 from shared.api.token import token_path
-from shared.config import Config
-from shared.settings.file import load
+from shared.config.load import load
+from shared.config.sections import Config
 from tests.chaos.storm.kinds import Pace
 from tests.support import redis_admin
 from tests.support.bad_wire import BadWire

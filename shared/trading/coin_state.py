@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shared.indicators.rolling import atr
+from shared.indicators.scoring import BaseScore, base_scores_at
 from shared.indicators.signals import CoinWindows
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow, Source
-from shared.scoring import BaseScore, base_scores_at
 
 M5, H1 = Timeframe.M5, Timeframe.H1
 

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import psutil
 
 from shared.clock import Clock, utc_text
-from shared.config import RedisSection
+from shared.config import ports
+from shared.config.sections import RedisSection
 from shared.errors import BusDenied, BusRefused, ConfigError
 from shared.redis.acl import CONFINES_WRITERS, Version
 from shared.redis.connections import probe, server_version
@@ -23,7 +24,6 @@ from shared.redis.files import RedisFiles, read_operator_url
 from shared.redis.process import RedisProcess, bundled_server, find_binary
 from shared.redis.users import Users, new_users
 from shared.schema import Role
-from shared.settings import ports
 
 __all__ = ["RedisKeeper", "read_operator_url"]
 

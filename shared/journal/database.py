@@ -18,7 +18,7 @@ import orjson
 
 from shared import codec
 from shared.errors import JournalUnavailable, PermanentError
-from shared.journals.tables import SCHEMA, SCHEMA_VERSION
+from shared.journal.tables import SCHEMA, SCHEMA_VERSION
 from shared.messages.trading import TradeEvent
 
 BUSY_S = 5.0

@@ -1,22 +1,16 @@
-"""The configuration: its sections as frozen dataclasses, and the secrets beside it.
+"""The configuration: its sections as frozen dataclasses.
 
-`shared/settings/file.py` turns a file into a `Config`. Only the supervisor validates: actors
+`shared/config/load.py` turns a file into a `Config`. Only the supervisor validates: actors
 are handed their section as plain values and rebuild it with `codec.from_plain`, which costs
 microseconds and never meets a validator.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, ClassVar, Literal
-from urllib.parse import quote, urlsplit
 
 from pydantic import ConfigDict, Field
-
-from shared.errors import ConfigError
 
 Mode = Literal["demo", "paper", "live"]
 Text = Annotated[str, Field(min_length=1, description="a text of at least one character")]
@@ -335,119 +329,9 @@ class Config:
     testing: TestingSection = field(default_factory=TestingSection)
 
 
-# field of Secrets -> variable of the environment; the file of the same (lower-case) name
-# without its prefix in the credentials directory comes first
-SECRET_VARIABLES: Mapping[str, str] = {
-    "redis_password": "COINEX_REDIS_PASSWORD",
-    "venue_access_id": "COINEX_ACCESS_ID",
-    "venue_secret_key": "COINEX_SECRET_KEY",
-    "alert_urls": "COINEX_ALERT_URLS",
-}
-
-
 # Kinds of faults that have no coin and no endpoint: they are the venue's whole state.
 WHOLE_VENUE: frozenset[FaultKind] = frozenset({"venue_frozen", "venue_thin"})
 
 # What the simulated venue of demo and paper mode accepts, and nothing else does: no secrets.
 SIM_ACCESS_ID = "simulated"
 SIM_SECRET_KEY = "simulated-venue-takes-this-key"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Secrets:
-    """What must stand in no file of this project, no log and no process title."""
-
-    redis_password: str | None = None
-    venue_access_id: str | None = None
-    venue_secret_key: str | None = None
-    alert_urls: str | None = None
-
-    def __repr__(self) -> str:
-        return "Secrets(hidden)"
-
-    def alert_services(self) -> list[str]:
-        """Return the URLs of the services that tell people: separated by blanks, commas, lines.
-
-        A comma inside a URL is no end of it: one begins with a scheme.
-        """
-        urls = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", self.alert_urls or "")
-        return [stripped for url in urls if (stripped := url.strip(", \t\r\n"))]
-
-    def into_url(self, url: str) -> str:
-        """Return a Redis URL with the password in it, if there is one."""
-        if self.redis_password is None:
-            return url
-        # redis-cli takes the empty user of "redis://:password@" for a name, and is refused
-        user = urlsplit(url).netloc.rpartition("@")[0].partition(":")[0] or "default"
-        return with_login(url, user, self.redis_password)
-
-
-def with_login(url: str, user: str, password: str) -> str:
-    """Return a Redis URL with this user and password in it, instead of whatever it had."""
-    parts = urlsplit(url)
-    host = parts.netloc.rpartition("@")[2]
-    # put together by hand: without a host, as in unix://, urllib would drop slashes
-    login = f"{user}:{quote(password, safe='')}@{host}"
-    rest = url.removeprefix(f"{parts.scheme}://{parts.netloc}")
-    return f"{parts.scheme}://{login}{rest}"
-
-
-def secrets_from(environment: Mapping[str, str], credentials_dir: Path | None) -> Secrets:
-    """Return the secrets given by systemd credentials or by the environment.
-
-    Args:
-        environment: Variables as in `SECRET_VARIABLES`.
-        credentials_dir: What systemd names in `CREDENTIALS_DIRECTORY`: one file per secret,
-            named like the field of `Secrets`. None where there is none.
-
-    Raises:
-        ConfigError: A secret is empty, unreadable, given twice with different values, one of
-            the two keys to the venue without the other, or no key at all. No fault shows a value.
-    """
-    faults: list[str] = []
-    found: dict[str, str | None] = {}
-    for name, variable in SECRET_VARIABLES.items():
-        given: dict[str, str] = {}
-        if variable in environment:
-            given[f"environment variable {variable}"] = environment[variable]
-        path = credentials_dir / name if credentials_dir else None
-        if path is not None and path.exists():
-            try:
-                given[f"credential {path}"] = path.read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                faults.append(f"credential {path}: not readable ({error}); make it a text file")
-        faults += [
-            f"{where}: empty, expected a secret; set it or remove it"
-            for where, value in given.items()
-            if not value
-        ]
-        if len(set(given.values())) > 1:
-            faults.append(f"{' and '.join(given)} differ; keep one of them")
-        found[name] = next(iter(given.values()), None)
-    faults += _half_a_pair(found) + _unfit(found)
-    if faults:
-        raise ConfigError(faults)
-    return Secrets(**found)
-
-
-_VENUE_KEYS = ("venue_access_id", "venue_secret_key")
-
-
-def _unfit(found: Mapping[str, str | None]) -> list[str]:
-    return [
-        f"{SECRET_VARIABLES[name]} (credential {name}): holds a blank, a line end or a letter "
-        "outside ASCII, which no key does; give it as the venue showed it"
-        for name in _VENUE_KEYS
-        if not all("!" <= letter <= "~" for letter in found[name] or "")
-    ]
-
-
-def _half_a_pair(found: Mapping[str, str | None]) -> list[str]:
-    missing = [name for name in _VENUE_KEYS if found[name] is None]
-    if len(missing) != 1:
-        return []
-    given = next(name for name in _VENUE_KEYS if name not in missing)
-    return [
-        f"{SECRET_VARIABLES[given]} (credential {given}) is given without "
-        f"{SECRET_VARIABLES[missing[0]]} (credential {missing[0]}); give both, or neither"
-    ]

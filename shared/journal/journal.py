@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
-from shared.journals.file import JournalFile
-from shared.journals.rows import (
+from shared.journal.database import JournalFile
+from shared.journal.rows import (
     OPEN_STATES,
     ZERO,
     CommandRow,

@@ -9,12 +9,12 @@ import pytest
 
 from shared.errors import NoCandles
 from shared.indicators.rolling import atr
+from shared.indicators.scoring import BaseScore, base_scores
 from shared.indicators.signals import CoinWindows
 from shared.market import Timeframe
 from shared.messages.candles import CandleWindow
 from shared.messages.trading import TradeSide
-from shared.scoring import BaseScore, base_scores
-from shared.trading.closes import CoinAtClose, coins_at_close
+from shared.trading.coin_state import CoinAtClose, coins_at_close
 from tests.support.candle_series import window_at
 from tests.support.recordings import generated
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from shared.config import WHOLE_VENUE, Config
+from shared.config.sections import WHOLE_VENUE, Config
+from shared.config.yaml_document import KeyPath, dotted
 from shared.market import Timeframe
 from shared.schema import AUDIT, CANDLES, SCAN_LATEST, TA_LATEST, Entry
-from shared.settings.yaml_document import KeyPath, dotted
 from shared.web.hosts import is_loopback
 
 # A group named like an actor would make `restart NAME` ambiguous to the person typing it.

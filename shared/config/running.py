@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from shared.config import RedisSection
+from shared.config.sections import RedisSection
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.errors import BadMessage
 from shared.messages.trading import TraderLimit
-from shared.risk import (
+from shared.trading.breakers import (
     DAY_MS,
     HOUR_MS,
     Latch,

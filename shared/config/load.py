@@ -16,10 +16,10 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
-from shared.config import Config, Mode
+from shared.config.rules import breaches, group_breaches, hidden_password
+from shared.config.sections import Config, Mode
+from shared.config.yaml_document import Document, Fault, KeyPath, dotted, parse_yaml, shortened
 from shared.errors import ConfigError
-from shared.settings.rules import breaches, group_breaches, hidden_password
-from shared.settings.yaml_document import Document, Fault, KeyPath, dotted, parse_yaml, shortened
 
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_id")
 

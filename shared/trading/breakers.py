@@ -14,7 +14,7 @@ from typing import Literal
 
 from shared import codec
 from shared.clock import utc_text
-from shared.config import TraderSection
+from shared.config.sections import TraderSection
 from shared.errors import BadMessage
 from shared.messages.trading import Amount, TraderLimit
 from shared.trading.amounts import EXACT, exact, share, shown

@@ -1,0 +1,163 @@
+"""The secrets: read from the environment and systemd credentials, then wiped from both."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+from collections.abc import Iterable, Mapping, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+from shared.errors import ConfigError
+
+# field of Secrets -> variable of the environment; the file of the same (lower-case) name
+# without its prefix in the credentials directory comes first
+SECRET_VARIABLES: Mapping[str, str] = {
+    "redis_password": "COINEX_REDIS_PASSWORD",
+    "venue_access_id": "COINEX_ACCESS_ID",
+    "venue_secret_key": "COINEX_SECRET_KEY",
+    "alert_urls": "COINEX_ALERT_URLS",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Secrets:
+    """What must stand in no file of this project, no log and no process title."""
+
+    redis_password: str | None = None
+    venue_access_id: str | None = None
+    venue_secret_key: str | None = None
+    alert_urls: str | None = None
+
+    def __repr__(self) -> str:
+        return "Secrets(hidden)"
+
+    def alert_services(self) -> list[str]:
+        """Return the URLs of the services that tell people: separated by blanks, commas, lines.
+
+        A comma inside a URL is no end of it: one begins with a scheme.
+        """
+        urls = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", self.alert_urls or "")
+        return [stripped for url in urls if (stripped := url.strip(", \t\r\n"))]
+
+    def into_url(self, url: str) -> str:
+        """Return a Redis URL with the password in it, if there is one."""
+        if self.redis_password is None:
+            return url
+        # redis-cli takes the empty user of "redis://:password@" for a name, and is refused
+        user = urlsplit(url).netloc.rpartition("@")[0].partition(":")[0] or "default"
+        return with_login(url, user, self.redis_password)
+
+
+def with_login(url: str, user: str, password: str) -> str:
+    """Return a Redis URL with this user and password in it, instead of whatever it had."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    # put together by hand: without a host, as in unix://, urllib would drop slashes
+    login = f"{user}:{quote(password, safe='')}@{host}"
+    rest = url.removeprefix(f"{parts.scheme}://{parts.netloc}")
+    return f"{parts.scheme}://{login}{rest}"
+
+
+def secrets_from(environment: Mapping[str, str], credentials_dir: Path | None) -> Secrets:
+    """Return the secrets given by systemd credentials or by the environment.
+
+    Args:
+        environment: Variables as in `SECRET_VARIABLES`.
+        credentials_dir: What systemd names in `CREDENTIALS_DIRECTORY`: one file per secret,
+            named like the field of `Secrets`. None where there is none.
+
+    Raises:
+        ConfigError: A secret is empty, unreadable, given twice with different values, one of
+            the two keys to the venue without the other, or no key at all. No fault shows a value.
+    """
+    faults: list[str] = []
+    found: dict[str, str | None] = {}
+    for name, variable in SECRET_VARIABLES.items():
+        given: dict[str, str] = {}
+        if variable in environment:
+            given[f"environment variable {variable}"] = environment[variable]
+        path = credentials_dir / name if credentials_dir else None
+        if path is not None and path.exists():
+            try:
+                given[f"credential {path}"] = path.read_text(encoding="utf-8").rstrip("\r\n")
+            except (OSError, UnicodeDecodeError) as error:
+                faults.append(f"credential {path}: not readable ({error}); make it a text file")
+        faults += [
+            f"{where}: empty, expected a secret; set it or remove it"
+            for where, value in given.items()
+            if not value
+        ]
+        if len(set(given.values())) > 1:
+            faults.append(f"{' and '.join(given)} differ; keep one of them")
+        found[name] = next(iter(given.values()), None)
+    faults += _half_a_pair(found) + _unfit(found)
+    if faults:
+        raise ConfigError(faults)
+    return Secrets(**found)
+
+
+_VENUE_KEYS = ("venue_access_id", "venue_secret_key")
+
+
+def _unfit(found: Mapping[str, str | None]) -> list[str]:
+    return [
+        f"{SECRET_VARIABLES[name]} (credential {name}): holds a blank, a line end or a letter "
+        "outside ASCII, which no key does; give it as the venue showed it"
+        for name in _VENUE_KEYS
+        if not all("!" <= letter <= "~" for letter in found[name] or "")
+    ]
+
+
+def _half_a_pair(found: Mapping[str, str | None]) -> list[str]:
+    missing = [name for name in _VENUE_KEYS if found[name] is None]
+    if len(missing) != 1:
+        return []
+    given = next(name for name in _VENUE_KEYS if name not in missing)
+    return [
+        f"{SECRET_VARIABLES[given]} (credential {given}) is given without "
+        f"{SECRET_VARIABLES[missing[0]]} (credential {missing[0]}); give both, or neither"
+    ]
+
+
+# In /proc/PID/stat, counted from the field behind the command's name.
+_ENV_START, _ENV_END = 47, 48
+
+
+def credentials_folder(environment: Mapping[str, str]) -> Path | None:
+    """Return where systemd has put this process's credentials; None where it has not."""
+    given = environment.get("CREDENTIALS_DIRECTORY")
+    return Path(given) if given else None
+
+
+def take_secrets(environment: MutableMapping[str, str]) -> Secrets:
+    """Return the secrets given to this process; no child of it will be given them.
+
+    Args:
+        environment: `os.environ`, from which they are removed.
+
+    Raises:
+        ConfigError: As `secrets_from` says.
+    """
+    secrets = secrets_from(environment, credentials_folder(environment))
+    environment.pop("CREDENTIALS_DIRECTORY", None)
+    for name in SECRET_VARIABLES.values():
+        environment.pop(name, None)
+    _wipe(SECRET_VARIABLES.values())
+    return secrets
+
+
+def _wipe(names: Iterable[str]) -> None:
+    """Overwrite variables in the block this process began with, shown in /proc/PID/environ.
+
+    Unsetting a variable leaves it there for as long as the process lives.
+    """
+    fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+    start, end = int(fields[_ENV_START]), int(fields[_ENV_END])
+    if end <= start:  # the kernel does not tell
+        return
+    block = ctypes.string_at(start, end - start)
+    for name in names:
+        for found in re.finditer(rb"(?:^|\0)%s=([^\0]*)" % re.escape(name).encode(), block):
+            ctypes.memset(start + found.start(1), ord("x"), len(found[1]))
