@@ -18,11 +18,11 @@ from actors.base import Actor, Context
 from shared import codec, schema
 from shared.config.sections import AccountSection, VenueSection
 from shared.errors import VenueRefused, VenueUnavailable
-from shared.exchanges.frozen_venue import frozen
+from shared.exchanges.liveness import frozen
 from shared.exchanges.ports import Venue
+from shared.exchanges.venue import AccountBalance, OpenPosition, Ticker
 from shared.exchanges.venues import open_venue, shown_name
 from shared.messages.trading import Balance, Position, Positions
-from shared.venue import AccountBalance, OpenPosition, Ticker
 
 SHARE = 0.2
 """Of the account's request limits; the trader needs the rest."""

@@ -25,8 +25,8 @@ from shared.candles.store import KEEP, SETTLE_MS, CandleStore, Change, OverlapDi
 from shared.candles.streamed import StreamedCandles
 from shared.config.sections import FetcherSection
 from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
-from shared.exchanges.ban import BanFile
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.binance_stream import stream_url
 from shared.market import Candles, Symbol, Timeframe, parse_symbol
 from shared.messages.actors import Quarantine

@@ -31,8 +31,8 @@ from shared.errors import (
     TransientError,
     VenueRefused,
 )
-from shared.exchanges.ban import BanFile
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.ports import Venue
 from shared.exchanges.venues import closed_to_entries, open_venue, shown_name
 from shared.journal.journal import Journal

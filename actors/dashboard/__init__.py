@@ -32,8 +32,8 @@ from shared.dashboard.guard import page_guard
 from shared.dashboard.reader import Reader
 from shared.dashboard.series import series
 from shared.errors import BusUnavailable, NoCandles
-from shared.exchanges.ban import BanFile
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
 from shared.health.verdict import RedisView, Snapshot, limits_for
 from shared.market import Timeframe
 from shared.messages.candles import CandleWindow

@@ -19,7 +19,7 @@ from shared.candles.feed import CandleFeed
 from shared.candles.store import CandleStore, Change, Fit
 from shared.candles.stream_watch import Order, StreamKey, StreamWatch
 from shared.clock import Clock
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.binance_stream import KlineStreams
 from shared.exchanges.kline_frames import KlineEvent
 from shared.market import Candles

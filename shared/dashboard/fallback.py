@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from shared.clock import Clock
 from shared.errors import PlatformError, RateLimited
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
 from shared.messages.candles import CandleWindow, Source
 

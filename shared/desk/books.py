@@ -12,11 +12,11 @@ from shared.desk.orders import Orders
 from shared.desk.standing import Standing, compare, differs
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
+from shared.exchanges.venue import CLOSES, ClosedPosition, Fill
 from shared.journal.journal import Journal
 from shared.journal.rows import JournalFill, OwnPosition
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
-from shared.venue import CLOSES, ClosedPosition, Fill
 
 BEFORE_MS = 1_000
 """Fills are asked for from so long before a position was opened."""

@@ -25,7 +25,7 @@ from shared.errors import (
     VenueRefused,
     VenueUnavailable,
 )
-from shared.exchanges.frozen_venue import frozen
+from shared.exchanges.liveness import frozen
 from shared.exchanges.ports import Venue
 from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe

@@ -19,6 +19,7 @@ from shared.desk.protection import Protection
 from shared.desk.standing import Held, Standing, client_id_of
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
+from shared.exchanges.venue import OPENS, AccountBalance, MarketRule, OrderRequest, PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import ZERO, Intent, OwnPosition
 from shared.journals.scribe import Scribe
@@ -27,7 +28,6 @@ from shared.trading.amounts import exact
 from shared.trading.exits import levels
 from shared.trading.exposure import Exposure, Holding, exposure
 from shared.trading.plan import EntryPlan
-from shared.venue import OPENS, AccountBalance, MarketRule, OrderRequest, PlacedOrder
 
 CURRENCY = "USDT"
 

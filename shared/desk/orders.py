@@ -9,11 +9,11 @@ from dataclasses import replace
 from shared.clock import Clock
 from shared.errors import JournalUnavailable, OutcomeUnknown, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
+from shared.exchanges.venue import Fill, OpenPosition, OrderState, PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import Intent, IntentState
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
-from shared.venue import Fill, OpenPosition, OrderState, PlacedOrder
 
 SETTLE_MS = 5_000
 """What the venue may take, beyond the signature window, to show an order it has taken."""

@@ -12,13 +12,13 @@ from shared.desk.orders import Orders
 from shared.desk.standing import Held, Standing, client_id_of
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
+from shared.exchanges.venue import CLOSES, MarketRule, OpenPosition, Ticker
 from shared.journal.journal import Journal
 from shared.journal.rows import OPEN_STATES, Intent, OwnPosition
 from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 from shared.trading.entries import OTHER
 from shared.trading.exits import Levels, is_beyond, is_held_too_long, levels
-from shared.venue import CLOSES, MarketRule, OpenPosition, Ticker
 
 
 class Protection:

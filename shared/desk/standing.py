@@ -6,9 +6,9 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from shared.exchanges.venue import OpenPosition
 from shared.journal.rows import OwnPosition
 from shared.messages.trading import TradeSide
-from shared.venue import OpenPosition
 
 
 @dataclass(frozen=True, slots=True)

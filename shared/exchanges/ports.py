@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from shared.market import Candles, Timeframe
-from shared.venue import (
+from shared.exchanges.venue import (
     AccountBalance,
     Book,
     ClosedPosition,
@@ -20,6 +19,7 @@ from shared.venue import (
     PlacedOrder,
     Ticker,
 )
+from shared.market import Candles, Timeframe
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import aiohttp
 
 from shared.clock import Clock
 from shared.config.sections import Mode, VenueSection
-from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue_keys import VenueKeys
 

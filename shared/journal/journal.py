@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 
+from shared.exchanges.venue import CLOSES, Fill, OpenPosition, PlacedOrder
 from shared.journal.database import JournalFile
 from shared.journal.rows import (
     OPEN_STATES,
@@ -23,7 +24,6 @@ from shared.journal.rows import (
     OwnPosition,
 )
 from shared.messages.trading import TradeEvent, TradeSide
-from shared.venue import CLOSES, Fill, OpenPosition, PlacedOrder
 
 
 class Journal(JournalFile):

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
 
+from shared.exchanges.venue import CLOSES, Fill, OrderKind, OrderSide
 from shared.messages.trading import TradeSide
-from shared.venue import CLOSES, Fill, OrderKind, OrderSide
 
 Purpose = Literal["entry", "close"]
 IntentState = Literal["sending", "unknown", "taken", "refused", "not_taken"]

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from decimal import Decimal
 
+from shared.exchanges.venue import AccountBalance, OpenPosition
 from shared.messages.trading import TradeSide
-from shared.venue import AccountBalance, OpenPosition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

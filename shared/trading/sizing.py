@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 from shared.clock import utc_text
 from shared.config.sections import TraderSection
+from shared.exchanges.venue import Book, BookLevel, Funding, MarketRule, Ticker
 from shared.messages.trading import TradeSide
 from shared.trading.amounts import EXACT, ceiled, exact, floored, share, shown, shown_pct
 from shared.trading.breakers import deviation
 from shared.trading.exposure import Exposure
 from shared.trading.plan import Candidate, EntryPlan, Refusal
-from shared.venue import Book, BookLevel, Funding, MarketRule, Ticker
 
 FRACTION_STEP = Decimal("0.00000001")
 """Stop distances are rounded up to this, so that every product with them is exact."""

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.clock import SystemClock
-from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.coinex.client import CoinExClient
 from tests.support.coinex_faults import KEYS
 from tests.support.scripted_venue import ScriptedVenue, ok, scripted_venue, venue_client
 

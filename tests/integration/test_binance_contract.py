@@ -20,7 +20,7 @@ import pytest
 
 from shared.clock import ManualClock
 from shared.errors import RateLimited, UnknownSymbol
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
 from tests.support.exchange import Reply, client_of, replaying, simulated
 

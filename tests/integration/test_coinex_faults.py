@@ -12,7 +12,7 @@ from aiohttp import web
 
 from shared.clock import ManualClock, SystemClock
 from shared.errors import ConfigError, VenueUnavailable
-from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.coinex.client import CoinExClient
 from tests.support.coinex_faults import FAULTS, KEYS, ORDER, outcome
 from tests.support.coinex_wire_rows import (
     order_row,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shared.clock import SystemClock
-from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.coinex.client import CoinExClient
 from tests.support.coinex_faults import KEYS, outcome
 from tests.support.coinex_wire_rows import (
     AT_MS,

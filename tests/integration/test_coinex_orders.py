@@ -10,8 +10,8 @@ import pytest
 
 from shared.clock import SystemClock
 from shared.errors import OutcomeUnknown, VenueDenied, VenueRefused, VenueUnavailable
-from shared.exchanges.coinex import CoinExClient
-from shared.venue import OrderRequest
+from shared.exchanges.coinex.client import CoinExClient
+from shared.exchanges.venue import OrderRequest
 from tests.support.coinex_faults import FAULTS, GOOD_ORDER, KEYS, ORDER, ORDER_CALLS, outcome
 from tests.support.coinex_wire_rows import (
     order_row,

@@ -27,8 +27,8 @@ from shared.clock import ManualClock, SystemClock
 from shared.config.ports import free_port
 from shared.dashboard.fallback import EVERY_S, Fallback
 from shared.dashboard.guard import HEADERS
-from shared.exchanges.ban import BanFile
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
 from shared.messages.candles import Ban, CandleRow, CandleUpdate, CandleWindow
 from shared.messages.signals import CoinScore, ScanResult, ScorePart, SideScore

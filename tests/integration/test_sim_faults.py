@@ -17,8 +17,8 @@ from aiohttp import web
 
 from shared.clock import ManualClock, SystemClock
 from shared.errors import BadCandle, ExchangeUnavailable, RateLimited, UnknownSymbol
-from shared.exchanges.ban import BanFile
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
 from shared.market import Candles, Timeframe
 from shared.messages.candles import Ban
 from tests.support.exchange import Simulator, client_of, served, simulated

@@ -20,8 +20,8 @@ from shared.bus import Bus
 from shared.candles.store import CandleStore
 from shared.clock import Clock, SystemClock
 from shared.config.sections import FetcherSection
-from shared.exchanges.ban import BanFile
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate, CandleWindow
 from tests.support.fast_clock import FastClock

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
+from shared.exchanges.venue import Fill, PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import EquityRow, Intent, JournalFill
 from shared.messages.trading import TradeEvent
-from shared.venue import Fill, PlacedOrder
 from tests.support.api_site import Site, api_site
 from tests.support.private_redis import PrivateRedis
 

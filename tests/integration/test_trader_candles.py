@@ -14,8 +14,8 @@ from shared import schema
 from shared.bus import Bus
 from shared.clock import ManualClock
 from shared.desk.candles import CycleCandles
-from shared.exchanges.ban import BanFile
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.sim.generated import GeneratedPrices
 from shared.exchanges.sim.market import Market
 from shared.market import Timeframe

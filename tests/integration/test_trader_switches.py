@@ -18,8 +18,8 @@ from shared.clock import ManualClock
 from shared.config.sections import TraderSection
 from shared.desk.candles import CycleCandles
 from shared.errors import JournalUnavailable, VenueUnavailable
-from shared.exchanges.ban import BanFile
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.sim.paths import MarketPrices
 from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe

@@ -18,10 +18,10 @@ import pytest
 from shared.clock import ManualClock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.errors import VenueDenied, VenueRefused
-from shared.exchanges.frozen_venue import frozen
+from shared.exchanges.liveness import frozen
 from shared.exchanges.ports import Venue
+from shared.exchanges.venue import OPENS, OrderRequest, PlacedOrder
 from shared.exchanges.venue_keys import VenueKeys
-from shared.venue import OPENS, OrderRequest, PlacedOrder
 from tests.support.scripted_venue import (
     ACCESS_ID,
     SECRET,

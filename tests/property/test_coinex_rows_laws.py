@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import VenueRefused, VenueUnavailable
-from shared.exchanges import coinex_rows as read
-from shared.exchanges.coinex import number_text
-from shared.exchanges.coinex_replies import read_reply
-from shared.exchanges.coinex_rows import Row, Unreadable
+from shared.exchanges.coinex import rows as read
+from shared.exchanges.coinex.client import number_text
+from shared.exchanges.coinex.replies import read_reply
+from shared.exchanges.coinex.rows import Row, Unreadable
 from tests.support.coinex_wire_rows import deal_row, market_row, order_row, position_row, ticker_row
 from tests.support.message_strategies import JSON
 

@@ -12,6 +12,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from shared.config.sections import TraderSection
+from shared.exchanges.venue import Book, BookLevel, Funding, MarketRule, Ticker
 from shared.messages.signals import TaSignal
 from shared.messages.trading import TradeSide
 from shared.trading.breakers import DAY_MS, Ledger, closed, observed, released
@@ -21,7 +22,6 @@ from shared.trading.exits import levels
 from shared.trading.exposure import Exposure, Holding
 from shared.trading.plan import Candidate, EntryPlan
 from shared.trading.sizing import liquidation_distance, plan_entry
-from shared.venue import Book, BookLevel, Funding, MarketRule, Ticker
 from tests.support.decisions import CLOSE_MS, M5_MS, NOW_MS, bonus, candidate, coin, rules, score
 from tests.support.message_strategies import messages
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from shared.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
-from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.coinex.client import CoinExClient
+from shared.exchanges.venue import OrderRequest
 from shared.exchanges.venue_keys import VenueKeys
-from shared.venue import OrderRequest
 from tests.support.coinex_wire_rows import order_row
 from tests.support.scripted_venue import (
     ACCESS_ID,

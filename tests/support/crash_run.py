@@ -30,7 +30,7 @@ from aiohttp import web
 from shared.bus import Bus
 from shared.config.sections import TraderSection
 from shared.desk.trading import Trading
-from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.sim.coinex import CoinexWire
 from shared.exchanges.sim.faults import FaultScript
 from shared.exchanges.sim.generated import GeneratedPrices

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from shared.config.sections import TraderSection
+from shared.exchanges.venue import Book, BookLevel, Funding, MarketRule, Ticker
 from shared.indicators.base_score import Inputs
 from shared.indicators.scoring import BaseScore
 from shared.messages.signals import CompositeScoreAdjustment, TaSignal
@@ -18,7 +19,6 @@ from shared.trading.coin_state import CoinAtClose
 from shared.trading.entries import Rules
 from shared.trading.exposure import Exposure, Holding
 from shared.trading.plan import Candidate
-from shared.venue import Book, BookLevel, Funding, MarketRule, Ticker
 from tests.support.sightings import signal
 
 CLOSE_MS = 1_699_999_200_000

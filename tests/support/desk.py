@@ -15,7 +15,7 @@ import aiohttp
 from shared.clock import Clock, ManualClock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
 from shared.desk.desk import Desk
-from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue_keys import VenueKeys
 from shared.journal.journal import Journal
 from shared.journals.scribe import Scribe

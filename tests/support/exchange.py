@@ -11,8 +11,8 @@ import aiohttp
 from aiohttp import web
 
 from shared.clock import Clock
-from shared.exchanges.ban import BanFile
-from shared.exchanges.binance import BinanceClient
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.sim.binance import BinanceWire
 from shared.exchanges.sim.faults import FaultScript
 from shared.exchanges.sim.generated import GeneratedPrices

@@ -17,7 +17,7 @@ import orjson
 from aiohttp import web
 
 from shared.clock import Clock
-from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue_keys import VenueKeys
 from tests.support.exchange import served
 

@@ -15,7 +15,7 @@ from shared.clock import Clock, ManualClock
 from shared.config.sections import TraderSection
 from shared.desk.candles import TIMEFRAMES, CycleCandles, Gathered
 from shared.desk.trading import Place, Trading
-from shared.exchanges.coinex import CoinExClient
+from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.ports import Venue
 from shared.exchanges.sim.bars import CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
 from shared.exchanges.sim.generated import GeneratedPrices

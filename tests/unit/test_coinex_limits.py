@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.clock import ManualClock
-from shared.exchanges.coinex_limits import PER_S, Group, TokenBucket
+from shared.exchanges.coinex.limits import PER_S, Group, TokenBucket
 
 
 def test_a_seconds_worth_goes_at_once_and_the_rest_one_by_one() -> None:

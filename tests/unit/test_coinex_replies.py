@@ -9,9 +9,9 @@ import orjson
 import pytest
 
 from shared.errors import VenueDenied, VenueRefused, VenueUnavailable
-from shared.exchanges import coinex_rows as read
-from shared.exchanges.coinex_replies import Expired, TooMany, read_reply
-from shared.exchanges.coinex_rows import Row, Unreadable
+from shared.exchanges.coinex import rows as read
+from shared.exchanges.coinex.replies import Expired, TooMany, read_reply
+from shared.exchanges.coinex.rows import Row, Unreadable
 from tests.support.coinex_wire_rows import market_row, order_row, position_row
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from shared.errors import BadCandle, BadMessage
+from shared.exchanges.binance.kline_rows import parse_klines
 from shared.exchanges.binance_stream import stream_url
 from shared.exchanges.kline_frames import (
     KlineEvent,
@@ -18,7 +19,6 @@ from shared.exchanges.kline_frames import (
     parse_frame,
     stream_name,
 )
-from shared.exchanges.kline_rows import parse_klines
 from shared.market import Timeframe
 
 

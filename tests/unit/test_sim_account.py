@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from shared.exchanges.sim.account import Account, Deal, Position
+from shared.exchanges.venue import OrderSide
 from shared.messages.trading import TradeSide
-from shared.venue import OrderSide
 
 NOW = 1_735_000_000_000
 

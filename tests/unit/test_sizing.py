@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from shared.config.sections import TraderSection
+from shared.exchanges.venue import AccountBalance, OpenPosition
 from shared.messages.trading import TradeSide
 from shared.trading.exposure import Holding, exposure
 from shared.trading.plan import EntryPlan, Refusal
 from shared.trading.sizing import liquidation_distance, plan_entry
-from shared.venue import AccountBalance, OpenPosition
 from tests.support.decisions import NOW_MS, candidate, changed, holding, levels, market
 
 D = Decimal

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from shared.desk.standing import client_id_of, compare, differs
+from shared.exchanges.venue import OpenPosition
 from shared.journal.rows import OwnPosition
-from shared.venue import OpenPosition
 
 D = Decimal
 

@@ -9,7 +9,7 @@ import traceback
 import orjson
 import pytest
 
-from shared.exchanges.coinex_wire import signed_bytes
+from shared.exchanges.coinex.wire import signed_bytes
 from shared.exchanges.venue_keys import VenueKeys
 
 ACCESS_ID, SECRET = "4DA36FFC61334695A66F8D29020EB589", "test-secret"

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from typing import Literal
 
+from shared.exchanges.venue import CLOSES, OPENS, OrderSide, Role
 from shared.messages.trading import TradeSide
-from shared.venue import CLOSES, OPENS, OrderSide, Role
 
 MONEY_STEP = Decimal("1e-12")
 KEEP = 2000

@@ -11,7 +11,7 @@ from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
 from shared.exchanges.sim.venue_rules import VenueRule
-from shared.venue import OrderSide
+from shared.exchanges.venue import OrderSide
 
 LEVELS = 50
 REFILL_MS = 2000

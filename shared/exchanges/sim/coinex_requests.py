@@ -23,7 +23,7 @@ from shared.exchanges.sim.declined import (
     Declined,
     invalid,
 )
-from shared.venue import OrderKind, OrderSide
+from shared.exchanges.venue import OrderKind, OrderSide
 
 DEFAULT_WINDOW_MS = 5000
 MOST_NAMES = 10

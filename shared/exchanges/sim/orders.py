@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from shared.exchanges.sim.account import KEEP, NOTHING, Deal, money
-from shared.venue import OrderKind, OrderSide, OrderState
+from shared.exchanges.venue import OrderKind, OrderSide, OrderState
 
 
 @dataclass(slots=True, kw_only=True)

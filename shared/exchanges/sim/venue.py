@@ -18,7 +18,7 @@ from shared.exchanges.sim.paths import Corner
 from shared.exchanges.sim.triggers import Cause, Hit, first_hit, watches
 from shared.exchanges.sim.venue_orders import VenueOrders, check_size
 from shared.exchanges.sim.venue_rules import FUNDING_MS, VenueRule, next_funding_ms
-from shared.venue import CLOSES, OrderSide
+from shared.exchanges.venue import CLOSES, OrderSide
 
 MOST_TRIGGERS = 20
 _REMEMBERED_MS = 600_000

@@ -23,7 +23,7 @@ from shared.exchanges.sim.declined import (
 from shared.exchanges.sim.orders import Order
 from shared.exchanges.sim.venue_markets import VenueMarkets
 from shared.exchanges.sim.venue_rules import MAKER_FEE, TAKER_FEE, VenueRule
-from shared.venue import CLOSES, OPENS, OrderKind, OrderSide, Role
+from shared.exchanges.venue import CLOSES, OPENS, OrderKind, OrderSide, Role
 
 _FARTHEST = Decimal("0.05")
 

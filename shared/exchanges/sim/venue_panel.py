@@ -17,8 +17,8 @@ from shared.exchanges.sim.coinex_replies import number, order_row, position_row
 from shared.exchanges.sim.coinex_requests import Parameters
 from shared.exchanges.sim.declined import Declined, invalid
 from shared.exchanges.sim.panel import from_here, refused
+from shared.exchanges.venue import OPENS
 from shared.messages.trading import TradeSide
-from shared.venue import OPENS
 
 _SHOWN = 1000
 _Hand = Callable[[Parameters], dict[str, Any]]

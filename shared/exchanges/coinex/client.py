@@ -12,13 +12,12 @@ import aiohttp
 
 from shared.clock import Clock
 from shared.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
-from shared.exchanges import coinex_rows as read
-from shared.exchanges.coinex_limits import Group
-from shared.exchanges.coinex_replies import UNLISTED, Reply
-from shared.exchanges.coinex_rows import Row, Unreadable
-from shared.exchanges.coinex_wire import CoinExWire, Query
-from shared.exchanges.venue_keys import VenueKeys
-from shared.venue import (
+from shared.exchanges.coinex import rows as read
+from shared.exchanges.coinex.limits import Group
+from shared.exchanges.coinex.replies import UNLISTED, Reply
+from shared.exchanges.coinex.rows import Row, Unreadable
+from shared.exchanges.coinex.wire import CoinExWire, Query
+from shared.exchanges.venue import (
     AccountBalance,
     Book,
     ClosedPosition,
@@ -30,6 +29,7 @@ from shared.venue import (
     PlacedOrder,
     Ticker,
 )
+from shared.exchanges.venue_keys import VenueKeys
 
 NAMES_PER_CALL = 10
 BOOK_LEVELS = (5, 10, 20, 50)

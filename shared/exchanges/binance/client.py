@@ -14,11 +14,11 @@ import orjson
 
 from shared.clock import Clock
 from shared.errors import BadCandle, ExchangeUnavailable, RateLimited, UnknownSymbol
-from shared.exchanges.ban import BanFile
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.kline_rows import parse_klines
+from shared.exchanges.binance.weight import WeightBudget
 from shared.exchanges.excerpts import excerpt
-from shared.exchanges.kline_rows import parse_klines
 from shared.exchanges.ports import ExchangeInfo, SymbolRule
-from shared.exchanges.weight import WeightBudget
 from shared.market import Candles, Timeframe
 from shared.messages.candles import Ban
 

@@ -7,8 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from shared.exchanges.frozen_venue import OLDEST_BOOK_MS, frozen
-from shared.venue import Book, BookLevel, MarketRule, Ticker
+from shared.exchanges.liveness import OLDEST_BOOK_MS, frozen
+from shared.exchanges.venue import Book, BookLevel, MarketRule, Ticker
 
 NOW = 1_790_132_349_768
 RULE = MarketRule(

@@ -15,9 +15,9 @@ from yarl import URL
 from shared.clock import Clock
 from shared.config.secrets import SECRET_VARIABLES
 from shared.errors import ConfigError, VenueDenied, VenueRefused, VenueUnavailable
-from shared.exchanges.coinex_limits import PER_S, Group, TokenBucket
-from shared.exchanges.coinex_replies import Expired, Reply, TooMany, read_reply
-from shared.exchanges.coinex_rows import Row, Unreadable
+from shared.exchanges.coinex.limits import PER_S, Group, TokenBucket
+from shared.exchanges.coinex.replies import Expired, Reply, TooMany, read_reply
+from shared.exchanges.coinex.rows import Row, Unreadable
 from shared.exchanges.venue_keys import VenueKeys
 
 PREFIX = "/v2"

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from shared.errors import VenueDenied, VenueRefused, VenueUnavailable
-from shared.exchanges.coinex_rows import Row, Unreadable, rows_of
+from shared.exchanges.coinex.rows import Row, Unreadable, rows_of
 from shared.exchanges.excerpts import excerpt
 
 # Busy, unavailable, timed out or failed inside: an order may have been taken all the same.

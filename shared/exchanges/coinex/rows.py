@@ -12,8 +12,7 @@ from decimal import Decimal
 from typing import Any, get_args
 
 from shared.errors import VenueUnavailable
-from shared.messages.trading import TradeSide
-from shared.venue import (
+from shared.exchanges.venue import (
     AccountBalance,
     Book,
     BookLevel,
@@ -29,6 +28,7 @@ from shared.venue import (
     Role,
     Ticker,
 )
+from shared.messages.trading import TradeSide
 
 MOST_PLACES = 18
 _NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,2})?")

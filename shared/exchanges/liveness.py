@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared.clock import utc_text
-from shared.venue import Book, MarketRule, Ticker
+from shared.exchanges.venue import Book, MarketRule, Ticker
 
 OLDEST_BOOK_MS = 60_000
 
