@@ -171,7 +171,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
         specs.append(
             ActorSpec(
                 name="alerts",
-                code="actors.alerts:Alerts",
+                code="actors.alerts.actor:Alerts",
                 section={"alerts": plain["alerts"]},
                 level=3,
                 # half a minute on top for loading the services on a machine that has better to do

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from actors.alerts import Alerts
+from actors.alerts.actor import Alerts
+from actors.alerts.services import ServiceFailed, open_services
 from actors.base import Context
 from shared import schema
-from shared.alerts.services import ServiceFailed, open_services
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.config.ports import free_port
@@ -32,8 +32,8 @@ SETTINGS = {"enabled": True, "after_s": 0.5, "repeat_min": 0, "timeout_s": 1.0}
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shared.alerts.outbox.RETRY_FIRST_S", 0.2)
-    monkeypatch.setattr("shared.alerts.outbox.RETRY_CAP_S", 0.2)
+    monkeypatch.setattr("actors.alerts.outbox.RETRY_FIRST_S", 0.2)
+    monkeypatch.setattr("actors.alerts.outbox.RETRY_CAP_S", 0.2)
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ async def test_what_a_service_has_not_taken_survives_a_restart(
 async def test_silent_health_is_told(
     bus: Bus, redis_url: str, tmp_path: Path, hook: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("shared.alerts.alerting.SILENT_S", 1.0)
+    monkeypatch.setattr("actors.alerts.policy.SILENT_S", 1.0)
     async with alerts(redis_url, tmp_path, hook.url("one")):
         await eventually(arrived(hook, 1), 20)
     assert "(health-silent): health has not said how the platform is yet" in hook.bodies("one")[0]

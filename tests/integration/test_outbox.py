@@ -12,9 +12,9 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import pytest
 
-from shared.alerts.alerting import Alert
-from shared.alerts.outbox import MOST_WAITING, RETRY_CAP_S, RETRY_FIRST_S, Outbox
-from shared.alerts.services import Service, ServiceFailed
+from actors.alerts.outbox import MOST_WAITING, RETRY_CAP_S, RETRY_FIRST_S, Outbox
+from actors.alerts.policy import Alert
+from actors.alerts.services import Service, ServiceFailed
 from shared.clock import Clock, ManualClock
 from tests.support.waiting import eventually
 

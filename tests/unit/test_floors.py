@@ -31,7 +31,7 @@ FLOORS = {
     "shared": 3,
     **dict.fromkeys(
         (
-            "shared.alerts.alerting",
+            "actors.alerts.policy",
             "shared.api.answers",
             "shared.api.json_schema",
             "shared.api.openapi",
@@ -103,7 +103,7 @@ REFEREE_USERS = {"actors.auditor"}
 # What costs much to load: by name, the one module that loads it when it is needed, and whose it is.
 SHUT_IN: dict[str, tuple[str, str]] = {
     **dict.fromkeys(REFEREES, ("shared.audit.referee", "the auditor and to tests")),
-    "apprise": ("shared.alerts.services", "the services of the alerts actor"),
+    "apprise": ("actors.alerts.services", "the services of the alerts actor"),
 }
 
 # Banned name -> modules that are its home.
@@ -306,8 +306,8 @@ BAD = [
         "import shared.audit.referee",
         "shared.audit.referee belongs to the auditor",
     ),
-    ("actors/alerts.py", "def f():\n  import apprise", "2: apprise belongs to the services"),
-    ("shared/alerts/services.py", "import apprise", "1: apprise is loaded when it is needed"),
+    ("actors/alerts/actor.py", "def f():\n  import apprise", "2: apprise belongs to the services"),
+    ("actors/alerts/services.py", "import apprise", "1: apprise is loaded when it is needed"),
     ("actors/fetcher.py", "import time\ntime.time()", "2: time.time is an argument"),
     ("actors/fetcher.py", "from time import time", "1: time.time is an argument"),
     ("actors/fetcher.py", "import time as t\nt.time_ns()", "2: time.time_ns is an argument"),
@@ -487,7 +487,7 @@ def test_of_the_referees_only_pandas_ta_is_needed_to_run() -> None:
 
 def test_no_referee_and_no_messenger_is_loaded_with_the_code_of_all_actors() -> None:
     modules = [name for name in sorted(MODULES) if name.startswith("actors.")]
-    assert {"actors.auditor", "actors.alerts"} <= set(modules)
+    assert {"actors.auditor", "actors.alerts.actor"} <= set(modules)
     program = (
         f"import importlib, sys\nfor name in {modules!r}:\n  importlib.import_module(name)\n"
         "assert 'shared.audit.referee' in sys.modules\n"

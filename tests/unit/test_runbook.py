@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from shared.alerts.alerting import Listening, sight
+from actors.alerts.policy import Listening, sight
 from shared.health.problems import Problem, ProblemKind
 from shared.health.trading_verdict import TradingView
 from shared.health.verdict import BadMessages, Limits, RedisView, Snapshot, judge

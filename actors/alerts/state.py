@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from actors.alerts.policy import Alert, Book
 from shared import codec
-from shared.alerts.alerting import Alert, Book
 from shared.errors import BadMessage
 from shared.files import write_atomically
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from actors.alerts.outbox import Outbox
+from actors.alerts.policy import Listening, look, sight
+from actors.alerts.services import open_services
+from actors.alerts.state import AlertFile, AlertState
 from actors.base import Actor, Context
 from shared import codec, schema
-from shared.alerts.alerting import Listening, look, sight
-from shared.alerts.outbox import Outbox
-from shared.alerts.services import open_services
-from shared.alerts.state import AlertFile, AlertState
 from shared.config.sections import AlertsSection
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.actors import HealthNote

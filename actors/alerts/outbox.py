@@ -8,8 +8,8 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from shared.alerts.alerting import Alert
-from shared.alerts.services import Service, ServiceFailed
+from actors.alerts.policy import Alert
+from actors.alerts.services import Service, ServiceFailed
 from shared.clock import Clock
 
 MOST_WAITING = 20

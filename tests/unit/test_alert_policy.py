@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from actors.alerts.policy import HOUR_MS, SHOWN, Alert, Book, Listening, Sight, look, sight
+from actors.alerts.state import AlertState
 from shared import codec
-from shared.alerts.alerting import HOUR_MS, SHOWN, Alert, Book, Listening, Sight, look, sight
-from shared.alerts.state import AlertState
 from shared.config.sections import AlertsSection
 from shared.messages.actors import HealthNote, NotedProblem
 
