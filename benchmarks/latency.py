@@ -25,6 +25,7 @@ import redis
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from actors.fetcher.kline_frames import KlineEvent, parse_frame, stream_name
 from benchmarks.one_actor import ROOT, launch, start
 from benchmarks.stepping_clock import SteppingClock
 from benchmarks.tables import percentile, table, verdict
@@ -32,7 +33,6 @@ from shared import codec, schema
 from shared.config.load import load
 from shared.config.ports import free_port, is_free
 from shared.config.sections import Config, IndicatorsSection
-from shared.exchanges.kline_frames import KlineEvent, parse_frame, stream_name
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow

@@ -102,7 +102,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
     specs.append(
         ActorSpec(
             name="fetcher",
-            code="actors.fetcher:Fetcher",
+            code="actors.fetcher.actor:Fetcher",
             section={"fetcher": plain["fetcher"], "binance": binance, "symbols": symbols},
             level=1,
             needs=simulated if config.mode == "demo" else (),

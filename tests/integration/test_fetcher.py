@@ -316,8 +316,8 @@ class TestOneBadCoin:
     async def test_a_halted_coin_is_told_apart_from_a_failed_one(
         self, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("shared.candles.exchange_watch.RULES_AGAIN_S", 0.5)
-        monkeypatch.setattr("actors.fetcher.SETTLE_MS", 500)
+        monkeypatch.setattr("actors.fetcher.exchange_status.RULES_AGAIN_S", 0.5)
+        monkeypatch.setattr("actors.fetcher.actor.SETTLE_MS", 500)
         clock = before_close(Timeframe.M5, 2)
         async with (
             SimulatedExchange(SYMBOLS, clock) as exchange,
@@ -376,7 +376,7 @@ class TestWholeExchange:
         self, bus: Bus, redis_url: str, clock: SystemClock, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
-        monkeypatch.setattr("shared.candles.exchange_watch.SYNC_AGAIN_S", 0.2)
+        monkeypatch.setattr("actors.fetcher.exchange_status.SYNC_AGAIN_S", 0.2)
         async with (
             SimulatedExchange(SYMBOLS, clock) as exchange,
             RunningFetcher(exchange, redis_url, tmp_path, QUICK) as running,

@@ -14,9 +14,9 @@ import aiohttp
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
+from actors.fetcher.kline_frames import KlineEvent, parse_frame
 from shared.clock import ManualClock, SystemClock
 from shared.exchanges.binance.kline_rows import parse_klines
-from shared.exchanges.kline_frames import KlineEvent, parse_frame
 from shared.market import Candles, Timeframe
 from tests.support.fast_clock import FastClock
 from tests.support.market_data import SimulatedExchange

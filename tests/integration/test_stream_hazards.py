@@ -363,7 +363,7 @@ class TestLost:
     async def test_it_is_renewed_by_itself_before_the_daily_cut(
         self, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("shared.exchanges.binance_stream.RENEW_S", 20.0)
+        monkeypatch.setattr("actors.fetcher.binance_stream.RENEW_S", 20.0)
         async with trial(redis_url, tmp_path, fast(100)) as this:
             await streaming(this)
             await eventually(lambda: this.stream["reconnects"] == 1, 10)
@@ -392,8 +392,8 @@ class TestLost:
     async def test_more_streams_than_fit_are_spread_over_connections(
         self, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("shared.exchanges.binance_stream.MOST_STREAMS", 4)
-        monkeypatch.setattr("shared.exchanges.binance_stream.NAMES_PER_MESSAGE", 1)
+        monkeypatch.setattr("actors.fetcher.binance_stream.MOST_STREAMS", 4)
+        monkeypatch.setattr("actors.fetcher.binance_stream.NAMES_PER_MESSAGE", 1)
         async with trial(redis_url, tmp_path, fast(60)) as this:
             await eventually(lambda: this.stream["connections"] == 3, 10)
             await eventually(lambda: all(this.closes(s) for s in SYMBOLS), 10)

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from actors.fetcher.kline_frames import KlineEvent, Reply, ServerShutdown, parse_frame
 from shared import codec
 from shared.bus import Bus
 from shared.clock import ManualClock
 from shared.errors import BadCandle, BadMessage
 from shared.exchanges.binance.kline_rows import FIELDS, parse_klines
-from shared.exchanges.kline_frames import KlineEvent, Reply, ServerShutdown, parse_frame
 from shared.market import Timeframe
 from shared.messages.actors import ControlCommand
 from shared.messages.candles import CandleWindow

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from actors.base import Context
-from actors.fetcher import Fetcher
+from actors.fetcher.actor import Fetcher
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import FetcherSection

@@ -44,11 +44,11 @@ FLOORS = {
             "shared.backtest.report_text",
             "shared.backtest.series",
             "shared.backtest.table",
-            "shared.candles.circuit",
+            "actors.fetcher.circuit_breaker",
             "shared.candles.column_texts",
             "shared.candles.held_windows",
             "shared.candles.store",
-            "shared.candles.stream_watch",
+            "actors.fetcher.stream_watch",
             "shared.config.sections",
             "shared.dashboard.board",
             "shared.dashboard.coins",
@@ -279,21 +279,37 @@ BAD = [
         "2: shared.bus is on floor 3",
     ),
     ("shared/bus.py", "from actors.base import Actor", "actors.base is on floor 4"),
-    ("actors/base.py", "from actors.fetcher import Fetcher", "actors.fetcher is on floor 5"),
-    ("actors/health.py", "from actors.fetcher import Fetcher", "actors.fetcher is another actor"),
+    (
+        "actors/base.py",
+        "from actors.fetcher.actor import Fetcher",
+        "actors.fetcher.actor is on floor 5",
+    ),
+    (
+        "actors/health.py",
+        "from actors.fetcher.actor import Fetcher",
+        "actors.fetcher.actor is another actor",
+    ),
     ("actors/health.py", "from actors import fetcher", "actors.fetcher is another actor"),
     ("actors/health.py", "import supervisor", "supervisor is on floor 6"),
     ("supervisor.py", "from actors.base import Actor", "the supervisor imports no actor"),
-    ("supervisor.py", "import actors.fetcher", "the supervisor imports no actor"),
+    ("supervisor.py", "import actors.fetcher.actor", "the supervisor imports no actor"),
     ("shared/bus.py", "from .clock import Clock", "relative import"),
     ("shared/bus.py", "from tests.conftest import missing", "not part of the product"),
-    ("actors/fetcher.py", "import redis.asyncio", "redis.asyncio is imported on floor 3 only"),
+    (
+        "actors/fetcher/actor.py",
+        "import redis.asyncio",
+        "redis.asyncio is imported on floor 3 only",
+    ),
     (
         "shared/supervision/restart.py",
         "import subprocess",
         "subprocess is imported on floor 3 only",
     ),
-    ("actors/fetcher.py", "from sqlite3 import connect", "sqlite3 is imported on floor 3 only"),
+    (
+        "actors/fetcher/actor.py",
+        "from sqlite3 import connect",
+        "sqlite3 is imported on floor 3 only",
+    ),
     ("shared/market.py", "import aiohttp", "aiohttp does input or output"),
     ("shared/supervision/specs.py", "import socket", "socket does input or output"),
     ("shared/market.py", "from urllib.request import urlopen", "urllib.request does input"),
@@ -308,9 +324,9 @@ BAD = [
     ),
     ("actors/alerts/actor.py", "def f():\n  import apprise", "2: apprise belongs to the services"),
     ("actors/alerts/services.py", "import apprise", "1: apprise is loaded when it is needed"),
-    ("actors/fetcher.py", "import time\ntime.time()", "2: time.time is an argument"),
-    ("actors/fetcher.py", "from time import time", "1: time.time is an argument"),
-    ("actors/fetcher.py", "import time as t\nt.time_ns()", "2: time.time_ns is an argument"),
+    ("actors/fetcher/actor.py", "import time\ntime.time()", "2: time.time is an argument"),
+    ("actors/fetcher/actor.py", "from time import time", "1: time.time is an argument"),
+    ("actors/fetcher/actor.py", "import time as t\nt.time_ns()", "2: time.time_ns is an argument"),
     ("shared/bus.py", "import datetime\ndatetime.datetime.now()", "datetime.now is an argument"),
     ("shared/bus.py", "from datetime import datetime as d\nd.now()", "datetime.now is an arg"),
     ("shared/bus.py", "import datetime as d\nd.date.today()", "date.today is an argument"),
@@ -321,17 +337,17 @@ BAD = [
     ("shared/bus.py", "from random import choice", "random.choice draws"),
     ("shared/bus.py", "import numpy as np\nnp.random.rand(3)", "numpy.random.rand draws"),
     ("shared/bus.py", "import numpy as np\nnp.random.default_rng()", "a generator without a seed"),
-    ("actors/fetcher.py", "k = 'ta:latest:BTCUSDT'", "looks like a key"),
-    ("actors/fetcher.py", "k = f'ta:latest:{symbol}'", "looks like a key"),
-    ("actors/fetcher.py", "k = 'supervisor:lease'", "looks like a key"),
-    ("actors/fetcher.py", "k = 'orders:open'", "looks like a key"),
-    ("actors/fetcher.py", "k = f'orders:open:{symbol}'", "looks like a key"),
+    ("actors/fetcher/actor.py", "k = 'ta:latest:BTCUSDT'", "looks like a key"),
+    ("actors/fetcher/actor.py", "k = f'ta:latest:{symbol}'", "looks like a key"),
+    ("actors/fetcher/actor.py", "k = 'supervisor:lease'", "looks like a key"),
+    ("actors/fetcher/actor.py", "k = 'orders:open'", "looks like a key"),
+    ("actors/fetcher/actor.py", "k = f'orders:open:{symbol}'", "looks like a key"),
 ]
 
 
 @pytest.mark.parametrize(("path", "source", "expected"), BAD)
 def test_bad_source_is_found(path: str, source: str, expected: str) -> None:
-    found = faults(path, source, MODULES | {"shared.bus", "actors.fetcher"})
+    found = faults(path, source, MODULES | {"shared.bus", "actors.fetcher.actor"})
     assert len(found) == 1, found
     assert re.search(expected, found[0]), found
 
@@ -342,7 +358,10 @@ GOOD = [
         "from shared.clock import Clock\nimport redis.asyncio, socket, shared.schema",
     ),
     ("shared/clock.py", "import time\ntime.time_ns(); time.monotonic()"),
-    ("actors/fetcher.py", "import random\nfrom actors.base import Actor\nrng = random.Random(7)"),
+    (
+        "actors/fetcher/actor.py",
+        "import random\nfrom actors.base import Actor\nrng = random.Random(7)",
+    ),
     ("actors/dashboard/__init__.py", "from actors.dashboard.views import page"),
     ("shared/audit/referee.py", "def f():\n  import pandas_ta"),
     ("actors/auditor.py", "from shared.audit.referee import PandasTa"),
@@ -353,7 +372,7 @@ GOOD = [
     ),
     ("shared/schema.py", "x = 'ta:latest:{symbol}'"),
     ("supervisor.py", "import os\nos.environ"),
-    ("shared/supervision/specs.py", "code = 'actors.fetcher:Fetcher'"),
+    ("shared/supervision/specs.py", "code = 'actors.fetcher.actor:Fetcher'"),
 ]
 
 

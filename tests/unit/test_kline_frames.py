@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from shared.errors import BadCandle, BadMessage
-from shared.exchanges.binance.kline_rows import parse_klines
-from shared.exchanges.binance_stream import stream_url
-from shared.exchanges.kline_frames import (
+from actors.fetcher.binance_stream import stream_url
+from actors.fetcher.kline_frames import (
     KlineEvent,
     Reply,
     ServerShutdown,
     parse_frame,
     stream_name,
 )
+from shared.errors import BadCandle, BadMessage
+from shared.exchanges.binance.kline_rows import parse_klines
 from shared.market import Timeframe
 
 

@@ -9,8 +9,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from shared.backoff import AT_ONCE_S, CAP_S, AttemptBudget, Backoff
-from shared.candles.stream_watch import (
+from actors.fetcher.stream_watch import (
     AGAIN_FIRST_S,
     CLOSE_GRACE_MS,
     NOTHING_BUT_OLD,
@@ -18,6 +17,7 @@ from shared.candles.stream_watch import (
     Order,
     StreamWatch,
 )
+from shared.backoff import AT_ONCE_S, CAP_S, AttemptBudget, Backoff
 from shared.market import Timeframe
 
 M5 = Timeframe.M5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.candles.circuit import Circuit
+from actors.fetcher.circuit_breaker import Circuit
 
 
 def opened(limit: int = 3, pause_s: float = 120.0) -> Circuit:

@@ -17,17 +17,17 @@ from typing import Any
 import aiohttp
 
 from actors.base import Actor, Context
+from actors.fetcher.binance_stream import stream_url
+from actors.fetcher.circuit_breaker import Circuit
+from actors.fetcher.exchange_status import TRADING, ExchangeWatch
+from actors.fetcher.publisher import CandleFeed
+from actors.fetcher.stream import StreamedCandles
 from shared import codec, schema
-from shared.candles.circuit import Circuit
-from shared.candles.exchange_watch import TRADING, ExchangeWatch
-from shared.candles.feed import CandleFeed
 from shared.candles.store import KEEP, SETTLE_MS, CandleStore, Change, OverlapDiffers, WrongTime
-from shared.candles.streamed import StreamedCandles
 from shared.config.sections import FetcherSection
 from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
-from shared.exchanges.binance_stream import stream_url
 from shared.market import Candles, Symbol, Timeframe, parse_symbol
 from shared.messages.actors import Quarantine
 

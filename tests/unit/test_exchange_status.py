@@ -8,7 +8,12 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from shared.candles.exchange_watch import RULES_AGAIN_S, RULES_EVERY_S, RULES_WATCH_S, ExchangeWatch
+from actors.fetcher.exchange_status import (
+    RULES_AGAIN_S,
+    RULES_EVERY_S,
+    RULES_WATCH_S,
+    ExchangeWatch,
+)
 from shared.clock import ManualClock
 from shared.errors import ExchangeUnavailable, RateLimited, UnknownSymbol
 from shared.exchanges.ports import ExchangeInfo, SymbolRule

@@ -17,12 +17,12 @@ import aiohttp
 import orjson
 from aiohttp import WSMsgType
 
+from actors.fetcher.kline_frames import KlineEvent, Reply, parse_frame, stream_name
+from actors.fetcher.stream_watch import StreamKey, StreamWatch
 from shared.backoff import AttemptBudget, Backoff
-from shared.candles.stream_watch import StreamKey, StreamWatch
 from shared.clock import Clock
 from shared.errors import BadCandle, BadMessage
 from shared.exchanges.binance.client import BinanceClient
-from shared.exchanges.kline_frames import KlineEvent, Reply, parse_frame, stream_name
 from shared.market import Timeframe
 
 MOST_STREAMS = 1024

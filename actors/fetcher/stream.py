@@ -15,13 +15,13 @@ from typing import Any
 
 import aiohttp
 
-from shared.candles.feed import CandleFeed
+from actors.fetcher.binance_stream import KlineStreams
+from actors.fetcher.kline_frames import KlineEvent
+from actors.fetcher.publisher import CandleFeed
+from actors.fetcher.stream_watch import Order, StreamKey, StreamWatch
 from shared.candles.store import CandleStore, Change, Fit
-from shared.candles.stream_watch import Order, StreamKey, StreamWatch
 from shared.clock import Clock
 from shared.exchanges.binance.client import BinanceClient
-from shared.exchanges.binance_stream import KlineStreams
-from shared.exchanges.kline_frames import KlineEvent
 from shared.market import Candles
 
 GATHER_S, GATHER_TURNS = 0.002, 3  # closes that come within this travel together
