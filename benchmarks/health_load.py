@@ -172,7 +172,7 @@ async def measure(
     }
     bus = Bus(server.url, name="bench", clock=SystemClock())
     telling = asyncio.create_task(keep_telling(bus))
-    message = launch("health", "actors.health:Health", section, home, server.url)
+    message = launch("health", "actors.health.actor:Health", section, home, server.url)
     processes = {"health": start(message)}
     took = {name: Taken() for name in ports}
     try:

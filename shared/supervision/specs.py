@@ -183,7 +183,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
     specs.append(
         ActorSpec(
             name="health",
-            code="actors.health:Health",
+            code="actors.health.actor:Health",
             section={
                 "health": {**plain["health"], "port": ports["health"]},
                 "symbols": symbols,

@@ -99,7 +99,9 @@ def test_actor_with_a_syntax_error_is_quarantined_and_comes_back_when_mended(
 ) -> None:
     running = platform("supervisor.healthy_s=0", root=checkout)
     running.start()
-    good = {name: (checkout / name).read_text() for name in ("actors/health.py", "supervisor.py")}
+    good = {
+        name: (checkout / name).read_text() for name in ("actors/health/actor.py", "supervisor.py")
+    }
     for name, text in good.items():
         (checkout / name).write_text(text + "\ndef broken(:\n")
     running.kill_actor("health")

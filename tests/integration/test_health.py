@@ -16,7 +16,7 @@ import aiohttp
 import pytest
 
 from actors.base import Context
-from actors.health import HELD_S, Health
+from actors.health.actor import HELD_S, Health
 from shared import schema
 from shared.bus import Bus
 from shared.messages.actors import NotedProblem, Quarantine

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from actors.base import Context
-from actors.health import Health
+from actors.health.actor import Health
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock

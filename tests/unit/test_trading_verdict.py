@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from actors.health.trading_report import account_section, trader_section
 from shared.config.sections import AccountSection
-from shared.health.trading_report import account_section, trader_section
 from shared.health.trading_verdict import (
     TradingLimits,
     TradingView,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from actors.health.trading_report import account_section, trader_section
 from shared.clock import utc_text
-from shared.health.trading_report import account_section, trader_section
 from shared.health.verdict import Limits, Snapshot, Verdict, age_s, is_audited
 from shared.market import Timeframe
 

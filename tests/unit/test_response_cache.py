@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from actors.health.response_cache import Answer, HeldAnswer
 from shared.clock import ManualClock
-from shared.web.held_answers import Answer, HeldAnswer
 
 
 async def test_an_answer_is_made_once_within_its_time_and_anew_after_it() -> None:

@@ -19,12 +19,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from actors.base import Actor, Context
+from actors.health.metrics import HealthMetrics
+from actors.health.report import report
+from actors.health.response_cache import Answer, HeldAnswer
 from shared import codec, schema
 from shared.config.sections import AccountSection, FetcherSection, HealthSection
 from shared.errors import BusUnavailable
-from shared.health.metrics import HealthMetrics
 from shared.health.problems import noted
-from shared.health.report import report
 from shared.health.trading_verdict import looked
 from shared.health.verdict import (
     BadMessages,
@@ -37,7 +38,6 @@ from shared.health.verdict import (
 )
 from shared.messages.actors import HealthNote, Heartbeat, NotedProblem
 from shared.web.guard import Guard
-from shared.web.held_answers import Answer, HeldAnswer
 from shared.web.listening import listen
 
 REFRESH_S = 1.0
