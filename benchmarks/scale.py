@@ -130,7 +130,7 @@ def measure(coins: int, closes: int, server: PrivateRedis, home: Path) -> Figure
         start(
             launch(
                 f"indicators-g{number}",
-                "actors.indicators:Indicators",
+                "actors.indicators.actor:Indicators",
                 {
                     "group": f"g{number}",
                     "symbols": list(group),

@@ -21,9 +21,9 @@ import prometheus_client
 import pydantic
 import redis
 
-import actors.indicators
+import actors.indicators.actor
 
-IMPORTED = (aiohttp, hiredis, np, orjson, prometheus_client, pydantic, actors.indicators)
+IMPORTED = (aiohttp, hiredis, np, orjson, prometheus_client, pydantic, actors.indicators.actor)
 
 
 def beat(url: str) -> None:

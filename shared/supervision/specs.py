@@ -113,7 +113,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
         specs.append(
             ActorSpec(
                 name=f"indicators-{group}",
-                code="actors.indicators:Indicators",
+                code="actors.indicators.actor:Indicators",
                 section={
                     "group": group,
                     "symbols": coins,

@@ -38,7 +38,7 @@ LIFE = """
     import logging, mmap, random, sys
     from pathlib import Path
     from actors.base import Context, run_actor
-    from actors.indicators import Indicators
+    from actors.indicators.actor import Indicators
     from shared.bus import Bus
     from shared.clock import SystemClock
     from shared.supervision.status_pipe import StatusPipe

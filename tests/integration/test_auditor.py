@@ -16,7 +16,7 @@ import pytest
 
 from actors.auditor import Auditor
 from actors.base import Actor, Context
-from actors.indicators import Indicators
+from actors.indicators.actor import Indicators
 from shared import schema
 from shared.audit.differences import Check, audit_problems, checks
 from shared.audit.referee import PandasTa

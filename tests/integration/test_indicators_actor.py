@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from actors.base import Context
-from actors.indicators import Indicators
+from actors.indicators.actor import Indicators
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import SystemClock
@@ -421,7 +421,7 @@ LIFE = """
         "indicators": {"interval_s": 1000}, "testing": {"poison_coin": poison},
     }
     launch = {
-        "name": "indicators-test", "code": "actors.indicators:Indicators", "mode": mode,
+        "name": "indicators-test", "code": "actors.indicators.actor:Indicators", "mode": mode,
         "source": "sim", "state_dir": ".", "section": section, "redis_url": redis_url,
         "namespace": "", "probation": probation == "yes", "quarantined_coins": {},
     }

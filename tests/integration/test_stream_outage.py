@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from actors.base import Context
-from actors.indicators import Indicators
+from actors.indicators.actor import Indicators
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock, SystemClock

@@ -13,9 +13,9 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from actors.base import Actor, Context
+from actors.indicators.window_cache import HeldWindows
 from shared import codec, schema
 from shared.bus import Batch
-from shared.candles.held_windows import HeldWindows
 from shared.config.sections import IndicatorsSection
 from shared.errors import BusUnavailable, NoCandles
 from shared.indicators.signals import CoinWindows, ta_signals

@@ -9,8 +9,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from actors.indicators.window_cache import HeldWindows
 from shared import codec
-from shared.candles.held_windows import HeldWindows
 from shared.candles.store import CandleStore, Fit
 from shared.config.sections import IndicatorsSection
 from shared.indicators.signals import CoinWindows, ta_signals
