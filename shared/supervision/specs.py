@@ -249,7 +249,7 @@ def _traders(
     )
     api = ActorSpec(
         name="trader-api",
-        code="actors.trader_api:TraderApi",
+        code="actors.trader_api.actor:TraderApi",
         section={
             "trader_api": {**plain["trader_api"], "port": ports["trader-api"]},
             "symbols": symbols,

@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 from actors.base import Context
-from actors.trader_api import TraderApi
+from actors.trader_api.actor import TraderApi
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.config.ports import free_port

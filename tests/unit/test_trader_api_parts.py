@@ -9,8 +9,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from rich.console import Console
 
+from actors.trader_api.gate import MOST_GUESSES, WITHIN_S, Gate
 from shared.api.answers import LockAnswer, StatusAnswer
-from shared.api.gate import MOST_GUESSES, WITHIN_S, Gate
 from shared.api.json_schema import schemas_of
 from shared.api.openapi import VERBS, document
 from shared.clock import ManualClock

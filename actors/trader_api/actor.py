@@ -14,14 +14,14 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from actors.base import Actor, Context
+from actors.trader_api.gate import Gate
+from actors.trader_api.readings import NotTold, Readings
+from actors.trader_api.requests import body_of, numbers_of
 from shared import codec, schema
 from shared.api.address import AddressFile
 from shared.api.answers import CommandAnswer, CommandBody
 from shared.api.commands import Commands, NotSent, Refused
-from shared.api.gate import Gate
 from shared.api.openapi import LARGEST_BODY, READS, SYMBOL, VERBS, WITH_SYMBOL, document
-from shared.api.readings import NotTold, Readings
-from shared.api.requests import body_of, numbers_of
 from shared.api.token import make_token, token_path
 from shared.config.sections import TraderApiSection
 from shared.errors import BusUnavailable, JournalUnavailable, PermanentError, TransientError
