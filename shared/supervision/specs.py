@@ -199,7 +199,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
     specs.append(
         ActorSpec(
             name="dashboard",
-            code="actors.dashboard:Dashboard",
+            code="actors.dashboard.actor:Dashboard",
             section={
                 "dashboard": {**plain["dashboard"], "port": ports["dashboard"]},
                 "namespace": config.redis.namespace,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
-from actors.dashboard import LIBRARY_FILE
+from actors.dashboard.actor import LIBRARY_FILE
 from tests.conftest import ROOT, missing
 from tests.support import dashboard_document as documents
 from tests.support import dashboard_trading as trading

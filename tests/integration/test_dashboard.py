@@ -20,13 +20,13 @@ import orjson
 import pytest
 
 from actors.base import Context
-from actors.dashboard import Dashboard
+from actors.dashboard.actor import Dashboard
+from actors.dashboard.fallback import EVERY_S, Fallback
+from actors.dashboard.headers import HEADERS
 from shared import schema
 from shared.bus import Bus
 from shared.clock import ManualClock, SystemClock
 from shared.config.ports import free_port
-from shared.dashboard.fallback import EVERY_S, Fallback
-from shared.dashboard.guard import HEADERS
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
@@ -271,7 +271,7 @@ async def test_account_and_trader_are_shown_as_they_stand_on_the_bus(
 async def test_an_event_of_the_trader_brings_at_once_what_it_changed(
     bus: Bus, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("actors.dashboard.POLL_S", 60.0)  # the next look at all keys
+    monkeypatch.setattr("actors.dashboard.actor.POLL_S", 60.0)  # the next look at all keys
     await tell_all_is_well(bus)
     await tell_of_trading(bus)
     async with site(redis_url, tmp_path, actors=TRADING) as here, here.page() as page:
@@ -554,8 +554,8 @@ async def test_page_is_kept_by_the_browser_until_it_changes(
     static.mkdir()
     (static / "index.html").write_text("<!doctype html><title>x</title>")
     (static / "app.js").write_text("export {}")
-    monkeypatch.setattr("actors.dashboard.STATIC", static)
-    monkeypatch.setattr("actors.dashboard.LIBRARY_FILE", static / "absent.js")
+    monkeypatch.setattr("actors.dashboard.actor.STATIC", static)
+    monkeypatch.setattr("actors.dashboard.actor.LIBRARY_FILE", static / "absent.js")
     async with site(redis_url, tmp_path) as here:
         async with here.session.get(here.base + "/") as response:
             assert response.headers["Content-Type"] == "text/html; charset=utf-8"

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from shared.dashboard.trading import (
+from actors.dashboard.trading import (
     shown_balance,
     shown_equity,
     shown_positions,

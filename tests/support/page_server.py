@@ -10,10 +10,10 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from actors.dashboard import LIBRARY, LIBRARY_FILE, STATIC
+from actors.dashboard.actor import LIBRARY, LIBRARY_FILE, STATIC
+from actors.dashboard.headers import page_guard
+from actors.dashboard.static_files import Files
 from shared.clock import SystemClock
-from shared.dashboard.files import Files
-from shared.dashboard.guard import page_guard
 from tests.support import dashboard_document
 from tests.support.platform_run import wait_for
 

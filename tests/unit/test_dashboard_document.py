@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.dashboard.coins import CoinPrices
-from shared.dashboard.document import World, document
+from actors.dashboard.document import World, document
+from actors.dashboard.prices import CoinPrices
 from shared.health.verdict import Limits, RedisView, Snapshot
 from shared.market import Timeframe
 from shared.messages.actors import Quarantine

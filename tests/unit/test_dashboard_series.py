@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from actors.dashboard.series import series
 from shared.config.sections import IndicatorsSection
-from shared.dashboard.series import series
 from shared.errors import NoCandles
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Timeframe

@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import replace
 from typing import Any
 
-from shared.dashboard.board import Board
-from shared.dashboard.coins import CoinPrices
-from shared.dashboard.document import World, document
+from actors.dashboard.document import World, document
+from actors.dashboard.prices import CoinPrices
+from actors.dashboard.versions import Board
 from shared.health.trading_verdict import TradingView
 from shared.health.verdict import Limits, RedisView, Snapshot
 from tests.support.sightings import NOW_MS

@@ -3,7 +3,7 @@
 /** @import {CoinData, CoinState, Position, Positions, TaSignal} from "./contract.js" */
 /** @import {Zone} from "./format.js" */
 
-import { heldText } from "./desk.js";
+import { positionText } from "./trading.js";
 import { el, setAttribute, setText, show } from "./dom.js";
 import { NOTHING, age, countdown, fixed, pair, percent, price, time, trendGlyph } from "./format.js";
 import { divergence, madeAtMs, ribbon, squeeze, verdict } from "./reading.js";
@@ -182,7 +182,7 @@ export class Card {
   drawPosition() {
     const { coin, position, account } = this.drawn();
     if (position === undefined || account === null) return;
-    const held = heldText(position, account, coin.tick, this.nowMs());
+    const held = positionText(position, account, coin.tick, this.nowMs());
     setAttribute(this.position, "data-tone", held.tone);
     setAttribute(this.position, "data-current", String(held.isCurrent));
     setText(this.position, held.text);

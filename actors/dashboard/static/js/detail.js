@@ -7,7 +7,7 @@
 
 import { PERIODS, drawChart } from "./chart.js";
 import { nowMs } from "./clock.js";
-import { heldText } from "./desk.js";
+import { positionText } from "./trading.js";
 import { byId, el, setAttribute, setText, show } from "./dom.js";
 import { NOTHING, fixed, percent, price, signed, time, trendGlyph } from "./format.js";
 import { charts } from "./library.js";
@@ -114,7 +114,7 @@ export function drawDetail(state, view) {
  * @param {CoinData} coin
  */
 function drawHolding(position, { data }, { tick }) {
-  const held = position === undefined || data.positions === null ? null : heldText(position, data.positions, tick, nowMs());
+  const held = position === undefined || data.positions === null ? null : positionText(position, data.positions, tick, nowMs());
   setText(holding, held?.text ?? "");
   setAttribute(holding, "data-tone", held?.tone ?? null);
   show(holding, held !== null);

@@ -11,7 +11,7 @@ import { bindDetail, drawDetail, repaintChart } from "./detail.js";
 import { byId } from "./dom.js";
 import { searchOf, viewOf } from "./filter.js";
 import { drawCards, orderCards, tickCards } from "./grid.js";
-import { drawHeld } from "./held.js";
+import { drawPositionLines } from "./position_lines.js";
 import { drawActors } from "./panels/actors.js";
 import { drawBalance } from "./panels/balance.js";
 import { drawEvents } from "./panels/events.js";
@@ -40,7 +40,7 @@ let isScheduled = false;
 /** @type {[draw: (state: State) => void, ...topics: string[]][]} */
 const PANELS = [
   [drawPositions, "positions"],
-  [drawHeld, "positions"],
+  [drawPositionLines, "positions"],
   [drawBalance, "balance", "equity", "trader"],
   [drawTrader, "trader", "actors", "redis"],
   [drawEvents, "tradeEvents", "trader", "actors"],

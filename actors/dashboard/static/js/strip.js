@@ -4,7 +4,7 @@
 /** @import {State} from "./store.js" */
 
 import { nowMs } from "./clock.js";
-import { noneHeld, traderView } from "./desk.js";
+import { noPositions, traderView } from "./trading.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { age } from "./format.js";
 import { zone } from "./settings.js";
@@ -36,7 +36,7 @@ export function drawStrip(state, feed) {
   put("redis", redis ?? `Redis ${data.redis.status}`, data.redis.status === "up" ? "good" : "bad");
   const trader = traderView(data, nowMs());
   put("trader-state", trader.words, trader.tone);
-  const held = noneHeld(data, nowMs());
+  const held = noPositions(data, nowMs());
   put("held-count", held?.words ?? "", held?.tone ?? "none");
   const scans = [...coins.values()].map((coin) => coin.computedAtMs ?? 0);
   const newest = Math.max(0, ...scans);

@@ -4,7 +4,7 @@
 /** @import {State} from "./store.js" */
 /** @import {Zone} from "./format.js" */
 
-import { traderView } from "./desk.js";
+import { traderView } from "./trading.js";
 import { time } from "./format.js";
 import { openPositions } from "./store.js";
 

@@ -4,7 +4,7 @@
 /** @import {State} from "../store.js" */
 
 import { nowMs } from "../clock.js";
-import { currency } from "../desk.js";
+import { currency } from "../trading.js";
 import { byId, el, setAttribute, setText, show, svg } from "../dom.js";
 import { fixed, number, signed, time } from "../format.js";
 import { toneOf } from "../tone.js";

@@ -3,7 +3,7 @@
 /** @import {State} from "../store.js" */
 
 import { nowMs } from "../clock.js";
-import { traderView } from "../desk.js";
+import { traderView } from "../trading.js";
 import { byId } from "../dom.js";
 import { fixed, price, signed, time } from "../format.js";
 import { zone } from "../settings.js";

@@ -4,7 +4,7 @@
 /** @import {State} from "../store.js" */
 
 import { nowMs } from "../clock.js";
-import { currency, profitText, sideText, stopText } from "../desk.js";
+import { currency, profitText, sideText, stopText } from "../trading.js";
 import { byId, el, setAttribute, setText, show } from "../dom.js";
 import { NOTHING, age, fixed, number, percent, price, signed } from "../format.js";
 import { distancePct } from "../reading.js";

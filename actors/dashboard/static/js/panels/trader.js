@@ -4,7 +4,7 @@
 /** @import {State} from "../store.js" */
 
 import { nowMs } from "../clock.js";
-import { limitState, limitTexts, traderView } from "../desk.js";
+import { limitState, limitTexts, traderView } from "../trading.js";
 import { byId, el, setAttribute, setText, show } from "../dom.js";
 import { age, countdown, time } from "../format.js";
 import { zone } from "../settings.js";

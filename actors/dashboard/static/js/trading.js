@@ -109,7 +109,7 @@ export function stopText(position, tick, nowMs) {
  * @param {number} nowMs
  * @returns {{text: string, tone: Gravity | "up" | "down" | "mixed", isCurrent: boolean}}
  */
-export function heldText(position, told, tick, nowMs) {
+export function positionText(position, told, tick, nowMs) {
   const stop = stopText(position, tick, nowMs);
   const { isCurrent } = currency(told, nowMs);
   const parts = [`in ${sideText(position)}`, profitText(position), stop.text];
@@ -139,7 +139,7 @@ export function profitText(position) {
  * @param {number} nowMs
  * @returns {{words: string, tone: Gravity} | null}
  */
-export function noneHeld({ positions }, nowMs) {
+export function noPositions({ positions }, nowMs) {
   if (positions === null || positions.positions.length > 0) return null;
   if (positions.as_of_ms === 0) return { words: "positions unknown", tone: "warn" };
   if (currency(positions, nowMs).isCurrent) return { words: "no position", tone: "none" };

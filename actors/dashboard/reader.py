@@ -13,10 +13,10 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from actors.dashboard.document import World
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.dashboard.document import World
 from shared.errors import BadMessage
 from shared.health.trading_verdict import looked
 from shared.health.verdict import BadMessages, RedisView, judge, known_trouble

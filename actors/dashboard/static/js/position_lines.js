@@ -4,7 +4,7 @@
 /** @import {State} from "./store.js" */
 
 import { nowMs } from "./clock.js";
-import { currency, profitText, sideText, stopText } from "./desk.js";
+import { currency, profitText, sideText, stopText } from "./trading.js";
 import { byId, el, setAttribute, setText, show } from "./dom.js";
 import { age, pair } from "./format.js";
 import { openPositions } from "./store.js";
@@ -49,7 +49,7 @@ class Line {
 const lines = [];
 
 /** @param {State} state */
-export function drawHeld(state) {
+export function drawPositionLines(state) {
   const told = state.data.positions;
   const positions = openPositions(state);
   show(list, positions.length > 0);

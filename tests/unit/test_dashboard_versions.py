@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.dashboard.board import Board
+from actors.dashboard.versions import Board
 
 SYMBOLS = ["AAAUSDT", "BBBUSDT", "CCCUSDT"]
 

@@ -9,8 +9,8 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from multidict import CIMultiDict
 
-from shared.dashboard.files import Files
-from shared.dashboard.guard import POLICY, page_guard
+from actors.dashboard.headers import POLICY, page_guard
+from actors.dashboard.static_files import Files
 from shared.web.hosts import host_name, is_loopback, is_same_origin
 
 

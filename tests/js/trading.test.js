@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { currency, heldText, limitState, limitTexts, noneHeld, sideText, stopText, traderView } from "../../actors/dashboard/static/js/desk.js";
+import { currency, positionText, limitState, limitTexts, noPositions, sideText, stopText, traderView } from "../../actors/dashboard/static/js/trading.js";
 import { data, position, positions, trader, traderActor } from "./samples.js";
 
 /** @import {TraderLimit} from "../../actors/dashboard/static/js/contract.js" */
@@ -24,11 +24,11 @@ test("a trader that gets nothing done is not shown as well, whatever it may do",
 test("a position in a line can be broken between its parts only, and says when it is old", () => {
   const held = position({ stop_loss: null, bare_since_ms: 0, foreign: true });
   const told = positions([held], { as_of_ms: 1000, reason: "" });
-  const now = heldText(held, told, 0.01, 5000);
+  const now = positionText(held, told, 0.01, 5000);
   assert.equal(now.isCurrent, true);
   assert.equal(now.tone, "bad");
   for (const part of now.text.split(" · ")) assert.doesNotMatch(part, / /);
-  const later = heldText(held, told, 0.01, 200_000);
+  const later = positionText(held, told, 0.01, 200_000);
   assert.equal(later.isCurrent, false);
   assert.match(later.text, / · 3\u00a0min\u00a0old$/);
 });
@@ -99,11 +99,11 @@ test("a foreign position is called so beside its side", () => {
 });
 
 test("no position is said only where somebody knows that there is none", () => {
-  assert.equal(noneHeld(data(), 1), null);
-  assert.equal(noneHeld(data({ positions: positions([position()]) }), 1), null);
-  assert.equal(noneHeld(data({ positions: positions([]) }), 2000)?.words, "no position");
-  assert.equal(noneHeld(data({ positions: positions([]) }), 76_000)?.words, "no position 75\u00a0s ago");
-  assert.equal(noneHeld(data({ positions: positions([], { as_of_ms: 0, reason: "no keys" }) }), 1)?.words, "positions unknown");
+  assert.equal(noPositions(data(), 1), null);
+  assert.equal(noPositions(data({ positions: positions([position()]) }), 1), null);
+  assert.equal(noPositions(data({ positions: positions([]) }), 2000)?.words, "no position");
+  assert.equal(noPositions(data({ positions: positions([]) }), 76_000)?.words, "no position 75\u00a0s ago");
+  assert.equal(noPositions(data({ positions: positions([], { as_of_ms: 0, reason: "no keys" }) }), 1)?.words, "positions unknown");
 });
 
 test("a limit tells what is left, counts as whole numbers, and its state as glyph and word", () => {

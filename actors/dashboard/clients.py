@@ -13,8 +13,8 @@ import socket
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from actors.dashboard.versions import Board
 from shared.clock import Clock
-from shared.dashboard.board import Board
 
 PAUSE_S = 0.25
 """Between two messages to one browser: at most four a second."""

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from actors.dashboard.prices import price_step
 from shared.codec import number
 from shared.config.sections import IndicatorsSection
-from shared.dashboard.coins import price_step
 from shared.errors import NoCandles
 from shared.indicators.divergence import Divergences, divergences
 from shared.indicators.ema_ribbon import PERIODS, ema_ribbon

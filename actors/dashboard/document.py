@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.dashboard.coins import CoinPrices
-from shared.dashboard.trading import (
+from actors.dashboard.prices import CoinPrices
+from actors.dashboard.trading import (
     shown_balance,
     shown_equity,
     shown_positions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from shared.dashboard.coins import CoinPrices, price_step
+from actors.dashboard.prices import CoinPrices, price_step
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
 from tests.support.candle_series import walk, window_at

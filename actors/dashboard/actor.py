@@ -1,0 +1,259 @@
+"""Shows everything to browsers on this machine; it can change nothing.
+
+Serves the page, `/api/state`, `/api/series/{symbol}/{timeframe}` and `/ws`. Reads the bus (see
+`actors/dashboard/reader.py`); with Redis away, candles of Binance (`fallback.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from actors.base import Actor, Context
+from actors.dashboard.clients import Clients
+from actors.dashboard.document import World, document
+from actors.dashboard.fallback import AFTER_S, Fallback
+from actors.dashboard.headers import page_guard
+from actors.dashboard.prices import CoinPrices
+from actors.dashboard.reader import Reader
+from actors.dashboard.series import series
+from actors.dashboard.static_files import Files
+from actors.dashboard.versions import Board
+from shared import codec, schema
+from shared.bus import BusStatus
+from shared.config.sections import (
+    AccountSection,
+    DashboardSection,
+    FetcherSection,
+    IndicatorsSection,
+)
+from shared.errors import BusUnavailable, NoCandles
+from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.client import BinanceClient
+from shared.health.verdict import RedisView, Snapshot, limits_for
+from shared.market import Timeframe
+from shared.messages.candles import CandleWindow
+from shared.web.listening import listen
+
+TICK_S = 0.25
+POLL_S = 2.0
+LOOK_FOR_REDIS_S = 1.0
+SAME_S = 1.0
+WEIGHT_SHARE = 0.05
+"""Of the exchange's limit: a twentieth is 300 a minute, and 29 coins in turn need 116."""
+
+STATIC = Path(__file__).with_name("static")
+LIBRARY = "vendor/lightweight-charts.js"
+LIBRARY_FILE = (
+    Path(__file__)
+    .parents[2]
+    .joinpath(
+        "node_modules", "lightweight-charts", "dist", "lightweight-charts.standalone.production.js"
+    )
+)
+
+
+class Dashboard(Actor):
+    """Serves the page and keeps it up to date."""
+
+    def __init__(self, context: Context) -> None:
+        super().__init__(context)
+        section = context.section
+        self._settings = codec.from_plain(
+            DashboardSection, section["dashboard"], "config: dashboard"
+        )
+        self._indicators = codec.from_plain(
+            IndicatorsSection, section["indicators"], "config: indicators"
+        )
+        fetcher = codec.from_plain(FetcherSection, section["fetcher"], "config: fetcher")
+        account = codec.from_plain(AccountSection, section["account"], "config: account")
+        groups = {group: list(symbols) for group, symbols in section["groups"].items()}
+        symbols = [symbol for group in groups.values() for symbol in group]
+        self._world = World(
+            seen=Snapshot(
+                mode=context.mode,
+                since_ms=self.clock.now_ms(),
+                watcher=self.name,
+                symbols=tuple(symbols),
+                actors=tuple(section["actors"]),
+                redis=RedisView(
+                    status="up", since_ms=self.clock.now_ms(), reason="", round_trip_ms=None
+                ),
+            ),
+            source=context.source,
+            namespace=section["namespace"],
+            groups=groups,
+            limits=limits_for(fetcher, account),
+            prices={symbol: CoinPrices() for symbol in symbols},
+        )
+        self._reader = Reader(
+            self._world, bus=self.bus, clock=self.clock, log=self.log, on_due=self.wake
+        )
+        self._board = Board()
+        self._clients = Clients(
+            self._board,
+            clock=self.clock,
+            most=self._settings.max_clients,
+            send_timeout_s=self._settings.send_timeout_s,
+            log=self.log,
+        )
+        self._files = Files(STATIC, {LIBRARY: LIBRARY_FILE})
+        self._series: dict[tuple[str, Timeframe], tuple[float, bytes]] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._runner: web.AppRunner | None = None
+        self._client: BinanceClient
+        self._fallback: Fallback
+        self._drawn_s = float("-inf")
+
+    async def setup(self) -> None:
+        """Listen, and begin to follow the bus.
+
+        Raises:
+            TransientError: The port is taken.
+        """
+        await self.teardown()
+        self._session = aiohttp.ClientSession()
+        self._client = BinanceClient(
+            self._session,
+            base_url=self.context.section["binance"]["base_url"],
+            clock=self.clock,
+            ban=BanFile(self.context.state_dir / "binance-ban"),
+            weight_share=WEIGHT_SHARE,
+            log=self.log,
+        )
+        self._fallback = Fallback(
+            self._client,
+            self._world.seen.symbols,
+            clock=self.clock,
+            source=self.context.source,
+            take=lambda window: self._world.prices[window.symbol].take_window(window),
+            log=self.log,
+        )
+        self._draw()
+        await self._listen()
+        self.background(self._reader.listen(), "bus")
+        self.background(self._keep_drawing(), "draw")
+
+    async def _listen(self) -> None:
+        settings = self._settings
+        app = web.Application()
+        page_guard([*settings.allowed_hosts, settings.host]).install(app)
+        app.router.add_get("/ws", self._clients.serve)
+        app.router.add_get("/api/state", self._serve_state)
+        app.router.add_get("/api/series/{symbol}/{timeframe}", self._serve_series)
+        app.router.add_get("/{name:.*}", self._files.serve)
+        self._runner = await listen(
+            app, section="dashboard", host=settings.host, port=settings.port
+        )
+        self.detail["port"] = self._runner.addresses[0][1]
+
+    async def teardown(self) -> None:
+        """Stop asking, say goodbye to the browsers, stop listening."""
+        if self._session is not None:
+            await self._fallback.stop()
+            await self._clients.close()
+            await self._session.close()
+            self._session = None
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def step(self) -> float:
+        """Look at the keys once; with Redis away, see whether it is time for the fallback."""
+        with contextlib.suppress(BusUnavailable):  # logged by the bus, and first on the page
+            await self.bus.ping()
+            await self._choose_source()  # at once: the exchange is not asked while Redis answers
+            await self._reader.poll()
+        await self._choose_source()
+        self._reader.see_redis()
+        self._tell()
+        self.ready()
+        return POLL_S if self.bus.status is not BusStatus.DOWN else LOOK_FOR_REDIS_S
+
+    async def _choose_source(self) -> None:
+        away_s = (self.clock.now_ms() - self.bus.status_since_ms) / 1000
+        if self.bus.status is not BusStatus.DOWN:
+            await self._fallback.stop()
+        elif away_s >= AFTER_S:
+            self._fallback.start()
+        self._world.fallback = self._fallback.is_active
+        self._world.fallback_troubles = dict(self._fallback.troubles)
+        self._world.banned_until_ms = self._client.forbidden_until_ms()
+
+    def _tell(self) -> None:
+        count = len(self._clients)
+        self.doing(f"{count} browser{'' if count == 1 else 's'} connected")
+        self.detail |= {
+            "browsers": count,
+            "browsers_refused": self._clients.refused,
+            "browsers_dropped": self._clients.dropped,
+            "messages_sent": self._clients.sent,
+            "fallback": self._fallback.is_active,
+            "fallback_requests": self._fallback.requests,
+        }
+
+    # What is shown
+
+    async def _keep_drawing(self) -> None:
+        while True:
+            await self.clock.sleep(TICK_S)
+            moved = self._reader.digest()
+            # Verdicts on age change without anything moving.
+            if moved or self.clock.monotonic() - self._drawn_s >= SAME_S:
+                self._draw()
+
+    def _draw(self) -> None:
+        self._drawn_s = self.clock.monotonic()
+        if self._board.show(document(self._world, self.clock.now_ms())):
+            self._clients.tell()
+
+    async def _serve_state(self, _: web.Request) -> web.Response:
+        return _json(self._board.data(self.clock.now_ms()))
+
+    async def _serve_series(self, request: web.Request) -> web.Response:
+        symbol, name = request.match_info["symbol"], request.match_info["timeframe"]
+        if symbol not in self._world.prices or name not in list(Timeframe):
+            raise web.HTTPNotFound(text=f"no such coin and timeframe: {symbol[:20]} {name[:10]}")
+        timeframe, now_s = Timeframe(name), self.clock.monotonic()
+        self._series = {k: v for k, v in self._series.items() if now_s - v[0] < SAME_S}
+        if (symbol, timeframe) not in self._series:
+            window = await self._window(symbol, timeframe)
+            try:
+                body = orjson.dumps(series(window, self._indicators))
+            except NoCandles as error:
+                raise _not_yet(str(error), POLL_S) from None
+            self._series[symbol, timeframe] = (now_s, body)
+        return _json(self._series[symbol, timeframe][1])
+
+    async def _window(self, symbol: str, timeframe: Timeframe) -> CandleWindow:
+        if self._fallback.is_active:
+            window = self._fallback.window(symbol, timeframe)
+            wait_s = self._fallback.next_turn_s(symbol)
+            where = "Redis does not answer, and the exchange has not been asked for them yet"
+        else:
+            wait_s, where, window = POLL_S, "the bus has none", None
+            try:
+                window = await self.bus.get(schema.CANDLES[timeframe], symbol=symbol)
+            except BusUnavailable as error:
+                where = str(error)
+        if window is None:
+            raise _not_yet(f"no {timeframe} candles of {symbol}: {where}", wait_s)
+        return window
+
+
+def _not_yet(why: str, wait_s: float) -> web.HTTPException:
+    return web.HTTPServiceUnavailable(
+        text=f"{why}; try again in {wait_s:.0f} s", headers={"Retry-After": f"{wait_s:.0f}"}
+    )
+
+
+def _json(body: bytes) -> web.Response:
+    response = web.Response(
+        body=body, content_type="application/json", headers={"Cache-Control": "no-store"}
+    )
+    response.enable_compression()
+    return response
