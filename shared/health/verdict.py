@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shared.audit.differences import audit_problems
 from shared.clock import seconds_since, utc_text
 from shared.config.sections import AccountSection, FetcherSection
+from shared.health.audit import audit_problems
 from shared.health.problems import Problem, ProblemKind, masked, redis_problem
 from shared.health.trading_verdict import (
     TradingLimits,

@@ -141,7 +141,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
         specs.append(
             ActorSpec(
                 name="auditor",
-                code="actors.auditor:Auditor",
+                code="actors.auditor.actor:Auditor",
                 section={
                     "auditor": plain["auditor"],
                     "indicators": plain["indicators"],

@@ -14,15 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.auditor import Auditor
+from actors.auditor.actor import Auditor
+from actors.auditor.differences import Check, checks
+from actors.auditor.referee import PandasTa
 from actors.base import Actor, Context
 from actors.indicators.actor import Indicators
 from shared import schema
-from shared.audit.differences import Check, audit_problems, checks
-from shared.audit.referee import PandasTa
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.config.sections import IndicatorsSection
+from shared.health.audit import audit_problems
 from shared.health.verdict import Limits, RedisView, Snapshot, judge
 from shared.indicators import ema_ribbon, rolling, signals
 from shared.indicators.signals import CoinWindows, ta_signals

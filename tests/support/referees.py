@@ -16,7 +16,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     import numba
 
-    # As shared/audit/referee.py has it: the two share one process here, and pandas-ta's functions
+    # As actors/auditor/referee.py has it: the two share one process here, and pandas-ta's functions
     # work either all with the compiler or all without.
     numba.config.DISABLE_JIT = True
     import pandas as pd

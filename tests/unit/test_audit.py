@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.audit.differences import (
+from actors.auditor.differences import (
     COVER_S,
     TOLERANCE,
     Check,
     Numbers,
-    audit_problems,
     checks,
     coins_per_turn,
     summary,
     suspects,
 )
 from shared.config.sections import AuditorSection, Config, IndicatorsSection
+from shared.health.audit import audit_problems
 from shared.indicators.ema_ribbon import PERIODS
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Candles, Timeframe

