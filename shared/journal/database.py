@@ -28,7 +28,7 @@ class JournalFile:
     """One opened file. Its calls are short and block for one `fsync` at most.
 
     It belongs to one thread at a time; an actor reaches it through
-    `shared.journals.scribe.Scribe`, so that a slow disk stops the work but never the beat. Every
+    `actors.trader.journal_thread.Scribe`, so that a slow disk stops the work but never the beat. Every
     call raises JournalUnavailable when the file cannot be read or written just now,
     PermanentError when it is damaged.
 

@@ -229,7 +229,7 @@ def _traders(
     symbols = [symbol for group in config.groups.values() for symbol in group]
     trader = ActorSpec(
         name="trader",
-        code="actors.trader:Trader",
+        code="actors.trader.actor:Trader",
         section={
             "trader": {**plain["trader"], "enabled": True},
             "venue": venue,

@@ -16,7 +16,7 @@ import pytest
 from shared.journal.journal import Journal
 from shared.messages.trading import TraderCommand
 from tests.support.crash_run import CrashingTrader, CrashRun
-from tests.support.desk import START_MS
+from tests.support.execution import START_MS
 from tests.support.trading import CYCLE_MS, EAGER
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")

@@ -21,7 +21,7 @@ from shared.errors import BusUnavailable, PermanentError, PlatformError
 from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
-from tests.support.desk import START_MS
+from tests.support.execution import START_MS
 from tests.support.fast_clock import FastClock
 from tests.support.private_redis import PrivateRedis
 from tests.support.running_trader import RunningTrader, exchanges_on, put_candles, status

@@ -16,7 +16,7 @@ from shared import schema
 from shared.errors import VenueUnavailable
 from shared.journal.journal import Journal
 from shared.journal.rows import OwnPosition
-from tests.support.desk import START_MS
+from tests.support.execution import START_MS
 from tests.support.trading import CYCLE_MS, TraderUnderTest, trader_on
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")

@@ -27,9 +27,10 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from actors.trader.assembly import Trading
+from actors.trader.journal_thread import Scribe
 from shared.bus import Bus
 from shared.config.sections import TraderSection
-from shared.desk.trading import Trading
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.sim.coinex import CoinexWire
 from shared.exchanges.sim.faults import FaultScript
@@ -40,9 +41,8 @@ from shared.exchanges.sim.venue import SimVenue
 from shared.exchanges.sim.venue_file import VenueFile, fresh_state
 from shared.exchanges.sim.venue_panel import VenuePanel
 from shared.journal.journal import Journal
-from shared.journals.scribe import Scribe
-from tests.support.desk import client_of
 from tests.support.exchange import served
+from tests.support.execution import client_of
 from tests.support.trading import NO_REDIS, MarketCandles, assemble
 
 DEADLINE_S = 60

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from actors.base import Context
-from actors.trader import Trader
+from actors.trader.actor import Trader
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock

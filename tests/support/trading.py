@@ -10,11 +10,12 @@ from pathlib import Path
 
 import aiohttp
 
+from actors.trader.assembly import Place, Trading
+from actors.trader.candles import TIMEFRAMES, CycleCandles, Gathered
+from actors.trader.journal_thread import Scribe
 from shared.bus import Bus
 from shared.clock import Clock, ManualClock
 from shared.config.sections import TraderSection
-from shared.desk.candles import TIMEFRAMES, CycleCandles, Gathered
-from shared.desk.trading import Place, Trading
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.ports import Venue
 from shared.exchanges.sim.bars import CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
@@ -23,10 +24,9 @@ from shared.exchanges.sim.market import Market
 from shared.exchanges.sim.paths import MarketPrices
 from shared.indicators.signals import CoinWindows
 from shared.journal.journal import Journal
-from shared.journals.scribe import Scribe
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow
-from tests.support.desk import JumpingClock, client_of
+from tests.support.execution import JumpingClock, client_of
 from tests.support.venue import VenueUnderTest, venue_on
 
 CYCLE_MS = Timeframe.M5.ms

@@ -55,7 +55,7 @@ FLOORS = {
             "actors.dashboard.document",
             "actors.dashboard.series",
             "actors.dashboard.trading",
-            "shared.desk.standing",
+            "actors.trader.positions",
             "shared.exchanges.liveness",
             "shared.backoff",
             "shared.health.audit",

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from actors.trader.journal_thread import Scribe
 from shared.errors import JournalUnavailable, PermanentError
 from shared.exchanges.venue import Fill, OpenPosition, PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import OPEN_STATES, CommandRow, EquityRow, Intent, JournalFill
-from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 
 D = Decimal

@@ -77,7 +77,7 @@ def test_trader_and_its_api_are_there_together(mode: Mode, enabled: bool, there:
     assert ({"trader", "trader-api"} <= names) is there
     assert bool({"trader", "trader-api"} & names) is there
     assert ("trader-api" in listeners(config(mode, enabled))) is there
-    assert ("actors.trader" in code_modules(config(mode, enabled))) is there
+    assert ("actors.trader.actor" in code_modules(config(mode, enabled))) is there
     assert "account" in names
 
 

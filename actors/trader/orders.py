@@ -6,13 +6,13 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from actors.trader.journal_thread import Scribe
 from shared.clock import Clock
 from shared.errors import JournalUnavailable, OutcomeUnknown, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue import Fill, OpenPosition, OrderState, PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import Intent, IntentState
-from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 
 SETTLE_MS = 5_000

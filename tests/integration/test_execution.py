@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import VenueUnavailable
 from shared.journal.journal import Journal
-from tests.support.desk import D, DeskUnderTest, desk_on, plan
+from tests.support.execution import D, DeskUnderTest, desk_on, plan
 
 
 @pytest.fixture

@@ -11,15 +11,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
+from actors.trader.execution import Desk
+from actors.trader.gates import Switches, lock_of
+from actors.trader.journal_thread import Scribe
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.desk.desk import Desk
-from shared.desk.switches import Switches, lock_of
 from shared.errors import BadMessage, BusUnavailable, JournalUnavailable, PlatformError
 from shared.journal.journal import Journal
 from shared.journal.rows import CommandRow
-from shared.journals.scribe import Scribe
 from shared.messages.trading import KillFlag, TradeEvent, TraderCommand, TraderReply, TraderVerb
 
 AT_ONCE = 100

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from actors.trader.candles import CycleCandles
+from actors.trader.commands import Operator
+from actors.trader.cycle import Cycle
+from actors.trader.events import EventLog
+from actors.trader.execution import Desk
+from actors.trader.gates import Switches
+from actors.trader.journal_thread import Scribe
+from actors.trader.pnl import Figures
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import Mode, TraderSection
-from shared.desk.candles import CycleCandles
-from shared.desk.cycle import Cycle
-from shared.desk.desk import Desk
-from shared.desk.event_log import EventLog
-from shared.desk.figures import Figures
-from shared.desk.operator import Operator
-from shared.desk.switches import Switches
 from shared.errors import TransientError
 from shared.exchanges.ports import Venue
-from shared.journals.scribe import Scribe
 from shared.kill_switch import KillSwitch
 from shared.messages.candles import Source
 from shared.trading.amounts import exact

@@ -16,13 +16,14 @@ from typing import IO, cast
 import aiohttp
 
 from actors.base import Actor, Context
+from actors.trader.assembly import Place, Trading
+from actors.trader.candles import CycleCandles
+from actors.trader.cycle import TROUBLES, CycleReport
+from actors.trader.execution import Desk
+from actors.trader.journal_thread import Scribe
+from actors.trader.positions import Standing
 from shared import codec, schema
 from shared.config.sections import Mode, TraderSection, VenueSection
-from shared.desk.candles import CycleCandles
-from shared.desk.cycle import TROUBLES, CycleReport
-from shared.desk.desk import Desk
-from shared.desk.standing import Standing
-from shared.desk.trading import Place, Trading
 from shared.errors import (
     BusRefused,
     BusUnavailable,
@@ -36,7 +37,6 @@ from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.ports import Venue
 from shared.exchanges.venues import closed_to_entries, open_venue, shown_name
 from shared.journal.journal import Journal
-from shared.journals.scribe import Scribe
 from shared.market import Timeframe
 from shared.messages.trading import Refresh, TraderConfig, TraderStatus
 from shared.pid_lock import FileHeld, hold

@@ -11,12 +11,12 @@ import dataclasses
 import logging
 from typing import cast
 
+from actors.trader.journal_thread import Scribe
 from shared import schema
 from shared.bus import Bus, BusStatus
 from shared.clock import Clock
 from shared.errors import BusRefused, BusUnavailable
 from shared.journal.journal import Journal
-from shared.journals.scribe import Scribe
 
 AT_ONCE = 200
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.desk.standing import client_id_of, compare, differs
+from actors.trader.positions import client_id_of, compare, differs
 from shared.exchanges.venue import OpenPosition
 from shared.journal.rows import OwnPosition
 

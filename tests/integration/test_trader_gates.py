@@ -12,21 +12,21 @@ from typing import Any
 import aiohttp
 import pytest
 
+from actors.trader.candles import CycleCandles
+from actors.trader.journal_thread import Scribe
 from shared import schema
 from shared.bus import Bus
 from shared.clock import ManualClock
 from shared.config.sections import TraderSection
-from shared.desk.candles import CycleCandles
 from shared.errors import JournalUnavailable, VenueUnavailable
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.sim.paths import MarketPrices
 from shared.journal.journal import Journal
-from shared.journals.scribe import Scribe
 from shared.kill_switch import KillSwitch, Lock
 from shared.market import Timeframe
 from shared.messages.trading import KillFlag
-from tests.support.desk import START_MS, JumpingClock, client_of
+from tests.support.execution import START_MS, JumpingClock, client_of
 from tests.support.market_data import RunningFetcher, SimulatedExchange
 from tests.support.trading import (
     CYCLE_MS,
@@ -231,7 +231,7 @@ async def test_balance_that_is_not_told_is_no_empty_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
-        monkeypatch.setattr("shared.desk.desk.CURRENCY", "USDC")
+        monkeypatch.setattr("actors.trader.execution.CURRENCY", "USDC")
         with pytest.raises(VenueUnavailable, match="no balance in USDC"):
             await trader.trading.desk.account()
 

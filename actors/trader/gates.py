@@ -10,13 +10,13 @@ import dataclasses
 import logging
 from typing import Literal, cast
 
+from actors.trader.journal_thread import Scribe
+from actors.trader.pnl import Figures
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import Mode, TraderSection
-from shared.desk.figures import Figures
 from shared.journal.journal import Journal
-from shared.journals.scribe import Scribe
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TradeEvent, TraderMode
 from shared.trading.mode import Circumstances, is_enabled, mode

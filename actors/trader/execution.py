@@ -11,18 +11,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from actors.trader.journal_thread import Scribe
+from actors.trader.orders import Orders
+from actors.trader.positions import Held, Standing, client_id_of
+from actors.trader.protection import Protection
+from actors.trader.reconciler import Books
 from shared.clock import Clock
 from shared.config.sections import TraderSection
-from shared.desk.books import Books
-from shared.desk.orders import Orders
-from shared.desk.protection import Protection
-from shared.desk.standing import Held, Standing, client_id_of
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue import OPENS, AccountBalance, MarketRule, OrderRequest, PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import ZERO, Intent, OwnPosition
-from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 from shared.trading.amounts import exact
 from shared.trading.exits import levels

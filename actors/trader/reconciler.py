@@ -7,15 +7,15 @@ from collections.abc import Coroutine
 from decimal import Decimal
 from typing import Any
 
+from actors.trader.journal_thread import Scribe
+from actors.trader.orders import Orders
+from actors.trader.positions import Standing, compare, differs
 from shared.clock import Clock
-from shared.desk.orders import Orders
-from shared.desk.standing import Standing, compare, differs
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue import CLOSES, ClosedPosition, Fill
 from shared.journal.journal import Journal
 from shared.journal.rows import JournalFill, OwnPosition
-from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 
 BEFORE_MS = 1_000

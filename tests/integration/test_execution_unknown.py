@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import JournalUnavailable, VenueUnavailable
 from shared.journal.journal import Journal
-from tests.support.desk import D, DeskUnderTest, desk_on, plan
+from tests.support.execution import D, DeskUnderTest, desk_on, plan
 
 TAKEN = ("venue_timeout_after", "venue_cut_after", "venue_5xx_after", "venue_unavailable_after")
 IN_DOUBT = ("venue_5xx", "venue_html", "venue_wrong_json", "venue_unavailable", "venue_busy")

@@ -6,16 +6,16 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Concatenate
 
+from actors.trader.journal_thread import Scribe
+from actors.trader.orders import Orders
+from actors.trader.positions import Held, Standing, client_id_of
 from shared.clock import Clock
 from shared.config.sections import TraderSection
-from shared.desk.orders import Orders
-from shared.desk.standing import Held, Standing, client_id_of
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue import CLOSES, MarketRule, OpenPosition, Ticker
 from shared.journal.journal import Journal
 from shared.journal.rows import OPEN_STATES, Intent, OwnPosition
-from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent
 from shared.trading.entries import OTHER
 from shared.trading.exits import Levels, is_beyond, is_held_too_long, levels

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from actors.trader.journal_thread import Scribe
+from actors.trader.orders import Orders
 from shared.clock import SystemClock
-from shared.desk.orders import Orders
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue import PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import Intent
-from shared.journals.scribe import Scribe
 from tests.support.coinex_faults import KEYS, ORDER
 from tests.support.coinex_wire_rows import AT_MS, order_row
 from tests.support.scripted_venue import HTML_502, ScriptedVenue, no, ok, paged, venue_client

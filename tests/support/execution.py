@@ -12,13 +12,13 @@ from typing import Any
 
 import aiohttp
 
+from actors.trader.execution import Desk
+from actors.trader.journal_thread import Scribe
 from shared.clock import Clock, ManualClock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
-from shared.desk.desk import Desk
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue_keys import VenueKeys
 from shared.journal.journal import Journal
-from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent, TradeSide
 from shared.trading.plan import EntryPlan
 from tests.support.venue import ScriptedPrices, VenueUnderTest, venue_on

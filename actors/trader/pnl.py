@@ -8,13 +8,13 @@ from decimal import Decimal
 
 import orjson
 
+from actors.trader.execution import Account
+from actors.trader.journal_thread import Scribe
 from shared.clock import Clock
 from shared.config.sections import TraderSection
-from shared.desk.desk import Account
 from shared.exchanges.ports import Venue
 from shared.journal.journal import Journal
 from shared.journal.rows import EquityRow
-from shared.journals.scribe import Scribe
 from shared.messages.trading import TradeEvent, TraderLimit
 from shared.trading.amounts import shown
 from shared.trading.breakers import (

@@ -10,14 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from actors.trader.candles import CycleCandles, Gathered
+from actors.trader.execution import Account, Desk
+from actors.trader.gates import Switches
+from actors.trader.journal_thread import Scribe
+from actors.trader.pnl import Figures
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import TraderSection
-from shared.desk.candles import CycleCandles, Gathered
-from shared.desk.desk import Account, Desk
-from shared.desk.figures import Figures
-from shared.desk.switches import Switches
 from shared.errors import (
     BusUnavailable,
     JournalUnavailable,
@@ -28,7 +29,6 @@ from shared.errors import (
 from shared.exchanges.liveness import frozen
 from shared.exchanges.ports import Venue
 from shared.journal.journal import Journal
-from shared.journals.scribe import Scribe
 from shared.market import Timeframe
 from shared.messages.candles import Source
 from shared.messages.signals import TaSignal
