@@ -11,8 +11,8 @@ import struct
 import time
 from pathlib import Path
 
-from actors.exchange_sim import ExchangeSim
-from shared.exchanges.sim.faults import Fault, FaultScript
+from actors.exchange_sim.actor import ExchangeSim
+from actors.exchange_sim.faults import Fault, FaultScript
 from shared.market import Timeframe
 
 _FIELDS = struct.Struct("=qqq")  # ms ahead; ns when the first, the last closing frame was made

@@ -27,9 +27,8 @@ BUSY_S = 5.0
 class JournalFile:
     """One opened file. Its calls are short and block for one `fsync` at most.
 
-    It belongs to one thread at a time; an actor reaches it through
-    `actors.trader.journal_thread.Scribe`, so that a slow disk stops the work but never the beat. Every
-    call raises JournalUnavailable when the file cannot be read or written just now,
+    It belongs to one thread at a time, so that a slow disk stops the trader's work but never its
+    beat. Every call raises JournalUnavailable when the file cannot be read or written just now,
     PermanentError when it is damaged.
 
     Args:

@@ -91,7 +91,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
         specs.append(
             ActorSpec(
                 name="exchange-sim",
-                code="actors.exchange_sim:ExchangeSim",
+                code="actors.exchange_sim.actor:ExchangeSim",
                 section={"simulator": {**plain["simulator"], "port": port}, "symbols": symbols},
                 level=0,
                 step_budget_s=60,

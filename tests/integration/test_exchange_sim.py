@@ -48,7 +48,7 @@ async def start(redis_url: str, tmp_path: Path, port: int) -> AsyncIterator[Star
     def run(mode: str = "demo", **simulator: Any) -> subprocess.Popen[str]:
         launch = {
             "name": "exchange-sim",
-            "code": "actors.exchange_sim:ExchangeSim",
+            "code": "actors.exchange_sim.actor:ExchangeSim",
             "mode": mode,
             "source": "sim" if mode == "demo" else "binance",
             "state_dir": str(tmp_path),

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from actors.exchange_sim.market.market import Halt
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.codec import decode
 from shared.config.sections import FetcherSection
-from shared.exchanges.sim.market import Halt
 from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate, CandleWindow
 from tests.support.fast_clock import FastClock

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.live_prices import BusPrices
+from actors.exchange_sim.market.market import Market
+from actors.exchange_sim.market.price_paths import MarketPrices
 from shared.clock import ManualClock
-from shared.exchanges.sim.bus_prices import BusPrices
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Market
-from shared.exchanges.sim.paths import MarketPrices, PriceFeed
-from shared.exchanges.sim.venue_file import VenueFile
+from shared.exchanges.sim.prices import PriceFeed
+from shared.exchanges.sim.save_file import VenueFile
 from tests.support.venue import FUTURES, ScriptedPrices, VenueUnderTest, venue_on
 
 NOW = 1_735_000_000_000

@@ -10,14 +10,14 @@ from typing import Any
 import aiohttp
 import pytest
 
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Market
 from actors.trader.candles import CycleCandles
 from shared import schema
 from shared.bus import Bus
 from shared.clock import ManualClock
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Market
 from shared.market import Timeframe
 from shared.trading.coin_state import coins_at_close
 from shared.trading.entries import Rules, candidates

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
+from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.trader.candles import CycleCandles
 from actors.trader.journal_thread import Scribe
 from shared import schema
@@ -21,7 +22,6 @@ from shared.config.sections import TraderSection
 from shared.errors import JournalUnavailable, VenueUnavailable
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
-from shared.exchanges.sim.paths import MarketPrices
 from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.market import Timeframe

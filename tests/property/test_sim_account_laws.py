@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from shared import codec
 from shared.exchanges.sim.account import SIGN, Account
-from shared.exchanges.sim.declined import Declined
+from shared.exchanges.sim.errors import Declined
+from shared.exchanges.sim.save_file import VenueState, fresh_state
 from shared.exchanges.sim.venue import SimVenue
-from shared.exchanges.sim.venue_file import VenueState, fresh_state
 from tests.support.venue import ScriptedPrices
 
 NOW = 1_735_689_600_000

@@ -27,19 +27,19 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from actors.exchange_sim.coinex.rest import CoinexWire
+from actors.exchange_sim.faults import FaultScript
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Market
+from actors.exchange_sim.market.price_paths import MarketPrices
+from actors.exchange_sim.venue_panel import VenuePanel
 from actors.trader.assembly import Trading
 from actors.trader.journal_thread import Scribe
 from shared.bus import Bus
 from shared.config.sections import TraderSection
 from shared.exchanges.coinex.client import CoinExClient
-from shared.exchanges.sim.coinex import CoinexWire
-from shared.exchanges.sim.faults import FaultScript
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Market
-from shared.exchanges.sim.paths import MarketPrices
+from shared.exchanges.sim.save_file import VenueFile, fresh_state
 from shared.exchanges.sim.venue import SimVenue
-from shared.exchanges.sim.venue_file import VenueFile, fresh_state
-from shared.exchanges.sim.venue_panel import VenuePanel
 from shared.journal.journal import Journal
 from tests.support.exchange import served
 from tests.support.execution import client_of

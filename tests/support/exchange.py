@@ -10,14 +10,14 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from actors.exchange_sim.binance.limits import RequestLimits
+from actors.exchange_sim.binance.rest import BinanceWire
+from actors.exchange_sim.faults import FaultScript
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Market
 from shared.clock import Clock
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
-from shared.exchanges.sim.binance import BinanceWire
-from shared.exchanges.sim.faults import FaultScript
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.limits import RequestLimits
-from shared.exchanges.sim.market import Market
 
 Reply = tuple[int, Mapping[str, str], bytes]
 

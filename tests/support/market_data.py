@@ -14,14 +14,14 @@ import aiohttp
 from aiohttp import web
 
 from actors.base import Context
+from actors.exchange_sim.binance.rest import BinanceWire
+from actors.exchange_sim.faults import FaultScript
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Market
 from actors.fetcher.actor import Fetcher
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import FetcherSection
-from shared.exchanges.sim.binance import BinanceWire
-from shared.exchanges.sim.faults import FaultScript
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Market
 from shared.supervision.status_pipe import StatusPipe
 
 

@@ -15,21 +15,21 @@ import aiohttp
 from aiohttp import web
 
 from actors.base import Context
+from actors.exchange_sim.binance.rest import BinanceWire
+from actors.exchange_sim.coinex.rest import CoinexWire
+from actors.exchange_sim.fault_panel import FaultPanel
+from actors.exchange_sim.faults import FaultScript
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Market
+from actors.exchange_sim.market.price_paths import MarketPrices
+from actors.exchange_sim.venue_panel import VenuePanel
 from actors.trader.actor import Trader
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection, VenueSection
-from shared.exchanges.sim.binance import BinanceWire
-from shared.exchanges.sim.coinex import CoinexWire
-from shared.exchanges.sim.faults import FaultScript
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Market
-from shared.exchanges.sim.panel import FaultPanel
-from shared.exchanges.sim.paths import MarketPrices
+from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
-from shared.exchanges.sim.venue_file import VenueFile
-from shared.exchanges.sim.venue_panel import VenuePanel
 from shared.exchanges.venue_keys import VenueKeys
 from shared.messages.trading import TraderStatus
 from shared.supervision.status_pipe import StatusPipe

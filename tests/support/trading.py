@@ -10,6 +10,10 @@ from pathlib import Path
 
 import aiohttp
 
+from actors.exchange_sim.market.bars import CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Market
+from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.trader.assembly import Place, Trading
 from actors.trader.candles import TIMEFRAMES, CycleCandles, Gathered
 from actors.trader.journal_thread import Scribe
@@ -18,10 +22,6 @@ from shared.clock import Clock, ManualClock
 from shared.config.sections import TraderSection
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.ports import Venue
-from shared.exchanges.sim.bars import CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Market
-from shared.exchanges.sim.paths import MarketPrices
 from shared.indicators.signals import CoinWindows
 from shared.journal.journal import Journal
 from shared.market import Candles, Timeframe

@@ -16,15 +16,15 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
+from actors.exchange_sim.coinex.rest import CoinexWire
+from actors.exchange_sim.fault_panel import FaultPanel
+from actors.exchange_sim.faults import FaultScript
+from actors.exchange_sim.venue_panel import VenuePanel
 from shared.clock import Clock, ManualClock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
-from shared.exchanges.sim.coinex import CoinexWire
-from shared.exchanges.sim.faults import FaultScript
-from shared.exchanges.sim.panel import FaultPanel
-from shared.exchanges.sim.paths import Corner, Day, PriceFeed, between
+from shared.exchanges.sim.prices import Corner, Day, PriceFeed, between
+from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
-from shared.exchanges.sim.venue_file import VenueFile
-from shared.exchanges.sim.venue_panel import VenuePanel
 from tests.support.exchange import served
 
 FUTURES = {"market_type": "FUTURES"}

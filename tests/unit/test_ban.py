@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from actors.exchange_sim.binance.limits import FIRST_BAN_MS, GRACE, LONGEST_BAN_MS, RequestLimits
 from shared.exchanges.binance.ban import UNREADABLE_BAN_MS, BanFile
 from shared.exchanges.binance.weight import WeightBudget
-from shared.exchanges.sim.limits import FIRST_BAN_MS, GRACE, LONGEST_BAN_MS, RequestLimits
 from shared.messages.candles import Ban
 
 BAN = Ban(until_ms=1_700_000_120_000, status=418, at_ms=1_700_000_000_000)

@@ -7,8 +7,7 @@ from decimal import Decimal as D
 import pytest
 
 from shared.exchanges.sim.book import BookMaker, Level, total, walk
-from shared.exchanges.sim.generated import usual_digits, usual_price
-from shared.exchanges.sim.venue_rules import decimals, next_funding_ms, rule_of
+from shared.exchanges.sim.rules import decimals, next_funding_ms, rule_of, usual_digits, usual_price
 
 BTC = rule_of("BTCUSDT", 78_000, 2)
 NOW = 1_735_000_000_000

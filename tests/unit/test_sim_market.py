@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from shared.errors import ConfigError, UnknownSymbol
-from shared.exchanges.sim.bars import (
+from actors.exchange_sim.binance.klines import kline_rows
+from actors.exchange_sim.market.bars import (
     BAR_MS,
     CLOSE,
     DAY_MS,
@@ -28,10 +28,10 @@ from shared.exchanges.sim.bars import (
     Scale,
     aggregate,
 )
-from shared.exchanges.sim.generated import GENESIS_DAY, GeneratedPrices
-from shared.exchanges.sim.klines_wire import kline_rows
-from shared.exchanges.sim.market import Halt, Market
-from shared.exchanges.sim.recorded import RecordedPrices
+from actors.exchange_sim.market.generated import GENESIS_DAY, GeneratedPrices
+from actors.exchange_sim.market.market import Halt, Market
+from actors.exchange_sim.market.recorded import RecordedPrices
+from shared.errors import ConfigError, UnknownSymbol
 from shared.market import COLUMNS, Candles, Timeframe
 
 COINS = ("BTCUSDT", "SOLUSDT", "NEWUSDT")

@@ -7,14 +7,15 @@ from decimal import Decimal as D
 import numpy as np
 import pytest
 
+from actors.exchange_sim.market.bars import CLOSE
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Halt, Market
+from actors.exchange_sim.market.price_paths import MarketPrices
 from shared.exchanges.sim.account import Position, Trigger
-from shared.exchanges.sim.bars import CLOSE
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Halt, Market
 from shared.exchanges.sim.orders import Order
-from shared.exchanges.sim.paths import Corner, MarketPrices, between
+from shared.exchanges.sim.prices import Corner, between
+from shared.exchanges.sim.rules import rule_of
 from shared.exchanges.sim.triggers import Watch, first_hit, watches
-from shared.exchanges.sim.venue_rules import rule_of
 from shared.market import Timeframe
 
 TICK = D("0.01")

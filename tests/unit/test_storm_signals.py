@@ -7,11 +7,11 @@ from typing import Any
 
 import orjson
 
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Market
 from shared import codec
 from shared.backtest.replay import Recording, replay
 from shared.config.sections import Config
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Market
 from shared.market import Timeframe
 from tests.chaos.storm.replayed import differences, market_recording
 from tests.chaos.storm.watch import Published

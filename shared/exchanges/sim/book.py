@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import NamedTuple
 
-from shared.exchanges.sim.venue_rules import VenueRule
+from shared.exchanges.sim.rules import VenueRule
 from shared.exchanges.venue import OrderSide
 
 LEVELS = 50

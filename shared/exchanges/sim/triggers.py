@@ -11,8 +11,8 @@ from typing import Literal
 from shared.exchanges.sim.account import Position, Trigger
 from shared.exchanges.sim.book import spacing
 from shared.exchanges.sim.orders import Order
-from shared.exchanges.sim.paths import Corner
-from shared.exchanges.sim.venue_rules import VenueRule
+from shared.exchanges.sim.prices import Corner
+from shared.exchanges.sim.rules import VenueRule
 
 Cause = Literal["liquidation", "stop", "target", "order"]
 

@@ -12,12 +12,12 @@ from decimal import ROUND_CEILING, Decimal
 from shared.errors import UnknownSymbol
 from shared.exchanges.sim.account import NOTHING, Position, PriceKind, Trigger, money
 from shared.exchanges.sim.book import Level, total, walk, whole_ticks
-from shared.exchanges.sim.declined import NO_BALANCE, Declined, invalid
+from shared.exchanges.sim.errors import NO_BALANCE, Declined, invalid
+from shared.exchanges.sim.matching import VenueOrders, check_size
 from shared.exchanges.sim.orders import Order
-from shared.exchanges.sim.paths import Corner
+from shared.exchanges.sim.prices import Corner
+from shared.exchanges.sim.rules import FUNDING_MS, VenueRule, next_funding_ms
 from shared.exchanges.sim.triggers import Cause, Hit, first_hit, watches
-from shared.exchanges.sim.venue_orders import VenueOrders, check_size
-from shared.exchanges.sim.venue_rules import FUNDING_MS, VenueRule, next_funding_ms
 from shared.exchanges.venue import CLOSES, OrderSide
 
 MOST_TRIGGERS = 20

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import orjson
 
+from actors.exchange_sim.market.bars import CLOSE, DAY_MS, HIGH, LOW, OPEN, TIME, VOLUME
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Market
 from shared import codec
 from shared.backtest.recording import read_recording
 from shared.backtest.replay import Recording, replay
 from shared.config.sections import Config
-from shared.exchanges.sim.bars import CLOSE, DAY_MS, HIGH, LOW, OPEN, TIME, VOLUME
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Market
 from shared.market import Candles, Timeframe
 from tests.chaos.storm.watch import Published, stripped
 

@@ -8,7 +8,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from shared.exchanges.sim.account import NOTHING, Account, Position, money
 from shared.exchanges.sim.book import Level, is_beyond, total, walk
-from shared.exchanges.sim.declined import (
+from shared.exchanges.sim.errors import (
     NO_BALANCE,
     NO_ORDER,
     NOT_MAKER,
@@ -20,9 +20,9 @@ from shared.exchanges.sim.declined import (
     Declined,
     invalid,
 )
+from shared.exchanges.sim.markets import VenueMarkets
 from shared.exchanges.sim.orders import Order
-from shared.exchanges.sim.venue_markets import VenueMarkets
-from shared.exchanges.sim.venue_rules import MAKER_FEE, TAKER_FEE, VenueRule
+from shared.exchanges.sim.rules import MAKER_FEE, TAKER_FEE, VenueRule
 from shared.exchanges.venue import CLOSES, OPENS, OrderKind, OrderSide, Role
 
 _FARTHEST = Decimal("0.05")

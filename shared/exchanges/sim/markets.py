@@ -8,11 +8,10 @@ from decimal import Decimal
 from shared.errors import UnknownSymbol
 from shared.exchanges.sim.account import NOTHING, Account, money
 from shared.exchanges.sim.book import BookMaker, SimBook
-from shared.exchanges.sim.declined import STOPPED, Declined, no_market
-from shared.exchanges.sim.generated import usual_digits, usual_price
-from shared.exchanges.sim.paths import PriceFeed
-from shared.exchanges.sim.venue_file import VenueState
-from shared.exchanges.sim.venue_rules import VenueRule, rule_of
+from shared.exchanges.sim.errors import STOPPED, Declined, no_market
+from shared.exchanges.sim.prices import PriceFeed
+from shared.exchanges.sim.rules import VenueRule, rule_of, usual_digits, usual_price
+from shared.exchanges.sim.save_file import VenueState
 
 STALE_MS = 90_000  # prices older than this, and the market stands still
 

@@ -1,4 +1,4 @@
-"""What the simulated venue allows in each market: steps, minimum, leverage, maintenance margin."""
+"""What the simulated venue has per market: usual price, steps, leverage, maintenance margin."""
 
 from __future__ import annotations
 
@@ -24,6 +24,25 @@ _LEAST_AMOUNTS = {
 _DEEPEST = ("BTCUSDT", "ETHUSDT")
 # Notional in USDT up to which a tier goes, its highest leverage, its maintenance margin rate.
 _TIERS = ((1e6, 100, "0.005"), (5e6, 50, "0.01"), (2e7, 20, "0.025"), (1e8, 10, "0.05"))
+
+# Level in USDT, decimals of price and of volume, USDT traded per 5m bar.
+USUAL: dict[str, tuple[float, int, int, float]] = {
+    "BTCUSDT": (78_000, 2, 5, 8e6), "ETHUSDT": (2_900, 2, 4, 5e6),
+    "BNBUSDT": (640, 2, 3, 9e5), "SOLUSDT": (165, 2, 3, 2e6),
+    "XRPUSDT": (2.2, 4, 1, 2e6), "DOGEUSDT": (0.15, 5, 1, 1e6),
+    "ADAUSDT": (0.7, 4, 1, 6e5), "TRXUSDT": (0.24, 4, 1, 4e5),
+    "LINKUSDT": (16, 2, 2, 4e5), "AVAXUSDT": (26, 2, 2, 3e5),
+    "DOTUSDT": (5, 3, 2, 1.5e5), "LTCUSDT": (95, 2, 3, 3e5),
+    "BCHUSDT": (380, 1, 3, 1.2e5), "UNIUSDT": (8, 3, 2, 1.5e5),
+    "ATOMUSDT": (5, 3, 2, 8e4), "NEARUSDT": (3.2, 3, 1, 2e5),
+    "ETCUSDT": (20, 2, 2, 8e4), "FILUSDT": (3.6, 3, 2, 8e4),
+    "APTUSDT": (6.5, 3, 2, 1e5), "ARBUSDT": (0.45, 4, 1, 1.5e5),
+    "OPUSDT": (1.0, 3, 2, 1.2e5), "SUIUSDT": (3.0, 4, 1, 8e5),
+    "INJUSDT": (13, 2, 2, 1e5), "AAVEUSDT": (210, 2, 3, 2e5),
+    "XLMUSDT": (0.3, 4, 1, 2e5), "HBARUSDT": (0.2, 5, 1, 2.5e5),
+    "ICPUSDT": (6.5, 3, 2, 6e4), "TONUSDT": (3.6, 3, 2, 1e5),
+    "SEIUSDT": (0.25, 4, 1, 1.2e5),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +89,16 @@ class VenueRule:
         """Return the maintenance margin rate of a position so large."""
         fitting = (t.maintenance_rate for t in self.tiers if size < t.amount)
         return next(fitting, self.tiers[-1].maintenance_rate)
+
+
+def usual_price(symbol: str) -> float | None:
+    """Return about where a well-known coin is priced, in USDT; None for any other."""
+    return USUAL[symbol][0] if symbol in USUAL else None
+
+
+def usual_digits(symbol: str) -> int:
+    """Return the decimals a well-known coin is priced with; 0 for any other."""
+    return USUAL[symbol][1] if symbol in USUAL else 0
 
 
 def rule_of(market: str, price: float, price_digits: int) -> VenueRule:

@@ -16,9 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.candles.files import candle_file, read_candles
-from shared.errors import BadCandle, ConfigError, UnknownSymbol
-from shared.exchanges.sim.bars import (
+from actors.exchange_sim.market.bars import (
     BAR_MS,
     CLOSE,
     DAY_MS,
@@ -31,6 +29,8 @@ from shared.exchanges.sim.bars import (
     empty_bars,
     path_of,
 )
+from shared.candles.files import candle_file, read_candles
+from shared.errors import BadCandle, ConfigError, UnknownSymbol
 from shared.files import write_atomically
 from shared.market import Floats, Timeframe
 

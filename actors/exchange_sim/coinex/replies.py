@@ -9,9 +9,8 @@ from typing import Any
 from shared.exchanges.sim.account import NOTHING, Deal, Ended, Position, Trigger
 from shared.exchanges.sim.book import SimBook
 from shared.exchanges.sim.orders import Order
-from shared.exchanges.sim.paths import Day
-from shared.exchanges.sim.venue import SimVenue
-from shared.exchanges.sim.venue_rules import (
+from shared.exchanges.sim.prices import Day
+from shared.exchanges.sim.rules import (
     FUNDING_LIMIT,
     FUNDING_MS,
     MAKER_FEE,
@@ -20,6 +19,7 @@ from shared.exchanges.sim.venue_rules import (
     VenueRule,
     next_funding_ms,
 )
+from shared.exchanges.sim.venue import SimVenue
 
 Row = dict[str, Any]
 

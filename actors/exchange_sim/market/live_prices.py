@@ -17,8 +17,8 @@ from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable
-from shared.exchanges.sim.generated import usual_digits
-from shared.exchanges.sim.paths import Corner, Day, between
+from shared.exchanges.sim.prices import Corner, Day, between
+from shared.exchanges.sim.rules import usual_digits
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow, Source
 

@@ -16,22 +16,22 @@ import orjson
 from aiohttp import web
 from multidict import MultiMapping
 
-from shared.clock import Clock
-from shared.errors import UnknownSymbol
-from shared.exchanges.sim.bars import CLOSE, LOW, TIME
-from shared.exchanges.sim.binance_stream import StreamWire
-from shared.exchanges.sim.faults import FaultScript
-from shared.exchanges.sim.klines_wire import kline_rows, symbol_entry
-from shared.exchanges.sim.limits import Refusal, RequestLimits
-from shared.exchanges.sim.market import Market
-from shared.exchanges.sim.panel import FaultPanel, from_here, refused
-from shared.exchanges.sim.parameters import (
+from actors.exchange_sim.binance.klines import kline_rows, symbol_entry
+from actors.exchange_sim.binance.limits import Refusal, RequestLimits
+from actors.exchange_sim.binance.parameters import (
     INVALID_SYMBOL,
     Refused,
     exchange_info_symbols,
     klines_query,
     no_parameters,
 )
+from actors.exchange_sim.binance.stream import StreamWire
+from actors.exchange_sim.fault_panel import FaultPanel, from_here, refused
+from actors.exchange_sim.faults import FaultScript
+from actors.exchange_sim.market.bars import CLOSE, LOW, TIME
+from actors.exchange_sim.market.market import Market
+from shared.clock import Clock
+from shared.errors import UnknownSymbol
 
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 _REMEMBERED = 1000

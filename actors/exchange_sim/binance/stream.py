@@ -14,14 +14,14 @@ from collections import Counter, deque
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
+from actors.exchange_sim.binance.klines import kline_event
+from actors.exchange_sim.binance.limits import RequestLimits
+from actors.exchange_sim.binance.stream_control import MOST_STREAMS, KlineName, answer, kline_name
+from actors.exchange_sim.faults import Fault, FaultScript
+from actors.exchange_sim.market.bars import CLOSE, HIGH, LOW, TIME, Integers
+from actors.exchange_sim.market.market import Market
 from shared.clock import Clock
 from shared.errors import UnknownSymbol
-from shared.exchanges.sim.bars import CLOSE, HIGH, LOW, TIME, Integers
-from shared.exchanges.sim.faults import Fault, FaultScript
-from shared.exchanges.sim.klines_wire import kline_event
-from shared.exchanges.sim.limits import RequestLimits
-from shared.exchanges.sim.market import Market
-from shared.exchanges.sim.stream_control import MOST_STREAMS, KlineName, answer, kline_name
 from shared.market import Timeframe
 
 UPDATE_S = 2.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from shared.exchanges.sim.coinex_replies import (
+from actors.exchange_sim.coinex.replies import (
     Row,
     balance_rows,
     deal_row,
@@ -21,8 +21,8 @@ from shared.exchanges.sim.coinex_replies import (
     position_row,
     ticker_row,
 )
-from shared.exchanges.sim.coinex_requests import Parameters
-from shared.exchanges.sim.declined import BAD_ARGUMENT, NO_ORDER, Declined, invalid, no_market
+from actors.exchange_sim.coinex.requests import Parameters
+from shared.exchanges.sim.errors import BAD_ARGUMENT, NO_ORDER, Declined, invalid, no_market
 from shared.exchanges.sim.orders import Order
 from shared.exchanges.sim.triggers import Cause
 from shared.exchanges.sim.venue import SimVenue

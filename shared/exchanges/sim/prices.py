@@ -8,10 +8,6 @@ from dataclasses import dataclass
 from decimal import ROUND_FLOOR, Decimal
 from typing import NamedTuple, Protocol
 
-from shared.exchanges.sim.bars import HIGH, LOW, OPEN, QUOTE, QUOTE_DIGITS, VOLUME
-from shared.exchanges.sim.market import Market
-from shared.market import Timeframe
-
 
 class Corner(NamedTuple):
     """A price at a time. From corner to corner it goes straight; two at one time are a jump."""
@@ -90,57 +86,3 @@ def price_at(corners: Sequence[Corner], following: int, at_ms: int, digits: int)
     share = Decimal(at_ms - before.at_ms) / (after.at_ms - before.at_ms)
     price = before.price + (after.price - before.price) * share
     return price.quantize(Decimal(1).scaleb(-digits), ROUND_FLOOR)
-
-
-class MarketPrices:
-    """Prices of the simulated market, on the very path its candles are read off."""
-
-    def __init__(self, market: Market) -> None:
-        self._market = market
-
-    def symbols(self) -> Sequence[str]:
-        """Return the coins of the simulated market."""
-        return self._market.symbols()
-
-    def digits(self, symbol: str, at_ms: int) -> int:
-        """Return the decimals of the coin's candles."""
-        return self._market.scale(symbol, at_ms).price_digits
-
-    def price(self, symbol: str, at_ms: int) -> Decimal | None:
-        """Return what the coin's open candle closes at, at that time."""
-        way = self.path(symbol, at_ms, at_ms)
-        return way[-1].price if way else None
-
-    def path(self, symbol: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
-        """Return the way through the coin's 5m candles."""
-        digits = self.digits(symbol, until_ms)
-        corners = [
-            Corner(at_ms, Decimal(price).scaleb(-digits))
-            for at_ms, price in self._market.path(symbol, from_ms, until_ms)
-        ]
-        return between(corners, from_ms, until_ms, digits)
-
-    def day(self, symbol: str, at_ms: int) -> Day | None:
-        """Return the last 24 candles of an hour."""
-        bars = self._market.bars(symbol, Timeframe.H1, at_ms, limit=24)
-        if not bars.shape[1]:
-            return None
-        scale = self._market.scale(symbol, at_ms)
-
-        def price(units: int) -> Decimal:
-            return Decimal(int(units)).scaleb(-scale.price_digits)
-
-        return Day(
-            open=price(bars[OPEN, 0]),
-            high=price(bars[HIGH].max()),
-            low=price(bars[LOW].min()),
-            volume=Decimal(int(bars[VOLUME].sum())).scaleb(-scale.volume_digits),
-            value=Decimal(int(bars[QUOTE].sum())).scaleb(-QUOTE_DIGITS),
-        )
-
-    def moved_ms(self, symbol: str, at_ms: int) -> int | None:
-        """Return the time asked about: this market never stands still."""
-        return at_ms
-
-    def forget(self, before_ms: int) -> None:
-        """Do nothing: this market remembers no more than it needs anyhow."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
+from actors.exchange_sim.market.live_prices import BusPrices
 from shared.clock import ManualClock
-from shared.exchanges.sim.bus_prices import BusPrices
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow, Source
 

@@ -14,7 +14,7 @@ import orjson
 
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.exchanges.sim.account import PriceKind
-from shared.exchanges.sim.declined import (
+from shared.exchanges.sim.errors import (
     BAD_ARGUMENT,
     BAD_KEY,
     BAD_SIGN,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from shared.exchanges.sim.bars import (
+from actors.exchange_sim.market.bars import (
     CLOSE,
     HIGH,
     LOW,

@@ -12,11 +12,11 @@ from typing import Any, get_args
 import orjson
 from aiohttp import web
 
-from shared.exchanges.sim.coinex import CoinexWire
-from shared.exchanges.sim.coinex_replies import number, order_row, position_row
-from shared.exchanges.sim.coinex_requests import Parameters
-from shared.exchanges.sim.declined import Declined, invalid
-from shared.exchanges.sim.panel import from_here, refused
+from actors.exchange_sim.coinex.replies import number, order_row, position_row
+from actors.exchange_sim.coinex.requests import Parameters
+from actors.exchange_sim.coinex.rest import CoinexWire
+from actors.exchange_sim.fault_panel import from_here, refused
+from shared.exchanges.sim.errors import Declined, invalid
 from shared.exchanges.venue import OPENS
 from shared.messages.trading import TradeSide
 

@@ -15,11 +15,12 @@ from typing import Any
 import orjson
 from aiohttp import web
 
+from actors.exchange_sim.coinex.calls import Answer, Call, calls
+from actors.exchange_sim.coinex.requests import Buckets, Parameters, check_signature
+from actors.exchange_sim.faults import Fault, FaultScript
 from shared.clock import Clock
 from shared.config.sections import FaultKind
-from shared.exchanges.sim.coinex_calls import Answer, Call, calls
-from shared.exchanges.sim.coinex_requests import Buckets, Parameters, check_signature
-from shared.exchanges.sim.declined import (
+from shared.exchanges.sim.errors import (
     BAD_KEY,
     BAD_SIGN,
     BUSY,
@@ -28,9 +29,8 @@ from shared.exchanges.sim.declined import (
     UNAVAILABLE,
     Declined,
 )
-from shared.exchanges.sim.faults import Fault, FaultScript
+from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
-from shared.exchanges.sim.venue_file import VenueFile
 
 _PAGE = b"<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
 _THIN = 0.01

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from shared.exchanges.sim.bars import (
+from actors.exchange_sim.market.bars import (
     BAR_MS,
     CLOSE,
     DAY_MS,

@@ -9,22 +9,23 @@ from typing import Any
 from aiohttp import web
 
 from actors.base import Actor, Context
+from actors.exchange_sim.binance.rest import BinanceWire
+from actors.exchange_sim.coinex.rest import CoinexWire
+from actors.exchange_sim.fault_panel import FaultPanel
+from actors.exchange_sim.faults import OF_THE_VENUE, FaultScript
+from actors.exchange_sim.market.bars import DAY_MS
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.live_prices import BusPrices
+from actors.exchange_sim.market.market import Market, PriceSource
+from actors.exchange_sim.market.price_paths import MarketPrices
+from actors.exchange_sim.market.recorded import RecordedPrices
+from actors.exchange_sim.venue_panel import VenuePanel
 from shared import codec
 from shared.config.sections import SimulatorSection
 from shared.errors import TransientError, UnknownSymbol
-from shared.exchanges.sim.bars import DAY_MS
-from shared.exchanges.sim.binance import BinanceWire
-from shared.exchanges.sim.bus_prices import BusPrices
-from shared.exchanges.sim.coinex import CoinexWire
-from shared.exchanges.sim.faults import OF_THE_VENUE, FaultScript
-from shared.exchanges.sim.generated import GeneratedPrices
-from shared.exchanges.sim.market import Market, PriceSource
-from shared.exchanges.sim.panel import FaultPanel
-from shared.exchanges.sim.paths import MarketPrices, PriceFeed
-from shared.exchanges.sim.recorded import RecordedPrices
+from shared.exchanges.sim.prices import PriceFeed
+from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
-from shared.exchanges.sim.venue_file import VenueFile
-from shared.exchanges.sim.venue_panel import VenuePanel
 from shared.web.listening import listen
 
 STEP_S = 1.0

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import orjson
 from aiohttp import web
 
+from actors.exchange_sim.faults import FaultScript, parse_entries
 from shared.clock import Clock
 from shared.errors import BadMessage
-from shared.exchanges.sim.faults import FaultScript, parse_entries
 from shared.web.guard import Guard
 
 _LOOPBACK = ("127.0.0.1", "::1")

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
+from actors.exchange_sim.market.market import Halt, Market
 from shared import codec
 from shared.config.sections import WHOLE_VENUE, FaultEntry, FaultKind
 from shared.errors import BadMessage
-from shared.exchanges.sim.market import Halt, Market
 from shared.market import Timeframe
 
 EVERY_COIN = "*"

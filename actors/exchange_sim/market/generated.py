@@ -15,8 +15,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from shared.errors import UnknownSymbol
-from shared.exchanges.sim.bars import (
+from actors.exchange_sim.market.bars import (
     BAR_MS,
     BARS_PER_DAY,
     DAY_MS,
@@ -27,6 +26,8 @@ from shared.exchanges.sim.bars import (
     bars_from,
     empty_bars,
 )
+from shared.errors import UnknownSymbol
+from shared.exchanges.sim.rules import USUAL
 from shared.market import Floats
 
 STEPS = 6
@@ -39,35 +40,6 @@ _KEPT_BLOCKS = 12
 _OCTAVES = 8
 _LEVEL_SWING = 0.012
 _FACTOR_DAY_VOLATILITY = 0.018
-
-# Level in USDT, decimals of price and of volume, USDT traded per 5m bar.
-_COINS: dict[str, tuple[float, int, int, float]] = {
-    "BTCUSDT": (78_000, 2, 5, 8e6), "ETHUSDT": (2_900, 2, 4, 5e6),
-    "BNBUSDT": (640, 2, 3, 9e5), "SOLUSDT": (165, 2, 3, 2e6),
-    "XRPUSDT": (2.2, 4, 1, 2e6), "DOGEUSDT": (0.15, 5, 1, 1e6),
-    "ADAUSDT": (0.7, 4, 1, 6e5), "TRXUSDT": (0.24, 4, 1, 4e5),
-    "LINKUSDT": (16, 2, 2, 4e5), "AVAXUSDT": (26, 2, 2, 3e5),
-    "DOTUSDT": (5, 3, 2, 1.5e5), "LTCUSDT": (95, 2, 3, 3e5),
-    "BCHUSDT": (380, 1, 3, 1.2e5), "UNIUSDT": (8, 3, 2, 1.5e5),
-    "ATOMUSDT": (5, 3, 2, 8e4), "NEARUSDT": (3.2, 3, 1, 2e5),
-    "ETCUSDT": (20, 2, 2, 8e4), "FILUSDT": (3.6, 3, 2, 8e4),
-    "APTUSDT": (6.5, 3, 2, 1e5), "ARBUSDT": (0.45, 4, 1, 1.5e5),
-    "OPUSDT": (1.0, 3, 2, 1.2e5), "SUIUSDT": (3.0, 4, 1, 8e5),
-    "INJUSDT": (13, 2, 2, 1e5), "AAVEUSDT": (210, 2, 3, 2e5),
-    "XLMUSDT": (0.3, 4, 1, 2e5), "HBARUSDT": (0.2, 5, 1, 2.5e5),
-    "ICPUSDT": (6.5, 3, 2, 6e4), "TONUSDT": (3.6, 3, 2, 1e5),
-    "SEIUSDT": (0.25, 4, 1, 1.2e5),
-}  # fmt: skip
-
-
-def usual_price(symbol: str) -> float | None:
-    """Return about where a well-known coin is priced, in USDT; None for any other."""
-    return _COINS[symbol][0] if symbol in _COINS else None
-
-
-def usual_digits(symbol: str) -> int:
-    """Return the decimals a well-known coin is priced with; 0 for any other."""
-    return _COINS[symbol][1] if symbol in _COINS else 0
 
 
 class GeneratedPrices:
@@ -165,8 +137,8 @@ class _Coin:
     def __init__(self, symbol: str, seed: int) -> None:
         key = _key(seed, symbol)
         own, like, level = (float(u) for u in _uniform(key, np.arange(3)))
-        if symbol in _COINS:
-            usual, price_digits, volume_digits, self.turnover = _COINS[symbol]
+        if symbol in USUAL:
+            usual, price_digits, volume_digits, self.turnover = USUAL[symbol]
         else:
             usual = 10.0 ** (3 * level - 1)
             price_digits = 4 - math.floor(math.log10(usual))

@@ -1,0 +1,65 @@
+"""Prices for the simulated venue, read off the very paths the simulated candles follow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+from actors.exchange_sim.market.bars import HIGH, LOW, OPEN, QUOTE, QUOTE_DIGITS, VOLUME
+from actors.exchange_sim.market.market import Market
+from shared.exchanges.sim.prices import Corner, Day, between
+from shared.market import Timeframe
+
+
+class MarketPrices:
+    """Prices of the simulated market, on the very path its candles are read off."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+
+    def symbols(self) -> Sequence[str]:
+        """Return the coins of the simulated market."""
+        return self._market.symbols()
+
+    def digits(self, symbol: str, at_ms: int) -> int:
+        """Return the decimals of the coin's candles."""
+        return self._market.scale(symbol, at_ms).price_digits
+
+    def price(self, symbol: str, at_ms: int) -> Decimal | None:
+        """Return what the coin's open candle closes at, at that time."""
+        way = self.path(symbol, at_ms, at_ms)
+        return way[-1].price if way else None
+
+    def path(self, symbol: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
+        """Return the way through the coin's 5m candles."""
+        digits = self.digits(symbol, until_ms)
+        corners = [
+            Corner(at_ms, Decimal(price).scaleb(-digits))
+            for at_ms, price in self._market.path(symbol, from_ms, until_ms)
+        ]
+        return between(corners, from_ms, until_ms, digits)
+
+    def day(self, symbol: str, at_ms: int) -> Day | None:
+        """Return the last 24 candles of an hour."""
+        bars = self._market.bars(symbol, Timeframe.H1, at_ms, limit=24)
+        if not bars.shape[1]:
+            return None
+        scale = self._market.scale(symbol, at_ms)
+
+        def price(units: int) -> Decimal:
+            return Decimal(int(units)).scaleb(-scale.price_digits)
+
+        return Day(
+            open=price(bars[OPEN, 0]),
+            high=price(bars[HIGH].max()),
+            low=price(bars[LOW].min()),
+            volume=Decimal(int(bars[VOLUME].sum())).scaleb(-scale.volume_digits),
+            value=Decimal(int(bars[QUOTE].sum())).scaleb(-QUOTE_DIGITS),
+        )
+
+    def moved_ms(self, symbol: str, at_ms: int) -> int | None:
+        """Return the time asked about: this market never stands still."""
+        return at_ms
+
+    def forget(self, before_ms: int) -> None:
+        """Do nothing: this market remembers no more than it needs anyhow."""
