@@ -38,19 +38,19 @@ from shared.errors import (
     ConfigError,
 )
 from shared.messages.actors import Lease
-from shared.redis.server import RedisKeeper
+from shared.redis.server import RedisServer
 from shared.redis.users import Users, given_users
 from shared.schema import Role
 from shared.supervision import preflight
 from shared.supervision.actor_log import ActorLog, journal_socket
-from shared.supervision.child import LONGEST_LOG_LINE, Supervised, Surroundings
-from shared.supervision.children import Crew
-from shared.supervision.commands import Steering
+from shared.supervision.child import LONGEST_LOG_LINE, Child, ChildContext
+from shared.supervision.children import Children
+from shared.supervision.commands import SupervisorCommands
 from shared.supervision.control import ControlSocket, serve_channel
 from shared.supervision.launch import ROOT, launch_message
-from shared.supervision.process import Lines
+from shared.supervision.process import LineReader
 from shared.supervision.specs import code_modules, listeners, policy
-from shared.supervision.status_publisher import Noticeboard
+from shared.supervision.status_publisher import StatusPublisher
 from shared.supervision.systemd import Notifier
 from shared.supervision.test_hooks import SteppedClock, trial_folder
 from shared.supervision.zygote_client import Zygote
@@ -78,7 +78,7 @@ class Supervisor:
         *,
         reread: Callable[[], Config],
         environment: Mapping[str, str],
-        keeper: RedisKeeper,
+        keeper: RedisServer,
         clock: Clock,
         secrets: Secrets,
         only: str = "*",
@@ -119,16 +119,16 @@ class Supervisor:
             on_lost=self._on_zygote_lost,
         )
         self._start_zygote()  # warms up while Redis starts
-        self._crew = Crew(
+        self._children = Children(
             self._config,
-            self._surroundings(),
+            self._child_context(),
             state_dir=self._state_dir,
             only=self._only,
             journal=self._journal,
         )
-        self._steering = Steering(
+        self._commands = SupervisorCommands(
             self._config,
-            self._crew,
+            self._children,
             reread=self._reread,
             itself=self._itself,
             shut_down=self._over.set,
@@ -142,7 +142,7 @@ class Supervisor:
             self._notifier.say(STATUS="waiting for Redis")
             await self._keeper.start()
             self._bus = self._open_bus()
-            self._board = self._make_board()
+            self._publisher = self._make_publisher()
             await self._supervise()
             await self._bus.close()
         finally:
@@ -156,28 +156,28 @@ class Supervisor:
         if not await self._lease_is_ours():
             return
         control = ControlSocket(
-            self._state_dir / "supervisor.sock", self._steering.answer, self._log
+            self._state_dir / "supervisor.sock", self._commands.answer, self._log
         )
         await control.open()
         self._tasks = [
-            asyncio.create_task(self._board.keep(), name="noticeboard"),
+            asyncio.create_task(self._publisher.keep(), name="status publisher"),
             asyncio.create_task(
-                serve_channel(self._bus, self._steering.answer, self._log), name="control channel"
+                serve_channel(self._bus, self._commands.answer, self._log), name="control channel"
             ),
         ]
-        self._crew.boot()
+        self._children.boot()
         try:
             await self._turn_until_over()
         finally:
             self._notifier.say(STOPPING=1, STATUS="stopping")
-            within_s = self._steering.config.supervisor.stop_all_s
-            if not await self._crew.stop(within_s, lambda: self._impatient):
+            within_s = self._commands.config.supervisor.stop_all_s
+            if not await self._children.stop(within_s, lambda: self._impatient):
                 self._log.error("not everything stopped within %g s and was killed", within_s)
             await control.close()
             for task in self._tasks:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._board.close()
+            await self._publisher.close()
 
     # What it is made of.
 
@@ -190,8 +190,8 @@ class Supervisor:
             log=self._log,
         )
 
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+    def _child_context(self) -> ChildContext:
+        return ChildContext(
             zygote=self._zygote,
             settings=self._config.supervisor,
             policy=policy(self._config),
@@ -203,21 +203,21 @@ class Supervisor:
             tell=self._tell,
         )
 
-    def _make_board(self) -> Noticeboard:
-        return Noticeboard(
+    def _make_publisher(self) -> StatusPublisher:
+        return StatusPublisher(
             self._bus,
             instance=uuid.uuid4().hex,
             mode=self._config.mode,
             clock=self._clock,
-            statuses=lambda: [actor.status() for actor in self._crew],
+            statuses=lambda: [actor.status() for actor in self._children],
             problems=self.problems,
             usurped=self._on_usurped,
         )
 
-    def _launch(self, actor: Supervised) -> Mapping[str, Any]:
+    def _launch(self, actor: Child) -> Mapping[str, Any]:
         return launch_message(
             actor.spec,
-            self._steering.config,
+            self._commands.config,
             self._keeper.url,
             secrets=self._secrets,
             probation=actor.next_on_probation,
@@ -227,7 +227,7 @@ class Supervisor:
 
     async def _lease_is_ours(self) -> bool:
         try:
-            holder = await self._board.claim_lease()
+            holder = await self._publisher.claim_lease()
         except BusUnavailable as error:
             self._log.warning("going on without Redis, it is tried again: %s", error)
             return True
@@ -245,7 +245,7 @@ class Supervisor:
     def _pipe_to_log(self, name: str) -> int:
         read_end, write_end = os.pipe()
         log = ActorLog(self._state_dir / "log" / f"{name}.log", self._clock, self._journal)
-        Lines(read_end, log.append, LONGEST_LOG_LINE)
+        LineReader(read_end, log.append, LONGEST_LOG_LINE)
         return write_end
 
     # The loop.
@@ -254,7 +254,7 @@ class Supervisor:
         before = self._clock.monotonic()
         while not self._over.is_set():
             now = self._clock.monotonic()
-            self._crew.tick(now - before)
+            self._children.tick(now - before)
             before = now
             if self._zygote_due is not None and now >= self._zygote_due:
                 self._start_zygote()
@@ -266,9 +266,9 @@ class Supervisor:
                 continue
 
     def _notify(self, now: float) -> None:
-        missing = self._crew.missing()
+        missing = self._children.missing()
         took = now - self._started
-        if not self._was_ready and (not missing or took > self._steering.config.supervisor.start_s):
+        if not self._was_ready and (not missing or took > self._commands.config.supervisor.start_s):
             self._was_ready = True
             self._notifier.say(READY=1)
             if missing:
@@ -281,9 +281,9 @@ class Supervisor:
         )
 
     def _show_addresses(self) -> None:
-        for actor in self._crew:
+        for actor in self._children:
             if actor.spec.port is not None:
-                host = listeners(self._steering.config)[actor.name][0]
+                host = listeners(self._commands.config)[actor.name][0]
                 self._log.info("%s: http://%s:%d", actor.name, host, actor.spec.port)
 
     def _start_zygote(self) -> None:
@@ -296,7 +296,7 @@ class Supervisor:
     def _on_term(self) -> None:
         if self._over.is_set():
             self._impatient = True
-            self._crew.give_up_now()
+            self._children.give_up_now()
         self._over.set()
 
     def _on_hangup(self) -> None:
@@ -304,7 +304,7 @@ class Supervisor:
             self._on_term()
             return
         try:
-            self._steering.reload()
+            self._commands.reload()
         except ConfigError as error:
             self._log.error("reload refused, nothing was changed:\n%s", error)
 
@@ -315,7 +315,7 @@ class Supervisor:
         if self._over.is_set():
             return
         now = self._clock.monotonic()
-        if now - self._zygote_started > self._steering.config.supervisor.healthy_s:
+        if now - self._zygote_started > self._commands.config.supervisor.healthy_s:
             self._zygote_losses = 0
         delay = min(ZYGOTE_RETRY_CAP_S, ZYGOTE_RETRY_FIRST_S * 2.0 ** min(self._zygote_losses, 9))
         self._zygote_losses += 1
@@ -349,7 +349,7 @@ class Supervisor:
         log("%s %s", actor, event, extra=known)
         if output:
             known["last_output"] = [line[:SHOWN_LINE] for line in output]
-        self._board.tell(actor, event, known)
+        self._publisher.tell(actor, event, known)
 
     def _itself(self) -> dict[str, Any]:
         return {
@@ -360,7 +360,7 @@ class Supervisor:
             "redis": str(self._bus.status),
             "redis_pid": self._keeper.pid,
             "zygote_pid": self._zygote.pid,
-            "nursery_pid": self._zygote.nursery_pid,
+            "app_zygote_pid": self._zygote.app_zygote_pid,
             "problems": self.problems(),
         }
 
@@ -374,7 +374,7 @@ class Supervisor:
             found.append("the zygote is gone: no actor can be started until it is back")
         if proc_stats.disk_is_full(self._state_dir):
             found.append(f"the disk below {self._state_dir} is full")
-        for actor in self._crew:
+        for actor in self._children:
             if actor.output.is_losing:
                 found.append(f"{actor.name}: {actor.output.lost_lines} log lines lost")
         return found
@@ -404,7 +404,7 @@ def _run(options: argparse.Namespace) -> int:
     setproctitle(f"coinex: supervisor ({config.mode})")
     steps = config.mode == "demo" and config.testing.hooks
     clock = SteppedClock(trial_folder(state_dir)) if steps else SystemClock()
-    keeper = RedisKeeper(
+    keeper = RedisServer(
         dataclasses.replace(config.redis, url=secrets.into_url(config.redis.url)),
         mode=config.mode,
         state_dir=state_dir,

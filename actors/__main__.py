@@ -32,7 +32,7 @@ from shared.errors import (
 )
 from shared.exchanges.venue_keys import VenueKeys
 from shared.supervision.status_pipe import StatusPipe
-from shared.supervision.test_hooks import SteppedClock, TrialHooks
+from shared.supervision.test_hooks import Hooks, SteppedClock
 
 
 def live(launch: Mapping[str, Any], status_fd: int | None) -> int:
@@ -87,7 +87,7 @@ def build(launch: Mapping[str, Any], status_fd: int | None, log: logging.Logger)
         keys=None if keys is None else VenueKeys(**keys),
         alert_urls=tuple(launch.get("alert_urls", ())),
         once=launch.get("once", False),
-        trial=None if folder is None else TrialHooks(folder, launch["name"], log),
+        trial=None if folder is None else Hooks(folder, launch["name"], log),
     )
     actor: Actor = getattr(importlib.import_module(module), kind)(context)
     return actor

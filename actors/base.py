@@ -24,7 +24,7 @@ from shared.exchanges.venue_keys import VenueKeys
 from shared.messages.actors import Heartbeat
 from shared.messages.candles import Source
 from shared.supervision.status_pipe import StatusPipe, Word
-from shared.supervision.test_hooks import TrialHooks
+from shared.supervision.test_hooks import Hooks
 
 BEAT_S = 1.0
 PSS_EVERY_BEATS = 15
@@ -63,7 +63,7 @@ class Context:
     keys: VenueKeys | None = None
     alert_urls: tuple[str, ...] = ()
     once: bool = False
-    trial: TrialHooks | None = None
+    trial: Hooks | None = None
 
 
 class Actor:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config.running import find_place
+from shared.config.running import find_running
 from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable
 from shared.indicators.ema_ribbon import PERIODS, SPREAD_SCALE
 from shared.market import Timeframe
@@ -160,7 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=ROOT / "config.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY.PATH=VALUE")
     options = parser.parse_args(arguments)
-    place = find_place(options.config, options.set)
+    place = find_running(options.config, options.set)
     url = read_operator_url(place.state_dir) or place.redis_url
     return asyncio.run(compare(options.symbol, url, place.namespace))
 

@@ -37,7 +37,7 @@ from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
 from shared.messages.signals import TaSignal
-from shared.supervision.specs import configured_ports, roster
+from shared.supervision.specs import child_specs, configured_ports
 from tests.support.platform_run import wait_for
 from tests.support.private_redis import PrivateRedis
 
@@ -60,7 +60,7 @@ class Platform:
         self.listener = self._client.pubsub()  # type: ignore[no-untyped-call]
         self.listener.psubscribe(schema.TA_SIGNALS.name(symbol="*"))
         self._processes: list[subprocess.Popen[bytes]] = []
-        for spec in roster(config, configured_ports(config)):
+        for spec in child_specs(config, configured_ports(config)):
             if spec.name.startswith(("exchange-sim", "fetcher", "indicators")):
                 code = spec.code
                 if spec.name == "exchange-sim":

@@ -167,7 +167,7 @@ def show(found: Compared) -> None:
         "From `kill -9` of a worker to its successor's first heartbeat. Ours is the actor itself,"
     )
     print("by the demo's heartbeat key; theirs is a worker with the same imports and modules that")
-    print("writes one key. The supervising processes (ours: supervisor, zygote, nursery) with")
+    print("writes one key. The supervising processes (ours: supervisor, zygote, app zygote) with")
     print(f"{found.actors} actors of ours at work and 10 idle workers each of theirs.\n")
     ours = statistics.median(found.beats[OURS])
     rows = [

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from actors.exchange_sim.actor import ExchangeSim
-from actors.exchange_sim.faults import Fault, FaultScript
+from actors.exchange_sim.faults import FaultScript, InjectedFault
 from shared.market import Timeframe
 
 _FIELDS = struct.Struct("=qqq")  # ms ahead; ns when the first, the last closing frame was made
@@ -64,7 +64,7 @@ class NotingScript(FaultScript):
 
     def active(
         self, kind: str, now_ms: int, symbol: str | None = None, endpoint: str | None = None
-    ) -> Fault | None:
+    ) -> InjectedFault | None:
         """Return the active fault; each closing frame is preceded by asking whether it is late."""
         if kind == "late":
             close_ms = Timeframe.M5.open_at(now_ms)

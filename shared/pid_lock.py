@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 
-class FileHeld(Exception):
+class AlreadyLocked(Exception):
     """Another process holds the file; `holder` names it by host and pid."""
 
     def __init__(self, path: Path, holder: str) -> None:
@@ -17,7 +17,7 @@ class FileHeld(Exception):
         self.holder = holder
 
 
-def hold(path: Path) -> IO[str]:
+def acquire(path: Path) -> IO[str]:
     """Take a file; it is held for as long as it stays open here.
 
     Raises:
@@ -31,7 +31,7 @@ def hold(path: Path) -> IO[str]:
         file.seek(0)
         holder = file.read().strip() or "unknown"
         file.close()
-        raise FileHeld(path, holder) from None
+        raise AlreadyLocked(path, holder) from None
     file.truncate(0)
     file.write(f"host {socket.gethostname()} pid {os.getpid()}")
     file.flush()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 
 from actors.alerts.outbox import Outbox
-from actors.alerts.policy import Listening, look, sight
+from actors.alerts.policy import BusWatch, look, sight
 from actors.alerts.services import open_services
 from actors.alerts.state import AlertFile, AlertState
 from actors.base import Actor, Context
@@ -74,7 +74,7 @@ class Alerts(Actor):
         with contextlib.suppress(BusUnavailable):  # logged by the bus, and told once it lasts
             note = await self.bus.get(schema.HEALTH)
         now_ms = self.clock.now_ms()
-        listening = Listening(
+        listening = BusWatch(
             status=self.bus.status.value,
             since_ms=self.bus.status_since_ms,
             reason=self.bus.reason,

@@ -28,7 +28,7 @@ HELD_SHOWN = 30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToldProblem:
+class AlertedProblem:
     """A problem that people know of.
 
     Attributes:
@@ -46,7 +46,7 @@ class ToldProblem:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
+class AlertLog:
     """What people were told; outlives the process, so that a new one does not tell it again.
 
     Attributes:
@@ -55,7 +55,7 @@ class Book:
         held_count: All that was held back.
     """
 
-    told: list[ToldProblem] = field(default_factory=list)
+    told: list[AlertedProblem] = field(default_factory=list)
     sent_ms: list[int] = field(default_factory=list)
     held: list[str] = field(default_factory=list)
     held_count: int = 0
@@ -73,7 +73,7 @@ class Alert:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sight:
+class Observation:
     """What can be seen of the platform just now.
 
     Attributes:
@@ -86,7 +86,7 @@ class Sight:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Listening:
+class BusWatch:
     """How the bus is, as the watcher's own connection sees it.
 
     Attributes:
@@ -100,7 +100,7 @@ class Listening:
     began_ms: int
 
 
-def sight(note: HealthNote | None, listening: Listening, mode: str, now_ms: int) -> Sight:
+def sight(note: HealthNote | None, listening: BusWatch, mode: str, now_ms: int) -> Observation:
     """Return what is wrong: as health says, or that it cannot be heard."""
     problem = redis_problem(listening.status, listening.since_ms, listening.reason, now_ms)
     if problem is not None:
@@ -119,18 +119,18 @@ def sight(note: HealthNote | None, listening: Listening, mode: str, now_ms: int)
         )
         return _partial(problem, since_ms, mode)
     if note is None or now_ms - note.at_ms > SILENT_S * 1000:
-        return Sight(problems=(), whole=False, mode=mode)
-    return Sight(problems=note.problems, whole=True, mode=mode)
+        return Observation(problems=(), whole=False, mode=mode)
+    return Observation(problems=note.problems, whole=True, mode=mode)
 
 
-def _partial(problem: Problem, since_ms: int, mode: str) -> Sight:
+def _partial(problem: Problem, since_ms: int, mode: str) -> Observation:
     noted = NotedProblem(key=problem.key, kind=problem.kind, text=problem.text, since_ms=since_ms)
-    return Sight(problems=(noted,), whole=False, mode=mode)
+    return Observation(problems=(noted,), whole=False, mode=mode)
 
 
 def look(
-    book: Book, seen: Sight, now_ms: int, settings: AlertsSection
-) -> tuple[Book, Alert | None]:
+    book: AlertLog, seen: Observation, now_ms: int, settings: AlertsSection
+) -> tuple[AlertLog, Alert | None]:
     """Return the book after one look, and what people are to be told, if anything."""
     sent_ms = [at_ms for at_ms in book.sent_ms if 0 <= now_ms - at_ms < HOUR_MS]
     has_room = len(sent_ms) < settings.max_per_hour
@@ -151,22 +151,22 @@ def look(
 
 
 def _events(
-    before: Sequence[ToldProblem],
-    seen: Sight,
+    before: Sequence[AlertedProblem],
+    seen: Observation,
     now_ms: int,
     settings: AlertsSection,
     *,
     repeats: bool,
-) -> tuple[list[ToldProblem], list[tuple[str, str]]]:
+) -> tuple[list[AlertedProblem], list[tuple[str, str]]]:
     """Return what people know afterwards, and a (word, line) of each thing to be told."""
     there: Mapping[str, NotedProblem] = {problem.key: problem for problem in seen.problems}
     known = {problem.key for problem in before}
-    told: list[ToldProblem] = []
+    told: list[AlertedProblem] = []
     lines: list[tuple[str, str]] = []
     for problem in there.values():
         if problem.key not in known and now_ms - problem.since_ms >= 1000 * settings.after_s:
             told.append(
-                ToldProblem(
+                AlertedProblem(
                     key=problem.key,
                     kind=problem.kind,
                     text=_cut(problem.text),
@@ -199,7 +199,7 @@ def _events(
     return told, lines
 
 
-def _held_back(book: Book, lines: Sequence[str], now_ms: int) -> Book:
+def _held_back(book: AlertLog, lines: Sequence[str], now_ms: int) -> AlertLog:
     if not lines:
         return book
     return dataclasses.replace(
@@ -210,7 +210,7 @@ def _held_back(book: Book, lines: Sequence[str], now_ms: int) -> Book:
     )
 
 
-def _message(book: Book, lines: Sequence[tuple[str, str]], mode: str, now_ms: int) -> Alert:
+def _message(book: AlertLog, lines: Sequence[tuple[str, str]], mode: str, now_ms: int) -> Alert:
     words = [word for word, _ in lines]
     counts = [
         (words.count("new"), "problem", "problems"),
@@ -236,12 +236,12 @@ def _listed(lines: Sequence[str], count: int | None = None) -> list[str]:
     return [*lines[:SHOWN], *([f"... and {left} more: see /health."] if left else [])]
 
 
-def _line(word: str, text: str, since: NotedProblem | ToldProblem, now_ms: int) -> str:
+def _line(word: str, text: str, since: NotedProblem | AlertedProblem, now_ms: int) -> str:
     lasted = _duration(now_ms - since.since_ms)
     return f"{word} for {lasted}, since {utc_text(since.since_ms)} ({since.kind}): {_cut(text)}"
 
 
-def _ended(problem: ToldProblem, gone_ms: int) -> str:
+def _ended(problem: AlertedProblem, gone_ms: int) -> str:
     lasted = _duration(gone_ms - problem.since_ms)
     return f"ENDED {utc_text(gone_ms)} after {lasted} ({problem.kind}). It was: {problem.text}"
 

@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.alerts.policy import Alert, Book
+from actors.alerts.policy import Alert, AlertLog
 from shared import codec
 from shared.errors import BadMessage
 from shared.files import write_atomically
@@ -16,7 +16,7 @@ from shared.files import write_atomically
 class AlertState:
     """The book, and per service, in the order of their URLs, the messages it has not taken yet."""
 
-    book: Book = field(default_factory=Book)
+    book: AlertLog = field(default_factory=AlertLog)
     waiting: list[list[Alert]] = field(default_factory=list)
     v: int = 1
 

@@ -15,14 +15,14 @@ from aiohttp import web
 
 from actors.base import Actor, Context
 from actors.dashboard.clients import Clients
-from actors.dashboard.document import World, document
+from actors.dashboard.document import PageInputs, document
 from actors.dashboard.fallback import AFTER_S, Fallback
 from actors.dashboard.headers import page_guard
 from actors.dashboard.prices import CoinPrices
 from actors.dashboard.reader import Reader
 from actors.dashboard.series import series
 from actors.dashboard.static_files import Files
-from actors.dashboard.versions import Board
+from actors.dashboard.versions import DocumentVersions
 from shared import codec, schema
 from shared.bus import BusStatus
 from shared.config.sections import (
@@ -73,7 +73,7 @@ class Dashboard(Actor):
         account = codec.from_plain(AccountSection, section["account"], "config: account")
         groups = {group: list(symbols) for group, symbols in section["groups"].items()}
         symbols = [symbol for group in groups.values() for symbol in group]
-        self._world = World(
+        self._world = PageInputs(
             seen=Snapshot(
                 mode=context.mode,
                 since_ms=self.clock.now_ms(),
@@ -93,7 +93,7 @@ class Dashboard(Actor):
         self._reader = Reader(
             self._world, bus=self.bus, clock=self.clock, log=self.log, on_due=self.wake
         )
-        self._board = Board()
+        self._board = DocumentVersions()
         self._clients = Clients(
             self._board,
             clock=self.clock,

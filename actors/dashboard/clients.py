@@ -13,7 +13,7 @@ import socket
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from actors.dashboard.versions import Board
+from actors.dashboard.versions import DocumentVersions
 from shared.clock import Clock
 
 PAUSE_S = 0.25
@@ -42,7 +42,13 @@ class Clients:
     """
 
     def __init__(
-        self, board: Board, *, clock: Clock, most: int, send_timeout_s: float, log: logging.Logger
+        self,
+        board: DocumentVersions,
+        *,
+        clock: Clock,
+        most: int,
+        send_timeout_s: float,
+        log: logging.Logger,
     ) -> None:
         self._board = board
         self._clock = clock

@@ -30,7 +30,7 @@ from shared.messages.trading import TradeEvent, TraderConfig
 
 
 @dataclass(slots=True, kw_only=True)
-class World:
+class PageInputs:
     """Everything the dashboard knows.
 
     Attributes:
@@ -63,7 +63,7 @@ class World:
     problems: list[str] = field(default_factory=list)
 
 
-def document(world: World, now_ms: int) -> dict[str, Any]:
+def document(world: PageInputs, now_ms: int) -> dict[str, Any]:
     """Return the data of a snapshot. Nothing in it changes by time alone but verdicts on age."""
     seen, trading = world.seen, world.limits.trading
     signals: dict[str, TaSignal | None] = {
@@ -105,7 +105,7 @@ def document(world: World, now_ms: int) -> dict[str, Any]:
 
 
 def _coin(
-    world: World, group: str, symbol: str, signal: TaSignal | None, now_ms: int
+    world: PageInputs, group: str, symbol: str, signal: TaSignal | None, now_ms: int
 ) -> dict[str, Any]:
     prices = world.prices[symbol]
     score = None if world.fallback else world.scores.get(symbol)
@@ -133,7 +133,7 @@ def _coin(
 
 
 def _state(
-    world: World,
+    world: PageInputs,
     symbol: str,
     signal: TaSignal | None,
     quarantine: Mapping[str, Any] | None,
@@ -277,7 +277,7 @@ def _fetcher_says(seen: Snapshot, what: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _exchange(world: World, now_ms: int) -> dict[str, Any]:
+def _exchange(world: PageInputs, now_ms: int) -> dict[str, Any]:
     seen = world.seen
     ends = [seen.ban.until_ms if seen.ban else 0, world.banned_until_ms or 0]
     until_ms = max(ends)

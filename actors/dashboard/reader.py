@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from actors.dashboard.document import World
+from actors.dashboard.document import PageInputs
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
@@ -33,7 +33,7 @@ STAGES = ("fetch", "compute")
 
 
 class Reader:
-    """Reads the bus into a `World`.
+    """Reads the bus into a `PageInputs`.
 
     Args:
         on_due: Called when something should be read at once.
@@ -41,7 +41,7 @@ class Reader:
 
     def __init__(
         self,
-        world: World,
+        world: PageInputs,
         *,
         bus: Bus,
         clock: Clock,

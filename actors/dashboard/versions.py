@@ -16,7 +16,7 @@ COINS, SIGNALS, AS_OF = "coinData", "taSignals", "asOf"
 Document = Mapping[str, Any]
 
 
-class Board:
+class DocumentVersions:
     """The newest document, and for each part of it the version that changed it last.
 
     Parts are the coins of `coinData`, the entries of `taSignals`, and the other top-level

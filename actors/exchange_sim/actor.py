@@ -15,7 +15,7 @@ from actors.exchange_sim.fault_panel import FaultPanel
 from actors.exchange_sim.faults import OF_THE_VENUE, FaultScript
 from actors.exchange_sim.market.bars import DAY_MS
 from actors.exchange_sim.market.generated import GeneratedPrices
-from actors.exchange_sim.market.live_prices import BusPrices
+from actors.exchange_sim.market.live_prices import LivePrices
 from actors.exchange_sim.market.market import Market, PriceSource
 from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.exchange_sim.market.recorded import RecordedPrices
@@ -50,7 +50,7 @@ class ExchangeSim(Actor):
         self._wire: BinanceWire | None = None
         self._venue_wire: CoinexWire | None = None
         self._script: FaultScript | None = None
-        self._followed: BusPrices | None = None
+        self._followed: LivePrices | None = None
         self._runner: web.AppRunner | None = None
 
     async def setup(self) -> None:
@@ -151,7 +151,7 @@ class ExchangeSim(Actor):
                 "file's rights, or move it away to begin anew"
             ) from error
         if prices is None:
-            prices = self._followed = BusPrices(
+            prices = self._followed = LivePrices(
                 self._symbols,
                 since_ms=state.at_ms,
                 source=self.context.source,

@@ -18,7 +18,7 @@ OF_THE_VENUE = "venue_"
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class InjectedFault:
     """A fault with its place in time, in epoch ms of the simulator's own clock."""
 
     entry: FaultEntry
@@ -51,14 +51,14 @@ class FaultScript:
         self._market = market
         kinds: tuple[FaultKind, ...] = get_args(FaultKind)
         self.kinds = kinds if market else tuple(k for k in kinds if k.startswith(OF_THE_VENUE))
-        self._faults: list[Fault] = []
+        self._faults: list[InjectedFault] = []
 
     def add(self, entries: Sequence[FaultEntry], now_ms: int) -> None:
         """Plan faults; `after_s` counts from `now_ms`."""
         for entry in entries:
             from_ms = now_ms + round(entry.after_s * 1000)
             until_ms = from_ms + round(entry.for_s * 1000)
-            fault = Fault(entry, from_ms, until_ms)
+            fault = InjectedFault(entry, from_ms, until_ms)
             self._faults.append(fault)
             if entry.kind == "halt" and self._market is not None:
                 flat_ms = round(fault.value(entry.for_s / 2) * 1000)
@@ -75,7 +75,7 @@ class FaultScript:
 
     def active(
         self, kind: str, now_ms: int, symbol: str | None = None, endpoint: str | None = None
-    ) -> Fault | None:
+    ) -> InjectedFault | None:
         """Return the latest planned fault of a kind that concerns this request."""
         for fault in reversed(self._faults):
             if fault.entry.kind == kind and fault.is_active(now_ms, symbol, endpoint):

@@ -16,7 +16,7 @@ from actors.exchange_sim.coinex.replies import number, order_row, position_row
 from actors.exchange_sim.coinex.requests import Parameters
 from actors.exchange_sim.coinex.rest import CoinexWire
 from actors.exchange_sim.fault_panel import from_here, refused
-from shared.exchanges.sim.errors import Declined, invalid
+from shared.exchanges.sim.errors import SimRefused, invalid
 from shared.exchanges.venue import OPENS
 from shared.messages.trading import TradeSide
 
@@ -83,7 +83,7 @@ class VenuePanel:
             self._wire.pass_time()
             try:
                 done = hand(Parameters.of_body(body))
-            except Declined as declined:
+            except SimRefused as declined:
                 return refused(f"{declined.text} (code {declined.code})")
             finally:
                 self._wire.keep()

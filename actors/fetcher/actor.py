@@ -18,10 +18,10 @@ import aiohttp
 
 from actors.base import Actor, Context
 from actors.fetcher.binance_stream import stream_url
-from actors.fetcher.circuit_breaker import Circuit
-from actors.fetcher.exchange_status import TRADING, ExchangeWatch
-from actors.fetcher.publisher import CandleFeed
-from actors.fetcher.stream import StreamedCandles
+from actors.fetcher.circuit_breaker import CircuitBreaker
+from actors.fetcher.exchange_status import TRADING, ExchangeStatus
+from actors.fetcher.publisher import CandlePublisher
+from actors.fetcher.stream import CandleStream
 from shared import codec, schema
 from shared.candles.store import KEEP, SETTLE_MS, CandleStore, Change, OverlapDiffers, WrongTime
 from shared.config.sections import FetcherSection
@@ -40,12 +40,12 @@ NOT_LISTED = "not listed at the exchange"
 
 
 @dataclass(slots=True)
-class Coin:
+class FetchedCoin:
     """One coin: its candles per timeframe, its circuit, and what exchangeInfo says of it."""
 
     symbol: Symbol
     stores: dict[Timeframe, CandleStore]
-    circuit: Circuit
+    circuit: CircuitBreaker
     unlisted: str = ""
     begun_s: float = 0.0
     served_s: float = float("-inf")
@@ -64,25 +64,25 @@ class Fetcher(Actor):
         super().__init__(context)
         self.settings = codec.from_plain(FetcherSection, context.section["fetcher"], "config")
         self.coins = [
-            Coin(
+            FetchedCoin(
                 symbol=parse_symbol(text),
                 stores={t: CandleStore(text, t) for t in Timeframe},
-                circuit=Circuit(self.settings.circuit_failures, self.settings.circuit_s),
+                circuit=CircuitBreaker(self.settings.circuit_failures, self.settings.circuit_s),
             )
             for text in context.section["symbols"]
         ]
         self.client: BinanceClient
-        self.exchange: ExchangeWatch
+        self.exchange: ExchangeStatus
         self.ban_file = BanFile(context.state_dir / "binance-ban")
         self.refetches = 0
-        self.streamed: StreamedCandles | None = None
+        self.streamed: CandleStream | None = None
         self._session: aiohttp.ClientSession | None = None
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._on_probation = context.probation
         # one at a time on probation, so that the coin named last is the one to blame
         self._slots = asyncio.Semaphore(1 if self._on_probation else self.settings.concurrency)
         self.stores = [store for coin in self.coins for store in coin.stores.values()]
-        self.feed = CandleFeed(
+        self.feed = CandlePublisher(
             self.stores,
             bus=self.bus,
             clock=self.clock,
@@ -101,7 +101,7 @@ class Fetcher(Actor):
             timeout_s=self.settings.request_timeout_s,
             weight_share=self.context.section["binance"]["weight_share"],
         )
-        self.exchange = ExchangeWatch(
+        self.exchange = ExchangeStatus(
             self.client,
             symbols=[coin.symbol for coin in self.coins],
             clock=self.clock,
@@ -120,7 +120,7 @@ class Fetcher(Actor):
 
     def _start_stream(self, session: aiohttp.ClientSession) -> None:
         binance = self.context.section["binance"]
-        self.streamed = streamed = StreamedCandles(
+        self.streamed = streamed = CandleStream(
             self.stores,
             feed=self.feed,
             client=self.client,
@@ -173,7 +173,7 @@ class Fetcher(Actor):
         await self._tell()
         return self._until_next_pass(started_s, started_ms)
 
-    def _begin_serving(self, coins: Iterable[Coin]) -> None:
+    def _begin_serving(self, coins: Iterable[FetchedCoin]) -> None:
         for coin in coins:
             if coin.symbol in self._jobs:
                 continue
@@ -221,7 +221,7 @@ class Fetcher(Actor):
 
     # One coin
 
-    async def _serve(self, coin: Coin) -> None:
+    async def _serve(self, coin: FetchedCoin) -> None:
         coin.begun_s = self.clock.monotonic()
         try:
             waiting = [store for store in coin.stores.values() if self._is_due(store)]
@@ -255,7 +255,7 @@ class Fetcher(Actor):
         every_ms = max(every_ms - GROUPED_MS, every_ms // 2)
         return store.is_due(self.client.now_ms(), every_ms)
 
-    def _is_late(self, coin: Coin, store: CandleStore) -> bool:
+    def _is_late(self, coin: FetchedCoin, store: CandleStore) -> bool:
         now_ms = self.client.now_ms()
         just_closed = now_ms - store.timeframe.open_at(now_ms) < SETTLE_MS
         return just_closed and not coin.unlisted and store.is_behind(now_ms)
@@ -298,7 +298,7 @@ class Fetcher(Actor):
             )
         return rows, {"asked_ms": asked_ms, "fetched_at_ms": self.clock.now_ms()}
 
-    def _failed(self, coin: Coin, reason: str) -> None:
+    def _failed(self, coin: FetchedCoin, reason: str) -> None:
         now_s = self.clock.monotonic()
         recent_s = coin.begun_s - 1.5 * self.settings.interval_s
         if not coin.circuit.reason:
@@ -314,7 +314,7 @@ class Fetcher(Actor):
             coin.shunned_since_ms = self.clock.now_ms()
             self.log.warning("%s: left out, tried every %g s", coin.symbol, self.settings.circuit_s)
 
-    def _succeeded(self, coin: Coin) -> None:
+    def _succeeded(self, coin: FetchedCoin) -> None:
         if coin.circuit.reason:
             self.log.info("%s: answers again", coin.symbol)
         if coin.unlisted == NOT_LISTED:
@@ -388,6 +388,6 @@ class Fetcher(Actor):
             await batch.send()
 
 
-def _trouble(circuit: Circuit) -> str:
+def _trouble(circuit: CircuitBreaker) -> str:
     count = f" ({circuit.failures} in a row)" if circuit.failures > 1 else ""
     return circuit.reason + count

@@ -17,7 +17,7 @@ import aiohttp
 import orjson
 from aiohttp import WSMsgType
 
-from actors.fetcher.kline_frames import KlineEvent, Reply, parse_frame, stream_name
+from actors.fetcher.kline_frames import KlineEvent, StreamReply, parse_frame, stream_name
 from actors.fetcher.stream_watch import StreamKey, StreamWatch
 from shared.backoff import AttemptBudget, Backoff
 from shared.clock import Clock
@@ -217,7 +217,7 @@ class _Connection:
                 continue
             if isinstance(frame, KlineEvent):
                 self._event(frame)
-            elif isinstance(frame, Reply):
+            elif isinstance(frame, StreamReply):
                 if frame.error:
                     self._streams.log.warning("stream request refused: %s", frame.error)
             else:

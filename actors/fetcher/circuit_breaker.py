@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Circuit:
+class CircuitBreaker:
     """Counts failures in a row; after `limit` of them nothing is asked for `pause_s`.
 
     When the pause is over exactly one request is let through. If it fails the pause starts

@@ -17,7 +17,7 @@ TRADING = "TRADING"
 _NEVER = float("-inf")
 
 
-class ExchangeWatch:
+class ExchangeStatus:
     """Keep exchange time, bans and statuses current; no method raises for the exchange's faults.
 
     Attributes:

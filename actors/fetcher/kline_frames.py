@@ -37,7 +37,7 @@ class KlineEvent(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class StreamReply:
     """The answer to a control message. `error` is "" for a success."""
 
     number: int | None
@@ -55,7 +55,7 @@ def stream_name(symbol: str, timeframe: Timeframe) -> str:
     return f"{symbol.lower()}@kline_{timeframe}"
 
 
-def parse_frame(raw: str | bytes) -> KlineEvent | Reply | ServerShutdown:
+def parse_frame(raw: str | bytes) -> KlineEvent | StreamReply | ServerShutdown:
     """Return what one frame says, of a raw or of a combined stream.
 
     Raises:
@@ -80,13 +80,13 @@ def parse_frame(raw: str | bytes) -> KlineEvent | Reply | ServerShutdown:
     raise BadMessage(WHERE, "e", f"expected a kline event, found {str(kind)[:40]!r}")
 
 
-def _reply(document: dict[str, Any]) -> Reply:
+def _reply(document: dict[str, Any]) -> StreamReply:
     number = document.get("id")
     fault = document.get("error", document)
     error = ""
     if type(fault) is dict and "code" in fault:
         error = f"{fault.get('code')}: {str(fault.get('msg', ''))[:120]}"
-    return Reply(number if type(number) is int else None, error)
+    return StreamReply(number if type(number) is int else None, error)
 
 
 def _kline(event: dict[str, Any]) -> KlineEvent:

@@ -23,7 +23,7 @@ from shared.schema import Entry
 RENEW_SHARE = 0.8  # of a key's TTL that may pass before it is written again
 
 
-class CandleFeed:
+class CandlePublisher:
     """Publish stores as they change, and all of them again when Redis comes back.
 
     Attributes:

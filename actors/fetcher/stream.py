@@ -17,8 +17,8 @@ import aiohttp
 
 from actors.fetcher.binance_stream import KlineStreams
 from actors.fetcher.kline_frames import KlineEvent
-from actors.fetcher.publisher import CandleFeed
-from actors.fetcher.stream_watch import Order, StreamKey, StreamWatch
+from actors.fetcher.publisher import CandlePublisher
+from actors.fetcher.stream_watch import FrameOrder, StreamKey, StreamWatch
 from shared.candles.store import CandleStore, Change, Fit
 from shared.clock import Clock
 from shared.exchanges.binance.client import BinanceClient
@@ -31,7 +31,7 @@ ASK_FIRST_S, ASK_CAP_S = 2.0, 30.0  # pauses between asking REST for one missed 
 SHOWN = 10  # names in the figures; the count tells the rest
 
 
-class StreamedCandles:
+class CandleStream:
     """Take in kline events, publish what is new, and say what is missing.
 
     Args:
@@ -47,7 +47,7 @@ class StreamedCandles:
         self,
         stores: Iterable[CandleStore],
         *,
-        feed: CandleFeed,
+        feed: CandlePublisher,
         client: BinanceClient,
         clock: Clock,
         log: logging.Logger,
@@ -96,7 +96,7 @@ class StreamedCandles:
             now_s=self._clock.monotonic(),
         )
         store = self._stores[key]
-        if order is not Order.NEW or store.fetched_at_ms is None:
+        if order is not FrameOrder.NEW or store.fetched_at_ms is None:
             return
         if event.is_closed:
             self._take_close(store, event)

@@ -21,7 +21,7 @@ NOTHING_BUT_OLD = 5  # frames in a row: exchange time was set back
 StreamKey = tuple[str, Timeframe]
 
 
-class Order(StrEnum):
+class FrameOrder(StrEnum):
     """How a frame stands to those before it on its stream."""
 
     NEW = "new"
@@ -85,7 +85,7 @@ class StreamWatch:
 
     def see(
         self, key: StreamKey, *, event_ms: int, open_ms: int, is_closed: bool, now_s: float
-    ) -> Order:
+    ) -> FrameOrder:
         """Take note of a frame and return its order.
 
         An old closing frame is OLD only if its candle was seen closed before: final values
@@ -94,14 +94,14 @@ class StreamWatch:
         stream = self._streams[key]
         stream.frame_s, stream.pause_s = now_s, AGAIN_FIRST_S
         order = _order(stream, event_ms, open_ms, is_closed)
-        stream.olds = stream.olds + 1 if order is Order.OLD else 0
+        stream.olds = stream.olds + 1 if order is FrameOrder.OLD else 0
         if stream.olds == NOTHING_BUT_OLD:
             stream.event_ms = stream.open_ms = stream.closed_ms = -1
             stream.expected_ms = None
-            order = Order.NEW
-        if order is Order.DUPLICATE:
+            order = FrameOrder.NEW
+        if order is FrameOrder.DUPLICATE:
             self.duplicates += 1
-        elif order is Order.OLD:
+        elif order is FrameOrder.OLD:
             self.out_of_order += 1
         else:
             if (event_ms, open_ms) < (stream.event_ms, stream.open_ms):
@@ -180,13 +180,13 @@ class StreamWatch:
         return asked
 
 
-def _order(stream: _Stream, event_ms: int, open_ms: int, is_closed: bool) -> Order:
+def _order(stream: _Stream, event_ms: int, open_ms: int, is_closed: bool) -> FrameOrder:
     if is_closed and open_ms <= stream.closed_ms:
-        return Order.DUPLICATE if open_ms == stream.closed_ms else Order.OLD
+        return FrameOrder.DUPLICATE if open_ms == stream.closed_ms else FrameOrder.OLD
     if is_closed:
-        return Order.NEW
+        return FrameOrder.NEW
     if open_ms <= stream.closed_ms or (open_ms, event_ms) < (stream.open_ms, stream.event_ms):
-        return Order.OLD
+        return FrameOrder.OLD
     if (open_ms, event_ms) == (stream.open_ms, stream.event_ms):
-        return Order.DUPLICATE
-    return Order.NEW
+        return FrameOrder.DUPLICATE
+    return FrameOrder.NEW

@@ -21,7 +21,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from actors.base import Actor, Context
 from actors.health.metrics import HealthMetrics
 from actors.health.report import report
-from actors.health.response_cache import Answer, HeldAnswer
+from actors.health.response_cache import Response, ResponseCache
 from shared import codec, schema
 from shared.config.sections import AccountSection, FetcherSection, HealthSection
 from shared.errors import BusUnavailable
@@ -89,7 +89,7 @@ class Health(Actor):
             ("/livez", self._livez),
             ("/metrics", self._scrape),
         ):
-            app.router.add_get(path, _answering(HeldAnswer(make, HELD_S, self.clock)))
+            app.router.add_get(path, _answering(ResponseCache(make, HELD_S, self.clock)))
         self._runner = await listen(
             app, section="health", host=self._settings.host, port=self._settings.port
         )
@@ -219,24 +219,24 @@ class Health(Actor):
 
     # HTTP
 
-    def _health(self) -> Answer:
+    def _health(self) -> Response:
         seen, verdict, now_ms = self._look()
         body = report(seen, verdict, now_ms, self._limits)
         return _json(body, 503 if verdict.status == "down" else 200)
 
-    def _readyz(self) -> Answer:
+    def _readyz(self) -> Response:
         _, verdict, _ = self._look()
         body = {"status": verdict.status, "problems": verdict.problems}
         return _json(body, 200 if verdict.status == "ok" else 503)
 
-    def _livez(self) -> Answer:
+    def _livez(self) -> Response:
         return _json({"status": "alive"}, 200)
 
-    def _scrape(self) -> Answer:
-        return Answer(body=self._metrics.text(), status=200, content_type=CONTENT_TYPE_LATEST)
+    def _scrape(self) -> Response:
+        return Response(body=self._metrics.text(), status=200, content_type=CONTENT_TYPE_LATEST)
 
 
-def _answering(held: HeldAnswer) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _answering(held: ResponseCache) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(_: web.Request) -> web.StreamResponse:
         answer = held.get()
         return web.Response(
@@ -248,5 +248,5 @@ def _answering(held: HeldAnswer) -> Callable[[web.Request], Awaitable[web.Stream
     return serve
 
 
-def _json(body: Any, status: int) -> Answer:
-    return Answer(body=orjson.dumps(body), status=status, content_type=JSON)
+def _json(body: Any, status: int) -> Response:
+    return Response(body=orjson.dumps(body), status=status, content_type=JSON)

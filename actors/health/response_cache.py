@@ -9,7 +9,7 @@ from shared.clock import Clock
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Response:
     """One answer over HTTP, ready to be sent."""
 
     body: bytes
@@ -17,7 +17,7 @@ class Answer:
     content_type: str
 
 
-class HeldAnswer:
+class ResponseCache:
     """Makes an answer when it is asked for, but not again within `held_s` seconds.
 
     Args:
@@ -25,14 +25,14 @@ class HeldAnswer:
         held_s: How old the answer may be that somebody is given.
     """
 
-    def __init__(self, make: Callable[[], Answer], held_s: float, clock: Clock) -> None:
+    def __init__(self, make: Callable[[], Response], held_s: float, clock: Clock) -> None:
         self._make = make
         self._held_s = held_s
         self._clock = clock
-        self._answer: Answer | None = None
+        self._answer: Response | None = None
         self._made_s = 0.0
 
-    def get(self) -> Answer:
+    def get(self) -> Response:
         """Return the newest answer; one that is too old is made anew."""
         now_s = self._clock.monotonic()
         if self._answer is None or now_s - self._made_s >= self._held_s:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from actors.base import Actor, Context
-from actors.indicators.window_cache import HeldWindows
+from actors.indicators.window_cache import WindowCache
 from shared import codec, schema
 from shared.bus import Batch
 from shared.config.sections import IndicatorsSection
@@ -36,7 +36,7 @@ CLOSING_MS = (500, 1_500)
 Results = dict[str, TaSignal | Exception]
 
 
-class Leave(NamedTuple):
+class CoinPause(NamedTuple):
     """A coin that is not computed for a while."""
 
     reason: str
@@ -63,7 +63,7 @@ class Indicators(Actor):
 
         now_ms = self.clock.now_ms()
         self._away = {
-            symbol: Leave("the process died while computing it", now_ms, until_ms)
+            symbol: CoinPause("the process died while computing it", now_ms, until_ms)
             for symbol, until_ms in context.quarantined_coins.items()
             if symbol in self._symbols
         }
@@ -72,7 +72,7 @@ class Indicators(Actor):
         self._back = [symbol for symbol in self._symbols if symbol not in self._away]
 
         self._closed: dict[tuple[str, str], int] = {}
-        self._held = HeldWindows()
+        self._held = WindowCache()
         self._closings = 0
         self._due: set[str] = set()
         self._all_due = True
@@ -253,7 +253,7 @@ class Indicators(Actor):
         if count >= self._settings.coin_failures:
             now_ms = self.clock.now_ms()
             until_ms = now_ms + round(self._settings.coin_quarantine_s * 1000)
-            self._away[symbol] = Leave(f"{count} failures in a row, {reason}", now_ms, until_ms)
+            self._away[symbol] = CoinPause(f"{count} failures in a row, {reason}", now_ms, until_ms)
             self._suspects.add(symbol)
             self._missing.discard(symbol)
             del self._failures[symbol]

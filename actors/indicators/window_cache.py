@@ -16,7 +16,7 @@ from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
 WindowKey = tuple[str, Timeframe]
 
 
-class HeldWindows:
+class WindowCache:
     """Windows of some coins, without their open candle."""
 
     def __init__(self) -> None:

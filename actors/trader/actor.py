@@ -16,12 +16,12 @@ from typing import IO, cast
 import aiohttp
 
 from actors.base import Actor, Context
-from actors.trader.assembly import Place, Trading
+from actors.trader.assembly import TraderContext, Trading
 from actors.trader.candles import CycleCandles
 from actors.trader.cycle import TROUBLES, CycleReport
-from actors.trader.execution import Desk
-from actors.trader.journal_thread import Scribe
-from actors.trader.positions import Standing
+from actors.trader.execution import Execution
+from actors.trader.journal_thread import JournalThread
+from actors.trader.positions import Reconciliation
 from shared import codec, schema
 from shared.config.sections import Mode, TraderSection, VenueSection
 from shared.errors import (
@@ -39,7 +39,7 @@ from shared.exchanges.venues import closed_to_entries, open_venue, shown_name
 from shared.journal.journal import Journal
 from shared.market import Timeframe
 from shared.messages.trading import Refresh, TraderConfig, TraderStatus
-from shared.pid_lock import FileHeld, hold
+from shared.pid_lock import AlreadyLocked, acquire
 
 SHARE = 0.7
 """Of the account's request limits; the rest is for the actor that only looks."""
@@ -61,7 +61,7 @@ class Trader(Actor):
     """Trades, and looks after what is open.
 
     The section holds `trader`, `venue`, `binance`, `symbols` and `history`; keys come with the
-    context. A step is a look at positions when one is due; the cycle, commands, switches and
+    context. A step is a look at positions when one is due; the cycle, commands, gates and
     everything published run beside it, so that none of them waits for another.
     """
 
@@ -71,12 +71,12 @@ class Trader(Actor):
         self._settings = codec.from_plain(TraderSection, section["trader"], "config: trader")
         self._venue_settings = codec.from_plain(VenueSection, section["venue"], "config: venue")
         self._symbols: list[str] = list(section["symbols"])
-        self._held: IO[str] | None = None
-        self._scribe: Scribe | None = None
+        self._pid_lock: IO[str] | None = None
+        self._journal: JournalThread | None = None
         self._session: aiohttp.ClientSession | None = None
         self._venue: Venue
         self._trading: Trading
-        self._desk: Desk | None = None
+        self._execution: Execution | None = None
         self._report: CycleReport | None = None
         self._begun_ms: int | None = None
         self._is_cycling = self._is_resumed = False
@@ -95,13 +95,13 @@ class Trader(Actor):
         await self.teardown()
         state_dir, mode = self.context.state_dir, cast(Mode, self.context.mode)
         try:
-            self._held = hold(state_dir / "trader.pid")
-        except FileHeld as held:
+            self._pid_lock = acquire(state_dir / "trader.pid")
+        except AlreadyLocked as taken:
             raise PermanentError(
-                f"another trader ({held.holder}) runs on {state_dir}: two would send every order "
+                f"another trader ({taken.holder}) runs on {state_dir}: two would send every order "
                 "twice; stop that one, or give this one another state_dir"
             ) from None
-        self._scribe = scribe = Scribe(Journal(state_dir / "trader.db", mode))
+        self._journal = journal = JournalThread(Journal(state_dir / "trader.db", mode))
         self._session = session = aiohttp.ClientSession()
         self._venue = open_venue(
             self._venue_settings,
@@ -114,9 +114,9 @@ class Trader(Actor):
         reducing_ms = self.context.reducing_until_ms
         self._trading = Trading(
             self._venue,
-            scribe,
+            journal,
             self._settings,
-            Place(
+            TraderContext(
                 mode=mode,
                 source=self.context.source,
                 state_dir=state_dir,
@@ -130,7 +130,7 @@ class Trader(Actor):
             clock=self.clock,
             log=self.log,
         )
-        self._desk = self._trading.desk
+        self._execution = self._trading.execution
         await self._trading.load()
         self._watch()
 
@@ -155,7 +155,7 @@ class Trader(Actor):
     def _watch(self) -> None:
         for name, work, pause_s in (
             ("lock", self._look_at_lock, LOOK_S),
-            ("flag", lambda: self._trading.switches.look_at_flag(self.bus), LOOK_S),
+            ("flag", lambda: self._trading.gates.look_at_flag(self.bus), LOOK_S),
             ("commands", self._trading.operator.look, COMMANDS_S),
             ("events", self._trading.event_log.publish, EVENTS_S),
             ("status", self._tell_status, LOOK_S),
@@ -177,9 +177,9 @@ class Trader(Actor):
 
     async def drain(self) -> None:
         """Let an order under way be answered, and what it fills be protected."""
-        if self._desk is None:
+        if self._execution is None:
             return
-        rest = asyncio.create_task(self._desk.rest(), name="rest")
+        rest = asyncio.create_task(self._execution.rest(), name="rest")
         limit = asyncio.ensure_future(self.clock.sleep(REST_S))
         try:
             await asyncio.wait([rest, limit], return_when=asyncio.FIRST_COMPLETED)
@@ -198,12 +198,12 @@ class Trader(Actor):
         if self._session is not None:
             await self._session.close()
             self._session = None
-        if self._scribe is not None:
-            self._scribe.close()
-            self._scribe = None
-        if self._held is not None:
-            self._held.close()
-            self._held = None
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+        if self._pid_lock is not None:
+            self._pid_lock.close()
+            self._pid_lock = None
 
     async def step(self) -> float:
         """Look after what is open when that is due, and begin a cycle when one is."""
@@ -227,32 +227,32 @@ class Trader(Actor):
         Raises:
             PlatformError: Something could not be protected or closed in time; says what.
         """
-        await self._trading.desk.protect()
+        await self._trading.execution.protect()
         await self._trading.operator.resume()
         self._trouble = ""
         self.ready()
         now_ms = self.clock.now_ms()
         await self._run_cycle(Timeframe.M5.open_at(now_ms))
         until_ms = self._venue.now_ms() + round(2000 * self._settings.unprotected_s) + 60_000
-        standing = await self._trading.desk.protect()
-        while _is_unsettled(standing) and self._venue.now_ms() < until_ms:
+        reconciled = await self._trading.execution.protect()
+        while _is_unsettled(reconciled) and self._venue.now_ms() < until_ms:
             await self.clock.sleep(self._settings.protect_s)
-            standing = await self._trading.desk.protect()
+            reconciled = await self._trading.execution.protect()
         try:
             await self._tell_status()
             await self._trading.event_log.publish()
         except BusUnavailable as error:
             self.log.warning("what happened stands in the journal only: %s", error)
-        if bare := [h.own.symbol for h in standing.ours if h.at_venue.stop_loss is None]:
+        if bare := [h.own.symbol for h in reconciled.ours if h.at_venue.stop_loss is None]:
             raise PlatformError(
                 f"{', '.join(bare)}: left without a stop, and not closed either "
-                f"({self._trading.desk.protection.troubles}); look at the venue now"
+                f"({self._trading.execution.protection.troubles}); look at the venue now"
             )
 
     async def _protect(self) -> None:
         was_trouble = self._trouble
         try:
-            standing = await self._trading.desk.protect()
+            reconciled = await self._trading.execution.protect()
             if not self._is_resumed:
                 await self._trading.operator.resume()
                 self._is_resumed = True
@@ -265,27 +265,27 @@ class Trader(Actor):
         else:
             self._trouble = ""
             self.ready()
-            is_open = bool(standing.ours or standing.ending or self._is_cycling)
+            is_open = bool(reconciled.ours or reconciled.ending or self._is_cycling)
             watched = is_open or await self._is_in_doubt()
             pause_s = self._settings.protect_s if watched else IDLE_PROTECT_S
         self._protect_s = self.clock.monotonic() + pause_s
 
     async def _is_in_doubt(self) -> bool:
-        assert self._scribe is not None
-        return bool(await self._scribe.do(Journal.open_intents))
+        assert self._journal is not None
+        return bool(await self._journal.do(Journal.open_intents))
 
     async def _look_at_lock(self) -> None:
         try:
-            await self._trading.switches.look_at_lock()
+            await self._trading.gates.look_at_lock()
         finally:  # also where the journal cannot remember the change
             await self._flatten_if_told()
 
     async def _flatten_if_told(self) -> None:
-        lock, standing = self._trading.switches.lock, self._trading.desk.standing
-        if lock is None or not lock.flatten or standing is None:
+        lock, reconciled = self._trading.gates.lock, self._trading.execution.reconciled
+        if lock is None or not lock.flatten or reconciled is None:
             return
-        if any(not held.own.closing for held in standing.ours):
-            await self._trading.desk.close_all(f"flatten by {lock.who}")
+        if any(not matched.own.closing for matched in reconciled.ours):
+            await self._trading.execution.close_all(f"flatten by {lock.who}")
             self._protect_s = float("-inf")
             self.wake()
 
@@ -314,16 +314,16 @@ class Trader(Actor):
     # What the trader says of itself
 
     def _say(self) -> None:
-        mode, why = self._trading.switches.mode()
-        standing = self._trading.desk.standing
+        mode, why = self._trading.gates.mode()
+        reconciled = self._trading.execution.reconciled
         self.doing(self._trouble or f"{mode}: {why}")
         self.detail |= {
             "mode": mode,
             "reason": why,
             "trouble": self._trouble,
             "cycle_ms": None if self._report is None else self._report.cycle_ms,
-            "positions": 0 if standing is None else len(standing.ours),
-            "not_looked_after": self._trading.desk.protection.troubles,
+            "positions": 0 if reconciled is None else len(reconciled.ours),
+            "not_looked_after": self._trading.execution.protection.troubles,
         }
 
     async def _tell_status(self) -> None:
@@ -350,15 +350,19 @@ class Trader(Actor):
         self._told, self._told_s = told, now_s
 
     async def _status(self) -> TraderStatus:
-        assert self._scribe is not None
-        mode, why = self._trading.switches.mode()
-        report, standing, now_ms = self._report, self._trading.desk.standing, self.clock.now_ms()
-        ours = () if standing is None else standing.ours
-        foreign = () if standing is None else standing.foreign
-        pnl, fees = self._trading.figures.pnl_today, self._trading.figures.fees_today
+        assert self._journal is not None
+        mode, why = self._trading.gates.mode()
+        report, reconciled, now_ms = (
+            self._report,
+            self._trading.execution.reconciled,
+            self.clock.now_ms(),
+        )
+        ours = () if reconciled is None else reconciled.ours
+        foreign = () if reconciled is None else reconciled.foreign
+        pnl, fees = self._trading.pnl.pnl_today, self._trading.pnl.fees_today
         troubles = [self._trouble, "" if report is None else report.trouble]
         troubles += [
-            f"{s}: {why}" for s, why in sorted(self._trading.desk.protection.troubles.items())
+            f"{s}: {why}" for s, why in sorted(self._trading.execution.protection.troubles.items())
         ]
         return TraderStatus(
             as_of_ms=now_ms,
@@ -369,20 +373,20 @@ class Trader(Actor):
             next_cycle_ms=Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms,
             candles_from="none" if report is None else report.candles_from,
             trouble="; ".join(dict.fromkeys(filter(None, troubles))),
-            last_trade_ms=await self._scribe.do(Journal.last_trade_ms),
+            last_trade_ms=await self._journal.do(Journal.last_trade_ms),
             use_ta_signals=self._settings.use_ta_signals,
-            ours=[held.own.symbol for held in ours],
+            ours=[matched.own.symbol for matched in ours],
             foreign=[each.at_venue.symbol for each in foreign],
             unprotected=[h.own.symbol for h in ours if h.at_venue.stop_loss is None],
-            limits=self._trading.figures.limits,
+            limits=self._trading.pnl.limits,
             skipped={} if report is None else report.skipped,
             pnl_today_quote=None if pnl is None else str(pnl),
             fees_today_quote=None if fees is None else str(fees),
-            equity=self._trading.figures.equity,
+            equity=self._trading.pnl.equity,
         )
 
 
-def _is_unsettled(standing: Standing) -> bool:
+def _is_unsettled(reconciled: Reconciliation) -> bool:
     """Tell whether a position of ours has no stop, is being closed, or has not ended yet."""
-    bare = any(h.own.closing or h.at_venue.stop_loss is None for h in standing.ours)
-    return bare or bool(standing.ending)
+    bare = any(h.own.closing or h.at_venue.stop_loss is None for h in reconciled.ours)
+    return bare or bool(reconciled.ending)

@@ -9,13 +9,13 @@ from decimal import Decimal
 from pathlib import Path
 
 from actors.trader.candles import CycleCandles
-from actors.trader.commands import Operator
+from actors.trader.commands import TraderCommands
 from actors.trader.cycle import Cycle
 from actors.trader.events import EventLog
-from actors.trader.execution import Desk
-from actors.trader.gates import Switches
-from actors.trader.journal_thread import Scribe
-from actors.trader.pnl import Figures
+from actors.trader.execution import Execution
+from actors.trader.gates import Gates
+from actors.trader.journal_thread import JournalThread
+from actors.trader.pnl import Pnl
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import Mode, TraderSection
@@ -27,7 +27,7 @@ from shared.trading.amounts import exact
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class TraderContext:
     """Where and how a trader works.
 
     Attributes:
@@ -54,9 +54,9 @@ class Trading:
 
     Attributes:
         cycle: Decides and enters.
-        desk: Carries out and protects.
-        figures: Results, breakers and limits.
-        switches: What it may do.
+        execution: Enters, closes and protects.
+        pnl: Results, breakers and limits.
+        gates: What it may do.
         operator: Commands.
         event_log: Events to Redis.
     """
@@ -64,9 +64,9 @@ class Trading:
     def __init__(
         self,
         venue: Venue,
-        scribe: Scribe,
+        journal: JournalThread,
         settings: TraderSection,
-        place: Place,
+        place: TraderContext,
         *,
         candles: CycleCandles,
         bus: Bus,
@@ -75,11 +75,11 @@ class Trading:
     ) -> None:
         self._settings = settings
         self._place = place
-        self.figures = Figures(scribe, venue, settings, clock)
-        self.switches = Switches(
+        self.pnl = Pnl(journal, venue, settings, clock)
+        self.gates = Gates(
             KillSwitch(place.state_dir),
-            scribe,
-            self.figures,
+            journal,
+            self.pnl,
             settings,
             run_mode=place.mode,
             after_quarantine=place.after_quarantine,
@@ -87,16 +87,16 @@ class Trading:
             clock=clock,
             log=log,
         )
-        self.desk = Desk(
-            venue, scribe, settings, clock=clock, log=log, objection=self.switches.objection
+        self.execution = Execution(
+            venue, journal, settings, clock=clock, log=log, objection=self.gates.objection
         )
         self.cycle = Cycle(
             venue,
-            scribe,
-            self.desk,
+            journal,
+            self.execution,
             candles=candles,
-            switches=self.switches,
-            figures=self.figures,
+            gates=self.gates,
+            pnl=self.pnl,
             bus=bus,
             settings=settings,
             source=place.source,
@@ -104,16 +104,16 @@ class Trading:
             clock=clock,
             log=log,
         )
-        self.operator = Operator(
+        self.operator = TraderCommands(
             bus,
-            scribe,
-            self.desk,
-            self.switches,
+            journal,
+            self.execution,
+            self.gates,
             fractions=self._fractions,
             clock=clock,
             log=log,
         )
-        self.event_log = EventLog(bus, scribe, clock, log)
+        self.event_log = EventLog(bus, journal, clock, log)
 
     async def load(self) -> None:
         """Take up what the journal remembers.
@@ -121,8 +121,8 @@ class Trading:
         Raises:
             JournalUnavailable: It cannot be read now.
         """
-        await self.figures.load()
-        await self.switches.load()
+        await self.pnl.load()
+        await self.gates.load()
 
     async def _fractions(self, symbol: str) -> tuple[Decimal, Decimal]:
         """Return the distances of stop and target for a position in a coin, as for an entry."""
@@ -131,7 +131,7 @@ class Trading:
         coin = await self.cycle.coin(symbol)
         if isinstance(coin.now, Exception) or coin.atr_1h is None:
             raise TransientError(f"{symbol}: no candles to set a stop by; try again")
-        rule = await self.desk.protection.rule(symbol)
+        rule = await self.execution.protection.rule(symbol)
         stop = max(
             exact(self._settings.stop_atr) * exact(coin.atr_1h) / exact(coin.now.close),
             exact(self._settings.stop_costs) * 2 * rule.taker_fee,

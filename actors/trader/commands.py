@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 
-from actors.trader.execution import Desk
-from actors.trader.gates import Switches, lock_of
-from actors.trader.journal_thread import Scribe
+from actors.trader.execution import Execution
+from actors.trader.gates import Gates, lock_of
+from actors.trader.journal_thread import JournalThread
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
@@ -30,7 +30,7 @@ SAFE: frozenset[TraderVerb] = frozenset({"kill", "disable", "reduce", "flatten"}
 Fractions = Callable[[str], Awaitable[tuple[Decimal, Decimal]]]
 
 
-class Operator:
+class TraderCommands:
     """Carries out commands.
 
     A command is journalled when it is taken up and when it is done. One that was taken up by a
@@ -43,18 +43,18 @@ class Operator:
     def __init__(
         self,
         bus: Bus,
-        scribe: Scribe,
-        desk: Desk,
-        switches: Switches,
+        journal: JournalThread,
+        execution: Execution,
+        gates: Gates,
         *,
         fractions: Fractions,
         clock: Clock,
         log: logging.Logger,
     ) -> None:
         self._bus = bus
-        self._scribe = scribe
-        self._desk = desk
-        self._switches = switches
+        self._journal = journal
+        self._execution = execution
+        self._gates = gates
         self._fractions = fractions
         self._clock = clock
         self._log = log
@@ -62,7 +62,7 @@ class Operator:
 
     async def resume(self) -> None:
         """Finish what an earlier process had taken up."""
-        for row in await self._scribe.do(Journal.begun_commands):
+        for row in await self._journal.do(Journal.begun_commands):
             await self._finish(row)
 
     async def look(self) -> None:
@@ -98,10 +98,10 @@ class Operator:
             at_ms=command.at_ms,
         )
         try:
-            row = await self._scribe.do(Journal.begin_command, row)
+            row = await self._journal.do(Journal.begin_command, row)
         except JournalUnavailable:
             if command.command == "flatten":  # closes also without a journal, and is answered later
-                await self._desk.close_all(f"flatten by {row.who}")
+                await self._execution.close_all(f"flatten by {row.who}")
             raise
         if row.outcome is None:
             await self._finish(row)
@@ -126,8 +126,8 @@ class Operator:
             text=f"{what} by {row.who}: {text}",
             symbol=row.symbol,
         )
-        await self._scribe.do(Journal.end_command, row, event)
-        mode, why = self._switches.mode()
+        await self._journal.do(Journal.end_command, row, event)
+        mode, why = self._gates.mode()
         reply = TraderReply(
             id=row.id,
             outcome="done" if done else "failed",
@@ -151,20 +151,20 @@ class Operator:
         }
 
     async def _enable(self, _: CommandRow) -> str:
-        await self._switches.look_at_lock()
-        lock = self._switches.lock
+        await self._gates.look_at_lock()
+        lock = self._gates.lock
         if lock is not None and lock.mode == "locked":
             raise _Refused(f"locked by {lock.who}: {lock.reason}; release it first")
-        await self._switches.choose("enabled")
+        await self._gates.choose("enabled")
         return "enabled"
 
     async def _reduce(self, _: CommandRow) -> str:
-        await self._switches.choose("reducing")
+        await self._gates.choose("reducing")
         return "reducing"
 
     async def _disable(self, row: CommandRow) -> str:
-        await self._switches.set_lock(lock_of("disabled", row.who, row.at_ms, disable=True))
-        await self._switches.choose("disabled")
+        await self._gates.set_lock(lock_of("disabled", row.who, row.at_ms, disable=True))
+        await self._gates.choose("disabled")
         return "disabled"
 
     async def _kill(self, row: CommandRow) -> str:
@@ -173,27 +173,27 @@ class Operator:
 
     async def _lock(self, row: CommandRow, *, flatten: bool) -> None:
         reason = f"{row.command} asked for"
-        await self._switches.look_at_lock()
-        if self._switches.lock is None or self._switches.lock.flatten < flatten:
-            await self._switches.set_lock(lock_of(reason, row.who, row.at_ms, flatten=flatten))
-        lock = self._switches.lock or lock_of(reason, row.who, row.at_ms)
+        await self._gates.look_at_lock()
+        if self._gates.lock is None or self._gates.lock.flatten < flatten:
+            await self._gates.set_lock(lock_of(reason, row.who, row.at_ms, flatten=flatten))
+        lock = self._gates.lock or lock_of(reason, row.who, row.at_ms)
         flag = KillFlag(reason=lock.reason, who=lock.who, at_ms=lock.at_ms)
         with contextlib.suppress(BusUnavailable):  # the lock file holds
             await self._bus.put(schema.TRADER_KILL, flag)
 
     async def _flatten(self, row: CommandRow) -> str:
         await self._lock(row, flatten=True)
-        found = await self._desk.close_all(f"flatten by {row.who}")
+        found = await self._execution.close_all(f"flatten by {row.who}")
         said = ", ".join(f"{symbol} {what}" for symbol, what in found.items())
         return f"locked; {said or 'no position of ours'}"
 
     async def _release(self, _: CommandRow) -> str:
-        await self._switches.release(self._bus)
+        await self._gates.release(self._bus)
         return "released"
 
     async def _close(self, row: CommandRow) -> str:
         symbol = _named(row)
-        what = await self._desk.close(symbol, f"close by {row.who}")
+        what = await self._execution.close(symbol, f"close by {row.who}")
         if what not in ("closed", "being closed"):
             raise _Refused(f"{symbol}: {what}")
         return f"{symbol} {what}"
@@ -201,7 +201,7 @@ class Operator:
     async def _adopt(self, row: CommandRow) -> str:
         symbol = _named(row)
         stop, target = await self._fractions(symbol)
-        what = await self._desk.adopt(symbol, stop, target)
+        what = await self._execution.adopt(symbol, stop, target)
         if what not in ("adopted", "ours already"):
             raise _Refused(f"{symbol}: {what}")
         return f"{symbol} {what}"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from actors.trader.candles import CycleCandles, Gathered
-from actors.trader.execution import Account, Desk
-from actors.trader.gates import Switches
-from actors.trader.journal_thread import Scribe
-from actors.trader.pnl import Figures
+from actors.trader.execution import AccountSnapshot, Execution
+from actors.trader.gates import Gates
+from actors.trader.journal_thread import JournalThread
+from actors.trader.pnl import Pnl
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
@@ -56,7 +56,7 @@ class CycleReport:
 
 
 class Cycle:
-    """Decides on one close after the other, and has the desk carry it out.
+    """Decides on one close after the other, and has it executed.
 
     Args:
         history: Closed candles that count for a score.
@@ -65,12 +65,12 @@ class Cycle:
     def __init__(
         self,
         venue: Venue,
-        scribe: Scribe,
-        desk: Desk,
+        journal: JournalThread,
+        execution: Execution,
         *,
         candles: CycleCandles,
-        switches: Switches,
-        figures: Figures,
+        gates: Gates,
+        pnl: Pnl,
         bus: Bus,
         settings: TraderSection,
         source: Source,
@@ -79,11 +79,11 @@ class Cycle:
         log: logging.Logger,
     ) -> None:
         self._venue = venue
-        self._scribe = scribe
-        self._desk = desk
+        self._journal = journal
+        self._execution = execution
         self._candles = candles
-        self._switches = switches
-        self._figures = figures
+        self._gates = gates
+        self._pnl = pnl
         self._bus = bus
         self._settings = settings
         self._source = source
@@ -100,14 +100,14 @@ class Cycle:
         report = CycleReport(cycle_ms=cycle_ms)
         try:
             await self._venue.server_time()
-            await self._desk.protect()
-            await self._figures.observe(await self._desk.account(), cycle_ms)
-            objection = self._switches.objection()
+            await self._execution.protect()
+            await self._pnl.observe(await self._execution.account(), cycle_ms)
+            objection = self._gates.objection()
             if objection:
                 self._signals = {}
                 return report
             report = await self._enter(report)
-            await self._figures.observe(await self._desk.account(), cycle_ms)
+            await self._pnl.observe(await self._execution.account(), cycle_ms)
         except TROUBLES as error:
             self._log.warning("cycle: %s", error)
             report = replace(report, trouble=str(error))
@@ -118,7 +118,7 @@ class Cycle:
         gathered = await self._candles.at_close(report.cycle_ms, until_ms)
         coins = coins_at_close(gathered.coins, self._history, report.cycle_ms)
         before, self._signals = self._signals, await self._read_signals(gathered, report.cycle_ms)
-        account = await self._desk.account()
+        account = await self._execution.account()
         rules = Rules(
             settings=self._settings,
             cycle_ms=report.cycle_ms,
@@ -130,29 +130,29 @@ class Cycle:
             self._signals,
             rules,
             signals_before=before,
-            held=_taken(account),
+            occupied=_taken(account),
             last_losses=await self._last_losses(),
         )
         skipped = dict(gathered.missing) | _in_words(refused)
         report = replace(report, candles_from=gathered.came_from, skipped=skipped)
         if found:
-            await self._desk.protection.read_rules([each.symbol for each in found])
+            await self._execution.protection.read_rules([each.symbol for each in found])
         for candidate in found:
             why = await self._try(candidate, report.cycle_ms)
             if why:
                 skipped[candidate.symbol] = f"{candidate.side}: {why}"
-                await self._scribe.do(Journal.tell, self._refusal(candidate, why))
+                await self._journal.do(Journal.tell, self._refusal(candidate, why))
         return report
 
     async def _try(self, candidate: Candidate, cycle_ms: int) -> str:
         """Enter one candidate by the account as it is now; return why it was not entered."""
-        objection = self._switches.objection()
+        objection = self._gates.objection()
         if objection:
             return objection
         symbol = candidate.symbol
         priced_ms = self._venue.now_ms()
         try:
-            rule = await self._desk.protection.rule(symbol)
+            rule = await self._execution.protection.rule(symbol)
             book = await self._venue.book(symbol)
             tickers = await self._venue.tickers([symbol])
             funding = await self._venue.funding(symbol)
@@ -163,8 +163,8 @@ class Cycle:
         stands_still = frozen(rule, book, tickers.get(symbol), self._venue.now_ms())
         if stands_still:
             return f"the venue counts as down: {stands_still}"
-        account = await self._desk.account()
-        await self._figures.observe(account)
+        account = await self._execution.account()
+        await self._pnl.observe(account)
         plan = plan_entry(
             candidate,
             rule=rule,
@@ -177,7 +177,7 @@ class Cycle:
         )
         if isinstance(plan, Refusal):
             return plan.why
-        return self._switches.objection() or await self._desk.enter(plan, cycle_ms, priced_ms)
+        return self._gates.objection() or await self._execution.enter(plan, cycle_ms, priced_ms)
 
     async def _read_signals(self, gathered: Gathered, cycle_ms: int) -> dict[str, TaSignal]:
         """Return the signals of the deciding candle, waiting a little; none while Redis is away."""
@@ -204,7 +204,7 @@ class Cycle:
 
     async def _last_losses(self) -> Mapping[tuple[str, Literal["long", "short"]], int]:
         since_ms = self._venue.now_ms() - round(self._settings.cooldown_min * MIN_MS)
-        return await self._scribe.do(Journal.last_losses, since_ms)
+        return await self._journal.do(Journal.last_losses, since_ms)
 
     def _refusal(self, candidate: Candidate, why: str) -> TradeEvent:
         return TradeEvent(
@@ -224,11 +224,11 @@ class Cycle:
         return coin
 
 
-def _taken(account: Account) -> set[str]:
-    standing = account.standing
+def _taken(account: AccountSnapshot) -> set[str]:
+    reconciled = account.reconciled
     return (
-        {position.symbol for position in standing.positions}
-        | {own.symbol for own in standing.ending}
+        {position.symbol for position in reconciled.positions}
+        | {own.symbol for own in reconciled.ending}
         | set(account.unknown)
     )
 

@@ -11,7 +11,7 @@ import dataclasses
 import logging
 from typing import cast
 
-from actors.trader.journal_thread import Scribe
+from actors.trader.journal_thread import JournalThread
 from shared import schema
 from shared.bus import Bus, BusStatus
 from shared.clock import Clock
@@ -28,9 +28,9 @@ class EventLog:
         told: Number of the newest event known to be in the stream; None when that is not known.
     """
 
-    def __init__(self, bus: Bus, scribe: Scribe, clock: Clock, log: logging.Logger) -> None:
+    def __init__(self, bus: Bus, journal: JournalThread, clock: Clock, log: logging.Logger) -> None:
         self._bus = bus
-        self._scribe = scribe
+        self._journal = journal
         self._clock = clock
         self._log = log
         self._since_ms: int | None = None
@@ -42,7 +42,7 @@ class EventLog:
         Raises:
             BusUnavailable: Redis does not take it (all of it).
         """
-        newest = await self._scribe.do(Journal.last_event_id)
+        newest = await self._journal.do(Journal.last_event_id)
         if self._bus.status is BusStatus.DOWN:
             self.told = None  # it may come back with less than it had
         if self.told is None:
@@ -52,7 +52,7 @@ class EventLog:
 
     async def _send(self, after_id: int) -> int:
         since_ms = await self._since()
-        events = await self._scribe.do(Journal.events, after_id, AT_ONCE)
+        events = await self._journal.do(Journal.events, after_id, AT_ONCE)
         batch = self._bus.batch()
         for event in events:
             place = f"{since_ms}-{event.event_id}"
@@ -80,9 +80,9 @@ class EventLog:
 
     async def _since(self) -> int:
         if self._since_ms is None:
-            noted = await self._scribe.do(Journal.note, "log since")
+            noted = await self._journal.do(Journal.note, "log since")
             if noted is None:
                 noted = self._clock.now_ms()
-                await self._scribe.do(Journal.set_note, "log since", noted)
+                await self._journal.do(Journal.set_note, "log since", noted)
             self._since_ms = cast(int, noted)
         return self._since_ms

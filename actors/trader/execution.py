@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from actors.trader.journal_thread import Scribe
-from actors.trader.orders import Orders
-from actors.trader.positions import Held, Standing, client_id_of
+from actors.trader.journal_thread import JournalThread
+from actors.trader.orders import OrderSender
+from actors.trader.positions import MatchedPosition, Reconciliation, client_id_of
 from actors.trader.protection import Protection
-from actors.trader.reconciler import Books
+from actors.trader.reconciler import Reconciler
 from shared.clock import Clock
 from shared.config.sections import TraderSection
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
@@ -36,7 +36,7 @@ PRICED_S = 30.0
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class AccountSnapshot:
     """The account at one moment.
 
     Attributes:
@@ -44,27 +44,27 @@ class Account:
         pnl: All that positions of ours have won so far, open ones at the mark. Quote currency.
     """
 
-    standing: Standing
+    reconciled: Reconciliation
     balance: AccountBalance
     exposure: Exposure
     unknown: frozenset[str]
     pnl: Decimal
 
 
-class Desk:
+class Execution:
     """Carries out what was decided, and keeps what is open protected.
 
     Args:
         objection: Asked at the last moment before an entry is sent: why it must not be, or "".
 
     Attributes:
-        standing: How journal and venue stood at the last look; None before the first.
+        reconciled: How journal and venue stood at the last look; None before the first.
     """
 
     def __init__(
         self,
         venue: Venue,
-        scribe: Scribe,
+        journal: JournalThread,
         settings: TraderSection,
         *,
         clock: Clock,
@@ -72,32 +72,32 @@ class Desk:
         objection: Callable[[], str],
     ) -> None:
         self._venue = venue
-        self._scribe = scribe
+        self._journal = journal
         self._settings = settings
         self._clock = clock
         self._objection = objection
-        self._orders = Orders(venue, scribe, clock, log)
-        self._books = Books(venue, scribe, self._orders, clock, log)
+        self._orders = OrderSender(venue, journal, clock, log)
+        self._reconciler = Reconciler(venue, journal, self._orders, clock, log)
         self.protection = Protection(
-            venue, scribe, self._orders, settings=settings, clock=clock, log=log
+            venue, journal, self._orders, settings=settings, clock=clock, log=log
         )
         self._turn = asyncio.Lock()
         self._is_ending = False
-        self.standing: Standing | None = None
+        self.reconciled: Reconciliation | None = None
 
-    async def protect(self) -> Standing:
+    async def protect(self) -> Reconciliation:
         """Reconcile, then look after every position of ours.
 
         Raises:
             VenueUnavailable, VenueRefused, JournalUnavailable: Nothing could be looked at.
         """
         async with self._turn:
-            standing = await self._look()
+            reconciled = await self._look()
             # what cannot be journalled or explained keeps no position from being protected
-            closed = await self.protection.look_after(standing)
-            if self._books.lacking is not None:
-                raise self._books.lacking
-            return await self._reconcile() if closed else standing
+            closed = await self.protection.look_after(reconciled)
+            if self._reconciler.lacking is not None:
+                raise self._reconciler.lacking
+            return await self._reconcile() if closed else reconciled
 
     async def rest(self) -> None:
         """Wait for what is under way, begin nothing more, and leave no position bare if possible.
@@ -115,44 +115,44 @@ class Desk:
 
         An order may have been filled since that look.
         """
-        held = () if self.standing is None else self.standing.ours
-        stopped = {each.own.own_id for each in held if each.at_venue.stop_loss is not None}
-        owned = await self._scribe.do(Journal.own_positions)
-        in_doubt = await self._scribe.do(Journal.open_intents)
+        matched = () if self.reconciled is None else self.reconciled.ours
+        stopped = {each.own.own_id for each in matched if each.at_venue.stop_loss is not None}
+        owned = await self._journal.do(Journal.own_positions)
+        in_doubt = await self._journal.do(Journal.open_intents)
         return not in_doubt and stopped.issuperset(own.own_id for own in owned)
 
-    async def account(self) -> Account:
+    async def account(self) -> AccountSnapshot:
         """Reconcile and return the account as it is now.
 
         Raises:
             VenueUnavailable, VenueRefused, JournalUnavailable: It could not be read.
         """
         async with self._turn:
-            standing = await self._reconcile()
+            reconciled = await self._reconcile()
             balances = await self._venue.balance()
         balance = next((each for each in balances if each.currency == CURRENCY), None)
         if balance is None:
             # an account taken for empty would forget what its breakers had counted
             raise VenueUnavailable(f"the venue tells no balance in {CURRENCY}: nothing is entered")
-        pending = await self._scribe.do(Journal.open_intents)
+        pending = await self._journal.do(Journal.open_intents)
         entries = [
             Holding(symbol=i.symbol, side=i.side, notional=(i.size or ZERO) * (i.price or ZERO))
             for i in pending
             if i.purpose == "entry"
         ]
-        return Account(
-            standing=standing,
+        return AccountSnapshot(
+            reconciled=reconciled,
             balance=balance,
-            exposure=exposure(balance, standing.positions, entries),
+            exposure=exposure(balance, reconciled.positions, entries),
             unknown=frozenset(intent.symbol for intent in pending),
-            pnl=await self._pnl(standing),
+            pnl=await self._pnl(reconciled),
         )
 
-    async def _pnl(self, standing: Standing) -> Decimal:
-        total = await self._scribe.do(Journal.closed_pnl)
-        for held in standing.ours:
-            total += _earned(held.own) + held.at_venue.unrealized_pnl
-        return total + sum(map(_earned, standing.ending), ZERO)
+    async def _pnl(self, reconciled: Reconciliation) -> Decimal:
+        total = await self._journal.do(Journal.closed_pnl)
+        for matched in reconciled.ours:
+            total += _earned(matched.own) + matched.at_venue.unrealized_pnl
+        return total + sum(map(_earned, reconciled.ending), ZERO)
 
     async def enter(self, plan: EntryPlan, cycle_ms: int, priced_ms: int) -> str:
         """Send an entry and protect what it filled; return why nothing was entered, or "".
@@ -170,7 +170,7 @@ class Desk:
         async with self._turn:
             if self._is_ending:
                 return "the trader is stopping"
-            if await self._scribe.do(Journal.intent, client_id) is not None:
+            if await self._journal.do(Journal.intent, client_id) is not None:
                 return "decided in this cycle already"
             why = await self._hindrance(plan) or await self._set_leverage(plan)
             why = why or self._objection() or self._too_late(priced_ms)
@@ -194,17 +194,17 @@ class Desk:
             try:
                 order = await self._orders.send(intent, place)
                 if order is None:
-                    settled = await self._scribe.do(Journal.intent, client_id)
+                    settled = await self._journal.do(Journal.intent, client_id)
                     return settled.end if settled is not None else "not sent"
                 if not order.filled_size:
                     return "nothing was filled at the limit"
-                standing = await self._reconcile()
+                reconciled = await self._reconcile()
             except JournalUnavailable:
                 await self._stop_unjournalled(plan, placed)
                 raise
-            held = standing.held(plan.symbol)
-            if held is not None:
-                await self._settle_in(held)
+            matched = reconciled.matched(plan.symbol)
+            if matched is not None:
+                await self._settle_in(matched)
             return ""
 
     def _too_late(self, priced_ms: int) -> str:
@@ -222,10 +222,10 @@ class Desk:
             await self._venue.set_stop_loss(plan.symbol, wanted.stop)
 
     async def _hindrance(self, plan: EntryPlan) -> str:
-        standing = await self._reconcile()
-        if standing.at_venue(plan.symbol) is not None:
+        reconciled = await self._reconcile()
+        if reconciled.at_venue(plan.symbol) is not None:
             return "there is a position in this coin"
-        if any(own.symbol == plan.symbol for own in standing.ending):
+        if any(own.symbol == plan.symbol for own in reconciled.ending):
             return "the last position in this coin is not settled yet"
         if pending := await self._orders.in_doubt(plan.symbol):
             coins = ", ".join(sorted({intent.symbol for intent in pending}))
@@ -260,29 +260,29 @@ class Desk:
             leverage=plan.leverage,
         )
 
-    async def _settle_in(self, held: Held) -> None:
+    async def _settle_in(self, matched: MatchedPosition) -> None:
         """Protect what was just entered, and read back that it is; close what cannot stay."""
-        symbol = held.own.symbol
+        symbol = matched.own.symbol
         rule = await self.protection.rule(symbol)
         tickers = await self._venue.tickers([symbol])
-        why = self._unfit(held, rule)
+        why = self._unfit(matched, rule)
         if why:
-            await self.protection.close(held, why)
+            await self.protection.close(matched, why)
         else:
-            await self.protection.look_after_one(held, tickers.get(symbol))
-        again = (await self._reconcile()).held(symbol)
+            await self.protection.look_after_one(matched, tickers.get(symbol))
+        again = (await self._reconcile()).matched(symbol)
         if again is not None and not again.own.closing and again.at_venue.stop_loss is None:
             raise VenueUnavailable(f"{symbol}: the stop that was set is not there")
 
-    def _unfit(self, held: Held, rule: MarketRule) -> str:
+    def _unfit(self, matched: MatchedPosition, rule: MarketRule) -> str:
         """Return why a position that was just entered cannot stay, or ""."""
-        position, liquidation = held.at_venue, held.at_venue.liquidation_price
+        position, liquidation = matched.at_venue, matched.at_venue.liquidation_price
         if position.size < rule.min_size:
             return f"only {position.size} filled, below the smallest of {rule.min_size}"
         if liquidation is None:
             return ""
         room = abs(position.entry_price - liquidation) / position.entry_price
-        if room < exact(self._settings.liquidation_stops) * held.own.stop_fraction:
+        if room < exact(self._settings.liquidation_stops) * matched.own.stop_fraction:
             return f"liquidation at {liquidation} is too near its entry at {position.entry_price}"
         return ""
 
@@ -294,33 +294,33 @@ class Desk:
                 soon as that is possible.
         """
         async with self._turn:
-            standing = await self._look()
-            held = standing.held(symbol)
-            if held is None:
-                other = any(each.at_venue.symbol == symbol for each in standing.foreign)
+            reconciled = await self._look()
+            matched = reconciled.matched(symbol)
+            if matched is None:
+                other = any(each.at_venue.symbol == symbol for each in reconciled.foreign)
                 return "foreign: not touched" if other else "no position of ours"
-            await self.protection.close(held, why)
-            standing = await self._reconcile()
-            return "closed" if standing.held(symbol) is None else "being closed"
+            await self.protection.close(matched, why)
+            reconciled = await self._reconcile()
+            return "closed" if reconciled.matched(symbol) is None else "being closed"
 
     async def close_all(self, why: str) -> dict[str, str]:
         """Close every position of ours; return what became of each, by coin."""
         async with self._turn:
-            standing = await self._look()
+            reconciled = await self._look()
             # all are wanted closed before the first is tried: a failure keeps none of them open
-            for held in standing.ours:
-                await self.protection.want_closed(held.own, why)
+            for matched in reconciled.ours:
+                await self.protection.want_closed(matched.own, why)
             found = {}
-            for held in standing.ours:
+            for matched in reconciled.ours:
                 try:
-                    await self.protection.close(held, why)
+                    await self.protection.close(matched, why)
                 except (VenueUnavailable, VenueRefused, JournalUnavailable) as error:
-                    found[held.own.symbol] = f"being closed ({error})"
+                    found[matched.own.symbol] = f"being closed ({error})"
             again = await self._reconcile()
-            left = {held.own.symbol for held in again.ours}
+            left = {matched.own.symbol for matched in again.ours}
             return {
                 symbol: found.get(symbol, "being closed") if symbol in left else "closed"
-                for symbol in sorted(held.own.symbol for held in standing.ours)
+                for symbol in sorted(matched.own.symbol for matched in reconciled.ours)
             }
 
     async def adopt(self, symbol: str, stop_fraction: Decimal, target_fraction: Decimal) -> str:
@@ -330,13 +330,13 @@ class Desk:
             stop_fraction, target_fraction: For a stop and a target it does not have.
         """
         async with self._turn:
-            standing = await self._reconcile()
-            position = standing.at_venue(symbol)
+            reconciled = await self._reconcile()
+            position = reconciled.at_venue(symbol)
             if position is None:
                 return "no position in this coin"
-            if standing.held(symbol) is not None:
+            if reconciled.matched(symbol) is not None:
                 return "ours already"
-            if any(i.symbol == symbol for i in await self._scribe.do(Journal.open_intents)):
+            if any(i.symbol == symbol for i in await self._journal.do(Journal.open_intents)):
                 return "an order of ours in this coin is not settled yet; try again"
             event = TradeEvent(
                 event_id=0,
@@ -348,23 +348,23 @@ class Desk:
                 size_base=str(position.size),
                 price=str(position.entry_price),
             )
-            await self._scribe.do(
+            await self._journal.do(
                 Journal.adopt, position, stop_fraction=stop_fraction,
                 target_fraction=target_fraction, at_ms=self._venue.now_ms(), events=[event],
             )  # fmt: skip
             await self.protection.look_after(await self._reconcile())
             return "adopted"
 
-    async def _look(self) -> Standing:
+    async def _look(self) -> Reconciliation:
         """Reconcile as far as that is possible: enough to protect and to close."""
-        self.standing = await self._books.reconcile()
-        return self.standing
+        self.reconciled = await self._reconciler.reconcile()
+        return self.reconciled
 
-    async def _reconcile(self) -> Standing:
-        standing = await self._look()
-        if self._books.lacking is not None:
-            raise self._books.lacking
-        return standing
+    async def _reconcile(self) -> Reconciliation:
+        reconciled = await self._look()
+        if self._reconciler.lacking is not None:
+            raise self._reconciler.lacking
+        return reconciled
 
 
 def _earned(own: OwnPosition) -> Decimal:

@@ -10,8 +10,8 @@ import dataclasses
 import logging
 from typing import Literal, cast
 
-from actors.trader.journal_thread import Scribe
-from actors.trader.pnl import Figures
+from actors.trader.journal_thread import JournalThread
+from actors.trader.pnl import Pnl
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
@@ -19,12 +19,12 @@ from shared.config.sections import Mode, TraderSection
 from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TradeEvent, TraderMode
-from shared.trading.mode import Circumstances, is_enabled, mode
+from shared.trading.mode import ModeInputs, is_enabled, mode
 
 Choice = Literal["enabled", "reducing", "disabled"]
 
 
-class Switches:
+class Gates:
     """Everything that keeps the trader from entering, and why.
 
     Args:
@@ -39,8 +39,8 @@ class Switches:
     def __init__(
         self,
         switch: KillSwitch,
-        scribe: Scribe,
-        figures: Figures,
+        journal: JournalThread,
+        pnl: Pnl,
         settings: TraderSection,
         *,
         run_mode: Mode,
@@ -50,8 +50,8 @@ class Switches:
         log: logging.Logger,
     ) -> None:
         self._switch = switch
-        self._scribe = scribe
-        self._figures = figures
+        self._journal = journal
+        self._pnl = pnl
         self._settings = settings
         self._is_enabled = is_enabled(settings, run_mode)
         self._after_quarantine = after_quarantine
@@ -66,18 +66,18 @@ class Switches:
 
     async def load(self) -> None:
         """Take up what was last known."""
-        self._choice = cast(Choice | None, await self._scribe.do(Journal.note, "choice"))
-        flag = await self._scribe.do(Journal.note, "flag")
+        self._choice = cast(Choice | None, await self._journal.do(Journal.note, "choice"))
+        flag = await self._journal.do(Journal.note, "flag")
         self.flag = None if flag is None else codec.from_plain(KillFlag, flag, "journal: flag")
         self.lock = self._switch.read()
 
     def mode(self) -> tuple[TraderMode, str]:
         """Return what the trader may do, and why in words."""
         return mode(
-            Circumstances(
+            ModeInputs(
                 lock=self.lock,
                 flag=self.flag,
-                latches=self._figures.latches,
+                latches=self._pnl.latches,
                 is_enabled=self._is_enabled,
                 choice=self._choice,
                 after_quarantine=self._after_quarantine,
@@ -91,7 +91,7 @@ class Switches:
         now, why = self.mode()
         if now != "enabled":
             return f"{now}: {why}"
-        return "; ".join(self._figures.objections())
+        return "; ".join(self._pnl.objections())
 
     async def look_at_lock(self) -> None:
         """Look at the lock file; journal a change of mode."""
@@ -110,7 +110,7 @@ class Switches:
             reason = "the flag on Redis cannot be read, which counts as set"
             flag = self.flag or KillFlag(reason=reason, who="nobody", at_ms=self._clock.now_ms())
         if flag != self.flag:
-            await self._scribe.do(Journal.set_note, "flag", flag)
+            await self._journal.do(Journal.set_note, "flag", flag)
             self.flag = flag
         await self.tell()
 
@@ -123,11 +123,11 @@ class Switches:
         now = self.mode()
         if now != self._told:
             # a start that finds things as they were is no news
-            if self._told is None and await self._scribe.do(Journal.note, "mode") == list(now):
+            if self._told is None and await self._journal.do(Journal.note, "mode") == list(now):
                 self._told = now
                 return
             text = f"mode {now[0]}: {now[1]}"
-            await self._scribe.do(Journal.set_note, "mode", list(now), self._event(text))
+            await self._journal.do(Journal.set_note, "mode", list(now), self._event(text))
             self._log.info("%s", text)
             self._told = now
 
@@ -143,7 +143,7 @@ class Switches:
         if choice != "disabled" and self.lock is not None and self.lock.mode == "disabled":
             self._switch.release()
             self.lock = None
-        await self._scribe.do(Journal.set_note, "choice", choice)
+        await self._journal.do(Journal.set_note, "choice", choice)
         self._choice = choice
         if choice == "enabled":
             self._after_quarantine = False
@@ -156,7 +156,7 @@ class Switches:
         except OSError as error:
             self._log.error("the lock file cannot be written, the journal remembers: %s", error)
             self.flag = KillFlag(reason=lock.reason, who=lock.who, at_ms=lock.at_ms)
-            await self._scribe.do(Journal.set_note, "flag", self.flag)
+            await self._journal.do(Journal.set_note, "flag", self.flag)
         await self.tell()
 
     async def release(self, bus: Bus) -> None:
@@ -169,9 +169,9 @@ class Switches:
         await bus.delete(schema.TRADER_KILL)
         self._switch.release()
         self.lock = None
-        await self._scribe.do(Journal.set_note, "flag", None)
+        await self._journal.do(Journal.set_note, "flag", None)
         self.flag = None
-        await self._figures.release()
+        await self._pnl.release()
         await self.tell()
 
     def _event(self, text: str) -> TradeEvent:

@@ -11,7 +11,7 @@ from typing import Concatenate
 from shared.journal.journal import Journal
 
 
-class Scribe:
+class JournalThread:
     """Runs one journal's calls one after another, in the order they were asked for.
 
     A disk that hangs would stop an event loop that wrote by itself, and the supervisor would

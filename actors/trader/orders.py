@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
-from actors.trader.journal_thread import Scribe
+from actors.trader.journal_thread import JournalThread
 from shared.clock import Clock
 from shared.errors import JournalUnavailable, OutcomeUnknown, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
@@ -23,7 +23,7 @@ LOOK_BACK_MS = 60_000
 RESTING: tuple[OrderState, ...] = ("open", "part_filled")
 
 
-class Orders:
+class OrderSender:
     """The life of an order between the wish and the venue's word.
 
     An intent is on the disk before its order is sent. What was not answered is never sent again:
@@ -31,9 +31,11 @@ class Orders:
     `settle_unknown`).
     """
 
-    def __init__(self, venue: Venue, scribe: Scribe, clock: Clock, log: logging.Logger) -> None:
+    def __init__(
+        self, venue: Venue, journal: JournalThread, clock: Clock, log: logging.Logger
+    ) -> None:
         self._venue = venue
-        self._scribe = scribe
+        self._journal = journal
         self._clock = clock
         self._log = log
 
@@ -53,7 +55,7 @@ class Orders:
         """
         intent = replace(intent, sent_ms=self._venue.now_ms())
         try:
-            await self._scribe.do(Journal.intend, intent, self._event("order", intent, intent.why))
+            await self._journal.do(Journal.intend, intent, self._event("order", intent, intent.why))
         except JournalUnavailable as error:
             if intent.purpose == "entry":
                 raise
@@ -106,7 +108,7 @@ class Orders:
         return await self._venue.order_status(order.symbol, order.order_id)
 
     async def _settle(self, intent: Intent, state: IntentState, kind: str, text: str) -> None:
-        await self._scribe.do(
+        await self._journal.do(
             Journal.settle,
             intent.client_id,
             state,
@@ -127,11 +129,11 @@ class Orders:
         )
         # a reply that leaves the id out is still the answer to this order
         order = replace(order, client_id=intent.client_id)
-        await self._scribe.do(Journal.take, order, event)
+        await self._journal.do(Journal.take, order, event)
 
     async def renew_interrupted(self) -> None:
         """Start the time of orders that a dead process may have sent at its last moment."""
-        for intent in await self._scribe.do(Journal.open_intents):
+        for intent in await self._journal.do(Journal.open_intents):
             if intent.state == "sending":
                 text = "outcome unknown (the trader ended while sending it); looked for by its id"
                 await self._settle(intent, "unknown", "unknown", text)
@@ -162,7 +164,7 @@ class Orders:
         # looking corrects a clock that was wrong before
         if min(now_ms, self._venue.now_ms()) <= self._over_ms(intent):
             return False
-        owned = await self._scribe.do(Journal.own_positions)
+        owned = await self._journal.do(Journal.own_positions)
         own = next((own for own in owned if own.symbol == intent.symbol), None)
         expected = 0 if own is None else own.size
         if (0 if position is None else position.size) != expected:
@@ -183,7 +185,7 @@ class Orders:
         now_ms = self._venue.now_ms()
         return [
             intent
-            for intent in await self._scribe.do(Journal.open_intents)
+            for intent in await self._journal.do(Journal.open_intents)
             if intent.symbol == symbol or now_ms <= self._over_ms(intent)
         ]
 
@@ -205,7 +207,7 @@ class Orders:
     async def _unknown_orders(self, intent: Intent, fills: Sequence[Fill]) -> list[int]:
         """Return the orders behind fills on its side that are not in the journal."""
         ids = sorted({fill.order_id for fill in fills if fill.side == intent.order_side})
-        return [i for i in ids if await self._scribe.do(Journal.order_client, i) is None]
+        return [i for i in ids if await self._journal.do(Journal.order_client, i) is None]
 
     def _event(self, kind: str, intent: Intent, text: str) -> TradeEvent:
         size = "all" if intent.size is None else str(intent.size)

@@ -8,8 +8,8 @@ from decimal import Decimal
 
 import orjson
 
-from actors.trader.execution import Account
-from actors.trader.journal_thread import Scribe
+from actors.trader.execution import AccountSnapshot
+from actors.trader.journal_thread import JournalThread
 from shared.clock import Clock
 from shared.config.sections import TraderSection
 from shared.exchanges.ports import Venue
@@ -36,7 +36,7 @@ while positions are open, is the market's movement in between and no transfer.""
 SHOWN_CYCLES = 288
 
 
-class Figures:
+class Pnl:
     """Keeps the ledger: in the journal, together with which results it has counted.
 
     Only what positions of ours win or lose counts. Every other change of the account, foreign
@@ -48,8 +48,10 @@ class Figures:
         fees_today: Paid since 00:00 UTC; None before the first look.
     """
 
-    def __init__(self, scribe: Scribe, venue: Venue, settings: TraderSection, clock: Clock) -> None:
-        self._scribe = scribe
+    def __init__(
+        self, journal: JournalThread, venue: Venue, settings: TraderSection, clock: Clock
+    ) -> None:
+        self._journal = journal
         self._venue = venue
         self._settings = settings
         self._clock = clock
@@ -62,11 +64,11 @@ class Figures:
 
     async def load(self) -> None:
         """Take up the ledger where it was left."""
-        note = await self._scribe.do(Journal.note, "ledger")
+        note = await self._journal.do(Journal.note, "ledger")
         if note is not None:
             self._ledger = Ledger.decode(orjson.dumps(note["ledger"]), "journal: ledger")
             self._capital = Decimal(note["capital"])
-        rows = await self._scribe.do(Journal.equity, 0, SHOWN_CYCLES)
+        rows = await self._journal.do(Journal.equity, 0, SHOWN_CYCLES)
         self.equity = [(row.cycle_ms, str(row.equity)) for row in rows]
 
     @property
@@ -85,7 +87,7 @@ class Figures:
             return ["the account has not been looked at yet"]
         return objections(self._ledger, self._settings, self._venue.now_ms())
 
-    async def observe(self, account: Account, cycle_ms: int | None = None) -> None:
+    async def observe(self, account: AccountSnapshot, cycle_ms: int | None = None) -> None:
         """Take in the account as it is now, and the results since the last look.
 
         Args:
@@ -94,29 +96,29 @@ class Figures:
         async with self._turn:
             await self._observe(account, cycle_ms)
 
-    async def _observe(self, account: Account, cycle_ms: int | None) -> None:
+    async def _observe(self, account: AccountSnapshot, cycle_ms: int | None) -> None:
         now_ms = self._clock.now_ms()
         equity = account.balance.equity
         capital = equity - account.pnl
         transferred = Decimal(0)
         if self._capital is not None:
             transferred = capital - self._capital
-            if account.standing.ours and abs(transferred) <= NOISE * abs(equity):
+            if account.reconciled.ours and abs(transferred) <= NOISE * abs(equity):
                 transferred, capital = Decimal(0), self._capital
-        ended = await self._scribe.do(Journal.unjudged)
+        ended = await self._journal.do(Journal.unjudged)
         before = self._ledger
         ledger = observed(before, equity, transferred, self._settings, now_ms)
         for own in ended:
             ledger = closed(ledger, own.pnl or Decimal(0), self._settings, now_ms)
-        sent_ms = await self._scribe.do(Journal.sent_since, self._venue.now_ms() - HOUR_MS)
+        sent_ms = await self._journal.do(Journal.sent_since, self._venue.now_ms() - HOUR_MS)
         ledger = replace(ledger, orders_ms=sent_ms)
         await self._save(ledger, capital, [own.own_id for own in ended])
         await self._tell_limits(limits(ledger, account.exposure, self._settings, now_ms))
-        self.fees_today = await self._scribe.do(Journal.fees_since, now_ms - now_ms % DAY_MS)
+        self.fees_today = await self._journal.do(Journal.fees_since, now_ms - now_ms % DAY_MS)
         if cycle_ms is not None:
             await self._add_equity(account, cycle_ms)
 
-    async def _add_equity(self, account: Account, cycle_ms: int) -> None:
+    async def _add_equity(self, account: AccountSnapshot, cycle_ms: int) -> None:
         row = EquityRow(
             cycle_ms=cycle_ms,
             at_ms=self._clock.now_ms(),
@@ -125,7 +127,7 @@ class Figures:
             pnl=account.pnl,
             fees=self.fees_today or Decimal(0),
         )
-        await self._scribe.do(Journal.add_equity, row)
+        await self._journal.do(Journal.add_equity, row)
         earlier = [each for each in self.equity if each[0] < cycle_ms]
         self.equity = [*earlier, (cycle_ms, str(row.equity))][-SHOWN_CYCLES:]
 
@@ -143,7 +145,7 @@ class Figures:
             if latch not in known
         ]
         note = {"ledger": orjson.loads(ledger.encode()), "capital": str(capital)}
-        await self._scribe.do(Journal.judge, judged, note, *events)
+        await self._journal.do(Journal.judge, judged, note, *events)
         # together, once both are written: a transfer left out of one would count as a result
         self._ledger, self._capital = ledger, capital
 
@@ -155,7 +157,7 @@ class Figures:
                     f"{limit.name}: {limit.used} of {limit.limit} {limit.unit}, warned from "
                     f"{shown(Decimal(str(self._settings.warn_pct)))} % on"
                 )
-                await self._scribe.do(Journal.tell, self._event("warning", text))
+                await self._journal.do(Journal.tell, self._event("warning", text))
         self.limits = found
 
     def _event(self, kind: str, text: str) -> TradeEvent:

@@ -12,7 +12,7 @@ from shared.messages.trading import TradeSide
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class MatchedPosition:
     """A position of ours, by the journal and as the venue shows it."""
 
     own: OwnPosition
@@ -20,7 +20,7 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreign:
+class ForeignPosition:
     """A position that is not ours, or not all of it; never touched. `why` is for people."""
 
     at_venue: OpenPosition
@@ -28,7 +28,7 @@ class Foreign:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Reconciliation:
     """Every position there is, once.
 
     Attributes:
@@ -36,21 +36,21 @@ class Standing:
         positions: As the venue told them, ours and foreign.
     """
 
-    ours: tuple[Held, ...]
-    foreign: tuple[Foreign, ...]
+    ours: tuple[MatchedPosition, ...]
+    foreign: tuple[ForeignPosition, ...]
     ending: tuple[OwnPosition, ...]
     positions: tuple[OpenPosition, ...]
 
-    def held(self, symbol: str) -> Held | None:
+    def matched(self, symbol: str) -> MatchedPosition | None:
         """Return the position of ours in a coin."""
-        return next((held for held in self.ours if held.own.symbol == symbol), None)
+        return next((matched for matched in self.ours if matched.own.symbol == symbol), None)
 
     def at_venue(self, symbol: str) -> OpenPosition | None:
         """Return the position in a coin, whoever's it is."""
         return next((each for each in self.positions if each.symbol == symbol), None)
 
 
-def compare(owned: Iterable[OwnPosition], positions: Sequence[OpenPosition]) -> Standing:
+def compare(owned: Iterable[OwnPosition], positions: Sequence[OpenPosition]) -> Reconciliation:
     """Return how the journal's open positions and the venue's stand to each other.
 
     A position that is smaller than the journal says is ours: part of it was closed elsewhere. One
@@ -62,11 +62,13 @@ def compare(owned: Iterable[OwnPosition], positions: Sequence[OpenPosition]) -> 
         own = own_by_symbol.get(position.symbol)
         why = _foreign(own, position)
         if own is None or why:
-            foreign.append(Foreign(position, why))
+            foreign.append(ForeignPosition(position, why))
         else:
-            ours.append(Held(own, position))
+            ours.append(MatchedPosition(own, position))
             del own_by_symbol[position.symbol]
-    return Standing(tuple(ours), tuple(foreign), tuple(own_by_symbol.values()), tuple(positions))
+    return Reconciliation(
+        tuple(ours), tuple(foreign), tuple(own_by_symbol.values()), tuple(positions)
+    )
 
 
 def _foreign(own: OwnPosition | None, position: OpenPosition) -> str:

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Concatenate
 
-from actors.trader.journal_thread import Scribe
-from actors.trader.orders import Orders
-from actors.trader.positions import Held, Standing, client_id_of
+from actors.trader.journal_thread import JournalThread
+from actors.trader.orders import OrderSender
+from actors.trader.positions import MatchedPosition, Reconciliation, client_id_of
 from shared.clock import Clock
 from shared.config.sections import TraderSection
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
@@ -31,15 +31,15 @@ class Protection:
     def __init__(
         self,
         venue: Venue,
-        scribe: Scribe,
-        orders: Orders,
+        journal: JournalThread,
+        orders: OrderSender,
         *,
         settings: TraderSection,
         clock: Clock,
         log: logging.Logger,
     ) -> None:
         self._venue = venue
-        self._scribe = scribe
+        self._journal = journal
         self._orders = orders
         self._settings = settings
         self._clock = clock
@@ -66,53 +66,57 @@ class Protection:
         self._rules |= found
         return found
 
-    async def look_after(self, standing: Standing) -> bool:
+    async def look_after(self, reconciled: Reconciliation) -> bool:
         """Set what is missing, close what may not stay; tell whether a close was sent."""
         self._closed = False
         marks: Mapping[str, Ticker] = {}
-        if standing.ours:
+        if reconciled.ours:
             try:
-                marks = await self._venue.tickers([held.own.symbol for held in standing.ours])
+                marks = await self._venue.tickers(
+                    [matched.own.symbol for matched in reconciled.ours]
+                )
             except (VenueUnavailable, VenueRefused) as error:
                 # stops can be set without knowing the mark
                 self._log.warning("no mark prices: %s", error)
         troubles = {}
-        for held in standing.ours:
+        for matched in reconciled.ours:
             try:
-                await self.look_after_one(held, marks.get(held.own.symbol))
+                await self.look_after_one(matched, marks.get(matched.own.symbol))
             except (VenueUnavailable, VenueRefused, JournalUnavailable, ValueError) as error:
-                troubles[held.own.symbol] = str(error)
-                if held.own.symbol not in self.troubles:
-                    self._log.warning("%s: not looked after: %s", held.own.symbol, error)
+                troubles[matched.own.symbol] = str(error)
+                if matched.own.symbol not in self.troubles:
+                    self._log.warning("%s: not looked after: %s", matched.own.symbol, error)
         self.troubles = troubles
         return self._closed
 
-    async def look_after_one(self, held: Held, ticker: Ticker | None) -> None:
+    async def look_after_one(self, matched: MatchedPosition, ticker: Ticker | None) -> None:
         """Set stop and target where they are missing, or close the position.
 
         Raises:
             VenueUnavailable, VenueRefused: The venue did not do it; to be tried again.
         """
-        own, position = held.own, held.at_venue
+        own, position = matched.own, matched.at_venue
         now_ms = self._venue.now_ms()
         if own.closing:
-            taken = await self.close(held, own.closing)
+            taken = await self.close(matched, own.closing)
             if not taken and position.stop_loss is None:
                 # it was refused, or its outcome is not known yet and may be that it was
-                await self._venue.set_stop_loss(own.symbol, (await self._levels(held)).stop)
+                await self._venue.set_stop_loss(own.symbol, (await self._levels(matched)).stop)
         elif is_held_too_long(own.opened_ms, now_ms, self._settings.max_hold_h):
-            await self.close(held, f"time stop: held for {self._settings.max_hold_h:g} h")
+            await self.close(matched, f"time stop: held for {self._settings.max_hold_h:g} h")
         elif position.stop_loss is None:
-            await self._set_missing_stop(held, ticker, now_ms)
+            await self._set_missing_stop(matched, ticker, now_ms)
         elif ticker is not None and is_beyond(own.side, ticker.mark, position.stop_loss):
-            await self.close(held, f"mark {ticker.mark} is beyond the stop {position.stop_loss}")
+            await self.close(matched, f"mark {ticker.mark} is beyond the stop {position.stop_loss}")
         else:
             if own.unprotected_ms is not None:
-                await self._protected(held, position)
-            await self._set_missing_target(held, ticker)
+                await self._protected(matched, position)
+            await self._set_missing_target(matched, ticker)
 
-    async def _set_missing_stop(self, held: Held, ticker: Ticker | None, now_ms: int) -> None:
-        own, position = held.own, held.at_venue
+    async def _set_missing_stop(
+        self, matched: MatchedPosition, ticker: Ticker | None, now_ms: int
+    ) -> None:
+        own, position = matched.own, matched.at_venue
         since_ms = own.unprotected_ms
         if since_ms is None:
             since_ms = now_ms
@@ -120,52 +124,52 @@ class Protection:
             await self._note(Journal.set_unprotected, own.own_id, since_ms, event)
         if now_ms - since_ms > self._settings.unprotected_s * 1000:
             without_s = (now_ms - since_ms) / 1000
-            await self.close(held, f"without a stop for {without_s:.0f} s")
+            await self.close(matched, f"without a stop for {without_s:.0f} s")
             return
-        wanted = await self._levels(held)
+        wanted = await self._levels(matched)
         if ticker is not None and is_beyond(own.side, ticker.mark, wanted.stop):
-            await self.close(held, f"mark {ticker.mark} is beyond the stop {wanted.stop}")
+            await self.close(matched, f"mark {ticker.mark} is beyond the stop {wanted.stop}")
             return
         found = await self._venue.set_stop_loss(own.symbol, wanted.stop)
         if found.stop_loss is None:
             raise VenueUnavailable(f"{own.symbol}: the venue took a stop and shows none")
-        await self._protected(held, found)
-        await self._set_missing_target(held, ticker)
+        await self._protected(matched, found)
+        await self._set_missing_target(matched, ticker)
 
-    async def _protected(self, held: Held, position: OpenPosition) -> None:
+    async def _protected(self, matched: MatchedPosition, position: OpenPosition) -> None:
         event = self._event("stop", position, f"has a stop at {position.stop_loss}")
-        await self._note(Journal.set_unprotected, held.own.own_id, None, event)
+        await self._note(Journal.set_unprotected, matched.own.own_id, None, event)
 
-    async def _set_missing_target(self, held: Held, ticker: Ticker | None) -> None:
-        own, position = held.own, held.at_venue
+    async def _set_missing_target(self, matched: MatchedPosition, ticker: Ticker | None) -> None:
+        own, position = matched.own, matched.at_venue
         if position.take_profit is not None:
             return
-        wanted = await self._levels(held)
+        wanted = await self._levels(matched)
         if ticker is not None and is_beyond(OTHER[own.side], ticker.mark, wanted.target):
-            await self.close(held, f"mark {ticker.mark} has reached the target {wanted.target}")
+            await self.close(matched, f"mark {ticker.mark} has reached the target {wanted.target}")
             return
         found = await self._venue.set_take_profit(own.symbol, wanted.target)
         event = self._event("target", position, f"has a target at {found.take_profit}")
         await self._note(Journal.tell, event)
 
-    async def _levels(self, held: Held) -> Levels:
-        rule = await self.rule(held.own.symbol)
+    async def _levels(self, matched: MatchedPosition) -> Levels:
+        rule = await self.rule(matched.own.symbol)
         return levels(
-            held.own.side,
-            held.at_venue.entry_price,
-            held.own.stop_fraction,
-            held.own.target_fraction,
+            matched.own.side,
+            matched.at_venue.entry_price,
+            matched.own.stop_fraction,
+            matched.own.target_fraction,
             rule.tick,
         )
 
-    async def close(self, held: Held, why: str) -> bool:
+    async def close(self, matched: MatchedPosition, why: str) -> bool:
         """Close what the venue shows of a position of ours; wanted until it is done.
 
         Returns:
             Whether the venue took a close; nothing is sent while an earlier one may still be taken.
         """
-        own, position = held.own, held.at_venue
-        earlier = await self._scribe.do(Journal.closes_of, own.own_id)
+        own, position = matched.own, matched.at_venue
+        earlier = await self._journal.do(Journal.closes_of, own.own_id)
         if any(intent.state in OPEN_STATES for intent in earlier):
             return False
         await self.want_closed(own, why)
@@ -212,7 +216,7 @@ class Protection:
     ) -> None:
         """Journal what is done to protect a position, which is done also without a journal."""
         try:
-            await self._scribe.do(call, *args, **named)
+            await self._journal.do(call, *args, **named)
         except JournalUnavailable as error:
             self._log.error("protected without a journal: %s", error)
 

@@ -7,9 +7,9 @@ from collections.abc import Coroutine
 from decimal import Decimal
 from typing import Any
 
-from actors.trader.journal_thread import Scribe
-from actors.trader.orders import Orders
-from actors.trader.positions import Standing, compare, differs
+from actors.trader.journal_thread import JournalThread
+from actors.trader.orders import OrderSender
+from actors.trader.positions import Reconciliation, compare, differs
 from shared.clock import Clock
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
@@ -31,7 +31,7 @@ CUT = Decimal("0.000001")
 """Below this a difference in a position partly closed comes from its average price being cut."""
 
 
-class Books:
+class Reconciler:
     """Brings the journal up to what the venue has executed, and says how both stand.
 
     Attributes:
@@ -39,10 +39,15 @@ class Books:
     """
 
     def __init__(
-        self, venue: Venue, scribe: Scribe, orders: Orders, clock: Clock, log: logging.Logger
+        self,
+        venue: Venue,
+        journal: JournalThread,
+        orders: OrderSender,
+        clock: Clock,
+        log: logging.Logger,
     ) -> None:
         self._venue = venue
-        self._scribe = scribe
+        self._journal = journal
         self._orders = orders
         self._clock = clock
         self._log = log
@@ -50,7 +55,7 @@ class Books:
         self._gone_ms: dict[int, int] = {}
         self._foreign: set[tuple[int, str]] = set()
 
-    async def reconcile(self) -> Standing:
+    async def reconcile(self) -> Reconciliation:
         """Journal what the venue has executed meanwhile, and return how both stand now.
 
         Fills, orders and results that cannot be had now are in `lacking`, and asked for again.
@@ -61,22 +66,26 @@ class Books:
         """
         self.lacking = None
         await self._tried(self._orders.renew_interrupted())
-        standing = await self._read()
+        reconciled = await self._read()
         known = [
-            await self._tried(self._orders.settle_unknown(intent, standing.at_venue(intent.symbol)))
-            for intent in await self._scribe.do(Journal.open_intents)
+            await self._tried(
+                self._orders.settle_unknown(intent, reconciled.at_venue(intent.symbol))
+            )
+            for intent in await self._journal.do(Journal.open_intents)
         ]
         if any(known):
-            standing = await self._read()
-        for held in standing.ours:
-            self._gone_ms.pop(held.own.own_id, None)
+            reconciled = await self._read()
+        for matched in reconciled.ours:
+            self._gone_ms.pop(matched.own.own_id, None)
         # without its fills and the orders in doubt nobody can say how one has ended
-        ending = standing.ending if self.lacking is None else ()
+        ending = reconciled.ending if self.lacking is None else ()
         if [own for own in ending if await self._tried(self._end(own))]:
-            standing = compare(await self._scribe.do(Journal.own_positions), standing.positions)
-        await self._tried(self._note_funding(standing))
-        await self._tried(self._note_foreign(standing))
-        return standing
+            reconciled = compare(
+                await self._journal.do(Journal.own_positions), reconciled.positions
+            )
+        await self._tried(self._note_funding(reconciled))
+        await self._tried(self._note_foreign(reconciled))
+        return reconciled
 
     async def _tried[T](self, work: Coroutine[Any, Any, T]) -> T | None:
         """Do what ends in the journal; where that cannot be done now, remember it and go on."""
@@ -88,24 +97,24 @@ class Books:
             self.lacking = self.lacking or error
             return None
 
-    async def _read(self) -> Standing:
+    async def _read(self) -> Reconciliation:
         """Return how both stand, with the fills of every coin where they differed."""
-        owned = await self._scribe.do(Journal.own_positions)
+        owned = await self._journal.do(Journal.own_positions)
         positions = await self._venue.positions()
         at_venue = {position.symbol: position for position in positions}
         odd = [own for own in owned if differs(own, at_venue.get(own.symbol))]
         if odd:
             for own in odd:
                 await self._tried(self._add_fills(own))
-            owned = await self._scribe.do(Journal.own_positions)
+            owned = await self._journal.do(Journal.own_positions)
             # after the fills, so that what was filled in between makes it smaller, not larger
             positions = await self._venue.positions()
-        standing = compare(owned, positions)
-        for held in standing.ours:
-            if held.own.venue_id is None:
-                seen = held.at_venue.position_id
-                await self._tried(self._scribe.do(Journal.seen_at_venue, held.own.own_id, seen))
-        return standing
+        reconciled = compare(owned, positions)
+        for matched in reconciled.ours:
+            if matched.own.venue_id is None:
+                seen = matched.at_venue.position_id
+                await self._tried(self._journal.do(Journal.seen_at_venue, matched.own.own_id, seen))
+        return reconciled
 
     async def _add_fills(self, own: OwnPosition) -> None:
         fills = await self._venue.fills(own.symbol, own.opened_ms - BEFORE_MS)
@@ -115,7 +124,7 @@ class Books:
         for fill in fills:
             if fill.fill_id in known:
                 continue
-            client_id = await self._scribe.do(Journal.order_client, fill.order_id)
+            client_id = await self._journal.do(Journal.order_client, fill.order_id)
             if client_id is not None:
                 if await self._is_of(own, client_id):
                     venue_id = venue_id or fill.position_id
@@ -123,15 +132,15 @@ class Books:
             elif _takes_from(own, venue_id, fill):
                 ours.append(JournalFill(fill=fill, own_id=own.own_id, client_id=None))
         if ours:
-            await self._scribe.do(Journal.add_fills, ours, self._clock.now_ms())
+            await self._journal.do(Journal.add_fills, ours, self._clock.now_ms())
         if venue_id is not None and own.venue_id is None:
-            await self._scribe.do(Journal.seen_at_venue, own.own_id, venue_id)
+            await self._journal.do(Journal.seen_at_venue, own.own_id, venue_id)
 
     async def _is_of(self, own: OwnPosition, client_id: str) -> bool:
-        intent = await self._scribe.do(Journal.intent, client_id)
+        intent = await self._journal.do(Journal.intent, client_id)
         if intent is None or intent.purpose == "close":
             return intent is not None and intent.own_id == own.own_id
-        return await self._scribe.do(Journal.own_of_entry, client_id) == own.own_id
+        return await self._journal.do(Journal.own_of_entry, client_id) == own.own_id
 
     # What has ended
 
@@ -157,9 +166,9 @@ class Books:
                         pnl_quote=str(pnl))
         ]  # fmt: skip
         if pnl != known:
-            await self._scribe.do(Journal.add_funding, own.own_id, pnl - known, closed_ms,
+            await self._journal.do(Journal.add_funding, own.own_id, pnl - known, closed_ms,
                                   self._funding_event(own, pnl - known))  # fmt: skip
-        await self._scribe.do(
+        await self._journal.do(
             Journal.end_position, own.own_id, closed_ms=closed_ms, pnl=pnl, how=how, events=events
         )
         return True
@@ -173,23 +182,23 @@ class Books:
                 return record
         return None
 
-    async def _note_funding(self, standing: Standing) -> None:
+    async def _note_funding(self, reconciled: Reconciliation) -> None:
         """Journal what open positions have won or paid beside their fills."""
-        for held in standing.ours:
-            own, position = held.own, held.at_venue
+        for matched in reconciled.ours:
+            own, position = matched.own, matched.at_venue
             if not own.is_complete or own.size != position.size:
                 continue
             known = own.price_pnl - own.fees + own.funding
             amount = position.realized_pnl - own.adopted_pnl - known
             if amount and (not own.left[0] or abs(amount) > CUT):
-                await self._scribe.do(Journal.add_funding, own.own_id, amount,
+                await self._journal.do(Journal.add_funding, own.own_id, amount,
                                       self._venue.now_ms(),
                                       self._funding_event(own, amount))  # fmt: skip
 
-    async def _note_foreign(self, standing: Standing) -> None:
+    async def _note_foreign(self, reconciled: Reconciliation) -> None:
         """Journal positions that are not ours, once each."""
-        seen = {(each.at_venue.position_id, each.why) for each in standing.foreign}
-        for each in standing.foreign:
+        seen = {(each.at_venue.position_id, each.why) for each in reconciled.foreign}
+        for each in reconciled.foreign:
             position = each.at_venue
             if (position.position_id, each.why) not in self._foreign:
                 event = TradeEvent(
@@ -204,7 +213,7 @@ class Books:
                     side=position.side,
                     size_base=str(position.size),
                 )
-                await self._scribe.do(Journal.tell, event)
+                await self._journal.do(Journal.tell, event)
         self._foreign = seen
 
     def _funding_event(self, own: OwnPosition, amount: Decimal) -> TradeEvent:

@@ -14,13 +14,13 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from actors.base import Actor, Context
-from actors.trader_api.gate import Gate
-from actors.trader_api.readings import NotTold, Readings
+from actors.trader_api.gate import RequestGate
+from actors.trader_api.readings import NotPublished, Readings
 from actors.trader_api.requests import body_of, numbers_of
 from shared import codec, schema
 from shared.api.address import AddressFile
 from shared.api.answers import CommandAnswer, CommandBody
-from shared.api.commands import Commands, NotSent, Refused
+from shared.api.commands import CommandClient, CommandRefused, NotSent
 from shared.api.openapi import LARGEST_BODY, READS, SYMBOL, VERBS, WITH_SYMBOL, document
 from shared.api.token import make_token, token_path
 from shared.config.sections import TraderApiSection
@@ -52,11 +52,11 @@ class TraderApi(Actor):
         )
         self._symbols = dict.fromkeys(context.section["symbols"])
         self._readings = Readings(self.bus, self.clock, context.state_dir)
-        self._commands = Commands(self.bus, self.clock, context.state_dir, log=self.log)
+        self._commands = CommandClient(self.bus, self.clock, context.state_dir, log=self.log)
         self._address = AddressFile(context.state_dir)
         self._document = orjson.dumps(document())
         self._runner: web.AppRunner | None = None
-        self._gate: Gate
+        self._gate: RequestGate
         self._requests = 0
 
     async def setup(self) -> None:
@@ -69,7 +69,7 @@ class TraderApi(Actor):
         await self.teardown()
         path = token_path(self.context.state_dir)
         try:
-            self._gate = Gate(make_token(path), self.clock)
+            self._gate = RequestGate(make_token(path), self.clock)
         except OSError as error:
             raise TransientError(f"{path}: cannot be written ({error.strerror})") from error
         settings = self._settings
@@ -124,11 +124,11 @@ class TraderApi(Actor):
                 return await handler(request)
             except web.HTTPException:
                 raise
-            except (BusUnavailable, JournalUnavailable, NotSent, NotTold) as error:
+            except (BusUnavailable, JournalUnavailable, NotSent, NotPublished) as error:
                 raise web.HTTPServiceUnavailable(
                     text=str(error), headers={"Retry-After": RETRY_S}
                 ) from None
-            except Refused as error:
+            except CommandRefused as error:
                 raise web.HTTPConflict(text=str(error)) from None
             except PermanentError as error:
                 self.log.error("%s cannot be answered: %s", request.path, error)

@@ -13,7 +13,7 @@ WITHIN_S = 60.0
 MOST_PEERS = 1000
 
 
-class Gate:
+class RequestGate:
     """Lets in who shows the token, and slows down who guesses.
 
     A right token is never refused for the wrong ones of others behind the same address: on one

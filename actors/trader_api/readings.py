@@ -33,7 +33,7 @@ from shared.schema import Entry
 ANSWERING_MS = 30_000
 
 
-class NotTold(TransientError):
+class NotPublished(TransientError):
     """Nobody has published it yet."""
 
 
@@ -88,7 +88,7 @@ class Readings:
         """
         found = await self._bus.get(entry)
         if found is None:
-            raise NotTold(f"{who} has not told it yet")
+            raise NotPublished(f"{who} has not told it yet")
         return found
 
     async def trades(self, *, limit: int, before_id: int | None) -> TradesAnswer:

@@ -146,7 +146,7 @@ class CommandBody:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class ProblemBody:
     """Why a request was refused (RFC 9457)."""
 
     title: str

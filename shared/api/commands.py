@@ -23,7 +23,7 @@ LOCKING: frozenset[TraderVerb] = frozenset({"kill", "disable", "flatten"})
 """These work without Redis and without a trader: they write the lock file first."""
 
 
-class Refused(PlatformError):
+class CommandRefused(PlatformError):
     """The command is not carried out, and the reason is no fault of this server."""
 
 
@@ -51,7 +51,7 @@ def lock_of(verb: TraderVerb, who: str, reason: str, at_ms: int) -> Lock:
     )
 
 
-class Commands:
+class CommandClient:
     """Sends commands, one change of the lock file at a time.
 
     Args:
@@ -110,7 +110,7 @@ class Commands:
             text = f"{locked}; {late}" if locked else late
             return Outcome(id=command.id, reply=None, text=text)
         if reply.outcome == "failed":
-            raise Refused(reply.text)
+            raise CommandRefused(reply.text)
         return Outcome(id=command.id, reply=reply, text=reply.text)
 
     async def _lock(self, command: TraderCommand, reason: str) -> str:
@@ -148,10 +148,12 @@ class Commands:
         try:
             await asyncio.to_thread(self._switch.release)
         except OSError as error:
-            raise Refused(f"the lock file cannot be removed: {error}; remove it by hand") from None
+            raise CommandRefused(
+                f"the lock file cannot be removed: {error}; remove it by hand"
+            ) from None
         return ""
 
     async def _refuse_if_locked(self, command: TraderCommand) -> None:
         lock = await asyncio.to_thread(self._switch.read)
         if command.command == "enable" and lock is not None and lock.mode == "locked":
-            raise Refused(f"locked by {lock.who}: {lock.reason}; release it first")
+            raise CommandRefused(f"locked by {lock.who}: {lock.reason}; release it first")

@@ -10,7 +10,7 @@ from shared.api.answers import (
     CommandBody,
     EquitiesAnswer,
     EventsAnswer,
-    Problem,
+    ProblemBody,
     StatusAnswer,
     TradesAnswer,
 )
@@ -95,7 +95,7 @@ def document() -> dict[str, Any]:
         }
     }
     kinds = [StatusAnswer, TraderConfig, Positions, Balance, TradesAnswer, EventsAnswer]
-    schemas = schemas_of(*kinds, EquitiesAnswer, CommandAnswer, Problem)
+    schemas = schemas_of(*kinds, EquitiesAnswer, CommandAnswer, ProblemBody)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -135,7 +135,7 @@ def _json(words: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _problem(words: str) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": reference(Problem)}}
+    content = {"application/problem+json": {"schema": reference(ProblemBody)}}
     return {"description": words, "content": content}
 
 

@@ -81,7 +81,7 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class EntryRule:
     """What entering by one rule brought, in R per trade.
 
     `edge` is how much its net result exceeds that of entering the same side without a signal.
@@ -115,18 +115,18 @@ class Report:
     blocks: Mapping[str, int]
     occupancy: Sequence[Occupancy]
     forward: Sequence[Forward]
-    entries: Sequence[Entry]
+    entries: Sequence[EntryRule]
 
 
 @dataclass(frozen=True)
-class Coin:
+class ReportCoin:
     """A coin's signals and the 5m candles they came from."""
 
     series: Series
     candles: Candles
 
 
-def make_report(coins: Mapping[str, Coin], rng: np.random.Generator) -> Report:
+def make_report(coins: Mapping[str, ReportCoin], rng: np.random.Generator) -> Report:
     """Return the figures of all coins together.
 
     Args:
@@ -267,7 +267,7 @@ def _range(values: Floats) -> tuple[float, float]:
 # What trading it would have brought.
 
 
-def _entries(coins: Sequence[Coin], rng: np.random.Generator) -> list[Entry]:
+def _entries(coins: Sequence[ReportCoin], rng: np.random.Generator) -> list[EntryRule]:
     coin_days = _coin_days(sum(len(coin.series) for coin in coins))
     made: dict[tuple[str, str], Trades] = {}
     for side in Sides:
@@ -295,7 +295,7 @@ def _begins(state: Callable[[Series], Flags]) -> Callable[[Series], Flags]:
     return lambda series: starts(state(series), series.times)
 
 
-def _traded(coin: Coin, enters: Flags, side: str) -> Trades:
+def _traded(coin: ReportCoin, enters: Flags, side: str) -> Trades:
     places = np.searchsorted(coin.candles.open_time_ms, coin.series.times[enters] - Timeframe.M5.ms)
     return trades(coin.candles, places, Sides[side], coin.series.columns["atr_1h"][enters])
 
@@ -312,7 +312,7 @@ def _entry(
     *,
     coin_days: float,
     rng: np.random.Generator,
-) -> Entry:
+) -> EntryRule:
     count = len(made.entered_ms)
     means = block_means(
         made.net, np.zeros(count, dtype=np.int64), made.entered_ms, 1, rng,
@@ -325,7 +325,7 @@ def _entry(
     def mean(values: Floats | Flags) -> float:
         return float(values.mean()) if count else float("nan")
 
-    return Entry(
+    return EntryRule(
         rule=rule,
         side=side,
         count=count,

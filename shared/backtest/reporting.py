@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import orjson
 
-from shared.backtest.report import Coin, Report, make_report
+from shared.backtest.report import Report, ReportCoin, make_report
 from shared.backtest.report_text import as_markdown
 from shared.backtest.series import Series
 from shared.candles.files import candle_file, read_candles
@@ -31,7 +31,7 @@ def report(candles_dir: Path, series: Mapping[str, Series], directory: Path) -> 
     coins = {}
     for symbol, signals in series.items():
         path = candle_file(candles_dir, symbol, Timeframe.M5)
-        coins[symbol] = Coin(signals, read_candles(path, symbol, Timeframe.M5))
+        coins[symbol] = ReportCoin(signals, read_candles(path, symbol, Timeframe.M5))
     made = make_report(coins, np.random.default_rng(SEED))
     text = as_markdown(made)
     print(text)

@@ -18,7 +18,14 @@ from pydantic.fields import FieldInfo
 
 from shared.config.rules import breaches, group_breaches, hidden_password
 from shared.config.sections import Config, Mode
-from shared.config.yaml_document import Document, Fault, KeyPath, dotted, parse_yaml, shortened
+from shared.config.yaml_document import (
+    ConfigFault,
+    Document,
+    KeyPath,
+    dotted,
+    parse_yaml,
+    shortened,
+)
 from shared.errors import ConfigError
 
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_id")
@@ -50,7 +57,7 @@ def load(path: Path, overrides: Sequence[str] = (), *, mode: Mode | str | None =
     return config
 
 
-def _reading_order(fault: Fault) -> tuple[int, int]:
+def _reading_order(fault: ConfigFault) -> tuple[int, int]:
     _, _, line = fault.origin.rpartition(":")
     return (0, int(line)) if line.isdecimal() else (1, 0)
 
@@ -122,8 +129,8 @@ def _validate(root: dict[str, Any]) -> Config:
     return _adapter().validate_json(json.dumps(root))
 
 
-def _validated(document: Document) -> tuple[Config | None, list[Fault]]:
-    faults: list[Fault] = []
+def _validated(document: Document) -> tuple[Config | None, list[ConfigFault]]:
+    faults: list[ConfigFault] = []
     config: Config | None = None
     faulty: set[KeyPath] = set()
     sound = copy.deepcopy(document.root)
@@ -163,7 +170,7 @@ def _first_index(path: KeyPath) -> int:
     return next((i for i, step in enumerate(path) if isinstance(step, int)), len(path))
 
 
-def _type_fault(document: Document, path: KeyPath, kind: str, *, bad_key: bool) -> Fault:
+def _type_fault(document: Document, path: KeyPath, kind: str, *, bad_key: bool) -> ConfigFault:
     if kind == "unexpected_keyword_argument":
         return document.fault(path, _unknown_key(path, "correct or remove it"))
     hint = _hint_at(path)

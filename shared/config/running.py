@@ -1,4 +1,4 @@
-"""Where a platform lives, read leniently: steering must work while config.yaml is broken."""
+"""Where a platform runs, read leniently: commands must work while config.yaml is broken."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.config.sections import RedisSection
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunningPlatform:
     """What the command line needs to reach a running platform."""
 
     state_dir: Path
@@ -25,7 +25,7 @@ class Place:
         return self.state_dir / "supervisor.sock"
 
 
-def find_place(config: Path, overrides: Sequence[str]) -> Place:
+def find_running(config: Path, overrides: Sequence[str]) -> RunningPlatform:
     """Return the place a configuration names; whatever cannot be read keeps its default.
 
     Args:
@@ -48,4 +48,6 @@ def find_place(config: Path, overrides: Sequence[str]) -> Place:
         name, _, value = override.partition("=")
         if name in found:
             found[name] = value.strip("'\"")
-    return Place(Path(found["state_dir"]).resolve(), found["redis.url"], found["redis.namespace"])
+    return RunningPlatform(
+        Path(found["state_dir"]).resolve(), found["redis.url"], found["redis.namespace"]
+    )

@@ -46,7 +46,7 @@ HostName = Annotated[
     str,
     Field(
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$",
-        description="the name of a host such as desk.example, without scheme and port",
+        description="the name of a host such as host.example, without scheme and port",
     ),
 ]
 FaultKind = Literal[

@@ -29,7 +29,7 @@ type KeyPath = tuple[str | int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class ConfigFault:
     """One thing wrong with the configuration.
 
     Attributes:
@@ -54,7 +54,7 @@ class Document:
     label: str
     root: Any = None
     origins: dict[KeyPath, str] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
+    faults: list[ConfigFault] = field(default_factory=list)
 
     def origin(self, path: KeyPath) -> str:
         """Return where `path`, or else the nearest section around it, was written."""
@@ -63,9 +63,9 @@ class Document:
                 return self.origins[path[:length]]
         return self.label
 
-    def fault(self, path: KeyPath, text: str, *, origin: str = "") -> Fault:
+    def fault(self, path: KeyPath, text: str, *, origin: str = "") -> ConfigFault:
         """Return a fault of this document at `path`."""
-        return Fault(path=path, origin=origin or self.origin(path), text=text)
+        return ConfigFault(path=path, origin=origin or self.origin(path), text=text)
 
 
 def dotted(path: KeyPath) -> str:
@@ -213,7 +213,7 @@ class _Reader:
         self._document.faults.append(fault)
 
 
-def _syntax_fault(error: yaml.YAMLError, text: str, document: Document) -> Fault:
+def _syntax_fault(error: yaml.YAMLError, text: str, document: Document) -> ConfigFault:
     mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
     if mark is None:
         why = " ".join(str(error).split())

@@ -16,7 +16,7 @@ import orjson
 
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config.running import Place, find_place
+from shared.config.running import RunningPlatform, find_running
 from shared.errors import (
     EXIT_FAILED,
     EXIT_NO_SUPERVISOR,
@@ -35,11 +35,11 @@ REPLY_S = 90.0
 CHANNELS = [entry.glob() for entry in TABLE if entry.kind == "channel"]
 
 
-def _place(options: argparse.Namespace) -> Place:
-    return find_place(Path(options.config), options.set)
+def _place(options: argparse.Namespace) -> RunningPlatform:
+    return find_running(Path(options.config), options.set)
 
 
-def _no_supervisor(place: Place, error: OSError) -> int:
+def _no_supervisor(place: RunningPlatform, error: OSError) -> int:
     print(
         f"no supervisor answers on {place.state_dir} ({error.strerror or error}); start one with "
         "`supervisor.py run`, or name its state_dir with --set state_dir=DIR",
@@ -71,7 +71,7 @@ def steer(options: argparse.Namespace) -> int:
     return code
 
 
-def _wait_until_over(place: Place) -> int:
+def _wait_until_over(place: RunningPlatform) -> int:
     deadline = time.monotonic() + REPLY_S
     while place.socket.exists():
         if time.monotonic() > deadline:
@@ -101,7 +101,7 @@ def status(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _overview(place: Place) -> dict[str, Any]:
+def _overview(place: RunningPlatform) -> dict[str, Any]:
     for reply in ask(place.socket, ControlCommand(id=uuid.uuid4().hex, command="status"), REPLY_S):
         if reply.body is not None:
             return reply.body
@@ -161,7 +161,7 @@ def bus(options: argparse.Namespace) -> int:
         return EXIT_FAILED
 
 
-async def _bus(options: argparse.Namespace, place: Place) -> int:
+async def _bus(options: argparse.Namespace, place: RunningPlatform) -> int:
     url = read_operator_url(place.state_dir) or place.redis_url
     bus = Bus(url, name="operator", clock=SystemClock(), namespace=place.namespace)
     try:

@@ -20,7 +20,7 @@ from shared.api.commands import ANSWER_S, LOCKING, lock_of
 from shared.api.openapi import WITH_SYMBOL
 from shared.api.token import read_token, token_path
 from shared.clock import SystemClock
-from shared.config.running import find_place
+from shared.config.running import find_running
 from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE, ConfigError
 from shared.kill_switch import KillSwitch
 from shared.messages.trading import TraderVerb
@@ -30,7 +30,7 @@ TIMEOUT_S = ANSWER_S + 10
 READINGS = ("status", "positions", "balance")
 
 
-class NoApi(Exception):
+class ApiUnreachable(Exception):
     """Nobody answers."""
 
 
@@ -43,7 +43,7 @@ def trader(options: argparse.Namespace) -> int:
         print(f"{options.action}: concerns no single coin, found {options.symbol!r}",
               file=sys.stderr)  # fmt: skip
         return EXIT_USAGE
-    state_dir = find_place(Path(options.config), options.set).state_dir
+    state_dir = find_running(Path(options.config), options.set).state_dir
     try:
         if options.action == "status":
             return _show(state_dir, options)
@@ -51,7 +51,7 @@ def trader(options: argparse.Namespace) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
-    except NoApi as error:
+    except ApiUnreachable as error:
         return _without_api(state_dir, options, error)
 
 
@@ -96,7 +96,7 @@ def _refused(status: int, body: Any, options: argparse.Namespace) -> int:
     return EXIT_FAILED
 
 
-def _without_api(state_dir: Path, options: argparse.Namespace, error: NoApi) -> int:
+def _without_api(state_dir: Path, options: argparse.Namespace, error: ApiUnreachable) -> int:
     said = (
         f"no trader answers in {state_dir} ({error}); start one with `supervisor.py run` (outside "
         "demo mode with trader.enabled: true), or name its state_dir with --set state_dir=DIR"
@@ -129,11 +129,11 @@ def _ask(state_dir: Path, method: str, path: str, body: Any = None) -> tuple[int
     """
     address = AddressFile(state_dir).read()
     if address is None:
-        raise NoApi("its API has left no address there")
+        raise ApiUnreachable("its API has left no address there")
     try:
         token = read_token(token_path(state_dir))
     except FileNotFoundError:
-        raise NoApi("its API has left no token there") from None
+        raise ApiUnreachable("its API has left no token there") from None
     parts = urlsplit(address)
     connection = http.client.HTTPConnection(
         parts.hostname or "", parts.port or 0, timeout=TIMEOUT_S
@@ -145,7 +145,7 @@ def _ask(state_dir: Path, method: str, path: str, body: Any = None) -> tuple[int
         return response.status, orjson.loads(response.read())
     except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise NoApi(f"its API at {address}: {reason}") from None
+        raise ApiUnreachable(f"its API at {address}: {reason}") from None
     finally:
         connection.close()
 

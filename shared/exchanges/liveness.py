@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from shared.clock import utc_text
-from shared.exchanges.venue import Book, MarketRule, Ticker
+from shared.exchanges.venue import MarketRule, OrderBook, Ticker
 
 OLDEST_BOOK_MS = 60_000
 
 
 def frozen(
     rule: MarketRule | None,
-    book: Book,
+    book: OrderBook,
     ticker: Ticker | None,
     now_ms: int,
     oldest_ms: int = OLDEST_BOOK_MS,

@@ -9,12 +9,12 @@ from typing import Protocol
 
 from shared.exchanges.venue import (
     AccountBalance,
-    Book,
     ClosedPosition,
     Fill,
     Funding,
     MarketRule,
     OpenPosition,
+    OrderBook,
     OrderRequest,
     PlacedOrder,
     Ticker,
@@ -133,7 +133,7 @@ class Venue(Protocol):
         """Return prices of some markets (None: of all); those it does not list are left out."""
         ...
 
-    async def book(self, symbol: str, levels: int = 20) -> Book:
+    async def book(self, symbol: str, levels: int = 20) -> OrderBook:
         """Return the order book; `levels` is 5, 10, 20 or 50."""
         ...
 

@@ -63,7 +63,7 @@ class BookLevel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Book:
+class OrderBook:
     """The order book of one market, best price first; empty sides are possible.
 
     `updated_ms`: when the venue last changed it; None where it does not say.

@@ -25,7 +25,7 @@ from shared.redis.process import RedisProcess, bundled_server, find_binary
 from shared.redis.users import Users, new_users
 from shared.schema import Role
 
-__all__ = ["RedisKeeper", "read_operator_url"]
+__all__ = ["RedisServer", "read_operator_url"]
 
 READY_S = 30.0
 PREDECESSOR_S = 5.0
@@ -35,7 +35,7 @@ NOTE_S = 3600.0
 REFUSALS = 2
 
 
-class RedisKeeper:
+class RedisServer:
     """Decides between the embedded and an external Redis; starts its own again when it dies.
 
     Reads and writes `state_dir/redis` and `state_dir/log/redis.log`. Everything runs on the

@@ -19,8 +19,8 @@ from shared.supervision import lifecycle, process, restart
 from shared.supervision.actor_log import ActorLog, last_words
 from shared.supervision.lifecycle import Event, State
 from shared.supervision.restart import Exit, Policy, Tally
-from shared.supervision.specs import ActorSpec, policy_of
-from shared.supervision.status_pipe import Line, Word, parse
+from shared.supervision.specs import ChildSpec, policy_of
+from shared.supervision.status_pipe import StatusLine, Word, parse
 from shared.supervision.zygote_client import Zygote, ZygoteLost
 
 DEATHS_KEPT = 20
@@ -29,7 +29,7 @@ _ALIVE = frozenset({State.STARTING, State.READY, State.STALLED})
 
 
 @dataclass(slots=True, kw_only=True)
-class Surroundings:
+class ChildContext:
     """What all supervised actors share.
 
     Attributes:
@@ -44,7 +44,7 @@ class Surroundings:
     clock: Clock
     rng: random.Random
     log: logging.Logger
-    launch: Callable[[Supervised], Mapping[str, Any]]
+    launch: Callable[[Child], Mapping[str, Any]]
     common_cause: Callable[[], str]
     tell: Callable[[str, str, Mapping[str, Any]], None]
 
@@ -55,7 +55,7 @@ class Life:
 
     started: float
     born: asyncio.Event = field(default_factory=asyncio.Event)
-    child: process.Child | None = None
+    child: process.Process | None = None
     silent_s: float = 0.0
     has_beaten: bool = False
     last_step: float = 0.0
@@ -83,16 +83,16 @@ class Coins:
         return dict(self.convicted)
 
 
-class Supervised:
+class Child:
     """Keeps one actor alive. `happen` is the only way its state changes."""
 
-    def __init__(self, spec: ActorSpec, around: Surroundings, log: ActorLog) -> None:
+    def __init__(self, spec: ChildSpec, context: ChildContext, log: ActorLog) -> None:
         self.spec = spec
         self.name = spec.name
-        self.around = around
+        self.context = context
         self.output = log
         self.state = State.STOPPED
-        self.since_ms = around.clock.now_ms()
+        self.since_ms = context.clock.now_ms()
         self.reason = ""
         self.restarts = 0
         self.recycled = 0
@@ -107,11 +107,11 @@ class Supervised:
         self._exit = Exit()
         self._task: asyncio.Task[None] | None = None
 
-    def happen(self, event: Event) -> None:
+    def handle(self, event: Event) -> None:
         """Let the table decide what `event` means now, and do it."""
         action = lifecycle.next_action(self.state, event)
         if action is lifecycle.Action.IMPOSSIBLE:
-            self.around.log.error("%s: %s while %s cannot be", self.name, event, self.state)
+            self.context.log.error("%s: %s while %s cannot be", self.name, event, self.state)
         elif action is not lifecycle.Action.NOTHING:
             getattr(self, f"_{action.name.lower()}")(event)
             self.changed.set()
@@ -123,23 +123,23 @@ class Supervised:
         An actor that may only reduce is started again without that. One that an operator has
         stopped stays so.
         """
-        coins_freed = bool(self.coins.quarantined(self.around.clock.now_ms()))
+        coins_freed = bool(self.coins.quarantined(self.context.clock.now_ms()))
         self.coins = Coins()
         was_reducing = self._may_do_all_again()
         if was_reducing and not self.state.is_unwanted:
-            self.happen(Event.RESTART)
+            self.handle(Event.RESTART)
         if coins_freed and self.state.has_process and not self.state.is_unwanted:
-            self.happen(Event.RESTART)
+            self.handle(Event.RESTART)
             self.next_on_probation = True
-        self.happen(Event.RELEASE)
+        self.handle(Event.RELEASE)
 
-    def reshape(self, spec: ActorSpec) -> None:
+    def reshape(self, spec: ChildSpec) -> None:
         """Go on with a changed specification; what the old one was convicted for is forgotten."""
         self.spec = spec
         self._may_do_all_again()
         if not self.state.is_unwanted:
             quarantined = self.state is State.QUARANTINED
-            self.happen(Event.RELEASE if quarantined else Event.RESTART)
+            self.handle(Event.RELEASE if quarantined else Event.RESTART)
 
     def _may_do_all_again(self) -> bool:
         """End what only reduces; tell whether there was anything to end."""
@@ -150,40 +150,40 @@ class Supervised:
 
     def tick(self, elapsed_s: float) -> None:
         """Let time pass: silence, budgets, what is due. Called every turn of the supervisor."""
-        now = self.around.clock.monotonic()
+        now = self.context.clock.monotonic()
         if self.due is not None and now >= self.due:
-            self.happen(Event.DUE)
-        life, settings = self.life, self.around.settings
+            self.handle(Event.DUE)
+        life, settings = self.life, self.context.settings
         if life is None or life.child is None or self.state not in _ALIVE:
             return
         life.silent_s += min(elapsed_s, 1.0)
         patience = settings.hung_s if life.has_beaten else settings.start_s
         if life.silent_s >= patience:
-            self.happen(Event.HUNG)
+            self.handle(Event.HUNG)
         elif life.ready_at is not None and now - life.last_step > self.spec.step_budget_s:
-            self.happen(Event.LATE)
+            self.handle(Event.LATE)
             if settings.restart_stalled:
-                self.happen(Event.RESTART)
+                self.handle(Event.RESTART)
 
-    def weigh(self, pss_mb: float) -> None:
+    def set_memory(self, pss_mb: float) -> None:
         """Take a measurement of the process's memory."""
         if self.life is not None:
             self.life.pss_mb = pss_mb
-            over = pss_mb > self.around.settings.max_pss_mb
+            over = pss_mb > self.context.settings.max_pss_mb
             self.life.over_memory = self.life.over_memory + 1 if over else 0
             if self.life.over_memory >= 2:
-                self.happen(Event.FAT)
+                self.handle(Event.OVERSIZE)
 
     @property
     def stop_s(self) -> float:
         """Seconds it has to stop by itself."""
         own = self.spec.care.stop_s
-        return self.around.settings.stop_s if own is None else own
+        return self.context.settings.stop_s if own is None else own
 
     @property
     def reducing_until_ms(self) -> int | None:
         """Epoch ms until which it may only reduce; None when it may do everything."""
-        clock = self.around.clock
+        clock = self.context.clock
         left_s = self._reducing[0] - clock.monotonic() if self._reducing else 0.0
         if left_s <= 0:
             self._reducing = None
@@ -195,7 +195,7 @@ class Supervised:
         if self.life is not None and self.life.child is not None:
             self.life.child.kill_group()
 
-    async def settled(self, wanted: frozenset[State], within_s: float) -> bool:
+    async def wait_for(self, wanted: frozenset[State], within_s: float) -> bool:
         """Wait until the state is one of `wanted`; False when it is not in time."""
         try:
             async with asyncio.timeout(within_s):
@@ -207,7 +207,7 @@ class Supervised:
 
     def status(self) -> ActorStatus:
         """Return what others may know."""
-        life, clock = self.life, self.around.clock
+        life, clock = self.life, self.context.clock
         beat_age = None
         if life is not None and life.has_beaten:
             beat_age = round(life.silent_s, 1)
@@ -244,10 +244,10 @@ class Supervised:
 
     def _enter(self, state: State, reason: str, **details: Any) -> None:
         self.state = state
-        self.since_ms = self.around.clock.now_ms()
+        self.since_ms = self.context.clock.now_ms()
         self.reason = reason
         self.due = None
-        self.around.tell(self.name, state.shown, {"reason": reason, **details})
+        self.context.tell(self.name, state.shown, {"reason": reason, **details})
 
     def _spawn(self, event: Event) -> None:
         if event is Event.RELEASE:
@@ -256,7 +256,7 @@ class Supervised:
             self.restarts += 1
         self._enter(State.STARTING, "")
         self.output.last_lines.clear()
-        self.life = Life(self.around.clock.monotonic())
+        self.life = Life(self.context.clock.monotonic())
         self._task = asyncio.get_running_loop().create_task(self._live(self.life), name=self.name)
 
     def _end(self, event: Event) -> None:
@@ -264,11 +264,13 @@ class Supervised:
         self._finish(process.end, self.stop_s)
 
     def _replace(self, event: Event) -> None:
-        fat = event is Event.FAT
-        if fat:
+        oversize = event is Event.OVERSIZE
+        if oversize:
             self.recycled += 1
-        limit = self.around.settings.max_pss_mb
-        self._enter(State.REPLACING, f"memory above {limit:g} MB" if fat else f"{event} asked for")
+        limit = self.context.settings.max_pss_mb
+        self._enter(
+            State.REPLACING, f"memory above {limit:g} MB" if oversize else f"{event} asked for"
+        )
         self.next_on_probation = False
         self._finish(process.end, self.stop_s)
 
@@ -278,9 +280,9 @@ class Supervised:
         self._enter(State.ABORTING, f"no beat for {self.life.silent_s:.0f} s")
         self._finish(process.abort)
 
-    def _greet(self, event: Event) -> None:
+    def _up(self, event: Event) -> None:
         assert self.life is not None
-        life, clock = self.life, self.around.clock
+        life, clock = self.life, self.context.clock
         if life.ready_at is None:
             life.ready_at, life.ready_at_ms = clock.monotonic(), clock.now_ms()
         life.not_ready = ""
@@ -288,26 +290,26 @@ class Supervised:
         took_ms = round((clock.monotonic() - life.started) * 1000)
         self._enter(State.READY, "", pid=self.pid, took_ms=took_ms)
 
-    def _report(self, event: Event) -> None:
+    def _stall(self, event: Event) -> None:
         self._enter(State.STALLED, f"no finished step for {self.spec.step_budget_s:g} s")
 
-    def _rest(self, event: Event) -> None:
+    def _down(self, event: Event) -> None:
         self.life = None
         self._enter(State.STOPPED, "stopped by request")
 
-    def _bury(self, event: Event) -> None:
+    def _record(self, event: Event) -> None:
         assert self.life is not None
-        life, around, exit_ = self.life, self.around, self._exit
-        now = around.clock.monotonic()
-        policy = policy_of(self.spec, around.policy)
+        life, context, exit_ = self.life, self.context, self._exit
+        now = context.clock.monotonic()
+        policy = policy_of(self.spec, context.policy)
         if life.ready_at is not None and now - life.ready_at >= policy.healthy_s:
             self._tally = Tally()
-        decision = restart.after_death(exit_, self._tally, policy, now, around.rng.random())
+        decision = restart.after_death(exit_, self._tally, policy, now, context.rng.random())
         self._tally = decision.tally
         if decision.reducing and decision.until is not None:
             self._reducing = (decision.until, decision.reason)
         note = DeathNote(
-            at_ms=around.clock.now_ms(),
+            at_ms=context.clock.now_ms(),
             cause=exit_.text(),
             last_words=last_words(self.output.last_lines) if exit_.code else "",
             uptime_s=round(now - life.started, 3),
@@ -315,7 +317,7 @@ class Supervised:
             counted=not exit_.common_cause,
         )
         self.deaths.append(note)
-        around.tell(
+        context.tell(
             self.name,
             "death",
             {
@@ -329,7 +331,7 @@ class Supervised:
         self._judge_coin(life, exit_)
         self.next_on_probation = not exit_.common_cause
         if decision.reducing:
-            around.tell(self.name, "may only reduce", {"reason": decision.reason})
+            context.tell(self.name, "may only reduce", {"reason": decision.reason})
         if decision.quarantine:
             self.life = None
             self._enter(State.QUARANTINED, decision.reason)
@@ -350,11 +352,11 @@ class Supervised:
         self.coins.suspicions[coin] = verdict.suspicions
         if verdict.convicted:
             del self.coins.suspicions[coin]
-            until = self.around.clock.now_ms() + round(
-                self.around.settings.coin_quarantine_s * 1000
+            until = self.context.clock.now_ms() + round(
+                self.context.settings.coin_quarantine_s * 1000
             )
             self.coins.convicted[coin] = until
-            self.around.tell(
+            self.context.tell(
                 self.name,
                 "coin quarantined",
                 {"coin": coin, "until_ms": until, "cause": exit_.text()},
@@ -371,7 +373,7 @@ class Supervised:
             life.born.set()
         if life.ending is not None:
             life.ending.cancel()
-        self.happen(Event.GONE)
+        self.handle(Event.GONE)
 
     async def _see_through(self, life: Life) -> None:
         """Fork the process and follow it to its end."""
@@ -380,13 +382,13 @@ class Supervised:
             def pipe(take: Callable[[bytes], None], longest: int) -> int:
                 read_end, write_end = os.pipe()
                 their_ends.callback(os.close, write_end)
-                readers.callback(process.Lines(read_end, take, longest).drain)
+                readers.callback(process.LineReader(read_end, take, longest).drain)
                 return write_end
 
             log = pipe(self.output.append, LONGEST_LOG_LINE)
             words = pipe(self._hear, LONGEST_STATUS_LINE)
-            launch = self.around.launch(self)
-            life.child = await self.around.zygote.spawn(launch, log, words)
+            launch = self.context.launch(self)
+            life.child = await self.context.zygote.spawn(launch, log, words)
             their_ends.close()
             life.born.set()
             await life.child.gone.wait()
@@ -395,7 +397,7 @@ class Supervised:
             self._exit = self._as_exit(status, hung=life.hung)
 
     def _as_exit(self, status: int | None, *, hung: bool) -> Exit:
-        cause = self.around.common_cause()
+        cause = self.context.common_cause()
         if status is None:
             return Exit(common_cause="it died with the zygote")
         if os.WIFSIGNALED(status):
@@ -417,7 +419,7 @@ class Supervised:
     def _hear(self, raw: bytes) -> None:
         line, life = parse(raw), self.life
         if line is None or life is None:
-            self.around.log.warning("%s wrote %r to its status pipe", self.name, raw[:60])
+            self.context.log.warning("%s wrote %r to its status pipe", self.name, raw[:60])
             return
         if line.word is Word.BEAT:
             life.silent_s = 0.0
@@ -425,18 +427,18 @@ class Supervised:
         else:
             self._hear_more(line, life)
 
-    def _hear_more(self, line: Line, life: Life) -> None:
+    def _hear_more(self, line: StatusLine, life: Life) -> None:
         match line.word:
             case Word.READY:
-                life.last_step = self.around.clock.monotonic()
-                self.happen(Event.READY)
+                life.last_step = self.context.clock.monotonic()
+                self.handle(Event.READY)
             case Word.NOT_READY:
                 life.not_ready = line.text
             case Word.STEP:
-                life.last_step = self.around.clock.monotonic()
+                life.last_step = self.context.clock.monotonic()
                 life.computing = ""
                 self.next_on_probation = False
-                self.happen(Event.STEP)
+                self.handle(Event.STEP)
             case Word.DOING:
                 life.doing = line.text
             case Word.COIN:

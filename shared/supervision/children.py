@@ -14,17 +14,17 @@ from shared import proc_stats
 from shared.config import ports
 from shared.config.sections import Config
 from shared.supervision.actor_log import ActorLog
-from shared.supervision.child import Supervised, Surroundings
+from shared.supervision.child import Child, ChildContext
 from shared.supervision.launch import ROOT
 from shared.supervision.lifecycle import Event, State
-from shared.supervision.specs import ActorSpec, listeners, policy, roster
+from shared.supervision.specs import ChildSpec, child_specs, listeners, policy
 
 NEEDS_WAIT_S = 10.0
-WEIGH_EVERY_S = 10.0
+MEASURE_EVERY_S = 10.0
 STOP_PATIENCE_S = 60.0
 
 
-class Crew:
+class Children:
     """The actors of one supervisor.
 
     Args:
@@ -36,19 +36,19 @@ class Crew:
     def __init__(
         self,
         config: Config,
-        around: Surroundings,
+        context: ChildContext,
         *,
         state_dir: Path,
         only: str = "*",
         journal: socket.socket | None = None,
     ) -> None:
         self._config = config
-        self._around = around
+        self._around = context
         self._state_dir = state_dir
         self._only = only
         self._journal = journal
         self._ports: dict[str, int] = {}
-        self._actors: dict[str, Supervised] = {}
+        self._actors: dict[str, Child] = {}
         self._due: set[str] = set()
         """Actors that may wait for what they need before their first start."""
         self._leaving: set[str] = set()
@@ -56,11 +56,11 @@ class Crew:
         self._code_seen = proc_stats.newest_change(ROOT)
         self._cpu: dict[int, float] = {}
         self._cpu_pct: dict[int, float] = {}
-        self._weighed = around.clock.monotonic()
+        self._measured = context.clock.monotonic()
         for spec in self._specs(config):
             self._add(spec)
 
-    def __iter__(self) -> Iterator[Supervised]:
+    def __iter__(self) -> Iterator[Child]:
         return iter(list(self._actors.values()))
 
     def names(self, pattern: str = "*") -> list[str]:
@@ -79,13 +79,13 @@ class Crew:
             self._due.add(actor.name)
             self._later(self._start_after_needs(actor))
 
-    async def _start_after_needs(self, actor: Supervised) -> None:
+    async def _start_after_needs(self, actor: Child) -> None:
         needed = [self._actors[name] for name in actor.spec.needs if name in self._actors]
         await asyncio.gather(
-            *(need.settled(frozenset({State.READY}), NEEDS_WAIT_S) for need in needed)
+            *(need.wait_for(frozenset({State.READY}), NEEDS_WAIT_S) for need in needed)
         )
         if actor.name in self._due and actor.state is State.STOPPED:
-            actor.happen(Event.START)
+            actor.handle(Event.START)
 
     async def stop(self, within_s: float, impatient: Callable[[], bool]) -> bool:
         """Stop level by level, the last started first; False when some had to be killed."""
@@ -96,21 +96,21 @@ class Crew:
                 for level in sorted({a.spec.level for a in self}, reverse=True):
                     actors = [a for a in self if a.spec.level == level]
                     for actor in actors:
-                        actor.happen(Event.STOP)
+                        actor.handle(Event.STOP)
                         if impatient():
                             actor.give_up_now()
                     await self._all_stopped(actors)
         except TimeoutError:
             self.give_up_now()
             for actor in self:
-                actor.happen(Event.STOP)
+                actor.handle(Event.STOP)
             await self._all_stopped(list(self))
             return False
         return True
 
-    async def _all_stopped(self, actors: list[Supervised]) -> None:
+    async def _all_stopped(self, actors: list[Child]) -> None:
         stopped = frozenset({State.STOPPED})
-        await asyncio.gather(*(a.settled(stopped, STOP_PATIENCE_S) for a in actors))
+        await asyncio.gather(*(a.wait_for(stopped, STOP_PATIENCE_S) for a in actors))
 
     def give_up_now(self) -> None:
         """SIGKILL everybody."""
@@ -123,12 +123,12 @@ class Crew:
         """Let time pass for everybody."""
         for actor in self:
             actor.tick(elapsed_s)
-        self._mind_code()
+        self._retry_on_new_code()
         now = self._around.clock.monotonic()
-        if now - self._weighed >= WEIGH_EVERY_S:
-            self._weigh(now)
+        if now - self._measured >= MEASURE_EVERY_S:
+            self._measure(now)
 
-    def _mind_code(self) -> None:
+    def _retry_on_new_code(self) -> None:
         """Give the quarantined another try as soon as somebody mends the code."""
         waiting = [a for a in self if a.state is State.QUARANTINED]
         if not waiting:
@@ -138,10 +138,10 @@ class Crew:
             self._code_seen = newest
             for actor in waiting:
                 self._around.log.info("%s: the code changed, trying again", actor.name)
-                actor.happen(Event.DUE)
+                actor.handle(Event.DUE)
 
-    def _weigh(self, now: float) -> None:
-        elapsed, self._weighed = now - self._weighed, now
+    def _measure(self, now: float) -> None:
+        elapsed, self._measured = now - self._measured, now
         used: dict[int, float] = {}
         for actor in self:
             pid = actor.pid
@@ -152,7 +152,7 @@ class Crew:
                 used[pid] = cpu
                 self._cpu_pct[pid] = 100 * (cpu - self._cpu.get(pid, cpu)) / elapsed
             if memory is not None:
-                actor.weigh(memory)
+                actor.set_memory(memory)
         self._cpu = used
         self._cpu_pct = {pid: pct for pid, pct in self._cpu_pct.items() if pid in used}
 
@@ -164,13 +164,13 @@ class Crew:
             if actor.state.is_unwanted:
                 return True, f"{name} is {actor.state} and stays so until it is started"
         else:
-            actor.happen(Event(verb))
+            actor.handle(Event(verb))
         if verb == "stop":
             self._due.discard(name)
-            gone = await actor.settled(frozenset({State.STOPPED}), actor.stop_s + 5)
+            gone = await actor.wait_for(frozenset({State.STOPPED}), actor.stop_s + 5)
             return gone, f"{name} {'stopped' if gone else 'does not stop'}"
         wanted = frozenset({State.READY, State.QUARANTINED})
-        await actor.settled(wanted, actor.stop_s + self._around.settings.start_s)
+        await actor.wait_for(wanted, actor.stop_s + self._around.settings.start_s)
         status = actor.status()
         detail = f": {actor.reason or status.doing}" if actor.state is not State.READY else ""
         return actor.state is State.READY, f"{name} {status.state} (pid {actor.pid}){detail}"
@@ -215,11 +215,11 @@ class Crew:
         for spec in specs:
             actor = self._actors.get(spec.name)
             if actor is None:
-                self._add(spec).happen(Event.START)
+                self._add(spec).handle(Event.START)
             elif spec.name in self._leaving:  # wanted again before it has gone
                 self._leaving.discard(spec.name)
                 actor.reshape(spec)
-                actor.happen(Event.START)
+                actor.handle(Event.START)
             elif actor.spec.section != spec.section:
                 actor.reshape(spec)
             else:
@@ -231,23 +231,23 @@ class Crew:
         before = listeners(self._config)
         return {name: at for name, at in listeners(config).items() if before.get(name) != at}
 
-    def _specs(self, config: Config) -> list[ActorSpec]:
+    def _specs(self, config: Config) -> list[ChildSpec]:
         self._ports = ports.choose(listeners(config), self._ports)
-        specs = roster(config, self._ports)
+        specs = child_specs(config, self._ports)
         return [spec for spec in specs if fnmatch.fnmatch(spec.name, self._only)]
 
-    def _add(self, spec: ActorSpec) -> Supervised:
+    def _add(self, spec: ChildSpec) -> Child:
         log = ActorLog(
             self._state_dir / "log" / f"{spec.name}.log", self._around.clock, self._journal
         )
-        self._actors[spec.name] = Supervised(spec, self._around, log)
+        self._actors[spec.name] = Child(spec, self._around, log)
         return self._actors[spec.name]
 
     async def _remove(self, name: str) -> None:
         actor = self._actors[name]
         self._due.discard(name)
-        actor.happen(Event.STOP)
-        await actor.settled(frozenset({State.STOPPED}), STOP_PATIENCE_S)
+        actor.handle(Event.STOP)
+        await actor.wait_for(frozenset({State.STOPPED}), STOP_PATIENCE_S)
         if name in self._leaving:
             self._leaving.discard(name)
             del self._actors[name]

@@ -12,12 +12,12 @@ from typing import Any
 from shared.config.sections import Config
 from shared.errors import ConfigError
 from shared.messages.actors import ControlCommand, ControlReply
-from shared.supervision.children import Crew
+from shared.supervision.children import Children
 
 FIXED = ("mode", "redis", "state_dir")
 
 
-class Steering:
+class SupervisorCommands:
     """Answers control commands.
 
     Args:
@@ -30,7 +30,7 @@ class Steering:
     def __init__(
         self,
         config: Config,
-        crew: Crew,
+        children: Children,
         *,
         reread: Callable[[], Config],
         itself: Callable[[], dict[str, Any]],
@@ -38,7 +38,7 @@ class Steering:
         log: logging.Logger,
     ) -> None:
         self.config = config
-        self._crew = crew
+        self._children = children
         self._reread = reread
         self._itself = itself
         self._shut_down = shut_down
@@ -50,7 +50,7 @@ class Steering:
         match command.command:
             case "status":
                 yield dataclasses.replace(
-                    reply, body={"supervisor": self._itself(), "actors": self._crew.rows()}
+                    reply, body={"supervisor": self._itself(), "actors": self._children.rows()}
                 )
             case "reload":
                 yield dataclasses.replace(reply, outcome="accepted")
@@ -64,14 +64,14 @@ class Steering:
                 self._shut_down()
                 yield dataclasses.replace(reply, reason="stopping")
             case verb:
-                names = self._crew.names(command.actor)
+                names = self._children.names(command.actor)
                 if not names:
                     reason = self._no_such_actor(command.actor)
                     yield dataclasses.replace(reply, outcome="error", reason=reason)
                     return
                 self._log.info("%s %s asked for", verb, ", ".join(names))
                 yield dataclasses.replace(reply, outcome="accepted", reason=", ".join(names))
-                said = await asyncio.gather(*(self._crew.carry_out(verb, n) for n in names))
+                said = await asyncio.gather(*(self._children.carry_out(verb, n) for n in names))
                 yield dataclasses.replace(
                     reply,
                     outcome="done" if all(well for well, _ in said) else "failed",
@@ -79,8 +79,10 @@ class Steering:
                 )
 
     def _no_such_actor(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self._crew.names(), n=1)
-        known = f"did you mean {near[0]}?" if near else f"known: {', '.join(self._crew.names())}"
+        near = difflib.get_close_matches(name, self._children.names(), n=1)
+        known = (
+            f"did you mean {near[0]}?" if near else f"known: {', '.join(self._children.names())}"
+        )
         return f"no actor {name!r:.80}: {known}"
 
     def reload(self) -> str:
@@ -93,10 +95,10 @@ class Steering:
         kept = {name: getattr(self.config, name) for name in FIXED}
         waiting = [name for name in FIXED if getattr(fresh, name) != kept[name]]
         fresh = dataclasses.replace(fresh, **kept)
-        if faults := self._crew.check_ports(fresh):
+        if faults := self._children.check_ports(fresh):
             raise ConfigError(faults)
         self.config = fresh
-        changed = self._crew.adopt(fresh)
+        changed = self._children.adopt(fresh)
         said = f"restarted: {', '.join(changed)}" if changed else "no actor's section changed"
         if waiting:
             said += f"; a restart of the supervisor is needed for: {', '.join(waiting)}"

@@ -10,7 +10,7 @@ from shared.config.secrets import Secrets
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, Config, Mode
 from shared.errors import ConfigError
 from shared.schema import Role, role_of
-from shared.supervision.specs import ActorSpec, configured_ports, roster
+from shared.supervision.specs import ChildSpec, child_specs, configured_ports
 from shared.supervision.test_hooks import trial_folder
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +20,7 @@ YIELDING_NICE = 10
 
 
 def launch_message(
-    spec: ActorSpec,
+    spec: ChildSpec,
     config: Config,
     redis_url: Callable[[Role], str],
     *,
@@ -66,7 +66,7 @@ def launch_message(
     }
 
 
-def _trial(spec: ActorSpec, config: Config) -> dict[str, Any] | None:
+def _trial(spec: ChildSpec, config: Config) -> dict[str, Any] | None:
     """Return where trials leave orders, and whether the actor's clock follows theirs."""
     if not (config.mode == "demo" and config.testing.hooks):
         return None
@@ -97,7 +97,7 @@ def foreground_launch(
         ConfigError: No such actor, or it listens and its port is not fixed.
     """
     ports = configured_ports(config)
-    specs = {spec.name: spec for spec in roster(config, ports)}
+    specs = {spec.name: spec for spec in child_specs(config, ports)}
     if name not in specs:
         raise ConfigError([f"no actor {name!r}: expected one of {', '.join(specs)}"])
     if ports.get(name) == 0:

@@ -1,7 +1,7 @@
 """The life of one actor as a table: in which state which event leads to which action.
 
 Every pair is written down. `-` means nothing is to be done; `!` means the pair cannot
-happen, and is logged when it does. The action names the next state, except `bury`, where
+happen, and is logged when it does. The action names the next state, except `record`, where
 `shared/supervision/restart.py` decides between starting again, backoff and quarantine.
 """
 
@@ -51,7 +51,7 @@ class Event(StrEnum):
     STEP = "step"  # it ended a step
     LATE = "late"  # beating, but no step within its budget
     HUNG = "hung"  # no beat
-    FAT = "fat"  # too much memory, twice in a row
+    OVERSIZE = "oversize"  # too much memory, twice in a row
     GONE = "gone"  # its process has ended
 
 
@@ -64,25 +64,25 @@ class Action(StrEnum):
     END = "end"  # SIGTERM … SIGKILL -> stopping
     REPLACE = "replace"  # the same, then spawn -> replacing
     ABORT = "abort"  # SIGABRT, SIGCONT, SIGKILL -> aborting
-    GREET = "greet"  # -> ready
-    REPORT = "report"  # -> stalled
-    REST = "rest"  # -> stopped
-    BURY = "bury"  # record the death, then restart.after_death decides
+    UP = "up"  # -> ready
+    STALL = "stall"  # -> stalled
+    DOWN = "down"  # -> stopped
+    RECORD = "record"  # the death, then restart.after_death decides
 
 
 _GRID = """
-         stopped  backoff  quarantined  starting  ready    stalled  stopping  replacing  aborting
-start    spawn    spawn    spawn        -         -        -        replace   -          -
-stop     -        rest     rest         end       end      end      -         end        end
-restart  spawn    spawn    spawn        replace   replace  replace  replace   -          replace
-release  -        -        spawn        -         -        -        -         -          -
-due      -        spawn    spawn        -         -        -        -         -          -
-ready    !        !        !            greet     -        -        -         -          -
-step     !        !        !            -         -        greet    -         -          -
-late     !        !        !            -         report   -        -         -          -
-hung     !        !        !            abort     abort    abort    -         -          -
-fat      !        !        !            replace   replace  replace  -         -          -
-gone     !        !        !            bury      bury     bury     rest      spawn      bury
+          stopped  backoff  quarantined  starting  ready    stalled  stopping  replacing  aborting
+start     spawn    spawn    spawn        -         -        -        replace   -          -
+stop      -        down     down         end       end      end      -         end        end
+restart   spawn    spawn    spawn        replace   replace  replace  replace   -          replace
+release   -        -        spawn        -         -        -        -         -          -
+due       -        spawn    spawn        -         -        -        -         -          -
+ready     !        !        !            up        -        -        -         -          -
+step      !        !        !            -         -        up       -         -          -
+late      !        !        !            -         stall    -        -         -          -
+hung      !        !        !            abort     abort    abort    -         -          -
+oversize  !        !        !            replace   replace  replace  -         -          -
+gone      !        !        !            record    record   record   down      spawn      record
 """
 
 NEXT = {
@@ -90,9 +90,9 @@ NEXT = {
     Action.END: State.STOPPING,
     Action.REPLACE: State.REPLACING,
     Action.ABORT: State.ABORTING,
-    Action.GREET: State.READY,
-    Action.REPORT: State.STALLED,
-    Action.REST: State.STOPPED,
+    Action.UP: State.READY,
+    Action.STALL: State.STALLED,
+    Action.DOWN: State.STOPPED,
 }
 
 

@@ -10,7 +10,7 @@ from typing import IO
 from shared.config import ports
 from shared.config.sections import Config
 from shared.errors import ConfigError, PlatformError
-from shared.pid_lock import FileHeld, hold
+from shared.pid_lock import AlreadyLocked, acquire
 from shared.supervision.specs import listeners
 
 PREDECESSOR_S = 5.0
@@ -27,8 +27,8 @@ def lock(state_dir: Path) -> IO[str]:
         AlreadyRunning: Somebody else has it, named by host and pid.
     """
     try:
-        return hold(state_dir / "supervisor.lock")
-    except FileHeld as held:
+        return acquire(state_dir / "supervisor.lock")
+    except AlreadyLocked as held:
         raise AlreadyRunning(
             f"another supervisor ({held.holder}) runs on {state_dir}; stop it with "
             "`supervisor.py shutdown`, or give this one its own with --set state_dir=DIR"

@@ -1,4 +1,4 @@
-"""Made once, by the nursery that imports this, for all actors forked from it.
+"""Made once, by the app zygote that imports this, for all actors forked from it.
 
 Working out from annotations how messages are checked takes a few ms, for which a forked actor's
 first heartbeat would wait.

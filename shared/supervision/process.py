@@ -15,7 +15,7 @@ EXIT_REPORT_S = 0.5
 READ_SIZE = 65_536
 
 
-class Lines:
+class LineReader:
     """Reads a pipe without ever waiting and hands over whole lines.
 
     Args:
@@ -75,7 +75,7 @@ class Lines:
             self._fd = -1
 
 
-class Child:
+class Process:
     """One actor's process, from fork to gone.
 
     Attributes:
@@ -128,7 +128,7 @@ class Child:
         os.close(self._pidfd)
 
 
-async def end(child: Child, stop_s: float) -> None:
+async def end(child: Process, stop_s: float) -> None:
     """Ask with SIGTERM, wait, SIGKILL the group, wait until it is gone."""
     child.send(signal.SIGTERM)
     child.send(signal.SIGCONT)  # a stopped process cannot hear a polite request
@@ -137,7 +137,7 @@ async def end(child: Child, stop_s: float) -> None:
         await child.wait_gone()
 
 
-async def abort(child: Child, grace_s: float = 2.0) -> None:
+async def abort(child: Process, grace_s: float = 2.0) -> None:
     """End a hung process so that it prints its stacks first."""
     child.send(signal.SIGABRT)
     child.send(signal.SIGCONT)

@@ -17,7 +17,7 @@ ACCOUNT_REQUESTS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Care:
+class Treatment:
     """In what the supervisor treats one actor otherwise than the rest. Units: seconds.
 
     Attributes:
@@ -36,8 +36,8 @@ class Care:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ActorSpec:
-    """One actor of the roster.
+class ChildSpec:
+    """How one actor is started and watched.
 
     Attributes:
         code: Where its class is, as `module:Class`.
@@ -60,7 +60,7 @@ class ActorSpec:
     port: int | None = None
     signs: bool = False
     tells: bool = False
-    care: Care = Care()
+    care: Treatment = Treatment()
 
 
 def trades(config: Config) -> bool:
@@ -69,7 +69,7 @@ def trades(config: Config) -> bool:
     return config.mode == "demo" if enabled is None else enabled
 
 
-def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
+def child_specs(config: Config, ports: Mapping[str, int]) -> list[ChildSpec]:
     """Return the actors of a configuration, in order of start.
 
     Args:
@@ -89,7 +89,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
         if config.mode == "demo":
             binance |= {"base_url": address, "stream_url": None}
         specs.append(
-            ActorSpec(
+            ChildSpec(
                 name="exchange-sim",
                 code="actors.exchange_sim.actor:ExchangeSim",
                 section={"simulator": {**plain["simulator"], "port": port}, "symbols": symbols},
@@ -100,7 +100,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
         )
     long_step = max(config.fetcher.interval_s, 4 * config.fetcher.request_timeout_s)
     specs.append(
-        ActorSpec(
+        ChildSpec(
             name="fetcher",
             code="actors.fetcher.actor:Fetcher",
             section={"fetcher": plain["fetcher"], "binance": binance, "symbols": symbols},
@@ -111,7 +111,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
     )
     for group, coins in config.groups.items():
         specs.append(
-            ActorSpec(
+            ChildSpec(
                 name=f"indicators-{group}",
                 code="actors.indicators.actor:Indicators",
                 section={
@@ -125,7 +125,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
             )
         )
     specs.append(
-        ActorSpec(
+        ChildSpec(
             name="scanner",
             code="actors.scanner:Scanner",
             section={
@@ -139,7 +139,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
     )
     if config.auditor.enabled:
         specs.append(
-            ActorSpec(
+            ChildSpec(
                 name="auditor",
                 code="actors.auditor.actor:Auditor",
                 section={
@@ -150,11 +150,11 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
                 level=3,
                 # a minute on top for loading pandas-ta on a machine that has better to do
                 step_budget_s=2 * config.auditor.interval_s + 60,
-                care=Care(yields=True),
+                care=Treatment(yields=True),
             )
         )
     specs.append(
-        ActorSpec(
+        ChildSpec(
             name="account",
             code="actors.account:Account",
             section={"account": plain["account"], "venue": venue, "symbols": symbols},
@@ -169,7 +169,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
         specs += _traders(config, plain, binance, venue, ports)
     if config.alerts.enabled:
         specs.append(
-            ActorSpec(
+            ChildSpec(
                 name="alerts",
                 code="actors.alerts.actor:Alerts",
                 section={"alerts": plain["alerts"]},
@@ -181,7 +181,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
         )
     names = [spec.name for spec in specs] + ["health", "dashboard"]
     specs.append(
-        ActorSpec(
+        ChildSpec(
             name="health",
             code="actors.health.actor:Health",
             section={
@@ -197,7 +197,7 @@ def roster(config: Config, ports: Mapping[str, int]) -> list[ActorSpec]:
         )
     )
     specs.append(
-        ActorSpec(
+        ChildSpec(
             name="dashboard",
             code="actors.dashboard.actor:Dashboard",
             section={
@@ -224,10 +224,10 @@ def _traders(
     binance: Mapping[str, Any],
     venue: Mapping[str, Any],
     ports: Mapping[str, int],
-) -> list[ActorSpec]:
+) -> list[ChildSpec]:
     """Return the trader, which waits for nobody, and its API."""
     symbols = [symbol for group in config.groups.values() for symbol in group]
-    trader = ActorSpec(
+    trader = ChildSpec(
         name="trader",
         code="actors.trader.actor:Trader",
         section={
@@ -240,14 +240,14 @@ def _traders(
         level=4,
         step_budget_s=30,
         signs=True,
-        care=Care(
+        care=Treatment(
             backoff_cap_s=TRADER_BACKOFF_CAP_S,
             stop_s=min(TRADER_STOP_S, config.supervisor.stop_all_s),
             reduces=True,
             spared=True,
         ),
     )
-    api = ActorSpec(
+    api = ChildSpec(
         name="trader-api",
         code="actors.trader_api.actor:TraderApi",
         section={
@@ -281,7 +281,9 @@ def configured_ports(config: Config) -> dict[str, int]:
 
 def code_modules(config: Config) -> list[str]:
     """Return the modules that actors of this configuration are made of, and what warms them."""
-    modules = {spec.code.partition(":")[0] for spec in roster(config, configured_ports(config))}
+    modules = {
+        spec.code.partition(":")[0] for spec in child_specs(config, configured_ports(config))
+    }
     return ["actors.__main__", "shared.supervision.preload", *sorted(modules)]
 
 
@@ -296,7 +298,7 @@ def policy(config: Config) -> Policy:
     )
 
 
-def policy_of(spec: ActorSpec, common: Policy) -> Policy:
+def policy_of(spec: ChildSpec, common: Policy) -> Policy:
     """Return the restart policy of one actor."""
     cap_s = spec.care.backoff_cap_s
     return dataclasses.replace(

@@ -25,18 +25,18 @@ class Word(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class StatusLine:
     """One thing said."""
 
     word: Word
     text: str
 
 
-def parse(raw: bytes) -> Line | None:
+def parse(raw: bytes) -> StatusLine | None:
     """Return the line, or None when it is not one (an actor wrote rubbish to the pipe)."""
     text = raw.decode("utf-8", "replace")
     try:
-        return Line(Word(text[:1]), text[1:].strip())
+        return StatusLine(Word(text[:1]), text[1:].strip())
     except ValueError:
         return None
 

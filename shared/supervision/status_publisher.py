@@ -23,7 +23,7 @@ RENEW_S = 5.0
 EVENTS_HELD = 1000
 
 
-class Noticeboard:
+class StatusPublisher:
     """Keeps `supervisor:*` up to date.
 
     Args:

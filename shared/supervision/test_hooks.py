@@ -46,7 +46,7 @@ class SteppedClock(SystemClock):
         return super().now_ms() + int(os.pread(self._file, 32, 0) or b"0")
 
 
-class TrialHooks:
+class Hooks:
     """Does to one actor what a trial asks for.
 
     Args:

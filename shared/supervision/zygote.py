@@ -1,21 +1,21 @@
 """Warm, single-threaded processes that actors are forked from.
 
 The *zygote* has the third-party imports done and imports nothing of ours. From it comes the
-*nursery*, which has this project's code loaded too, as it was on disk when it was made: an
-actor forked from it lives within milliseconds. Once a file changes the nursery retires, the
-next actor is forked from the zygote and loads the code fresh, and a new nursery is made.
+*app zygote*, which has this project's code loaded too, as it was on disk when it was made: an
+actor forked from it lives within milliseconds. Once a file changes the app zygote retires, the
+next actor is forked from the zygote and loads the code fresh, and a new app zygote is made.
 
 Both speak JSON datagrams with the supervisor, each over a socket of its own:
 
     {"id": 7} + [log pipe, status pipe, launch message] ->  {"id": 7, "pid": 123} + [pidfd]
-    {"id": 8, "nursery": {…}} + [its socket]            ->  {"id": 8, "pid": 124} + [pidfd]
+    {"id": 8, "app_zygote": {…}} + [its socket]            ->  {"id": 8, "pid": 124} + [pidfd]
     {"retire": true}                                    ->  ends after its last child
                                                         ->  {"gone": 123, "status": 9}
 
-The launch message holds passwords, so it lies in a file that only the child reads: what a breeder
+The launch message holds passwords, so it lies in a file that only the child reads: what a zygote
 has once read, freed or not, it would hand down to all who are forked after.
 
-Death chain: supervisor, zygote, nursery, actors. Each asks the kernel for SIGKILL on its
+Death chain: supervisor, zygote, app zygote, actors. Each asks the kernel for SIGKILL on its
 parent's death, then checks that the parent is still the expected one.
 """
 
@@ -69,7 +69,7 @@ def die_with_parent(expected_parent: int) -> None:
         os._exit(1)
 
 
-class Breeder:
+class ForkServer:
     """Forks on request over `control` until the supervisor hangs up."""
 
     def __init__(self, control: socket.socket) -> None:
@@ -104,8 +104,8 @@ class Breeder:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            if "nursery" in request:
-                _become_nursery(request["nursery"], fds, parent)
+            if "app_zygote" in request:
+                _become_app_zygote(request["app_zygote"], fds, parent)
             else:
                 _become_actor(fds, parent)
         self._children += 1
@@ -132,20 +132,20 @@ def _json() -> Any:
     return sys.modules["orjson"]
 
 
-def _become_nursery(order: dict[str, Any], fds: list[int], parent: int) -> None:
-    """Turn the forked child into a nursery; never returns."""
+def _become_app_zygote(order: dict[str, Any], fds: list[int], parent: int) -> None:
+    """Turn the forked child into an app zygote; never returns."""
     try:
         die_with_parent(parent)
         _forget_parent({fds[0]: CONTROL_FD})
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        sys.modules["setproctitle"].setproctitle("coinex: nursery")
+        sys.modules["setproctitle"].setproctitle("coinex: app zygote")
         sys.path.insert(0, order["root"])
         for name in order["modules"]:
             try:
                 importlib.import_module(name)
             except Exception:  # noqa: BLE001  # the actor itself will fail over it, in its own log
                 traceback.print_exc()
-        _breed(socket.socket(fileno=CONTROL_FD))
+        _serve_forks(socket.socket(fileno=CONTROL_FD))
     except BaseException:  # noqa: BLE001  # whatever it was, it is read in the zygote's log
         traceback.print_exc()
     finally:
@@ -159,7 +159,7 @@ def _become_actor(fds: list[int], parent: int) -> None:
         die_with_parent(parent)
         os.setsid()
         log_fd, status_fd, launch_fd = fds
-        # from its beginning, wherever the child of a nursery that was given up has read to
+        # from its beginning, wherever the child of an app zygote that was given up has read to
         launch = _json().loads(os.pread(launch_fd, os.fstat(launch_fd).st_size, 0))
         os.close(launch_fd)
         _forget_parent({status_fd: STATUS_FD, log_fd: 1})
@@ -203,10 +203,10 @@ def _settle(name: str, oom_score_adj: int | None, nice: int) -> None:
             OOM_SCORE_ADJ.write_text(str(oom_score_adj))
 
 
-def _breed(control: socket.socket) -> None:
+def _serve_forks(control: socket.socket) -> None:
     gc.collect()
     gc.freeze()  # what is loaded stays in pages shared with every child
-    Breeder(control).serve()
+    ForkServer(control).serve()
 
 
 def main() -> None:
@@ -218,7 +218,7 @@ def main() -> None:
     for name in PRELOADED:
         importlib.import_module(name)
     sys.modules["setproctitle"].setproctitle("coinex: zygote")
-    _breed(socket.socket(fileno=control_fd))
+    _serve_forks(socket.socket(fileno=control_fd))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The supervisor's side of the zygote and the nursery: start them, ask them for children."""
+"""The supervisor's side of the zygote and the app zygote: start them, ask them for children."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ import orjson
 
 from shared.errors import TransientError
 from shared.proc_stats import newest_change
-from shared.supervision.process import Child
+from shared.supervision.process import Process
 from shared.supervision.zygote import LARGEST_MESSAGE
 
 ANSWER_S = 5.0
 WARM_UP_S = 30.0
-NURSERY_WAIT_S = 5.0
+APP_ZYGOTE_WAIT_S = 5.0
 
 
 class ZygoteLost(TransientError):
     """The zygote died or did not answer; it will be made again."""
 
 
-class Line:
-    """One end of the socket to a zygote or a nursery."""
+class ForkSocket:
+    """One end of the socket to a zygote or an app zygote."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control: socket.socket | None = control
         self._ids = itertools.count(1)
-        self._waiting: dict[int, asyncio.Future[Child]] = {}
-        self._children: dict[int, Child] = {}
+        self._waiting: dict[int, asyncio.Future[Process]] = {}
+        self._children: dict[int, Process] = {}
         self.ready = asyncio.Event()
         control.setblocking(False)
         asyncio.get_running_loop().add_reader(control, self._receive)
@@ -48,7 +48,7 @@ class Line:
         """Tell whether the other end may still be there."""
         return self._control is not None
 
-    async def ask(self, request: Mapping[str, Any], fds: Sequence[int]) -> Child:
+    async def ask(self, request: Mapping[str, Any], fds: Sequence[int]) -> Process:
         """Have a child forked, which takes over copies of the descriptors.
 
         Raises:
@@ -56,7 +56,7 @@ class Line:
             OSError: The other end is gone.
         """
         number = next(self._ids)
-        answer: asyncio.Future[Child] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         self.say({"id": number, **request}, fds)
         return await asyncio.wait_for(answer, ANSWER_S)
@@ -107,7 +107,7 @@ class Line:
                 dead.reported.set()
         else:
             answer = self._waiting.pop(message["id"], None)
-            child = Child(message["pid"], fds[0])
+            child = Process(message["pid"], fds[0])
             self._children[child.pid] = child
             if answer is None or answer.done():
                 child.kill_group()  # too late: nobody wants it any more
@@ -124,13 +124,13 @@ def _socketpair() -> tuple[socket.socket, socket.socket]:
 
 
 class Zygote:
-    """The zygote, its nursery, and the children of both.
+    """The zygote, its app zygote, and the children of both.
 
     Must be used in the main thread: a death signal belongs to the thread that forked.
 
     Args:
         root: The checkout whose code actors run.
-        modules: What the nursery loads.
+        modules: What the app zygote loads.
         log_fd: Where their own output goes.
         on_lost: Called once when the zygote is gone.
     """
@@ -150,14 +150,14 @@ class Zygote:
         self._log = log
         self._on_lost = on_lost
         self._up = asyncio.Event()
-        self._process: Child | None = None
-        self._line: Line | None = None
-        self._nursery: Child | None = None
-        self._nursery_line: Line | None = None
-        self._nursery_code = 0.0
-        self._nursery_settled = asyncio.Event()
+        self._process: Process | None = None
+        self._socket: ForkSocket | None = None
+        self._app_zygote: Process | None = None
+        self._app_zygote_socket: ForkSocket | None = None
+        self._app_zygote_code = 0.0
+        self._app_zygote_settled = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._mourning: asyncio.Task[None] | None = None
+        self._reaping: asyncio.Task[None] | None = None
         self._making: asyncio.Task[None] | None = None
 
     @property
@@ -166,10 +166,10 @@ class Zygote:
         return None if self._process is None or self._process.gone.is_set() else self._process.pid
 
     @property
-    def nursery_pid(self) -> int | None:
-        """Process id of the nursery in use, while it lives."""
-        nursery = self._nursery
-        return None if nursery is None or nursery.gone.is_set() else nursery.pid
+    def app_zygote_pid(self) -> int | None:
+        """Process id of the app zygote in use, while it lives."""
+        app_zygote = self._app_zygote
+        return None if app_zygote is None or app_zygote.gone.is_set() else app_zygote.pid
 
     def start(self, environment: Mapping[str, str]) -> None:
         """Start the zygote; it is usable once it has answered."""
@@ -187,13 +187,13 @@ class Zygote:
                 start_new_session=True,
                 env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
             )
-        self._line = Line(ours)
-        self._process = Child(process.pid, os.pidfd_open(process.pid))
-        self._nursery_settled.clear()
-        self._mourning = self._later(self._mourn(process, self._process, self._line))
-        self._later(self._bring_up(self._line))
+        self._socket = ForkSocket(ours)
+        self._process = Process(process.pid, os.pidfd_open(process.pid))
+        self._app_zygote_settled.clear()
+        self._reaping = self._later(self._reap(process, self._process, self._socket))
+        self._later(self._bring_up(self._socket))
 
-    async def spawn(self, launch: Mapping[str, Any], log_fd: int, status_fd: int) -> Child:
+    async def spawn(self, launch: Mapping[str, Any], log_fd: int, status_fd: int) -> Process:
         """Fork an actor; the two descriptors become its output and its status pipe.
 
         Raises:
@@ -207,18 +207,18 @@ class Zygote:
         finally:
             os.close(launch_fd)
 
-    async def _fork(self, fds: Sequence[int]) -> Child:
+    async def _fork(self, fds: Sequence[int]) -> Process:
         try:
             await asyncio.wait_for(self._up.wait(), WARM_UP_S)
-            nursery = await self._fresh_nursery()
-            if nursery is not None:
+            app_zygote = await self._fresh_app_zygote()
+            if app_zygote is not None:
                 try:
-                    return await nursery.ask({}, fds)
+                    return await app_zygote.ask({}, fds)
                 except (OSError, TimeoutError) as error:
-                    self._give_up_nursery(error)
-            if self._line is None:
+                    self._give_up_app_zygote(error)
+            if self._socket is None:
                 raise ConnectionError("it is gone")
-            return await self._line.ask({}, fds)
+            return await self._socket.ask({}, fds)
         except TimeoutError:
             self.kill()
             raise ZygoteLost(f"the zygote did not answer within {ANSWER_S:g} s") from None
@@ -232,19 +232,19 @@ class Zygote:
 
     async def close(self) -> None:
         """Hang up, which ends the zygote, and wait until it is gone."""
-        for line in (self._nursery_line, self._line):
+        for line in (self._app_zygote_socket, self._socket):
             if line is not None:
                 line.close()
         if self._process is not None and not await self._process.wait_gone(2.0):
             self.kill()
             await self._process.wait_gone()
-        for task in self._tasks - {self._mourning}:
+        for task in self._tasks - {self._reaping}:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    # The nursery.
+    # The app zygote.
 
-    async def _bring_up(self, line: Line) -> None:
+    async def _bring_up(self, line: ForkSocket) -> None:
         try:
             async with asyncio.timeout(WARM_UP_S):
                 await line.ready.wait()
@@ -252,62 +252,64 @@ class Zygote:
             self.kill()
             return
         self._up.set()
-        await self._make_nursery()
+        await self._make_app_zygote()
 
-    async def _make_nursery(self) -> None:
+    async def _make_app_zygote(self) -> None:
         ours, theirs = _socketpair()
-        self._nursery_code = newest_change(self._root)
-        line = Line(ours)
+        self._app_zygote_code = newest_change(self._root)
+        line = ForkSocket(ours)
         order = {"root": str(self._root), "modules": self._modules}
         try:
             with theirs:
-                assert self._line is not None
-                self._nursery = await self._line.ask({"nursery": order}, [theirs.fileno()])
+                assert self._socket is not None
+                self._app_zygote = await self._socket.ask({"app_zygote": order}, [theirs.fileno()])
             async with asyncio.timeout(WARM_UP_S):
                 await line.ready.wait()
-            self._nursery_line = line
+            self._app_zygote_socket = line
         except (OSError, TimeoutError) as error:
             line.close()
-            self._nursery = None
-            self._log.warning("no nursery, actors start more slowly: %s", error or "no answer")
-        self._nursery_settled.set()
+            self._app_zygote = None
+            self._log.warning("no app zygote, actors start more slowly: %s", error or "no answer")
+        self._app_zygote_settled.set()
 
-    async def _fresh_nursery(self) -> Line | None:
-        """Return the nursery's line if its code is what stands on disk."""
-        if not self._nursery_settled.is_set():
+    async def _fresh_app_zygote(self) -> ForkSocket | None:
+        """Return the app zygote's line if its code is what stands on disk."""
+        if not self._app_zygote_settled.is_set():
             try:
-                await asyncio.wait_for(self._nursery_settled.wait(), NURSERY_WAIT_S)
+                await asyncio.wait_for(self._app_zygote_settled.wait(), APP_ZYGOTE_WAIT_S)
             except TimeoutError:
                 return None
-        line = self._nursery_line
+        line = self._app_zygote_socket
         is_there = line is not None and line.is_open
-        if is_there and newest_change(self._root) == self._nursery_code:
+        if is_there and newest_change(self._root) == self._app_zygote_code:
             return line
         if is_there and line is not None:
-            self._log.info("code changed: a new nursery is made, this actor loads it by itself")
+            self._log.info("code changed: a new app zygote is made, this actor loads it by itself")
             line.say({"retire": True})
-        self._renew_nursery()
+        self._renew_app_zygote()
         return None
 
-    def _give_up_nursery(self, error: Exception) -> None:
-        self._log.warning("the nursery does not answer, making another: %s", error or "timeout")
-        if self._nursery is not None:
-            self._nursery.send(signal.SIGKILL)
-        self._renew_nursery()
+    def _give_up_app_zygote(self, error: Exception) -> None:
+        self._log.warning("the app zygote does not answer, making another: %s", error or "timeout")
+        if self._app_zygote is not None:
+            self._app_zygote.send(signal.SIGKILL)
+        self._renew_app_zygote()
 
-    def _renew_nursery(self) -> None:
-        self._nursery_line = None
+    def _renew_app_zygote(self) -> None:
+        self._app_zygote_socket = None
         if self._making is None or self._making.done():
-            self._making = self._later(self._make_nursery())
+            self._making = self._later(self._make_app_zygote())
 
-    async def _mourn(self, process: subprocess.Popen[bytes], itself: Child, line: Line) -> None:
+    async def _reap(
+        self, process: subprocess.Popen[bytes], itself: Process, line: ForkSocket
+    ) -> None:
         await itself.gone.wait()
         self._up.clear()  # whoever waits to spawn waits for the next one
         line.close()
-        if self._nursery_line is not None:
-            self._nursery_line.close()
-            self._nursery_line = None
-        self._nursery = None
+        if self._app_zygote_socket is not None:
+            self._app_zygote_socket.close()
+            self._app_zygote_socket = None
+        self._app_zygote = None
         process.wait()
         itself.close()
         self._on_lost()

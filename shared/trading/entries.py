@@ -63,7 +63,7 @@ def candidates(
     rules: Rules,
     *,
     signals_before: Signals = _NONE,
-    held: Collection[str] = (),
+    occupied: Collection[str] = (),
     last_losses: Mapping[tuple[str, TradeSide], int] | None = None,
 ) -> tuple[list[Candidate], list[Refusal]]:
     """Return the sides to enter, the best first, and why others are not.
@@ -75,7 +75,7 @@ def candidates(
     Args:
         signals: By symbol; those that do not count (see `ignored_signals`) bring no bonus.
         signals_before: Those of the candle before, as far as they are known.
-        held: Coins with a position or an entry under way, whoever's it is.
+        occupied: Coins with a position or an entry under way, whoever's it is.
         last_losses: Time at which the last loss in a coin and side was closed.
     """
     found: list[Candidate] = []
@@ -92,7 +92,9 @@ def candidates(
                 continue
             faults = [
                 *_crossing(coin, side, points, signals_before, rules),
-                *_objections(coin, side, points, rules, held=held, last_losses=last_losses or {}),
+                *_objections(
+                    coin, side, points, rules, occupied=occupied, last_losses=last_losses or {}
+                ),
             ]
             if faults:
                 refused.append(Refusal(symbol=coin.symbol, side=side, why="; ".join(faults)))
@@ -236,7 +238,7 @@ def _objections(
     points: _Points,
     rules: Rules,
     *,
-    held: Collection[str],
+    occupied: Collection[str],
     last_losses: Mapping[tuple[str, TradeSide], int],
 ) -> Iterator[str]:
     if points.lead < rules.settings.margin:
@@ -245,7 +247,7 @@ def _objections(
         yield "the last candle has no volume"
     if coin.atr_1h is None or not coin.atr_1h > 0:
         yield "the 1h ATR is not known"
-    if coin.symbol in held:
+    if coin.symbol in occupied:
         yield "there is a position in this coin, or an entry under way"
     lost_ms = last_losses.get((coin.symbol, side))
     if lost_ms is not None:

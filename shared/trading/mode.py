@@ -48,7 +48,7 @@ class Flag(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class ModeInputs:
     """All that decides what the trader may do.
 
     Attributes:
@@ -76,7 +76,7 @@ def is_enabled(settings: TraderSection, mode: Mode) -> bool:
     return mode == "demo" if settings.enabled is None else settings.enabled
 
 
-def mode(seen: Circumstances) -> tuple[TraderMode, str]:
+def mode(seen: ModeInputs) -> tuple[TraderMode, str]:
     """Return what the trader may do, and every reason for it in words.
 
     The strictest reason names the mode: `locked` (lock, flag, a latched breaker: only a release
@@ -94,7 +94,7 @@ def mode(seen: Circumstances) -> tuple[TraderMode, str]:
 _STRICTEST_FIRST = ("locked", "disabled", "reducing", "enabled")
 
 
-def _restraints(seen: Circumstances) -> Iterator[tuple[TraderMode, str]]:
+def _restraints(seen: ModeInputs) -> Iterator[tuple[TraderMode, str]]:
     if seen.lock is not None:
         word = "killed" if seen.lock.mode == "locked" else "disabled"
         yield seen.lock.mode, f"{word} by {seen.lock.who}: {seen.lock.reason}"

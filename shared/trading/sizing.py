@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from shared.clock import utc_text
 from shared.config.sections import TraderSection
-from shared.exchanges.venue import Book, BookLevel, Funding, MarketRule, Ticker
+from shared.exchanges.venue import BookLevel, Funding, MarketRule, OrderBook, Ticker
 from shared.messages.trading import TradeSide
 from shared.trading.amounts import EXACT, ceiled, exact, floored, share, shown, shown_pct
 from shared.trading.breakers import deviation
@@ -35,7 +35,7 @@ def plan_entry(
     candidate: Candidate,
     *,
     rule: MarketRule,
-    book: Book,
+    book: OrderBook,
     ticker: Ticker,
     funding: Funding,
     account: Exposure,
@@ -138,7 +138,7 @@ def _room(
 
 
 def _prices(
-    candidate: Candidate, book: Book, ticker: Ticker, settings: TraderSection
+    candidate: Candidate, book: OrderBook, ticker: Ticker, settings: TraderSection
 ) -> Iterator[str]:
     """Yield what is not sane about the venue's prices, now and beside the candle."""
     if not book.bids or not book.asks:
@@ -190,7 +190,7 @@ def _funding(
 def _plan(
     candidate: Candidate,
     rule: MarketRule,
-    book: Book,
+    book: OrderBook,
     account: Exposure,
     settings: TraderSection,
 ) -> EntryPlan | str:
@@ -251,7 +251,7 @@ def _plan(
     )
 
 
-def _quote(side: TradeSide, book: Book, tick: Decimal, settings: TraderSection) -> _Quote:
+def _quote(side: TradeSide, book: OrderBook, tick: Decimal, settings: TraderSection) -> _Quote:
     bid, ask = book.bids[0].price, book.asks[0].price
     mid = (bid + ask) / 2
     slip = exact(settings.max_slippage_bps).scaleb(-4)

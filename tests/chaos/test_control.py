@@ -1,4 +1,4 @@
-"""Steering a running platform: from a second terminal, and over Redis."""
+"""Commands to a running platform: from a second terminal, and over Redis."""
 
 from __future__ import annotations
 

@@ -179,21 +179,21 @@ def _answers(running: Platform) -> bool:
         return False
 
 
-def test_nursery_killed_takes_its_actors_along_and_all_come_back(platform: Make) -> None:
+def test_app_zygote_killed_takes_its_actors_along_and_all_come_back(platform: Make) -> None:
     running = platform()
     running.start()
     before = {row["name"]: row["pid"] for row in running.actors()}
-    old = running.status()["supervisor"]["nursery_pid"]
+    old = running.status()["supervisor"]["app_zygote_pid"]
     os.kill(old, signal.SIGKILL)
     wait_for(lambda: all(running.is_replaced(n, p) for n, p in before.items()), 30, "all replaced")
-    assert running.status()["supervisor"]["nursery_pid"] not in (None, old)
+    assert running.status()["supervisor"]["app_zygote_pid"] not in (None, old)
 
 
-def test_frozen_zygote_and_nursery_are_made_again_when_they_do_not_answer(platform: Make) -> None:
+def test_frozen_zygotes_are_made_again_when_they_do_not_answer(platform: Make) -> None:
     running = platform()
     running.start()
     own = running.status()["supervisor"]
-    os.kill(own["nursery_pid"], signal.SIGSTOP)
+    os.kill(own["app_zygote_pid"], signal.SIGSTOP)
     os.kill(own["zygote_pid"], signal.SIGSTOP)
     old = running.kill_actor("indicators-majors")
     running.wait_replaced("indicators-majors", old, 40)

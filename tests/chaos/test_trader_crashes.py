@@ -32,13 +32,13 @@ def run() -> Iterator[CrashRun]:
 
 
 async def a_cycle_and_a_close(trader: CrashingTrader) -> None:
-    desk = trader.trading.desk
-    await desk.protect()
+    execution = trader.trading.execution
+    await execution.protect()
     await trader.trading.cycle.run(trader.cycle_ms)
     await trader.clock.sleep(3)
-    await desk.protect()
+    await execution.protect()
     await trader.trading.operator.take(close_command(trader))
-    await desk.protect()
+    await execution.protect()
 
 
 def close_command(trader: CrashingTrader) -> TraderCommand:
@@ -49,35 +49,37 @@ def close_command(trader: CrashingTrader) -> TraderCommand:
 
 async def without_a_stop(trader: CrashingTrader) -> None:
     """Enter, lose the stop, and close for want of one."""
-    desk = trader.trading.desk
+    execution = trader.trading.execution
     await trader.trading.cycle.run(trader.cycle_ms)
-    for held in (await desk.protect()).ours:
-        await trader.client.cancel_stop_loss(held.own.symbol)
-        await trader.client.cancel_take_profit(held.own.symbol)
-    await desk.protect()
-    await desk.close_all("flatten")
+    for matched in (await execution.protect()).ours:
+        await trader.client.cancel_stop_loss(matched.own.symbol)
+        await trader.client.cancel_take_profit(matched.own.symbol)
+    await execution.protect()
+    await execution.close_all("flatten")
 
 
 async def recover(trader: CrashingTrader) -> dict[str, Any]:
     """Do what a restarted trader does, and tell for how long a position of ours was bare."""
-    desk, journal = trader.trading.desk, trader.scribe
+    execution, journal = trader.trading.execution, trader.journal_thread
     ready_ms = trader.client.now_ms()
-    await desk.protect()
+    await execution.protect()
     bare_ms = 0
     await trader.trading.operator.resume()
     report = await trader.trading.cycle.run(trader.cycle_ms)
     await trader.trading.operator.take(close_command(trader))
     for _ in range(LOOKS):
-        standing = await desk.protect()
+        reconciled = await execution.protect()
         positions = await trader.client.positions()
         bare = [p for p in positions if p.symbol != "ETHUSDT" and p.stop_loss is None]
         if bare:
             bare_ms = trader.client.now_ms() - ready_ms
-        settled = not bare and not standing.ending and not any(h.own.closing for h in standing.ours)
+        settled = (
+            not bare and not reconciled.ending and not any(h.own.closing for h in reconciled.ours)
+        )
         if settled and not await journal.do(Journal.open_intents):
             return {"bare_s": bare_ms / 1000, "trouble": report.trouble}
         await trader.clock.sleep(3)
-    raise AssertionError(f"not settled after {LOOKS} looks: {standing}")
+    raise AssertionError(f"not settled after {LOOKS} looks: {reconciled}")
 
 
 def check(run: CrashRun, found: dict[str, Any]) -> None:

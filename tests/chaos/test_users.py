@@ -96,13 +96,13 @@ def memory_of(pid: int) -> Iterator[bytes]:
 
 def test_a_process_holds_the_password_of_its_own_role_alone(running: Platform) -> None:
     assert running.process is not None
-    # a late child is given what the nursery has learnt till then
+    # a late child is given what the app zygote has learnt till then
     running.wait_replaced("scanner", running.kill_actor("scanner"))
-    wait_for(lambda: running.status()["supervisor"]["nursery_pid"], 20, "a nursery")
+    wait_for(lambda: running.status()["supervisor"]["app_zygote_pid"], 20, "an app zygote")
     passwords = read_passwords(running.state_dir / "redis" / "users")
     itself = running.status()["supervisor"]
     actors = {str(role_of(row["name"])): row["pid"] for row in running.actors()}
-    others = {name: itself[f"{name}_pid"] for name in ("zygote", "nursery", "redis")}
+    others = {name: itself[f"{name}_pid"] for name in ("zygote", "app_zygote", "redis")}
     try:
         held = {
             name: {
@@ -116,7 +116,7 @@ def test_a_process_holds_the_password_of_its_own_role_alone(running: Platform) -
     except PermissionError:
         pytest.skip("memory of other processes cannot be read here")
     assert held.pop("supervisor") == set(Role)
-    assert held.pop("zygote") == held.pop("nursery") == set()
+    assert held.pop("zygote") == held.pop("app_zygote") == set()
     assert held.pop("redis") <= {*actors, "supervisor"}  # what was just sent to it
     assert held == {role: {role} for role in actors}
     environments = [psutil.Process(pid).environ() for pid in actors.values()]

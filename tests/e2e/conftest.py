@@ -44,7 +44,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
-    """Return a browser without a past; a dark one at a desk."""
+    """Return a browser without a past; a dark one on a wide screen."""
     fresh = browser.new_context(
         viewport={"width": 1440, "height": 1000}, color_scheme="dark", timezone_id="Asia/Tokyo"
     )

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from actors.trader.journal_thread import Scribe
-from actors.trader.orders import Orders
+from actors.trader.journal_thread import JournalThread
+from actors.trader.orders import OrderSender
 from shared.clock import SystemClock
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue import PlacedOrder
@@ -42,26 +42,30 @@ INTENT = Intent(
 class Site:
     """Orders over a scripted venue and a journal of their own."""
 
-    def __init__(self, scripted: ScriptedVenue, client: CoinExClient, scribe: Scribe) -> None:
+    def __init__(
+        self, scripted: ScriptedVenue, client: CoinExClient, journal_thread: JournalThread
+    ) -> None:
         self.scripted = scripted
-        self.scribe = scribe
+        self.journal_thread = journal_thread
         self._client = client
-        self._orders = Orders(client, scribe, SystemClock(), logging.getLogger("orders"))
+        self._orders = OrderSender(
+            client, journal_thread, SystemClock(), logging.getLogger("orders")
+        )
 
     async def send(self) -> PlacedOrder | None:
         return await self._orders.send(INTENT, lambda: self._client.place_order(ORDER))
 
     async def look(self) -> bool:
-        (intent,) = await self.scribe.do(Journal.open_intents)
+        (intent,) = await self.journal_thread.do(Journal.open_intents)
         return await self._orders.settle_unknown(intent, None)
 
     async def filled(self) -> list[str]:
-        return [str(own.size) for own in await self.scribe.do(Journal.own_positions)]
+        return [str(own.size) for own in await self.journal_thread.do(Journal.own_positions)]
 
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    scribe = Scribe(Journal(tmp_path / "trader.db", "demo"))
+    journal_thread = JournalThread(Journal(tmp_path / "trader.db", "demo"))
     async with (
         serve(SystemClock()) as scripted,
         venue_client(scripted.url, SystemClock(), KEYS) as client,
@@ -70,8 +74,8 @@ async def site(tmp_path: Path) -> AsyncIterator[Site]:
         scripted.answer("futures/user-deals", ok([], has_next=False))
         scripted.answer("futures/finished-order", ok([], has_next=False))
         scripted.answer("futures/pending-order", ok([], has_next=False))
-        yield Site(scripted, client, scribe)
-    scribe.close()
+        yield Site(scripted, client, journal_thread)
+    journal_thread.close()
 
 
 async def test_entry_filled_after_its_reply_is_ours(site: Site) -> None:
@@ -87,7 +91,7 @@ async def test_entry_that_filled_nothing_is_over_when_the_venue_says_so(site: Si
     order = await site.send()
     assert order is not None
     assert not order.filled_size
-    assert await site.scribe.do(Journal.open_intents) == []
+    assert await site.journal_thread.do(Journal.open_intents) == []
 
 
 @pytest.mark.parametrize("answer", [HTML_502, no(3600), ok(NOTHING | {"status": "open"})])

@@ -10,7 +10,7 @@ import pytest
 
 from shared.errors import JournalUnavailable, VenueUnavailable
 from shared.journal.journal import Journal
-from tests.support.execution import D, DeskUnderTest, desk_on, plan
+from tests.support.execution import D, ExecutionUnderTest, execution_on, plan
 
 TAKEN = ("venue_timeout_after", "venue_cut_after", "venue_5xx_after", "venue_unavailable_after")
 IN_DOUBT = ("venue_5xx", "venue_html", "venue_wrong_json", "venue_unavailable", "venue_busy")
@@ -18,23 +18,23 @@ REFUSED = ("venue_rate_limit", "venue_expired", "venue_auth")
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[DeskUnderTest]:
-    async with desk_on(tmp_path) as desk:
-        yield desk
+async def here(tmp_path: Path) -> AsyncIterator[ExecutionUnderTest]:
+    async with execution_on(tmp_path) as execution:
+        yield execution
 
 
-async def fault(here: DeskUnderTest, kind: str, endpoint: str, for_s: float = 2) -> None:
+async def fault(here: ExecutionUnderTest, kind: str, endpoint: str, for_s: float = 2) -> None:
     await here.at.plan({"kind": kind, "for_s": for_s, "endpoint": endpoint})
 
 
-async def state(here: DeskUnderTest) -> tuple[str, ...]:
+async def state(here: ExecutionUnderTest) -> tuple[str, ...]:
     intents = await here.note(Journal.all_intents)
     return tuple(intent.state for intent in intents)
 
 
 @pytest.mark.parametrize("kind", TAKEN)
 async def test_entry_that_was_taken_without_an_answer_is_found_and_protected(
-    here: DeskUnderTest, kind: str
+    here: ExecutionUnderTest, kind: str
 ) -> None:
     await fault(here, kind, "order")
     assert "unknown" in await here.enter(plan())
@@ -50,19 +50,19 @@ async def test_entry_that_was_taken_without_an_answer_is_found_and_protected(
 
 @pytest.mark.parametrize("kind", TAKEN)
 async def test_stop_right_after_an_entry_without_an_answer_protects_what_it_filled(
-    here: DeskUnderTest, kind: str
+    here: ExecutionUnderTest, kind: str
 ) -> None:
-    await here.desk.protect()
+    await here.execution.protect()
     await fault(here, kind, "order")
     assert "unknown" in await here.enter(plan())
     await here.clock.advance(3)
-    await here.desk.rest()
+    await here.execution.rest()
     (position,) = await here.client.positions()
     assert position.stop_loss is not None
 
 
 async def test_stop_protects_an_entry_that_could_not_be_looked_at_after_its_fill(
-    here: DeskUnderTest, monkeypatch: pytest.MonkeyPatch
+    here: ExecutionUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     positions, calls = here.client.positions, 0
 
@@ -76,23 +76,23 @@ async def test_stop_protects_an_entry_that_could_not_be_looked_at_after_its_fill
     monkeypatch.setattr(here.client, "positions", second_fails)
     with pytest.raises(VenueUnavailable, match="away"):
         await here.enter(plan())
-    await here.desk.rest()
+    await here.execution.rest()
     (position,) = await positions()
     assert position.stop_loss is not None
 
 
 async def test_stop_asks_the_venue_nothing_where_all_is_protected(
-    here: DeskUnderTest, monkeypatch: pytest.MonkeyPatch
+    here: ExecutionUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert await here.enter(plan()) == ""
-    await here.desk.protect()
+    await here.execution.protect()
     monkeypatch.delattr(type(here.client), "positions")
-    await here.desk.rest()
+    await here.execution.rest()
 
 
 @pytest.mark.parametrize("kind", IN_DOUBT)
 async def test_entry_in_doubt_is_given_up_only_after_its_window(
-    here: DeskUnderTest, kind: str
+    here: ExecutionUnderTest, kind: str
 ) -> None:
     await fault(here, kind, "order")
     assert "unknown" in await here.enter(plan(), 1)
@@ -109,7 +109,7 @@ async def test_entry_in_doubt_is_given_up_only_after_its_window(
 
 @pytest.mark.parametrize("kind", REFUSED)
 async def test_entry_that_was_certainly_not_taken_is_known_at_once(
-    here: DeskUnderTest, kind: str
+    here: ExecutionUnderTest, kind: str
 ) -> None:
     await fault(here, kind, "order", for_s=60)
     assert await here.enter(plan())
@@ -117,7 +117,9 @@ async def test_entry_that_was_certainly_not_taken_is_known_at_once(
     assert await here.orders() == []
 
 
-async def test_entry_stays_in_doubt_while_the_venue_cannot_be_asked(here: DeskUnderTest) -> None:
+async def test_entry_stays_in_doubt_while_the_venue_cannot_be_asked(
+    here: ExecutionUnderTest,
+) -> None:
     await fault(here, "venue_5xx", "order")
     await here.enter(plan())
     await here.clock.advance(3)
@@ -125,15 +127,15 @@ async def test_entry_stays_in_doubt_while_the_venue_cannot_be_asked(here: DeskUn
     for _ in range(10):
         await here.clock.advance(3)
         with pytest.raises(VenueUnavailable):
-            await here.desk.protect()
+            await here.execution.protect()
     assert await state(here) == ("unknown",)
     await here.clock.advance(31)
-    await here.desk.protect()
+    await here.execution.protect()
     assert await state(here) == ("not_taken",)
 
 
 async def test_entry_in_doubt_is_not_given_up_while_a_position_cannot_be_explained(
-    here: DeskUnderTest,
+    here: ExecutionUnderTest,
 ) -> None:
     await fault(here, "venue_5xx", "order")
     await here.enter(plan())
@@ -152,11 +154,11 @@ async def test_entry_in_doubt_is_not_given_up_while_a_position_cannot_be_explain
 
 @pytest.mark.parametrize("kind", TAKEN)
 async def test_close_that_was_taken_without_an_answer_is_found(
-    here: DeskUnderTest, kind: str
+    here: ExecutionUnderTest, kind: str
 ) -> None:
     await here.enter(plan())
     await fault(here, kind, "close-position")
-    await here.desk.close("BTCUSDT", "enough")
+    await here.execution.close("BTCUSDT", "enough")
     await here.pass_time(3)
     assert await state(here) == ("taken", "taken")
     assert len(await here.orders()) == 2
@@ -168,11 +170,11 @@ async def test_close_that_was_taken_without_an_answer_is_found(
 
 @pytest.mark.parametrize("kind", IN_DOUBT)
 async def test_close_in_doubt_is_sent_again_only_after_its_window(
-    here: DeskUnderTest, kind: str
+    here: ExecutionUnderTest, kind: str
 ) -> None:
     await here.enter(plan())
     await fault(here, kind, "close-position")
-    assert await here.desk.close("BTCUSDT", "enough") == "being closed"
+    assert await here.execution.close("BTCUSDT", "enough") == "being closed"
     await here.pass_time(9)
     assert len(await here.orders()) == 1
     await here.pass_time(6)
@@ -182,11 +184,11 @@ async def test_close_in_doubt_is_sent_again_only_after_its_window(
 
 
 async def test_stop_that_hits_while_a_close_is_in_doubt_is_counted_once(
-    here: DeskUnderTest,
+    here: ExecutionUnderTest,
 ) -> None:
     await here.enter(plan())
     await fault(here, "venue_5xx", "close-position")
-    await here.desk.close("BTCUSDT", "enough")
+    await here.execution.close("BTCUSDT", "enough")
     here.prices.jump("BTCUSDT", here.clock.now_ms() + 3000, "59000")
     await here.pass_time(15)
     assert await state(here) == ("taken", "not_taken")
@@ -194,7 +196,7 @@ async def test_stop_that_hits_while_a_close_is_in_doubt_is_counted_once(
     assert own.pnl == D((await here.at.books())["equity"]) - 10_000
 
 
-async def test_clock_that_is_wrong_costs_no_order(here: DeskUnderTest) -> None:
+async def test_clock_that_is_wrong_costs_no_order(here: ExecutionUnderTest) -> None:
     await here.at.plan({"kind": "venue_clock_skew", "for_s": 600, "value": 60_000})
     await here.client.server_time()
     assert await here.enter(plan()) == ""
@@ -202,7 +204,7 @@ async def test_clock_that_is_wrong_costs_no_order(here: DeskUnderTest) -> None:
     assert (await here.client.positions())[0].stop_loss is not None
 
 
-async def test_signature_that_has_expired_is_a_refusal(here: DeskUnderTest) -> None:
+async def test_signature_that_has_expired_is_a_refusal(here: ExecutionUnderTest) -> None:
     await here.at.plan({"kind": "venue_clock_skew", "for_s": 2, "value": 60_000,
                         "endpoint": "order"})  # fmt: skip
     assert await here.enter(plan())
@@ -210,30 +212,32 @@ async def test_signature_that_has_expired_is_a_refusal(here: DeskUnderTest) -> N
     assert await here.orders() == []
 
 
-async def test_order_without_a_journal_is_not_sent(here: DeskUnderTest, tmp_path: Path) -> None:
-    await here.scribe.do(Journal.set_note, "x", 1)
-    await here.scribe.do(Journal._rows, "PRAGMA query_only=1")
+async def test_order_without_a_journal_is_not_sent(
+    here: ExecutionUnderTest, tmp_path: Path
+) -> None:
+    await here.journal_thread.do(Journal.set_note, "x", 1)
+    await here.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
     with pytest.raises(JournalUnavailable, match="readonly"):
         await here.enter(plan())
     assert await here.orders() == []
 
 
 async def test_position_is_closed_and_protected_also_without_a_journal(
-    here: DeskUnderTest,
+    here: ExecutionUnderTest,
 ) -> None:
     await here.enter(plan())
-    await here.scribe.do(Journal._rows, "PRAGMA query_only=1")
+    await here.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
     here.prices.jump("BTCUSDT", here.clock.now_ms() + 1000, "59000")
     await here.client.cancel_stop_loss("BTCUSDT")
     await here.clock.advance(3)
     with pytest.raises(JournalUnavailable):
-        await here.desk.protect()
+        await here.execution.protect()
     assert await here.client.positions() == []
 
 
 @pytest.mark.parametrize("endpoint", ["user-deals", "finished-order", "finished-position"])
 async def test_position_is_protected_while_what_happened_to_it_cannot_be_read(
-    here: DeskUnderTest, endpoint: str
+    here: ExecutionUnderTest, endpoint: str
 ) -> None:
     await here.enter(plan("ETHUSDT", size="0.1"))
     await here.enter(plan())
@@ -244,7 +248,7 @@ async def test_position_is_protected_while_what_happened_to_it_cannot_be_read(
     await fault(here, "venue_5xx", endpoint, for_s=30)
     await here.clock.advance(3)
     with pytest.raises(VenueUnavailable):
-        await here.desk.protect()
+        await here.execution.protect()
     (position,) = await here.client.positions()
     assert position.stop_loss is not None
     await here.clock.advance(40)
@@ -253,20 +257,20 @@ async def test_position_is_protected_while_what_happened_to_it_cannot_be_read(
 
 
 async def test_everything_is_closed_by_flatten_also_without_a_journal(
-    here: DeskUnderTest,
+    here: ExecutionUnderTest,
 ) -> None:
     await here.enter(plan())
     await here.enter(plan("SOLUSDT", size="1"))
     await here.enter(plan("ETHUSDT", size="0.1"))
     await here.at.by_hand("close", market="ETHUSDT")
-    await here.scribe.do(Journal._rows, "PRAGMA query_only=1")
+    await here.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
     with pytest.raises(JournalUnavailable):
-        await here.desk.close_all("flatten by a test")
+        await here.execution.close_all("flatten by a test")
     assert await here.client.positions() == []
 
 
-async def test_entry_whose_fill_cannot_be_journalled_has_a_stop(here: DeskUnderTest) -> None:
-    await here.scribe.do(Journal._rows, "DROP TABLE orders")
+async def test_entry_whose_fill_cannot_be_journalled_has_a_stop(here: ExecutionUnderTest) -> None:
+    await here.journal_thread.do(Journal._rows, "DROP TABLE orders")
     with pytest.raises(JournalUnavailable, match="orders"):
         await here.enter(plan())
     (position,) = await here.client.positions()
@@ -275,26 +279,26 @@ async def test_entry_whose_fill_cannot_be_journalled_has_a_stop(here: DeskUnderT
 
 
 async def test_close_that_nobody_answers_nor_journals_keeps_no_other_waiting(
-    here: DeskUnderTest,
+    here: ExecutionUnderTest,
 ) -> None:
     await here.enter(plan())
     await here.enter(plan("SOLUSDT", size="1"))
-    await here.scribe.do(Journal._rows, "PRAGMA query_only=1")
+    await here.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
     here.prices.jump("BTCUSDT", here.clock.now_ms() + 1000, "59000")
     await here.client.cancel_stop_loss("BTCUSDT")
     await here.client.cancel_stop_loss("SOLUSDT")
     await fault(here, "venue_5xx", "close-position", for_s=30)
     await here.clock.advance(3)
-    await here.desk.protect()
-    assert "unknown" in here.desk.protection.troubles["BTCUSDT"]
+    await here.execution.protect()
+    assert "unknown" in here.execution.protection.troubles["BTCUSDT"]
     stops = {p.symbol: p.stop_loss for p in await here.client.positions()}
     assert stops["SOLUSDT"] is not None
 
 
-async def test_clock_that_jumps_ahead_gives_up_no_order_in_doubt(here: DeskUnderTest) -> None:
+async def test_clock_that_jumps_ahead_gives_up_no_order_in_doubt(here: ExecutionUnderTest) -> None:
     await fault(here, "venue_5xx", "order")
     await here.enter(plan())
     (intent,) = await here.note(Journal.open_intents)
     here.client._wire.offset_ms += 3_600_000
-    assert not await here.desk._orders.settle_unknown(intent, None)
+    assert not await here.execution._orders.settle_unknown(intent, None)
     assert await state(here) == ("unknown",)

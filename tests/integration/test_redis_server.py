@@ -25,7 +25,7 @@ from shared.config.sections import RedisSection
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.candles import Ban
 from shared.redis.process import bundled_server, find_binary
-from shared.redis.server import RedisKeeper, read_operator_url
+from shared.redis.server import RedisServer, read_operator_url
 from shared.redis.users import Users
 from shared.schema import BAN_UNTIL, Role
 from tests.conftest import missing
@@ -34,12 +34,12 @@ from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-MakeKeeper = Callable[..., RedisKeeper]
+MakeKeeper = Callable[..., RedisServer]
 
 
 @pytest.fixture
 async def keeper(tmp_path: Path, redis_binary_7: str) -> AsyncIterator[MakeKeeper]:
-    made: list[RedisKeeper] = []
+    made: list[RedisServer] = []
 
     def make(
         mode: str = "demo",
@@ -47,9 +47,9 @@ async def keeper(tmp_path: Path, redis_binary_7: str) -> AsyncIterator[MakeKeepe
         directories: Sequence[str] | None = None,
         users: Users | None = None,
         **section: object,
-    ) -> RedisKeeper:
+    ) -> RedisServer:
         section.setdefault("url", f"redis://127.0.0.1:{free_port()}/0")
-        keeper = RedisKeeper(
+        keeper = RedisServer(
             RedisSection(**section),  # type: ignore[arg-type]
             mode=mode,
             state_dir=tmp_path / "var",
@@ -67,20 +67,20 @@ async def keeper(tmp_path: Path, redis_binary_7: str) -> AsyncIterator[MakeKeepe
         await keeper.stop()
 
 
-async def remember(redis: RedisKeeper | str, until_ms: int) -> None:
+async def remember(redis: RedisServer | str, until_ms: int) -> None:
     bus = Bus(as_fetcher(redis), name="test", clock=SystemClock())
     await bus.put(BAN_UNTIL, Ban(until_ms=until_ms, status=418, at_ms=1))
     await bus.close()
 
 
-async def recall(redis: RedisKeeper | str) -> int | None:
+async def recall(redis: RedisServer | str) -> int | None:
     bus = Bus(as_fetcher(redis), name="test", clock=SystemClock())
     ban = await bus.get(BAN_UNTIL)
     await bus.close()
     return ban.until_ms if ban else None
 
 
-def as_fetcher(redis: RedisKeeper | str) -> str:
+def as_fetcher(redis: RedisServer | str) -> str:
     """Return the URL of the one role that writes a ban."""
     return redis if isinstance(redis, str) else redis.url(Role.FETCHER)
 
@@ -98,7 +98,7 @@ def launch(*command: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def pid_of(keeper: RedisKeeper) -> int:
+def pid_of(keeper: RedisServer) -> int:
     assert keeper.pid is not None
     return keeper.pid
 
@@ -468,7 +468,7 @@ def test_no_binary_at_all_is_a_config_fault(tmp_path: Path) -> None:
 
 
 async def test_bundled_server_works_too(tmp_path: Path) -> None:
-    redis = RedisKeeper(
+    redis = RedisServer(
         RedisSection(url="redis://127.0.0.1:0/0"),
         mode="demo",
         state_dir=tmp_path / "a dir with spaces",

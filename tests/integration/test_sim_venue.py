@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from actors.exchange_sim.market.generated import GeneratedPrices
-from actors.exchange_sim.market.live_prices import BusPrices
+from actors.exchange_sim.market.live_prices import LivePrices
 from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
 from shared.clock import ManualClock
@@ -543,7 +543,7 @@ async def test_position_in_a_coin_that_is_gone_stays_and_cannot_be_traded(
         await protect(venue, "100", "900000")
     one: PriceFeed = MarketPrices(Market(GeneratedPrices(["ETHUSDT"], 7)))
     if feed == "bus":
-        one = BusPrices(["ETHUSDT"], since_ms=NOW, source="binance", clock=clock)
+        one = LivePrices(["ETHUSDT"], since_ms=NOW, source="binance", clock=clock)
     async with venue_on(one, clock, tmp_path) as venue:
         await venue.advance(9 * 3600)
         (held,) = await venue.listed("pending-position")

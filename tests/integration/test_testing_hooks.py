@@ -16,8 +16,8 @@ from shared import proc_stats
 from shared.clock import SystemClock
 from shared.config.load import load
 from shared.supervision.launch import launch_message
-from shared.supervision.specs import configured_ports, roster
-from shared.supervision.test_hooks import SteppedClock, TrialHooks
+from shared.supervision.specs import child_specs, configured_ports
+from shared.supervision.test_hooks import Hooks, SteppedClock
 from tests.support.platform_run import wait_for
 from tests.support.waiting import eventually
 
@@ -39,7 +39,7 @@ Leave = Callable[[str], object]
 @pytest.fixture
 async def leave(tmp_path: Path) -> AsyncIterator[Leave]:
     """Leave an order for an actor that looks for one."""
-    hooks = TrialHooks(tmp_path, "one", logging.getLogger("one"))
+    hooks = Hooks(tmp_path, "one", logging.getLogger("one"))
     obeying = asyncio.create_task(hooks.obey(SystemClock()))
     yield (tmp_path / "one.json").write_text
     obeying.cancel()
@@ -89,7 +89,7 @@ def test_no_actor_is_hooked_unless_asked_for_and_the_exchange_keeps_its_clock() 
         config = load(ROOT / "config.yaml", given)
         found = {
             spec.name: launch_message(spec, config, lambda _: "redis://x")["trial"]
-            for spec in roster(config, configured_ports(config))
+            for spec in child_specs(config, configured_ports(config))
         }
         assert all((trial is not None) is hooked for trial in found.values())
         if hooked:

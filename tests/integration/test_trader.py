@@ -159,7 +159,7 @@ async def test_lock_file_that_says_flatten_closes_everything_without_redis(
         lock = Lock(reason="get out", who="ada", at_ms=1, flatten=True)
         KillSwitch(tmp_path).set(lock)
         await flat(venue)
-        assert running.trader._trading.switches.mode()[0] == "locked"
+        assert running.trader._trading.gates.mode()[0] == "locked"
 
 
 @pytest.mark.parametrize("way", ["lock file", "command"])
@@ -171,8 +171,8 @@ async def test_flatten_closes_everything_also_without_a_journal(
         await put_candles(bus, candles, COINS, CYCLE)
         await ready(running)
         await open_positions(venue, 2)
-        assert running.trader._scribe is not None
-        await running.trader._scribe.do(Journal._rows, "PRAGMA query_only=1")
+        assert running.trader._journal is not None
+        await running.trader._journal.do(Journal._rows, "PRAGMA query_only=1")
         if way == "command":
             command = TraderCommand(id="f", command="flatten", who="ada",
                                     at_ms=venue.clock.now_ms(), symbol=None)  # fmt: skip
@@ -193,7 +193,7 @@ async def test_lock_file_that_cannot_be_read_keeps_everything_out(
             return running.trader._report is not None
 
         await eventually(cycled, within_s=30)
-        assert running.trader._trading.switches.mode()[0] == "locked"
+        assert running.trader._trading.gates.mode()[0] == "locked"
         assert (await venue.books())["over"] == []
 
 
@@ -258,7 +258,7 @@ async def test_operators_choice_and_the_flag_survive_a_restart_without_redis(
         await mode(bus, "locked")
     async with trader(venue, NO_REDIS, tmp_path, QUIET) as running:
         await ready(running)
-        now, why = running.trader._trading.switches.mode()
+        now, why = running.trader._trading.gates.mode()
         assert now == "locked"
         assert "bob: odd" in why
         assert "an operator asked for it" in why
@@ -326,10 +326,10 @@ async def test_once_fails_loudly_when_a_position_stays_without_a_stop(
 async def test_trader_stopped_in_the_middle_of_an_entry_protects_it_and_enters_no_more(
     venue: VenueUnderTest, tmp_path: Path
 ) -> None:
-    held = venue.wire.venue.account.positions
+    matched = venue.wire.venue.account.positions
     async with trader(venue, NO_REDIS, tmp_path), asyncio.timeout(30):
         # until the venue has filled it, and its answer is not read yet
-        while not held:  # noqa: ASYNC110
+        while not matched:  # noqa: ASYNC110
             await asyncio.sleep(0)
     (position,) = (await venue.books())["positions"]
     assert Decimal(position["stop_loss_price"] or 0) > 0

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from shared import schema
-from shared.api.commands import Commands, Refused
+from shared.api.commands import CommandClient, CommandRefused
 from shared.bus import Bus
 from shared.errors import ConfigError
 from shared.kill_switch import KillSwitch, Lock
@@ -316,7 +316,7 @@ async def test_words_can_forge_no_line_of_a_log(site: Site, trader: StandIn) -> 
 
 
 async def test_silent_trader_is_said_so_in_time(bus: Bus, tmp_path: Path) -> None:
-    commands = Commands(bus, CLOCK, tmp_path, log=logging.getLogger("test"), answer_s=0.05)
+    commands = CommandClient(bus, CLOCK, tmp_path, log=logging.getLogger("test"), answer_s=0.05)
     outcome = await commands.carry_out("reduce", who="ada", reason="")
     assert outcome.reply is None
     assert "has not answered within 0.05 s" in outcome.text
@@ -367,7 +367,7 @@ async def test_kill_set_while_an_enable_waits_for_redis_stays(
     switch.set(Lock(reason="x", who="ada", at_ms=1, mode="disabled"))
     bus = Bus(server.url, name="test", clock=CLOCK, timeout_s=10)
     await bus.ping()
-    commands = Commands(bus, CLOCK, tmp_path, log=logging.getLogger("test"), answer_s=0.05)
+    commands = CommandClient(bus, CLOCK, tmp_path, log=logging.getLogger("test"), answer_s=0.05)
     server.freeze()
     try:
         enabling = asyncio.create_task(commands.carry_out("enable", who="ada", reason=""))
@@ -376,7 +376,7 @@ async def test_kill_set_while_an_enable_waits_for_redis_stays(
         killed = switch.set(Lock(reason="y", who="bob", at_ms=2))
     finally:
         server.thaw()
-    with pytest.raises(Refused, match="locked by bob"):
+    with pytest.raises(CommandRefused, match="locked by bob"):
         await enabling
     assert switch.read() == killed
     await bus.close()

@@ -73,16 +73,18 @@ async def one_cycle(trader: TraderUnderTest) -> None:
 
 async def look(trader: TraderUnderTest) -> bool:
     try:
-        standing = await trader.trading.desk.protect()
+        reconciled = await trader.trading.execution.protect()
     except VenueUnavailable:
         return True
-    return bool(standing.ours or standing.ending or await trader.scribe.do(Journal.open_intents))
+    return bool(
+        reconciled.ours or reconciled.ending or await trader.journal_thread.do(Journal.open_intents)
+    )
 
 
 async def get_out(trader: TraderUnderTest) -> None:
     await trader.clock.advance(120)
     await look(trader)
-    await trader.trading.desk.close_all("the end")
+    await trader.trading.execution.close_all("the end")
     for _ in range(40):
         await trader.clock.advance(3)
         if not await look(trader):
@@ -91,7 +93,7 @@ async def get_out(trader: TraderUnderTest) -> None:
 
 
 async def all_closed(trader: TraderUnderTest) -> list[OwnPosition]:
-    closed: list[OwnPosition] = await trader.scribe.do(Journal.closed, 100_000)
+    closed: list[OwnPosition] = await trader.journal_thread.do(Journal.closed, 100_000)
     return closed
 
 
@@ -103,12 +105,12 @@ async def books(trader: TraderUnderTest) -> dict[str, Any]:
 
 
 async def check_everything_happened(trader: TraderUnderTest) -> None:
-    events = Counter(e.kind for e in await trader.scribe.do(Journal.events, 0, 100_000))
+    events = Counter(e.kind for e in await trader.journal_thread.do(Journal.events, 0, 100_000))
     assert events["closed"] > 50
     assert min(events[kind] for kind in ("refused", "unknown", "funding", "stop", "target")) > 0
     ends = Counter(own.how.partition(":")[0] for own in await all_closed(trader))
     assert min(ends[how] for how in ("stop_loss", "take_profit", "time stop")) > 0, ends
-    intents = {i.client_id: i for i in await trader.scribe.do(Journal.all_intents)}
+    intents = {i.client_id: i for i in await trader.journal_thread.do(Journal.all_intents)}
     partly = [
         own for own in await all_closed(trader)
         if own.ordered_in < max(i.size or 0 for i in intents.values()
@@ -148,7 +150,7 @@ async def check_money(trader: TraderUnderTest) -> None:
 
 
 async def check_events(trader: TraderUnderTest) -> None:
-    journalled = await trader.scribe.do(Journal.events, 0, 100_000)
+    journalled = await trader.journal_thread.do(Journal.events, 0, 100_000)
     assert [event.event_id for event in journalled] == [*range(1, len(journalled) + 1)]
     fills = sorted(f.fill_id for own in await all_closed(trader) for f in own.fills)
     assert len([event for event in journalled if event.kind == "fill"]) == len(fills)

@@ -14,7 +14,7 @@ import pytest
 
 from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.trader.candles import CycleCandles
-from actors.trader.journal_thread import Scribe
+from actors.trader.journal_thread import JournalThread
 from shared import schema
 from shared.bus import Bus
 from shared.clock import ManualClock
@@ -54,7 +54,7 @@ async def cycle_after(
             await before(trader, directory)
         report = await trader.trading.cycle.run(CYCLE)
         books = await trader.at.books()
-        limits = [f"{x.name} {x.state}" for x in trader.trading.figures.limits]
+        limits = [f"{x.name} {x.state}" for x in trader.trading.pnl.limits]
         return books["positions"], report.skipped, limits
 
 
@@ -90,15 +90,15 @@ async def unreadable_lock(trader: TraderUnderTest, directory: Path) -> None:
 
 
 async def disabled(trader: TraderUnderTest, directory: Path) -> None:
-    await trader.trading.switches.choose("disabled")
+    await trader.trading.gates.choose("disabled")
 
 
 async def reducing(trader: TraderUnderTest, directory: Path) -> None:
-    await trader.trading.switches.choose("reducing")
+    await trader.trading.gates.choose("reducing")
 
 
 async def flag(trader: TraderUnderTest, directory: Path) -> None:
-    trader.trading.switches.flag = KillFlag(reason="x", who="ada", at_ms=1)
+    trader.trading.gates.flag = KillFlag(reason="x", who="ada", at_ms=1)
 
 
 @pytest.mark.parametrize("switch", [lock, unreadable_lock, disabled, reducing, flag])
@@ -114,10 +114,10 @@ async def test_what_is_open_is_looked_after_under_a_switch(tmp_path: Path, switc
         await switch(trader, tmp_path)
         await trader.client.cancel_stop_loss("BTCUSDT")
         await trader.clock.advance(3)
-        await trader.trading.desk.protect()
+        await trader.trading.execution.protect()
         books = await trader.at.books()
         assert all(Decimal(p["stop_loss_price"]) > 0 for p in books["positions"])
-        assert await trader.trading.desk.close("BTCUSDT", "enough") == "closed"
+        assert await trader.trading.execution.close("BTCUSDT", "enough") == "closed"
 
 
 @pytest.mark.parametrize(
@@ -159,72 +159,72 @@ async def test_loss_of_the_day_latches_until_it_is_released(tmp_path: Path) -> N
     async with trader_on(tmp_path, COINS, CYCLE + 3_000, settings=settings) as trader:
         # two fees of 2.5 are more than 0.01 % of 10 000
         await trader.trading.cycle.run(CYCLE)
-        await trader.trading.desk.close_all("enough")
+        await trader.trading.execution.close_all("enough")
         await trader.trading.cycle.run(CYCLE + CYCLE_MS)
-        mode, why = trader.trading.switches.mode()
+        mode, why = trader.trading.gates.mode()
         assert mode == "locked"
         assert "daily loss" in why
-        events = await trader.scribe.do(Journal.events, 0, 1000)
+        events = await trader.journal_thread.do(Journal.events, 0, 1000)
         assert [e.text for e in events if e.kind == "breaker"]
-        assert trader.trading.switches.objection()
+        assert trader.trading.gates.objection()
         again = assemble(
-            trader.client, trader.scribe, trader.trading.cycle._bus, trader.candles,
+            trader.client, trader.journal_thread, trader.trading.cycle._bus, trader.candles,
             clock=JumpingClock(trader.clock), symbols=COINS, state_dir=tmp_path, settings=settings,
         )  # fmt: skip
         await again.load()
-        assert again.switches.mode()[0] == "locked"
-        await again.figures.release()
-        assert again.switches.mode()[0] == "enabled"
+        assert again.gates.mode()[0] == "locked"
+        await again.pnl.release()
+        assert again.gates.mode()[0] == "enabled"
 
 
 async def test_losses_in_a_row_latch_and_begin_a_cool_down(tmp_path: Path) -> None:
     settings = dataclasses.replace(EAGER, max_losses=2, cooldown_min=60)
     async with trader_on(tmp_path, COINS, CYCLE + 3_000, settings=settings) as trader:
         await trader.trading.cycle.run(CYCLE)
-        await trader.trading.desk.close_all("enough")
-        losses = await trader.scribe.do(Journal.last_losses, 0)
+        await trader.trading.execution.close_all("enough")
+        losses = await trader.journal_thread.do(Journal.last_losses, 0)
         assert set(losses) == {("BTCUSDT", "long"), ("SOLUSDT", "long")}
-        await trader.trading.figures.observe(await trader.trading.desk.account())
-        assert "losses in a row" in trader.trading.switches.mode()[1]
+        await trader.trading.pnl.observe(await trader.trading.execution.account())
+        assert "losses in a row" in trader.trading.gates.mode()[1]
 
 
 async def test_money_moved_in_or_out_is_neither_gain_nor_loss(tmp_path: Path) -> None:
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
         trading = trader.trading
-        await trading.figures.observe(await trading.desk.account())
+        await trading.pnl.observe(await trading.execution.account())
         status, _ = await trader.at.by_hand("transfer", amount="5000")
         assert status == 200
-        await trading.figures.observe(await trading.desk.account())
-        assert trading.figures.pnl_today == 0
-        drawdown = next(x for x in trading.figures.limits if x.name == "drawdown")
+        await trading.pnl.observe(await trading.execution.account())
+        assert trading.pnl.pnl_today == 0
+        drawdown = next(x for x in trading.pnl.limits if x.name == "drawdown")
         assert Decimal(drawdown.used) == 0
 
 
 async def test_transfer_that_could_not_be_journalled_is_no_gain_later(tmp_path: Path) -> None:
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
-        figures, desk = trader.trading.figures, trader.trading.desk
-        await figures.observe(await desk.account())
+        pnl, execution = trader.trading.pnl, trader.trading.execution
+        await pnl.observe(await execution.account())
         await trader.at.by_hand("transfer", amount="5000")
-        account = await desk.account()
-        await trader.scribe.do(Journal._rows, "PRAGMA query_only=1")
+        account = await execution.account()
+        await trader.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
         with pytest.raises(JournalUnavailable):
-            await figures.observe(account)
-        await trader.scribe.do(Journal._rows, "PRAGMA query_only=0")
-        await figures.observe(account)
-        assert figures.pnl_today == 0
+            await pnl.observe(account)
+        await trader.journal_thread.do(Journal._rows, "PRAGMA query_only=0")
+        await pnl.observe(account)
+        assert pnl.pnl_today == 0
 
 
 async def test_release_beside_a_look_loses_neither(tmp_path: Path) -> None:
     settings = dataclasses.replace(EAGER, daily_loss_pct=0.01)
     async with trader_on(tmp_path, COINS, CYCLE + 3_000, settings=settings) as trader:
-        figures, desk = trader.trading.figures, trader.trading.desk
+        pnl, execution = trader.trading.pnl, trader.trading.execution
         await trader.trading.cycle.run(CYCLE)
-        await desk.close_all("enough")
-        account = await desk.account()
-        await figures.observe(account)
-        assert figures.latches
-        await asyncio.gather(figures.observe(account), figures.release())
-        assert not figures.latches
+        await execution.close_all("enough")
+        account = await execution.account()
+        await pnl.observe(account)
+        assert pnl.latches
+        await asyncio.gather(pnl.observe(account), pnl.release())
+        assert not pnl.latches
 
 
 async def test_balance_that_is_not_told_is_no_empty_account(
@@ -233,25 +233,25 @@ async def test_balance_that_is_not_told_is_no_empty_account(
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
         monkeypatch.setattr("actors.trader.execution.CURRENCY", "USDC")
         with pytest.raises(VenueUnavailable, match="no balance in USDC"):
-            await trader.trading.desk.account()
+            await trader.trading.execution.account()
 
 
 async def test_kill_that_comes_during_an_enable_stays(tmp_path: Path) -> None:
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
         switch = KillSwitch(tmp_path)
         switch.set(Lock(reason="x", who="ada", at_ms=1, mode="disabled"))
-        await trader.trading.switches.look_at_lock()
+        await trader.trading.gates.look_at_lock()
         killed = switch.set(Lock(reason="y", who="bob", at_ms=2))
-        await trader.trading.switches.choose("enabled")
+        await trader.trading.gates.choose("enabled")
         assert switch.read() == killed
-        assert trader.trading.switches.mode()[0] == "locked"
+        assert trader.trading.gates.mode()[0] == "locked"
 
 
 async def test_warning_is_told_before_a_limit_is_reached(tmp_path: Path) -> None:
     settings = dataclasses.replace(EAGER, max_positions=2, warn_pct=50)
     async with trader_on(tmp_path, COINS, CYCLE + 3_000, settings=settings) as trader:
         await trader.trading.cycle.run(CYCLE)
-        events = await trader.scribe.do(Journal.events, 0, 1000)
+        events = await trader.journal_thread.do(Journal.events, 0, 1000)
         texts = [e.text for e in events if e.kind == "warning"]
         assert any(text.startswith("positions: 1 of 2") for text in texts), texts
 
@@ -264,7 +264,7 @@ async def orders_of_a_cycle(
 ) -> tuple[str, list[tuple[Any, ...]]]:
     jumping = JumpingClock(clock)
     bus = Bus(redis_url, name="trader", clock=jumping)
-    scribe = Scribe(Journal(directory / "trader.db", "demo"))
+    journal_thread = JournalThread(Journal(directory / "trader.db", "demo"))
     async with (
         venue_on(MarketPrices(exchange.market), clock, directory) as at,
         aiohttp.ClientSession() as session,
@@ -274,7 +274,7 @@ async def orders_of_a_cycle(
         )
         candles = CycleCandles(bus, binance, COINS, source="sim", clock=jumping, log=LOG)
         trading = assemble(
-            client_of(session, at.url, jumping, timeout_s=10), scribe, bus, candles,
+            client_of(session, at.url, jumping, timeout_s=10), journal_thread, bus, candles,
             clock=jumping, symbols=COINS, state_dir=directory,
         )  # fmt: skip
         await trading.load()
@@ -290,7 +290,7 @@ async def orders_of_a_cycle(
             )
             for order in books["over"]
         ]  # fmt: skip
-    scribe.close()
+    journal_thread.close()
     await bus.close()
     return report.candles_from, found
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from actors.fetcher.kline_frames import KlineEvent, Reply, ServerShutdown, parse_frame
+from actors.fetcher.kline_frames import KlineEvent, ServerShutdown, StreamReply, parse_frame
 from shared import codec
 from shared.bus import Bus
 from shared.clock import ManualClock
@@ -66,7 +66,7 @@ def frame_is_known_or_refused(raw: bytes | str) -> None:
         row.check(frame.symbol, frame.timeframe)
         assert row.closed(frame.timeframe, frame.open_ms + frame.timeframe.ms).same_as(row)
     else:
-        assert isinstance(frame, Reply | ServerShutdown)
+        assert isinstance(frame, StreamReply | ServerShutdown)
 
 
 @given(rows=mutated(ROWS))

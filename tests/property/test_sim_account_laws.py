@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared import codec
-from shared.exchanges.sim.account import SIGN, Account
-from shared.exchanges.sim.errors import Declined
+from shared.exchanges.sim.account import SIGN, SimAccount
+from shared.exchanges.sim.errors import SimRefused
 from shared.exchanges.sim.save_file import VenueState, fresh_state
 from shared.exchanges.sim.venue import SimVenue
 from tests.support.venue import ScriptedPrices
@@ -90,7 +90,7 @@ def actions(draw: st.DrawFn) -> Action:
     )  # fmt: skip
 
 
-def replayed(account: Account) -> D:
+def replayed(account: SimAccount) -> D:
     """Return equity at cost from deals and ledger alone, by other means than the account's."""
     cash, sizes = D(0), {market: D(0) for market in MARKETS}
     for deal in account.deals:
@@ -138,7 +138,7 @@ def test_equity_is_deposits_fills_fees_funding_and_liquidations_to_the_last_digi
         before = codec.encode(venue.state)
         try:
             act(venue, prices)
-        except Declined:
+        except SimRefused:
             assert codec.encode(venue.state) == before, "what is declined changes nothing"
         check(venue)
 
@@ -158,7 +158,7 @@ def test_venue_read_back_from_its_file_goes_on_as_if_never_stopped(
                 venue = SimVenue(prices, codec.decode(VenueState, raw, "file"))
             try:
                 act(venue, prices)
-            except Declined:
+            except SimRefused:
                 continue
             # so that the book has nothing to remember that no file does
             prices.jump("BTCUSDT", venue.now_ms + 5000, str(venue.mark("BTCUSDT")))
@@ -198,5 +198,5 @@ def test_how_often_one_looks_changes_nothing(moves: list[float], looks: list[int
 
 def test_declined_withdrawal_is_a_refusal() -> None:
     venue = SimVenue(ScriptedPrices(NOW, MARKETS), fresh_state(NOW))
-    with pytest.raises(Declined):
+    with pytest.raises(SimRefused):
         venue.transfer(D(-10_001))

@@ -12,7 +12,7 @@ from hypothesis import assume, event, given, settings
 from hypothesis import strategies as st
 
 from shared.config.sections import TraderSection
-from shared.exchanges.venue import Book, BookLevel, Funding, MarketRule, Ticker
+from shared.exchanges.venue import BookLevel, Funding, MarketRule, OrderBook, Ticker
 from shared.messages.signals import TaSignal
 from shared.messages.trading import TradeSide
 from shared.trading.breakers import DAY_MS, Ledger, closed, observed, released
@@ -202,8 +202,8 @@ def entries(draw: st.DrawFn) -> tuple[Candidate, dict[str, Any], TraderSection]:
     equity = (price * draw(decimals("0.1", "100", 3))).quantize(D("0.0001"))
     shares_held = draw(st.lists(decimals("0", "0.9", 3), max_size=2))
     holdings = tuple(
-        Holding(symbol=symbol, side=draw(st.sampled_from(SIDES)), notional=equity * held)
-        for symbol, held in zip(SYMBOLS, shares_held, strict=False)
+        Holding(symbol=symbol, side=draw(st.sampled_from(SIDES)), notional=equity * occupied)
+        for symbol, occupied in zip(SYMBOLS, shares_held, strict=False)
     )
     given_values = {
         "rule": MarketRule(
@@ -216,7 +216,7 @@ def entries(draw: st.DrawFn) -> tuple[Candidate, dict[str, Any], TraderSection]:
             leverages=(1, 2, 3, 5, 8, 10, 15, 20, 50),
             available=True,
         ),
-        "book": Book(symbol="BTCUSDT", bids=side(-1), asks=side(1), updated_ms=None),
+        "book": OrderBook(symbol="BTCUSDT", bids=side(-1), asks=side(1), updated_ms=None),
         "ticker": Ticker(symbol="BTCUSDT", last=price, mark=price, index=price),
         "funding": Funding(
             symbol="BTCUSDT", latest_rate=D(0), latest_ms=None, next_rate=D(0), next_ms=None

@@ -9,7 +9,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.indicators.window_cache import HeldWindows
+from actors.indicators.window_cache import WindowCache
 from shared import codec
 from shared.candles.store import CandleStore, Fit
 from shared.config.sections import IndicatorsSection
@@ -53,7 +53,7 @@ class Pair:
         self.clock_ms = START_MS
         self.others: set[int] = set()  # told otherwise by REST than by the stream
         self._answer(rows(max(0, newest - bars + 1), newest))
-        self.held = HeldWindows()
+        self.held = WindowCache()
         self.read()
 
     def read(self) -> None:

@@ -34,7 +34,7 @@ from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.exchange_sim.venue_panel import VenuePanel
 from actors.trader.assembly import Trading
-from actors.trader.journal_thread import Scribe
+from actors.trader.journal_thread import JournalThread
 from shared.bus import Bus
 from shared.config.sections import TraderSection
 from shared.exchanges.coinex.client import CoinExClient
@@ -134,7 +134,7 @@ class CrashingTrader:
     """A trader inside a process of its own."""
 
     client: CoinExClient
-    scribe: Scribe
+    journal_thread: JournalThread
     trading: Trading
     clock: MovingClock
     cycle_ms: int
@@ -246,19 +246,21 @@ class CrashRun:
         clock = MovingClock(self.time)
         journal = Journal(self.state_dir / "trader.db", "demo")
         fate.over_journal(journal)
-        scribe = Scribe(journal)
+        journal_thread = JournalThread(journal)
         hooks = aiohttp.TraceConfig()
         fate.over(hooks)
         bus = Bus(NO_REDIS, name="trader", clock=clock)
         async with aiohttp.ClientSession(trace_configs=[hooks]) as session:
             client = client_of(session, self.url, clock, timeout_s=20)
             trading = assemble(
-                client, scribe, bus, self.candles, clock=clock, symbols=self.coins,
+                client, journal_thread, bus, self.candles, clock=clock, symbols=self.coins,
                 state_dir=self.state_dir, settings=self.settings,
             )  # fmt: skip
             await trading.load()
-            found = await life(CrashingTrader(client, scribe, trading, clock, self.cycle_ms))
-        scribe.close()
+            found = await life(
+                CrashingTrader(client, journal_thread, trading, clock, self.cycle_ms)
+            )
+        journal_thread.close()
         await bus.close()
         return found
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from shared.config.sections import TraderSection
-from shared.exchanges.venue import Book, BookLevel, Funding, MarketRule, Ticker
+from shared.exchanges.venue import BookLevel, Funding, MarketRule, OrderBook, Ticker
 from shared.indicators.base_score import Inputs
 from shared.indicators.scoring import BaseScore
 from shared.messages.signals import CompositeScoreAdjustment, TaSignal
@@ -116,7 +116,7 @@ def market() -> dict[str, Any]:
             leverages=(1, 2, 3, 5, 8, 10, 15, 20, 30, 50, 100),
             available=True,
         ),
-        "book": Book(
+        "book": OrderBook(
             symbol="BTCUSDT",
             bids=levels(("99.99", "1000")),
             asks=levels(("100.01", "1000")),

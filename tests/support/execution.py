@@ -1,4 +1,4 @@
-"""The trader's desk at work on the simulated venue, over a real socket, in time a test moves."""
+"""The trader's execution on the simulated venue, over a real socket, in time a test moves."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Any
 
 import aiohttp
 
-from actors.trader.execution import Desk
-from actors.trader.journal_thread import Scribe
+from actors.trader.execution import Execution
+from actors.trader.journal_thread import JournalThread
 from shared.clock import Clock, ManualClock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
 from shared.exchanges.coinex.client import CoinExClient
@@ -46,20 +46,20 @@ class JumpingClock:
 
 
 @dataclasses.dataclass
-class DeskUnderTest:
-    """A desk, its journal, and the venue it trades at."""
+class ExecutionUnderTest:
+    """An execution, its journal, and the venue it trades at."""
 
     at: VenueUnderTest
     prices: ScriptedPrices
     clock: ManualClock
     client: CoinExClient
-    scribe: Scribe
-    desk: Desk
+    journal_thread: JournalThread
+    execution: Execution
     objections: list[str]
 
     async def note[T](self, call: Any, *args: Any) -> Any:
         """Read the journal."""
-        return await self.scribe.do(call, *args)
+        return await self.journal_thread.do(call, *args)
 
     async def events(self) -> list[TradeEvent]:
         """Return all events so far."""
@@ -76,14 +76,14 @@ class DeskUnderTest:
         while passed < seconds:
             await self.clock.advance(every_s)
             passed += every_s
-            await self.desk.protect()
+            await self.execution.protect()
 
     async def enter(self, plan: EntryPlan, cycle_ms: int | None = None, priced_s: float = 0) -> str:
         """Enter, deciding on the last close unless another is named, on prices so old."""
         now_ms = self.clock.now_ms()
         decided_ms = now_ms - now_ms % 300_000 if cycle_ms is None else cycle_ms
         priced_ms = self.client.now_ms() - round(1000 * priced_s)
-        return await self.desk.enter(plan, decided_ms, priced_ms)
+        return await self.execution.enter(plan, decided_ms, priced_ms)
 
     async def orders(self) -> list[dict[str, Any]]:
         """Return every order the venue has ever taken, as it tells its operator."""
@@ -122,26 +122,26 @@ def client_of(
         keys=VenueKeys(SIM_ACCESS_ID, SIM_SECRET_KEY),
         timeout_s=timeout_s,
         share=0.7,
-        log=logging.getLogger("desk"),
+        log=logging.getLogger("execution"),
     )
 
 
 @asynccontextmanager
-async def desk_on(
+async def execution_on(
     directory: Path,
     *,
     prices: Mapping[str, str] | None = None,
     settings: TraderSection = SETTINGS,
     start_ms: int = START_MS,
-) -> AsyncIterator[DeskUnderTest]:
-    """Serve a venue and let a desk trade there."""
+) -> AsyncIterator[ExecutionUnderTest]:
+    """Serve a venue and let an execution trade there."""
     manual = ManualClock(start_ms)
     feed = ScriptedPrices(start_ms, prices or PRICES)
     async with (
         venue_on(feed, manual, directory) as at,
-        desk_at(at, feed, manual, directory, settings=settings) as desk,
+        desk_at(at, feed, manual, directory, settings=settings) as execution,
     ):
-        yield desk
+        yield execution
 
 
 @asynccontextmanager
@@ -152,22 +152,24 @@ async def desk_at(
     directory: Path,
     *,
     settings: TraderSection = SETTINGS,
-) -> AsyncIterator[DeskUnderTest]:
-    """Let a desk trade at a venue that is served already; a second one goes on from its files."""
+) -> AsyncIterator[ExecutionUnderTest]:
+    """Let an execution trade at a venue that is served already; a second one goes on from its files."""
     clock = JumpingClock(manual)
     objections: list[str] = []
-    scribe = Scribe(Journal(directory / "trader.db", "demo"))
+    journal_thread = JournalThread(Journal(directory / "trader.db", "demo"))
     try:
         async with aiohttp.ClientSession() as session:
             client = client_of(session, at.url, clock)
-            desk = Desk(
+            execution = Execution(
                 client,
-                scribe,
+                journal_thread,
                 settings,
                 clock=clock,
-                log=logging.getLogger("desk"),
+                log=logging.getLogger("execution"),
                 objection=lambda: "; ".join(objections),
             )
-            yield DeskUnderTest(at, feed, manual, client, scribe, desk, objections)
+            yield ExecutionUnderTest(
+                at, feed, manual, client, journal_thread, execution, objections
+            )
     finally:
-        scribe.close()
+        journal_thread.close()

@@ -14,9 +14,9 @@ from actors.exchange_sim.market.bars import CLOSE, HIGH, LOW, OPEN, TIME, VOLUME
 from actors.exchange_sim.market.generated import GeneratedPrices
 from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
-from actors.trader.assembly import Place, Trading
+from actors.trader.assembly import TraderContext, Trading
 from actors.trader.candles import TIMEFRAMES, CycleCandles, Gathered
-from actors.trader.journal_thread import Scribe
+from actors.trader.journal_thread import JournalThread
 from shared.bus import Bus
 from shared.clock import Clock, ManualClock
 from shared.config.sections import TraderSection
@@ -85,14 +85,14 @@ class TraderUnderTest:
     at: VenueUnderTest
     clock: ManualClock
     client: CoinExClient
-    scribe: Scribe
+    journal_thread: JournalThread
     trading: Trading
     candles: MarketCandles
 
 
 def assemble(
     venue: Venue,
-    scribe: Scribe,
+    journal_thread: JournalThread,
     bus: Bus,
     candles: CycleCandles,
     *,
@@ -102,8 +102,12 @@ def assemble(
     settings: TraderSection = EAGER,
 ) -> Trading:
     """Return the parts of a trader in demo mode."""
-    place = Place(mode="demo", source="sim", state_dir=state_dir, symbols=symbols, history=500)
-    return Trading(venue, scribe, settings, place, candles=candles, bus=bus, clock=clock, log=LOG)
+    place = TraderContext(
+        mode="demo", source="sim", state_dir=state_dir, symbols=symbols, history=500
+    )
+    return Trading(
+        venue, journal_thread, settings, place, candles=candles, bus=bus, clock=clock, log=LOG
+    )
 
 
 @asynccontextmanager
@@ -121,7 +125,7 @@ async def trader_on(
     market = Market(GeneratedPrices(symbols, seed))
     clock = JumpingClock(manual)
     candles = MarketCandles(market, symbols, clock)
-    scribe = Scribe(Journal(directory / "trader.db", "demo"))
+    journal_thread = JournalThread(Journal(directory / "trader.db", "demo"))
     bus = Bus(redis_url, name="trader", clock=clock)
     try:
         async with (
@@ -130,11 +134,11 @@ async def trader_on(
         ):
             client = client_of(session, at.url, clock, timeout_s=5)
             trading = assemble(
-                client, scribe, bus, candles, clock=clock, symbols=symbols, state_dir=directory,
-                settings=settings,
+                client, journal_thread, bus, candles, clock=clock, symbols=symbols,
+                state_dir=directory, settings=settings,
             )  # fmt: skip
             await trading.load()
-            yield TraderUnderTest(at, manual, client, scribe, trading, candles)
+            yield TraderUnderTest(at, manual, client, journal_thread, trading, candles)
     finally:
-        scribe.close()
+        journal_thread.close()
         await bus.close()

@@ -16,7 +16,7 @@ from shared.redis import acl
 from shared.redis.acl import rules, user_line, user_name
 from shared.redis.users import new_users
 from shared.schema import ACTOR_ROLES, HEARTBEAT, QUARANTINE, TABLE, Role, role_of
-from shared.supervision.specs import configured_ports, roster
+from shared.supervision.specs import child_specs, configured_ports
 
 ROOT = Path(__file__).resolve().parents[2]
 SEVEN, SIX = (7, 0), (6, 2)
@@ -79,9 +79,9 @@ def test_no_role_writes_a_name_that_is_anothers() -> None:
 
 
 @pytest.mark.parametrize("mode", get_args(Mode))
-def test_every_actor_of_the_roster_has_a_role(mode: Mode) -> None:
+def test_every_child_spec_has_a_role(mode: Mode) -> None:
     config = load(ROOT / "config.yaml", [], mode=mode)
-    names = [s.name for s in roster(config, configured_ports(config))]
+    names = [s.name for s in child_specs(config, configured_ports(config))]
     assert {role_of(name) for name in names} <= set(ACTOR_ROLES)
     assert role_of("indicators-majors") is Role.INDICATORS
     assert role_of("trader-api") is Role.TRADER_API

@@ -15,7 +15,7 @@ from actors.base import Actor, Context
 from shared.bus import Bus
 from shared.clock import ManualClock
 from shared.errors import ExchangeUnavailable
-from shared.supervision.status_pipe import Line, StatusPipe, Word, parse
+from shared.supervision.status_pipe import StatusLine, StatusPipe, Word, parse
 from tests.support.waiting import eventually
 
 
@@ -47,7 +47,7 @@ class Heard:
         self.read, self.write = os.pipe()
         self.pipe = StatusPipe(self.write)
 
-    def lines(self) -> list[Line]:
+    def lines(self) -> list[StatusLine]:
         raw = os.read(self.read, 65_536)
         return [line for each in raw.splitlines() if (line := parse(each))]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.alerts.policy import HOUR_MS, SHOWN, Alert, Book, Listening, Sight, look, sight
+from actors.alerts.policy import HOUR_MS, SHOWN, Alert, AlertLog, BusWatch, Observation, look, sight
 from actors.alerts.state import AlertState
 from shared import codec
 from shared.config.sections import AlertsSection
@@ -12,7 +12,7 @@ from shared.messages.actors import HealthNote, NotedProblem
 
 NOW_MS = 1_700_000_000_000
 SETTINGS = AlertsSection(enabled=True, after_s=60, repeat_min=60, max_per_hour=4)
-UP = Listening(status="up", since_ms=0, reason="", began_ms=0)
+UP = BusWatch(status="up", since_ms=0, reason="", began_ms=0)
 
 
 def problem(key: str = "actor:fetcher", since_ms: int = NOW_MS, text: str = "") -> NotedProblem:
@@ -20,18 +20,20 @@ def problem(key: str = "actor:fetcher", since_ms: int = NOW_MS, text: str = "") 
     return NotedProblem(key=key, kind="actor-backoff", text=text, since_ms=since_ms)
 
 
-def whole(*problems: NotedProblem) -> Sight:
-    return Sight(problems=problems, whole=True, mode="demo")
+def whole(*problems: NotedProblem) -> Observation:
+    return Observation(problems=problems, whole=True, mode="demo")
 
 
 class Story:
     """A book that is looked at second by second."""
 
     def __init__(self, settings: AlertsSection = SETTINGS) -> None:
-        self.book, self.settings = Book(), settings
+        self.book, self.settings = AlertLog(), settings
         self.told: list[tuple[int, Alert]] = []
 
-    def at(self, second: float, *problems: NotedProblem, seen: Sight | None = None) -> Alert | None:
+    def at(
+        self, second: float, *problems: NotedProblem, seen: Observation | None = None
+    ) -> Alert | None:
         now_ms = NOW_MS + int(second * 1000)
         self.book, alert = look(self.book, seen or whole(*problems), now_ms, self.settings)
         if alert is not None:
@@ -65,7 +67,7 @@ def test_a_short_problem_is_never_told() -> None:
     story = Story()
     story.every_second(range(59), problem())
     story.every_second(range(59, 600))
-    assert story.told == [] and story.book == Book()
+    assert story.told == [] and story.book == AlertLog()
 
 
 def test_its_end_is_told_once_it_has_stayed_away_with_how_long_it_was() -> None:
@@ -165,7 +167,7 @@ def test_what_is_not_seen_any_more_is_not_over_while_not_all_is_seen() -> None:
     story = Story()
     story.every_second(range(100), problem())
     for second in range(100, 900):
-        story.at(second, seen=Sight(problems=(), whole=False, mode="demo"))
+        story.at(second, seen=Observation(problems=(), whole=False, mode="demo"))
     assert len(story.told) == 1 and story.book.told[0].gone_ms is None
 
 
@@ -200,8 +202,8 @@ def test_silent_health_is_a_problem_of_its_own_and_says_what_is_not_known() -> N
 
 
 def test_health_that_never_spoke_is_waited_for_first() -> None:
-    young = Listening(status="up", since_ms=0, reason="", began_ms=NOW_MS)
-    assert sight(None, young, "demo", NOW_MS + 10_000) == Sight(
+    young = BusWatch(status="up", since_ms=0, reason="", began_ms=NOW_MS)
+    assert sight(None, young, "demo", NOW_MS + 10_000) == Observation(
         problems=(), whole=False, mode="demo"
     )
     (only,) = sight(None, young, "demo", NOW_MS + 20_000).problems
@@ -209,14 +211,14 @@ def test_health_that_never_spoke_is_waited_for_first() -> None:
 
 
 def test_without_redis_that_is_the_problem_and_under_the_name_health_gives_it() -> None:
-    down = Listening(status="down", since_ms=NOW_MS - 5000, reason="refused", began_ms=0)
+    down = BusWatch(status="down", since_ms=NOW_MS - 5000, reason="refused", began_ms=0)
     (only,) = sight(note(NOW_MS - 60_000), down, "demo", NOW_MS).problems
     assert (only.key, only.text) == ("redis:", "redis unreachable for 5 s: refused")
-    full = Listening(status="full", since_ms=NOW_MS - 5000, reason="OOM", began_ms=0)
+    full = BusWatch(status="full", since_ms=NOW_MS - 5000, reason="OOM", began_ms=0)
     (only,) = sight(note(NOW_MS - 60_000), full, "demo", NOW_MS).problems
     assert (only.key, only.kind) == ("redis:", "redis-full")
 
 
 def test_when_redis_is_back_health_is_given_its_time() -> None:
-    back = Listening(status="up", since_ms=NOW_MS - 5000, reason="", began_ms=0)
+    back = BusWatch(status="up", since_ms=NOW_MS - 5000, reason="", began_ms=0)
     assert sight(note(NOW_MS - 90_000), back, "demo", NOW_MS).problems == ()

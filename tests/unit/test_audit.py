@@ -25,7 +25,7 @@ from shared.indicators.ema_ribbon import PERIODS
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Candles, Timeframe
 from shared.messages.signals import TaSignal
-from shared.supervision.specs import listeners, roster
+from shared.supervision.specs import child_specs, listeners
 from tests.support.candle_series import START_MS, walk, window_at
 from tests.support.kernels import by_name
 
@@ -211,7 +211,7 @@ def test_without_the_setting_there_is_no_auditor() -> None:
     off = dataclasses.replace(config, auditor=AuditorSection(enabled=False))
     for each, expected in ((config, True), (off, False)):
         ports = {name: port for name, (_, port) in listeners(each).items()}
-        specs = {spec.name: spec for spec in roster(each, ports)}
+        specs = {spec.name: spec for spec in child_specs(each, ports)}
         assert ("auditor" in specs) is expected
         assert ("auditor" in specs["health"].section["actors"]) is expected
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from actors.fetcher.circuit_breaker import Circuit
+from actors.fetcher.circuit_breaker import CircuitBreaker
 
 
-def opened(limit: int = 3, pause_s: float = 120.0) -> Circuit:
-    circuit = Circuit(limit, pause_s)
+def opened(limit: int = 3, pause_s: float = 120.0) -> CircuitBreaker:
+    circuit = CircuitBreaker(limit, pause_s)
     for _ in range(limit):
         assert circuit.take(10.0)
         circuit.failed(10.0, "HTTP 503")
@@ -14,14 +14,14 @@ def opened(limit: int = 3, pause_s: float = 120.0) -> Circuit:
 
 
 def test_opens_at_the_limit_and_not_before() -> None:
-    circuit = Circuit(limit=3, pause_s=120.0)
+    circuit = CircuitBreaker(limit=3, pause_s=120.0)
     assert [circuit.failed(1.0, "HTTP 503") for _ in range(3)] == [False, False, True]
     assert circuit.is_open
     assert circuit.open_until_s == 121.0
 
 
 def test_a_success_in_between_starts_the_count_anew() -> None:
-    circuit = Circuit(limit=2, pause_s=120.0)
+    circuit = CircuitBreaker(limit=2, pause_s=120.0)
     assert not circuit.failed(0.0, "timeout")
     circuit.succeeded()
     assert not circuit.failed(1.0, "timeout")
@@ -65,6 +65,6 @@ def test_a_try_that_proved_nothing_can_be_taken_again() -> None:
 
 
 def test_an_unknown_coin_opens_it_at_once() -> None:
-    circuit = Circuit(limit=5, pause_s=60.0)
+    circuit = CircuitBreaker(limit=5, pause_s=60.0)
     assert circuit.failed(1.0, "not listed", at_once=True)
     assert not circuit.take(2.0)

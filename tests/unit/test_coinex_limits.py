@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from shared.clock import ManualClock
-from shared.exchanges.coinex.limits import PER_S, Group, TokenBucket
+from shared.exchanges.coinex.limits import PER_S, LimitGroup, TokenBucket
 
 
 def test_a_seconds_worth_goes_at_once_and_the_rest_one_by_one() -> None:
@@ -64,5 +64,5 @@ def test_clock_that_stands_or_goes_back_gives_no_tokens() -> None:
 
 
 def test_every_group_has_its_limit_and_all_together_keep_below_the_address_limit() -> None:
-    assert set(PER_S) == set(Group)
+    assert set(PER_S) == set(LimitGroup)
     assert sum(PER_S.values()) < 400

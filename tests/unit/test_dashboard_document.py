@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from actors.dashboard.document import World, document
+from actors.dashboard.document import PageInputs, document
 from actors.dashboard.prices import CoinPrices
 from shared.health.verdict import Limits, RedisView, Snapshot
 from shared.market import Timeframe
@@ -20,29 +20,29 @@ from tests.support.sightings import NOW_MS, death, heartbeat, input_state, signa
 COIN, OTHER = "BTCUSDT", "ETHUSDT"
 
 
-def world(**seen: Any) -> World:
+def world(**seen: Any) -> PageInputs:
     found = Snapshot(
         mode="demo", since_ms=NOW_MS - 1000, watcher="dashboard", symbols=(COIN, OTHER),
         actors=("fetcher", "dashboard"),
         redis=RedisView(status="up", since_ms=NOW_MS, reason="", round_trip_ms=0.1),
     )  # fmt: skip
-    return World(
+    return PageInputs(
         seen=replace(found, **seen), source="sim", namespace="", groups={"all": [COIN, OTHER]},
         limits=Limits(), prices={COIN: CoinPrices(), OTHER: CoinPrices()},
     )  # fmt: skip
 
 
-def with_price(found: World) -> World:
+def with_price(found: PageInputs) -> PageInputs:
     window = window_at(walk(1, 400), Timeframe.M5, START_MS + 390 * Timeframe.M5.ms)
     found.prices[COIN].take_window(window)
     return found
 
 
-def with_signal(now: TaSignal, **seen: Any) -> World:
+def with_signal(now: TaSignal, **seen: Any) -> PageInputs:
     return with_price(world(signals={COIN: now}, **seen))
 
 
-def coin(found: World) -> dict[str, Any]:
+def coin(found: PageInputs) -> dict[str, Any]:
     shown: dict[str, Any] = document(found, NOW_MS)["coinData"][0]
     return shown
 
@@ -67,7 +67,7 @@ LEFT_OUT = {
 }
 FETCHER_SAYS = {"fetcher": heartbeat("fetcher", delisted={COIN: "status BREAK"})}
 
-CASES: dict[str, tuple[World, str, str]] = {
+CASES: dict[str, tuple[PageInputs, str, str]] = {
     "fresh": (with_signal(FRESH), "live", ""),
     "no signal yet": (with_price(world()), "warming", "waiting for the first signal"),
     "never a signal": (with_price(world(scanned_once=True)), "stale", "no signal"),

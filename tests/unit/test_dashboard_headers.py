@@ -60,7 +60,7 @@ def test_other_origins_are_others(origin: str) -> None:
 
 def test_own_origin_is_own() -> None:
     assert is_same_origin("http://LOCALHOST:8892", "localhost:8892")
-    assert is_same_origin("https://desk.example", "desk.example")
+    assert is_same_origin("https://host.example", "host.example")
 
 
 def refused(*headers: tuple[str, str], allowed: list[str] | None = None) -> int | None:
@@ -92,8 +92,8 @@ def test_who_may_ask(headers: list[tuple[str, str]], status: int | None) -> None
 
 
 def test_configured_name_is_allowed_with_any_port_and_no_other() -> None:
-    assert refused(("Host", "desk.example:443"), allowed=["Desk.Example"]) is None
-    assert refused(("Host", "a.desk.example"), allowed=["desk.example"]) == 421
+    assert refused(("Host", "host.example:443"), allowed=["Host.Example"]) is None
+    assert refused(("Host", "a.host.example"), allowed=["host.example"]) == 421
 
 
 def test_policy_lets_no_inline_script_and_no_other_site_in() -> None:

@@ -6,9 +6,9 @@ import dataclasses
 from dataclasses import replace
 from typing import Any
 
-from actors.dashboard.document import World, document
+from actors.dashboard.document import PageInputs, document
 from actors.dashboard.prices import CoinPrices
-from actors.dashboard.versions import Board
+from actors.dashboard.versions import DocumentVersions
 from shared.health.trading_verdict import TradingView
 from shared.health.verdict import Limits, RedisView, Snapshot
 from tests.support.sightings import NOW_MS
@@ -28,7 +28,7 @@ def shown(trading: TradingView, actors: tuple[str, ...] = (), **world: Any) -> d
         redis=RedisView(status="up", since_ms=NOW_MS, reason="", round_trip_ms=0.1),
         trading=trading,
     )  # fmt: skip
-    told = World(
+    told = PageInputs(
         seen=seen, source="sim", namespace="", groups={"all": ["BTCUSDT"]}, limits=Limits(),
         prices={"BTCUSDT": CoinPrices()},
     )  # fmt: skip
@@ -90,7 +90,7 @@ def test_a_position_of_a_watched_account_tells_since_when_it_has_no_stop_and_whe
 
 def test_time_alone_changes_nothing_of_them() -> None:
     told = TradingView(positions=positions(position()), balance=balance(), status=trader_status())
-    board = Board()
+    board = DocumentVersions()
     assert board.show(shown(told))
     assert not board.show(shown(told))
     assert board.show(shown(replace(told, status=trader_status(NOW_MS + 1))))

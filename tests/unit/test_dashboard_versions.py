@@ -8,7 +8,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.dashboard.versions import Board
+from actors.dashboard.versions import DocumentVersions
 
 SYMBOLS = ["AAAUSDT", "BBBUSDT", "CCCUSDT"]
 
@@ -57,7 +57,7 @@ documents = st.builds(
 def test_patches_bring_a_page_to_the_newest_document_whatever_it_missed(
     shown: list[tuple[dict[str, Any], bool]],
 ) -> None:
-    board = Board()
+    board = DocumentVersions()
     board.show(document(errors=[]))
     page, version = Page(board.snapshot(1, 7)), board.version
     for newest, is_told in shown:
@@ -71,7 +71,7 @@ def test_patches_bring_a_page_to_the_newest_document_whatever_it_missed(
 
 
 def test_time_alone_is_no_new_version_and_equal_parts_are_not_sent_again() -> None:
-    board = Board()
+    board = DocumentVersions()
     assert board.show(document()) and board.version == 1
     assert not board.show(document(asOf=6)) and board.version == 1
     changed = document()
@@ -85,7 +85,7 @@ def test_time_alone_is_no_new_version_and_equal_parts_are_not_sent_again() -> No
 
 
 def test_patch_since_the_newest_version_says_nothing_but_the_time() -> None:
-    board = Board()
+    board = DocumentVersions()
     board.show(document())
     assert orjson.loads(board.patch(1, 4, 9)) == {
         "type": "patch", "seq": 4, "asOf": 9, "set": {}, "coins": {}, "ta": {}

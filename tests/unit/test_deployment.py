@@ -11,7 +11,7 @@ import pytest
 from shared.config.load import load
 from shared.config.sections import Config
 from shared.supervision.launch import launch_message
-from shared.supervision.specs import roster
+from shared.supervision.specs import child_specs
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -45,7 +45,7 @@ def test_the_timers_service_finds_a_trader_where_none_is_supervised() -> None:
     for mode in ("demo", "paper", "live"):
         given = [f"mode={mode}", "trader.enabled=false", *overrides]
         config = load(ROOT / "config.yaml", given)
-        assert "trader" in {spec.name for spec in roster(config, defaultdict(int))}
+        assert "trader" in {spec.name for spec in child_specs(config, defaultdict(int))}
 
 
 def test_the_unit_waits_longer_than_the_supervisor_takes() -> None:
@@ -64,5 +64,5 @@ def test_only_the_trader_keeps_its_place_when_memory_runs_out(
 ) -> None:
     config = Config(groups={"majors": ["BTCUSDT"]})
     ports = {"health": 1, "dashboard": 2, "exchange-sim": 3, "trader-api": 4}
-    spec = next(spec for spec in roster(config, ports) if spec.name == name)
+    spec = next(spec for spec in child_specs(config, ports) if spec.name == name)
     assert launch_message(spec, config, lambda _: "redis://")["oom_score_adj"] == expected

@@ -147,7 +147,7 @@ def test_every_reason_is_told() -> None:
 
 
 def test_a_coin_with_a_position_is_not_entered() -> None:
-    found, refused = candidates([coin(), coin(symbol="ETHUSDT")], {}, rules(), held={"BTCUSDT"})
+    found, refused = candidates([coin(), coin(symbol="ETHUSDT")], {}, rules(), occupied={"BTCUSDT"})
     assert [each.symbol for each in found] == ["ETHUSDT"]
     assert [(each.symbol, each.side) for each in refused] == LONG
 

@@ -12,7 +12,7 @@ from actors.fetcher.exchange_status import (
     RULES_AGAIN_S,
     RULES_EVERY_S,
     RULES_WATCH_S,
-    ExchangeWatch,
+    ExchangeStatus,
 )
 from shared.clock import ManualClock
 from shared.errors import ExchangeUnavailable, RateLimited, UnknownSymbol
@@ -69,14 +69,14 @@ def listing(clock: ManualClock) -> Listing:
 
 
 @pytest.fixture
-def watch(clock: ManualClock, listing: Listing) -> ExchangeWatch:
-    return ExchangeWatch(
+def watch(clock: ManualClock, listing: Listing) -> ExchangeStatus:
+    return ExchangeStatus(
         listing, symbols=SYMBOLS, clock=clock, log=logging.getLogger("watch-trial")
     )
 
 
 async def test_one_call_reads_the_statuses_of_all_coins(
-    watch: ExchangeWatch, listing: Listing, clock: ManualClock
+    watch: ExchangeStatus, listing: Listing, clock: ManualClock
 ) -> None:
     await watch.read_rules()
     assert watch.statuses == dict.fromkeys(SYMBOLS, "TRADING")
@@ -89,7 +89,7 @@ async def test_one_call_reads_the_statuses_of_all_coins(
 
 @pytest.mark.parametrize("gone", [SYMBOLS[:1], [SYMBOLS[7], SYMBOLS[20]], SYMBOLS])
 async def test_coins_not_listed_are_found_though_one_of_them_fails_the_call(
-    watch: ExchangeWatch, listing: Listing, gone: list[str]
+    watch: ExchangeStatus, listing: Listing, gone: list[str]
 ) -> None:
     for symbol in gone:
         del listing.listed[symbol]
@@ -100,7 +100,7 @@ async def test_coins_not_listed_are_found_though_one_of_them_fails_the_call(
 
 
 async def test_a_coin_out_of_order_is_looked_at_more_often(
-    watch: ExchangeWatch, listing: Listing, clock: ManualClock
+    watch: ExchangeStatus, listing: Listing, clock: ManualClock
 ) -> None:
     listing.listed[SYMBOLS[3]] = "HALT"
     await watch.read_rules()
@@ -109,7 +109,7 @@ async def test_a_coin_out_of_order_is_looked_at_more_often(
 
 
 async def test_soon_means_not_more_than_once_a_minute(
-    watch: ExchangeWatch, clock: ManualClock
+    watch: ExchangeStatus, clock: ManualClock
 ) -> None:
     await watch.read_rules()
     await clock.advance(RULES_AGAIN_S - 1)
@@ -120,7 +120,7 @@ async def test_soon_means_not_more_than_once_a_minute(
 
 
 async def test_a_failed_reading_keeps_what_was_known_and_says_so(
-    watch: ExchangeWatch, listing: Listing
+    watch: ExchangeStatus, listing: Listing
 ) -> None:
     await watch.read_rules()
     listing.failure = ExchangeUnavailable("HTTP 503")
@@ -133,7 +133,7 @@ async def test_a_failed_reading_keeps_what_was_known_and_says_so(
 
 
 async def test_time_is_unknown_at_first_and_after_our_clock_has_jumped(
-    watch: ExchangeWatch, clock: ManualClock
+    watch: ExchangeStatus, clock: ManualClock
 ) -> None:
     assert watch.is_time_unknown()
     await watch.sync_time()
@@ -147,7 +147,7 @@ async def test_time_is_unknown_at_first_and_after_our_clock_has_jumped(
 
 
 async def test_many_doubts_at_once_are_one_question(
-    watch: ExchangeWatch, listing: Listing, clock: ManualClock
+    watch: ExchangeStatus, listing: Listing, clock: ManualClock
 ) -> None:
     for _ in range(29):
         await watch.sync_time()
@@ -158,7 +158,7 @@ async def test_many_doubts_at_once_are_one_question(
 
 
 async def test_time_that_cannot_be_had_is_asked_for_again(
-    watch: ExchangeWatch, listing: Listing
+    watch: ExchangeStatus, listing: Listing
 ) -> None:
     listing.failure = ExchangeUnavailable("no answer")
     await watch.sync_time()
@@ -171,7 +171,7 @@ async def test_time_that_cannot_be_had_is_asked_for_again(
 
 
 async def test_silence_lasts_as_long_as_the_longest_answer_says(
-    watch: ExchangeWatch, listing: Listing, clock: ManualClock
+    watch: ExchangeStatus, listing: Listing, clock: ManualClock
 ) -> None:
     now_ms = clock.now_ms()
     listing.failure = RateLimited(now_ms + 60_000, banned=True)
@@ -185,7 +185,7 @@ async def test_silence_lasts_as_long_as_the_longest_answer_says(
 
 
 async def test_a_clock_set_back_does_not_make_a_short_silence_a_long_one(
-    watch: ExchangeWatch, clock: ManualClock
+    watch: ExchangeStatus, clock: ManualClock
 ) -> None:
     await watch.sync_time()
     watch.forbid(RateLimited(clock.now_ms() + 60_000, banned=True))

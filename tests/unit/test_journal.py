@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from actors.trader.journal_thread import Scribe
+from actors.trader.journal_thread import JournalThread
 from shared.errors import JournalUnavailable, PermanentError
 from shared.exchanges.venue import Fill, OpenPosition, PlacedOrder
 from shared.journal.journal import Journal
@@ -291,15 +291,15 @@ def test_journal_of_another_mode_or_version_is_refused(tmp_path: Path) -> None:
 
 
 async def test_scribe_works_in_order_on_a_thread_of_its_own(tmp_path: Path) -> None:
-    scribe = Scribe(Journal(tmp_path / "trader.db", "demo"))
+    journal_thread = JournalThread(Journal(tmp_path / "trader.db", "demo"))
     threads = set()
 
     def note(journal: Journal, kind: str) -> None:
         threads.add(threading.get_ident())
         journal.tell(event(kind))
 
-    await asyncio.gather(*(scribe.do(note, kind) for kind in "abc"))
-    assert [e.kind for e in await scribe.do(Journal.events)] == ["a", "b", "c"]
+    await asyncio.gather(*(journal_thread.do(note, kind) for kind in "abc"))
+    assert [e.kind for e in await journal_thread.do(Journal.events)] == ["a", "b", "c"]
     assert threads.isdisjoint({threading.get_ident()})
     assert len(threads) == 1
-    scribe.close()
+    journal_thread.close()

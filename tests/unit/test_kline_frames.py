@@ -12,8 +12,8 @@ import pytest
 from actors.fetcher.binance_stream import stream_url
 from actors.fetcher.kline_frames import (
     KlineEvent,
-    Reply,
     ServerShutdown,
+    StreamReply,
     parse_frame,
     stream_name,
 )
@@ -81,11 +81,11 @@ def test_recorded_single_frames_of_other_timeframes(tapes: Path) -> None:
 
 
 def test_control_frames() -> None:
-    assert parse_frame('{"result":null,"id":4}') == Reply(4, "")
-    assert parse_frame('{"code":2,"msg":"Invalid request: x"}') == Reply(
+    assert parse_frame('{"result":null,"id":4}') == StreamReply(4, "")
+    assert parse_frame('{"code":2,"msg":"Invalid request: x"}') == StreamReply(
         None, "2: Invalid request: x"
     )
-    assert parse_frame('{"error":{"code":2,"msg":"no"},"id":7}') == Reply(7, "2: no")
+    assert parse_frame('{"error":{"code":2,"msg":"no"},"id":7}') == StreamReply(7, "2: no")
     assert parse_frame('{"e":"serverShutdown","E":5}') == ServerShutdown(5)
     combined = '{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":5}}'
     assert parse_frame(combined) == ServerShutdown(5)

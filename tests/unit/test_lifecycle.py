@@ -18,7 +18,7 @@ def test_every_pair_is_written_down() -> None:
 
 @pytest.mark.parametrize("state", WITHOUT_PROCESS)
 @pytest.mark.parametrize(
-    "event", [Event.READY, Event.STEP, Event.LATE, Event.HUNG, Event.FAT, Event.GONE]
+    "event", [Event.READY, Event.STEP, Event.LATE, Event.HUNG, Event.OVERSIZE, Event.GONE]
 )
 def test_nothing_is_heard_from_an_actor_without_a_process(state: State, event: Event) -> None:
     assert next_action(state, event) is Action.IMPOSSIBLE
@@ -33,7 +33,7 @@ def test_no_second_process_is_started_before_the_first_is_gone(state: State, eve
 
 @pytest.mark.parametrize("state", WITH_PROCESS)
 def test_the_end_of_a_process_is_always_acted_on(state: State) -> None:
-    assert next_action(state, Event.GONE) in (Action.BURY, Action.REST, Action.SPAWN)
+    assert next_action(state, Event.GONE) in (Action.RECORD, Action.DOWN, Action.SPAWN)
 
 
 @pytest.mark.parametrize("state", list(State))
@@ -55,7 +55,7 @@ def test_restart_leads_to_a_new_process_from_everywhere(state: State) -> None:
 @pytest.mark.parametrize("state", [State.STARTING, State.READY, State.STALLED])
 def test_a_hung_process_is_aborted_and_counts_as_a_death(state: State) -> None:
     assert next_action(state, Event.HUNG) is Action.ABORT
-    assert next_action(State.ABORTING, Event.GONE) is Action.BURY
+    assert next_action(State.ABORTING, Event.GONE) is Action.RECORD
 
 
 def test_starting_is_never_ended_for_being_slow() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal as D
 
-from actors.exchange_sim.market.live_prices import BusPrices
+from actors.exchange_sim.market.live_prices import LivePrices
 from shared.clock import ManualClock
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow, Source
@@ -13,8 +13,8 @@ START = 1_735_689_600_000
 BAR = Timeframe.M5.ms
 
 
-def prices(now_ms: int, since_ms: int = START) -> BusPrices:
-    return BusPrices(["BTCUSDT"], since_ms=since_ms, source="binance", clock=ManualClock(now_ms))
+def prices(now_ms: int, since_ms: int = START) -> LivePrices:
+    return LivePrices(["BTCUSDT"], since_ms=since_ms, source="binance", clock=ManualClock(now_ms))
 
 
 def window(bars: list[tuple[float, float, float, float]], fetched_ms: int,

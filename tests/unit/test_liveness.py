@@ -8,7 +8,7 @@ from decimal import Decimal
 import pytest
 
 from shared.exchanges.liveness import OLDEST_BOOK_MS, frozen
-from shared.exchanges.venue import Book, BookLevel, MarketRule, Ticker
+from shared.exchanges.venue import BookLevel, MarketRule, OrderBook, Ticker
 
 NOW = 1_790_132_349_768
 RULE = MarketRule(
@@ -22,7 +22,7 @@ RULE = MarketRule(
     available=True,
 )
 LEVELS = (BookLevel(price=Decimal(85618), size=Decimal(1)),)
-BOOK = Book(symbol="BTCUSDT", bids=LEVELS, asks=LEVELS, updated_ms=NOW - 1000)
+BOOK = OrderBook(symbol="BTCUSDT", bids=LEVELS, asks=LEVELS, updated_ms=NOW - 1000)
 TICKER = Ticker(symbol="BTCUSDT", last=Decimal(1), mark=Decimal(1), index=Decimal(1))
 
 
@@ -54,7 +54,7 @@ def test_venue_that_does_not_date_its_books_is_alive() -> None:
     ],
 )
 def test_venue_that_only_answers_is_down_and_words_say_why(
-    rule: MarketRule | None, book: Book, ticker: Ticker | None, words: str
+    rule: MarketRule | None, book: OrderBook, ticker: Ticker | None, words: str
 ) -> None:
     assert words in frozen(rule, book, ticker, NOW)
 

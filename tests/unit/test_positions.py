@@ -41,9 +41,9 @@ def position(**changes: Any) -> OpenPosition:
     ids=["same", "smaller", "another price"],
 )
 def test_position_as_large_as_the_journal_says_or_smaller_is_ours(at_venue: OpenPosition) -> None:
-    standing = compare([own()], [at_venue])
-    assert [held.at_venue for held in standing.ours] == [at_venue]
-    assert (standing.foreign, standing.ending) == ((), ())
+    reconciled = compare([own()], [at_venue])
+    assert [matched.at_venue for matched in reconciled.ours] == [at_venue]
+    assert (reconciled.foreign, reconciled.ending) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -55,25 +55,25 @@ def test_position_as_large_as_the_journal_says_or_smaller_is_ours(at_venue: Open
     ],
 )
 def test_position_that_differs_is_foreign_as_a_whole(at_venue: OpenPosition, why: str) -> None:
-    standing = compare([own()], [at_venue])
-    assert standing.ours == ()
-    assert why in standing.foreign[0].why
-    assert [each.own_id for each in standing.ending] == [1]
+    reconciled = compare([own()], [at_venue])
+    assert reconciled.ours == ()
+    assert why in reconciled.foreign[0].why
+    assert [each.own_id for each in reconciled.ending] == [1]
 
 
 def test_position_nobody_journalled_is_foreign() -> None:
-    standing = compare([own()], [position(), position(symbol="ETHUSDT")])
-    assert [each.at_venue.symbol for each in standing.foreign] == ["ETHUSDT"]
-    assert standing.held("BTCUSDT") is not None
-    assert standing.held("ETHUSDT") is None
-    assert standing.at_venue("ETHUSDT") is not None
+    reconciled = compare([own()], [position(), position(symbol="ETHUSDT")])
+    assert [each.at_venue.symbol for each in reconciled.foreign] == ["ETHUSDT"]
+    assert reconciled.matched("BTCUSDT") is not None
+    assert reconciled.matched("ETHUSDT") is None
+    assert reconciled.at_venue("ETHUSDT") is not None
 
 
 def test_position_of_ours_that_has_no_size_left_is_not_taken_for_a_new_one() -> None:
     spent = own(adopted_size=D(0), ordered_in=D(1), ordered_out=D(1))
-    standing = compare([spent], [position(size=D(1))])
-    assert standing.ours == ()
-    assert standing.foreign[0].why == "not in our journal"
+    reconciled = compare([spent], [position(size=D(1))])
+    assert reconciled.ours == ()
+    assert reconciled.foreign[0].why == "not in our journal"
 
 
 @pytest.mark.parametrize(

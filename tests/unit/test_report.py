@@ -17,7 +17,7 @@ from shared.backtest.outcomes import (
     starts,
     trades,
 )
-from shared.backtest.report import ALL, BASELINE, BOTH, Coin, Report, grouped, make_report
+from shared.backtest.report import ALL, BASELINE, BOTH, Report, ReportCoin, grouped, make_report
 from shared.backtest.report_text import as_markdown
 from shared.backtest.series import Series
 from shared.market import Candles, Floats, Timeframe
@@ -193,7 +193,7 @@ def test_a_trade_whose_day_is_not_recorded_is_left_out() -> None:
 # The whole of it.
 
 
-def market(seed: int, bars: int, foresight: bool) -> Coin:
+def market(seed: int, bars: int, foresight: bool) -> ReportCoin:
     """Return a random walk whose long squeeze bonus is chance, or knows the next 24 h."""
     rng = seeded(seed)
     close = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.001, bars)))
@@ -212,7 +212,7 @@ def market(seed: int, bars: int, foresight: bool) -> Coin:
         "squeeze": side, "divergence": np.zeros(bars), "base_long": 90.0 * side,
         "base_short": np.full(bars, 59.0),
     }  # fmt: skip
-    return Coin(Series(times + M5.ms, columns), candles)
+    return ReportCoin(Series(times + M5.ms, columns), candles)
 
 
 def reported(*, foresight: bool) -> Report:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import pytest
 
-from actors.alerts.policy import Listening, sight
+from actors.alerts.policy import BusWatch, sight
 from shared.health.problems import Problem, ProblemKind
 from shared.health.trading_verdict import TradingView
 from shared.health.verdict import BadMessages, Limits, RedisView, Snapshot, judge
@@ -236,7 +236,7 @@ def test_a_second_later_it_is_the_same_problem(kind: ProblemKind, change: dict[s
 
 
 def test_the_words_of_silent_health_stand_in_its_entry() -> None:
-    up = Listening(status="up", since_ms=0, reason="", began_ms=0)
+    up = BusWatch(status="up", since_ms=0, reason="", began_ms=0)
     (problem,) = sight(None, up, "demo", NOW_MS).problems
     assert problem.kind == "health-silent"
     assert any(re.fullmatch(p, problem.text) for p in quoted(entries()["health-silent"]))

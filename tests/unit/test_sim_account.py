@@ -7,28 +7,28 @@ from typing import Any
 
 import pytest
 
-from shared.exchanges.sim.account import Account, Deal, Position
+from shared.exchanges.sim.account import SimAccount, SimFill, SimPosition
 from shared.exchanges.venue import OrderSide
 from shared.messages.trading import TradeSide
 
 NOW = 1_735_000_000_000
 
 
-def account(deposit: str = "10000") -> Account:
-    opened = Account()
+def account(deposit: str = "10000") -> SimAccount:
+    opened = SimAccount()
     opened.transfer(D(deposit), NOW)
     return opened
 
 
-def fill(held: Account, side: OrderSide, price: str, amount: str, **more: Any) -> list[Deal]:
+def fill(held: SimAccount, side: OrderSide, price: str, amount: str, **more: Any) -> list[SimFill]:
     given: dict[str, Any] = {
         "role": "taker", "fee_rate": D("0.0005"), "order_id": 1, "at_ms": NOW, "how": "market",
     }  # fmt: skip
     return held.fill("BTCUSDT", side, D(price), D(amount), **(given | more))
 
 
-def held_position(side: TradeSide, size: str, cost: str, margin: str) -> Position:
-    return Position(
+def held_position(side: TradeSide, size: str, cost: str, margin: str) -> SimPosition:
+    return SimPosition(
         position_id=1, market="BTCUSDT", side=side, leverage=3, created_ms=NOW, updated_ms=NOW,
         size=D(size), cost=D(cost), margin=D(margin),
     )  # fmt: skip

@@ -11,8 +11,8 @@ from actors.exchange_sim.market.bars import CLOSE
 from actors.exchange_sim.market.generated import GeneratedPrices
 from actors.exchange_sim.market.market import Halt, Market
 from actors.exchange_sim.market.price_paths import MarketPrices
-from shared.exchanges.sim.account import Position, Trigger
-from shared.exchanges.sim.orders import Order
+from shared.exchanges.sim.account import SimPosition, Trigger
+from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.prices import Corner, between
 from shared.exchanges.sim.rules import rule_of
 from shared.exchanges.sim.triggers import Watch, first_hit, watches
@@ -85,7 +85,7 @@ def test_nothing_is_hit_without_a_way_or_a_level() -> None:
 @pytest.mark.parametrize(("side", "falling"), [("long", True), ("short", False)])
 def test_position_waits_for_its_own_levels(side: str, falling: bool) -> None:
     trigger = Trigger(trigger_id=1, price=D(95), kind="mark_price", amount=None, created_ms=0)
-    held = Position(
+    held = SimPosition(
         position_id=1, market="BTCUSDT", side="long" if side == "long" else "short", leverage=3,
         created_ms=0, updated_ms=0, size=D(1), cost=D(100), margin=D(40),
         stops=[trigger], targets=[trigger],
@@ -99,7 +99,7 @@ def test_position_waits_for_its_own_levels(side: str, falling: bool) -> None:
 def test_resting_order_waits_for_the_other_sides_best_price(
     side: str, level: str, falling: bool
 ) -> None:
-    order = Order(
+    order = SimOrder(
         order_id=1, market="BTCUSDT", side="buy" if side == "buy" else "sell", kind="limit",
         amount=D(1), price=D(100), client_id="", created_ms=0, updated_ms=0,
     )  # fmt: skip

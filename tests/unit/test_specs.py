@@ -21,13 +21,13 @@ from shared.config.sections import (
 from shared.schema import Role, role_of
 from shared.supervision.launch import launch_message
 from shared.supervision.specs import (
-    ActorSpec,
+    ChildSpec,
+    child_specs,
     code_modules,
     configured_ports,
     listeners,
     policy,
     policy_of,
-    roster,
 )
 
 SECRETS = Secrets(venue_access_id="real-id", venue_secret_key="real-key")
@@ -43,12 +43,12 @@ def config(mode: Mode = "demo", enabled: bool | None = None) -> Config:
     )
 
 
-def crew(mode: Mode = "demo", enabled: bool | None = None) -> Mapping[str, ActorSpec]:
-    return {spec.name: spec for spec in roster(config(mode, enabled), PORTS)}
+def children(mode: Mode = "demo", enabled: bool | None = None) -> Mapping[str, ChildSpec]:
+    return {spec.name: spec for spec in child_specs(config(mode, enabled), PORTS)}
 
 
 def message(name: str, mode: Mode, secrets: Secrets = SECRETS) -> dict[str, Any]:
-    spec = crew(mode, enabled=True)[name]
+    spec = children(mode, enabled=True)[name]
     return launch_message(spec, config(mode), lambda role: f"redis://{role}", secrets=secrets)
 
 
@@ -57,11 +57,11 @@ def test_only_who_tells_people_is_given_their_services_and_only_when_wanted() ->
     wanted = dataclasses.replace(config("live", True), alerts=AlertsSection(enabled=True))
     given = {
         spec.name: launch_message(spec, wanted, str, secrets=secrets)["alert_urls"]
-        for spec in roster(wanted, PORTS)
+        for spec in child_specs(wanted, PORTS)
     }
     assert given.pop("alerts") == ["json://one/hunter2", "tgram://2"]
     assert given and not any(given.values())
-    assert "alerts" not in crew("live", True)
+    assert "alerts" not in children("live", True)
     assert role_of("alerts") is Role.ALERTS
 
 
@@ -73,7 +73,7 @@ def test_only_who_tells_people_is_given_their_services_and_only_when_wanted() ->
     ],
 )  # fmt: skip
 def test_trader_and_its_api_are_there_together(mode: Mode, enabled: bool, there: bool) -> None:
-    names = set(crew(mode, enabled))
+    names = set(children(mode, enabled))
     assert ({"trader", "trader-api"} <= names) is there
     assert bool({"trader", "trader-api"} & names) is there
     assert ("trader-api" in listeners(config(mode, enabled))) is there
@@ -84,7 +84,7 @@ def test_trader_and_its_api_are_there_together(mode: Mode, enabled: bool, there:
 @pytest.mark.parametrize("mode", ["demo", "paper"])
 def test_whoever_signs_is_sent_to_the_simulated_venue(mode: Mode) -> None:
     for name in ("account", "trader"):
-        spec = crew(mode, enabled=True)[name]
+        spec = children(mode, enabled=True)[name]
         assert spec.section["venue"]["base_url"] == "http://127.0.0.9:3/v2"
         assert message(name, mode)["keys"] == {
             "access_id": SIM_ACCESS_ID,
@@ -93,7 +93,7 @@ def test_whoever_signs_is_sent_to_the_simulated_venue(mode: Mode) -> None:
 
 
 def test_live_mode_uses_the_configured_venue_and_the_given_keys() -> None:
-    there = crew("live", enabled=True)
+    there = children("live", enabled=True)
     assert "exchange-sim" not in there
     for name in ("account", "trader"):
         assert there[name].section["venue"]["base_url"] == "https://api.coinex.com/v2"
@@ -103,28 +103,28 @@ def test_live_mode_uses_the_configured_venue_and_the_given_keys() -> None:
 
 @pytest.mark.parametrize("mode", ["demo", "paper", "live"])
 def test_nobody_else_is_given_keys(mode: Mode) -> None:
-    names = set(crew(mode, enabled=True)) - {"account", "trader"}
+    names = set(children(mode, enabled=True)) - {"account", "trader"}
     assert "trader-api" in names
     assert {name for name in names if message(name, mode)["keys"] is not None} == set()
 
 
 def test_real_prices_in_paper_mode_simulated_ones_in_demo_mode() -> None:
-    assert crew("demo")["fetcher"].section["binance"]["base_url"] == "http://127.0.0.9:3"
-    paper = crew("paper")
+    assert children("demo")["fetcher"].section["binance"]["base_url"] == "http://127.0.0.9:3"
+    paper = children("paper")
     assert paper["fetcher"].section["binance"]["base_url"].startswith("https://")
     assert paper["fetcher"].needs == ()
     assert paper["exchange-sim"].port == 3
 
 
 def test_trader_waits_for_nobody_and_is_stopped_before_what_it_relies_on() -> None:
-    there = crew("demo")
+    there = children("demo")
     assert there["trader"].needs == ()
     assert there["trader-api"].level > there["trader"].level > there["account"].level
 
 
 def test_trader_comes_back_within_two_seconds_and_is_never_left_unstarted() -> None:
     common = policy(config())
-    trader, others = crew("demo")["trader"], crew("demo")
+    trader, others = children("demo")["trader"], children("demo")
     found = policy_of(trader, common)
     assert (found.backoff_cap_s, found.reduces) == (2.0, True)
     assert (trader.care.stop_s, trader.care.spared) == (25.0, True)
@@ -134,8 +134,10 @@ def test_trader_comes_back_within_two_seconds_and_is_never_left_unstarted() -> N
 
 
 @pytest.mark.parametrize("mode", ["demo", "paper", "live"])
-def test_the_configured_ports_are_all_that_a_roster_needs(mode: Mode) -> None:
+def test_the_configured_ports_are_all_that_the_child_specs_need(mode: Mode) -> None:
     config = Config(groups={"majors": ["BTCUSDT"]}, mode=mode, trader=TraderSection(enabled=True))
     ports = configured_ports(config)
-    listening = {spec.name: spec.port for spec in roster(config, ports) if spec.port is not None}
+    listening = {
+        spec.name: spec.port for spec in child_specs(config, ports) if spec.port is not None
+    }
     assert listening == ports

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from shared.supervision.status_pipe import LONGEST_TEXT, Line, StatusPipe, Word, parse
+from shared.supervision.status_pipe import LONGEST_TEXT, StatusLine, StatusPipe, Word, parse
 
 
 def test_what_is_said_is_heard() -> None:
@@ -15,7 +15,7 @@ def test_what_is_said_is_heard() -> None:
     heard = [parse(line) for line in os.read(read, 4096).splitlines()]
     os.close(read)
     os.close(write)
-    assert heard == [Line(Word.BEAT, ""), Line(Word.NOT_READY, "waiting for candles")]
+    assert heard == [StatusLine(Word.BEAT, ""), StatusLine(Word.NOT_READY, "waiting for candles")]
 
 
 def test_a_full_pipe_costs_words_and_never_blocks() -> None:

@@ -14,7 +14,7 @@ from actors.fetcher.stream_watch import (
     CLOSE_GRACE_MS,
     NOTHING_BUT_OLD,
     QUIET_S,
-    Order,
+    FrameOrder,
     StreamWatch,
 )
 from shared.backoff import AT_ONCE_S, CAP_S, AttemptBudget, Backoff
@@ -32,7 +32,7 @@ class Seen:
         self.watch = StreamWatch([KEY, OTHER])
         self.watch.connected([KEY, OTHER], 0.0)
 
-    def frame(self, candle: int, at_s: float, *, closed: bool = False) -> Order:
+    def frame(self, candle: int, at_s: float, *, closed: bool = False) -> FrameOrder:
         open_ms = T0 + candle * M5.ms
         return self.watch.see(
             KEY,
@@ -42,7 +42,7 @@ class Seen:
             now_s=candle * 300 + at_s,
         )
 
-    def close(self, candle: int) -> Order:
+    def close(self, candle: int) -> FrameOrder:
         return self.frame(candle, 300.1, closed=True)
 
 
@@ -53,23 +53,23 @@ def seen() -> Seen:
 
 def test_frames_in_order_are_new(seen: Seen) -> None:
     orders = [seen.frame(0, 10), seen.frame(0, 12), seen.close(0), seen.frame(1, 2), seen.close(1)]
-    assert set(orders) == {Order.NEW}
+    assert set(orders) == {FrameOrder.NEW}
     assert (seen.watch.duplicates, seen.watch.out_of_order, seen.watch.missed) == (0, 0, 0)
 
 
 def test_the_same_frame_again_is_a_duplicate(seen: Seen) -> None:
     seen.frame(0, 10)
-    assert seen.frame(0, 10) is Order.DUPLICATE
+    assert seen.frame(0, 10) is FrameOrder.DUPLICATE
     seen.close(0)
-    assert seen.close(0) is Order.DUPLICATE
+    assert seen.close(0) is FrameOrder.DUPLICATE
     assert seen.watch.duplicates == 2
 
 
 def test_an_earlier_open_candle_is_old(seen: Seen) -> None:
     seen.frame(0, 12)
-    assert seen.frame(0, 10) is Order.OLD
+    assert seen.frame(0, 10) is FrameOrder.OLD
     seen.close(0)
-    assert seen.frame(0, 299) is Order.OLD
+    assert seen.frame(0, 299) is FrameOrder.OLD
     assert seen.watch.out_of_order == 2
 
 
@@ -77,14 +77,14 @@ def test_a_late_close_is_worth_having_and_no_longer_missing(seen: Seen) -> None:
     seen.frame(0, 298)
     seen.frame(1, 2)
     assert seen.watch.missed == 1
-    assert seen.close(0) is Order.NEW
+    assert seen.close(0) is FrameOrder.NEW
     assert seen.watch.out_of_order == 1
     assert seen.watch.overdue(T0 + M5.ms) == []
 
 
 def test_a_close_older_than_one_seen_is_old(seen: Seen) -> None:
     seen.close(1)
-    assert seen.close(0) is Order.OLD
+    assert seen.close(0) is FrameOrder.OLD
 
 
 def test_a_missing_close_is_noticed_by_time(seen: Seen) -> None:
@@ -154,8 +154,8 @@ def test_silent_streams_are_asked_again_at_doubling_distances(seen: Seen) -> Non
 def test_exchange_time_set_back_does_not_silence_a_stream(seen: Seen) -> None:
     seen.close(24)
     orders = [seen.frame(0, 2.0 * i) for i in range(1, 7)]
-    assert orders == [Order.OLD] * (NOTHING_BUT_OLD - 1) + [Order.NEW] * 2
-    assert seen.close(0) is Order.NEW
+    assert orders == [FrameOrder.OLD] * (NOTHING_BUT_OLD - 1) + [FrameOrder.NEW] * 2
+    assert seen.close(0) is FrameOrder.NEW
     assert seen.watch.missed == 0
 
 
@@ -170,9 +170,9 @@ def test_no_close_is_ever_counted_twice_or_taken_twice(told: list[tuple[int, int
     olds = 0
     for candle, at_s, closed in told:
         order = seen.close(candle) if closed else seen.frame(candle, at_s)
-        olds = olds + 1 if order is Order.OLD else 0
+        olds = olds + 1 if order is FrameOrder.OLD else 0
         assume(olds < NOTHING_BUT_OLD - 1)
-        if closed and order is Order.NEW:
+        if closed and order is FrameOrder.NEW:
             taken.append(candle)
     assert len(taken) == len(set(taken))
     watch = seen.watch

@@ -9,7 +9,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from rich.console import Console
 
-from actors.trader_api.gate import MOST_GUESSES, WITHIN_S, Gate
+from actors.trader_api.gate import MOST_GUESSES, WITHIN_S, RequestGate
 from shared.api.answers import LockAnswer, StatusAnswer
 from shared.api.json_schema import schemas_of
 from shared.api.openapi import VERBS, document
@@ -79,7 +79,7 @@ def test_type_that_does_not_travel_is_refused() -> None:
 # Who is let in
 
 
-def status_of(gate: Gate, authorization: str | None) -> int:
+def status_of(gate: RequestGate, authorization: str | None) -> int:
     headers = {} if authorization is None else {"Authorization": authorization}
     refusal = gate.refusal(make_mocked_request("GET", "/status", headers=headers))
     return 200 if refusal is None else refusal.status
@@ -87,7 +87,7 @@ def status_of(gate: Gate, authorization: str | None) -> int:
 
 async def test_guesses_are_counted_for_a_minute_and_then_forgotten() -> None:
     clock = ManualClock()
-    gate = Gate(TOKEN.encode(), clock)
+    gate = RequestGate(TOKEN.encode(), clock)
     assert {status_of(gate, f"Bearer {n}") for n in range(MOST_GUESSES)} == {401}
     assert status_of(gate, "Bearer x") == 429
     assert status_of(gate, f"Bearer {TOKEN}") == 200
@@ -102,7 +102,7 @@ async def test_guesses_are_counted_for_a_minute_and_then_forgotten() -> None:
      f"Bearer {TOKEN} {TOKEN}", "Bearer \u00e9"],
 )  # fmt: skip
 def test_only_the_whole_token_opens(shown: str) -> None:
-    assert status_of(Gate(TOKEN.encode(), ManualClock()), shown) == 401
+    assert status_of(RequestGate(TOKEN.encode(), ManualClock()), shown) == 401
 
 
 # The table

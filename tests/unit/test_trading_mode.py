@@ -10,7 +10,7 @@ import pytest
 from shared.config.sections import Mode, TraderSection
 from shared.messages.trading import KillFlag
 from shared.trading.breakers import Latch
-from shared.trading.mode import Circumstances, is_enabled, mode
+from shared.trading.mode import ModeInputs, is_enabled, mode
 
 
 @dataclass(frozen=True)
@@ -41,18 +41,18 @@ LATCH = Latch(breaker="drawdown", at_ms=0, why="drawdown of 8 % reached the limi
 def test_each_restraint_ends_entries_and_says_so(
     seen: dict[str, Any], expected: str, why: str
 ) -> None:
-    found, reason = mode(Circumstances(**seen))
+    found, reason = mode(ModeInputs(**seen))
     assert found == expected
     assert reason.startswith("no new entries; open positions are still managed (")
     assert why in reason
 
 
 def test_without_a_restraint_it_enters() -> None:
-    assert mode(Circumstances()) == ("enabled", "entries and exits")
+    assert mode(ModeInputs()) == ("enabled", "entries and exits")
 
 
 def test_the_strictest_names_the_mode_and_all_are_told() -> None:
-    seen = Circumstances(
+    seen = ModeInputs(
         lock=LockFile("disabled"), latches=(LATCH,), choice="reducing", closed_venue="closed"
     )
     found, reason = mode(seen)
@@ -61,15 +61,15 @@ def test_the_strictest_names_the_mode_and_all_are_told() -> None:
 
 
 def test_an_operators_enable_goes_before_the_configuration_and_nothing_else() -> None:
-    assert mode(Circumstances(is_enabled=False, choice="enabled"))[0] == "enabled"
-    assert mode(Circumstances(lock=LockFile("disabled"), choice="enabled"))[0] == "disabled"
-    assert mode(Circumstances(flag=FLAG, choice="enabled"))[0] == "locked"
-    assert mode(Circumstances(latches=(LATCH,), choice="enabled"))[0] == "locked"
-    assert mode(Circumstances(closed_venue="closed", choice="enabled"))[0] == "reducing"
+    assert mode(ModeInputs(is_enabled=False, choice="enabled"))[0] == "enabled"
+    assert mode(ModeInputs(lock=LockFile("disabled"), choice="enabled"))[0] == "disabled"
+    assert mode(ModeInputs(flag=FLAG, choice="enabled"))[0] == "locked"
+    assert mode(ModeInputs(latches=(LATCH,), choice="enabled"))[0] == "locked"
+    assert mode(ModeInputs(closed_venue="closed", choice="enabled"))[0] == "reducing"
 
 
 def test_a_configuration_that_disables_is_not_softened_by_a_quarantine() -> None:
-    assert mode(Circumstances(is_enabled=False, after_quarantine=True))[0] == "disabled"
+    assert mode(ModeInputs(is_enabled=False, after_quarantine=True))[0] == "disabled"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ _MINUTE_MS = 60_000
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class LimitRefusal:
     """Why a request is not served: 429 or 418, and until when (epoch ms)."""
 
     status: int
@@ -37,33 +37,33 @@ class RequestLimits:
         self._banned_until_ms = 0
         self._ignored = 0
 
-    def refuse(self, weight: int, now_ms: int) -> Refusal | None:
+    def refuse(self, weight: int, now_ms: int) -> LimitRefusal | None:
         """Count one request and return why it is refused, or None."""
         minute = now_ms // _MINUTE_MS
         if minute != self._minute:
             self._minute, self.used = minute, 0
         self.used += weight
         if now_ms < self._banned_until_ms:
-            return Refusal(418, self._banned_until_ms)
+            return LimitRefusal(418, self._banned_until_ms)
         if now_ms < self._broken_until_ms:
             self._ignored += 1
             if self._ignored > GRACE:
                 return self.ban(now_ms, min(FIRST_BAN_MS << self.bans, LONGEST_BAN_MS))
-            return Refusal(429, self._broken_until_ms)
+            return LimitRefusal(429, self._broken_until_ms)
         if self.used > self.limit:
             return self.pause(now_ms, (minute + 1) * _MINUTE_MS - now_ms)
         return None
 
-    def pause(self, now_ms: int, length_ms: int) -> Refusal:
+    def pause(self, now_ms: int, length_ms: int) -> LimitRefusal:
         """Answer 429 from now on, for so long."""
         self._broken_until_ms, self._ignored = now_ms + length_ms, 0
-        return Refusal(429, self._broken_until_ms)
+        return LimitRefusal(429, self._broken_until_ms)
 
-    def ban(self, now_ms: int, length_ms: int) -> Refusal:
+    def ban(self, now_ms: int, length_ms: int) -> LimitRefusal:
         """Answer 418 from now on, for so long."""
         self.bans += 1
         self._banned_until_ms = now_ms + length_ms
-        return Refusal(418, self._banned_until_ms)
+        return LimitRefusal(418, self._banned_until_ms)
 
     def banned_for_ms(self, now_ms: int) -> int:
         """Return how much of a ban is left; 0 or less without one."""

@@ -18,7 +18,7 @@ _DEFAULT_LIMIT = 500
 _MICROSECONDS = 10**14
 
 
-class Refused(Exception):
+class BadParameter(Exception):
     """An error body of Binance: HTTP 400 with code and text."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -51,12 +51,12 @@ def klines_query(query: MultiMapping[str]) -> KlinesQuery:
     try:
         timeframe = Timeframe(_required(query, "interval"))
     except ValueError:
-        raise Refused(-1120, "Invalid interval.") from None
+        raise BadParameter(-1120, "Invalid interval.") from None
     if query.get("timeZone", "0") != "0":
-        raise Refused(-1130, "Data sent for parameter 'timeZone' is not valid.")
+        raise BadParameter(-1130, "Data sent for parameter 'timeZone' is not valid.")
     limit = _number(query, "limit")
     if limit is not None and limit < 1:
-        raise Refused(-1130, "Data sent for parameter 'limit' is not valid.")
+        raise BadParameter(-1130, "Data sent for parameter 'limit' is not valid.")
     return KlinesQuery(
         symbol=symbol,
         timeframe=timeframe,
@@ -74,14 +74,14 @@ def exchange_info_symbols(query: MultiMapping[str]) -> list[str] | None:
     """
     _only(query, ("symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"))
     if "symbol" in query and "symbols" in query:
-        raise Refused(-1128, "Combination of optional parameters invalid.")
+        raise BadParameter(-1128, "Combination of optional parameters invalid.")
     if "symbol" in query:
         return [_matching(query, "symbol", SYMBOL_PATTERN)]
     if "symbols" not in query:
         return None
     symbols: list[str] = json.loads(_matching(query, "symbols", _LIST_PATTERN))
     if len(set(symbols)) != len(symbols):
-        raise Refused(-1151, "Symbol is present multiple times in the list.")
+        raise BadParameter(-1151, "Symbol is present multiple times in the list.")
     return symbols
 
 
@@ -97,26 +97,26 @@ def no_parameters(query: MultiMapping[str]) -> None:
 def _only(query: MultiMapping[str], known: tuple[str, ...]) -> None:
     for name in query:
         if name not in known:
-            raise Refused(-1101, "Too many parameters sent for this endpoint.")
+            raise BadParameter(-1101, "Too many parameters sent for this endpoint.")
         if len(query.getall(name)) > 1:
-            raise Refused(-1101, f"Duplicate values for parameter '{name}'.")
+            raise BadParameter(-1101, f"Duplicate values for parameter '{name}'.")
 
 
 def _required(query: MultiMapping[str], name: str) -> str:
     if name not in query:
-        raise Refused(
+        raise BadParameter(
             -1102,
             f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.",
         )
     if not query[name]:
-        raise Refused(-1105, f"Parameter '{name}' was empty.")
+        raise BadParameter(-1105, f"Parameter '{name}' was empty.")
     return query[name]
 
 
 def _matching(query: MultiMapping[str], name: str, pattern: str) -> str:
     text = _required(query, name)
     if not re.fullmatch(pattern, text):
-        raise Refused(
+        raise BadParameter(
             -1100,
             f"Illegal characters found in parameter '{name}'; legal range is '{pattern}'.",
         )

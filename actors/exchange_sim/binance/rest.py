@@ -17,10 +17,10 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from actors.exchange_sim.binance.klines import kline_rows, symbol_entry
-from actors.exchange_sim.binance.limits import Refusal, RequestLimits
+from actors.exchange_sim.binance.limits import LimitRefusal, RequestLimits
 from actors.exchange_sim.binance.parameters import (
     INVALID_SYMBOL,
-    Refused,
+    BadParameter,
     exchange_info_symbols,
     klines_query,
     no_parameters,
@@ -115,7 +115,7 @@ class BinanceWire:
             return broken
         try:
             body = await answer(request.query, now_ms, shown_ms)
-        except Refused as refused:
+        except BadParameter as refused:
             return self._json({"code": refused.code, "msg": refused.text}, 400)
         except UnknownSymbol:
             code, text = INVALID_SYMBOL
@@ -128,14 +128,14 @@ class BinanceWire:
         skew = self.script.active("clock_skew", now_ms, symbol)
         return now_ms + int(skew.value(0)) if skew else now_ms
 
-    def _scripted_refusal(self, now_ms: int, symbol: str | None) -> Refusal | None:
+    def _scripted_refusal(self, now_ms: int, symbol: str | None) -> LimitRefusal | None:
         for kind, order in (("418", self.limits.ban), ("429", self.limits.pause)):
             if fault := self.script.active(kind, now_ms, symbol):
                 remaining_s = (fault.until_ms - now_ms) / 1000
                 return order(now_ms, round(fault.value(remaining_s) * 1000))
         return None
 
-    def _refused(self, refusal: Refusal, now_ms: int, shown_ms: int) -> web.Response:
+    def _refused(self, refusal: LimitRefusal, now_ms: int, shown_ms: int) -> web.Response:
         if refusal.status == 418:
             until_ms = refusal.until_ms + shown_ms - now_ms
             text = (
@@ -188,7 +188,7 @@ class BinanceWire:
         for symbol in self.market.symbols() if named is None else named:
             if self._is_delisted(symbol, now_ms):
                 if named is not None:
-                    raise Refused(*INVALID_SYMBOL)
+                    raise BadParameter(*INVALID_SYMBOL)
                 continue
             status = "HALT" if self.market.is_halted(symbol, shown_ms) else "TRADING"
             entries.append(symbol_entry(symbol, self.market.scale(symbol, shown_ms), status))
@@ -214,7 +214,7 @@ class BinanceWire:
         wanted = klines_query(query)
         symbol, timeframe = wanted.symbol, wanted.timeframe
         if self._is_delisted(symbol, now_ms):
-            raise Refused(*INVALID_SYMBOL)
+            raise BadParameter(*INVALID_SYMBOL)
         bars = self.market.bars(
             symbol,
             timeframe,

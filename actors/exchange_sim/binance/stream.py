@@ -17,7 +17,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 from actors.exchange_sim.binance.klines import kline_event
 from actors.exchange_sim.binance.limits import RequestLimits
 from actors.exchange_sim.binance.stream_control import MOST_STREAMS, KlineName, answer, kline_name
-from actors.exchange_sim.faults import Fault, FaultScript
+from actors.exchange_sim.faults import FaultScript, InjectedFault
 from actors.exchange_sim.market.bars import CLOSE, HIGH, LOW, TIME, Integers
 from actors.exchange_sim.market.market import Market
 from shared.clock import Clock
@@ -64,7 +64,7 @@ class StreamWire:
         self.log = log or logging.getLogger(__name__)
         self._limits = limits
         self._attempts: deque[int] = deque()
-        self._open: set[Connection] = set()
+        self._open: set[StreamConnection] = set()
 
     def add_routes(self, app: web.Application) -> None:
         """Put the paths into a web application."""
@@ -84,7 +84,7 @@ class StreamWire:
         skew = self.script.active("clock_skew", now_ms)
         return now_ms + int(skew.value(0)) if skew else now_ms
 
-    def fault(self, kind: str, symbol: str | None = None) -> Fault | None:
+    def fault(self, kind: str, symbol: str | None = None) -> InjectedFault | None:
         """Return the fault of a kind that is active now."""
         return self.script.active(kind, self.clock.now_ms(), symbol)
 
@@ -100,7 +100,7 @@ class StreamWire:
             return web.Response(status=400, text=f"more than {MOST_STREAMS} streams")
         socket = web.WebSocketResponse(autoping=False, autoclose=False, compress=False)
         await socket.prepare(request)
-        connection = Connection(self, request, socket, names, combined=combined)
+        connection = StreamConnection(self, request, socket, names, combined=combined)
         self._open.add(connection)
         try:
             await connection.serve()
@@ -128,7 +128,7 @@ class StreamWire:
             connection.cut("the simulator ends")
 
 
-class Connection:
+class StreamConnection:
     """One client's socket: its subscriptions and what is sent on it."""
 
     def __init__(

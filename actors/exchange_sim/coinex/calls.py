@@ -22,8 +22,8 @@ from actors.exchange_sim.coinex.replies import (
     ticker_row,
 )
 from actors.exchange_sim.coinex.requests import Parameters
-from shared.exchanges.sim.errors import BAD_ARGUMENT, NO_ORDER, Declined, invalid, no_market
-from shared.exchanges.sim.orders import Order
+from shared.exchanges.sim.errors import BAD_ARGUMENT, NO_ORDER, SimRefused, invalid, no_market
+from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.triggers import Cause
 from shared.exchanges.sim.venue import SimVenue
 
@@ -31,14 +31,14 @@ _DEPTHS = (5, 10, 20, 50)
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CallReply:
     """The `data` of a reply, and its `pagination` where there is one."""
 
     data: Any
     pagination: Row | None = None
 
 
-_Do = Callable[[SimVenue, Parameters], Answer]
+_Do = Callable[[SimVenue, Parameters], CallReply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +71,9 @@ def calls() -> list[Call]:
 def _public() -> list[Call]:
     public = partial(Call, method="GET", signed=False)
     return [
-        public(path="/ping", do=lambda _venue, _given: Answer({"result": "pong"})),
-        public(path="/time", do=lambda venue, _given: Answer({"timestamp": venue.now_ms})),
-        public(path="/maintain/info", do=lambda _venue, _given: Answer([])),
+        public(path="/ping", do=lambda _venue, _given: CallReply({"result": "pong"})),
+        public(path="/time", do=lambda venue, _given: CallReply({"timestamp": venue.now_ms})),
+        public(path="/maintain/info", do=lambda _venue, _given: CallReply([])),
         public(path="/futures/market", do=_markets),
         public(path="/futures/ticker", do=_tickers),
         public(path="/futures/index", do=_indexes),
@@ -88,7 +88,7 @@ def _reading() -> list[Call]:
     orders = partial(Call, method="GET", group="orders", rate=50)
     history = partial(Call, method="GET", group="history", rate=10)
     return [
-        account(path="/assets/futures/balance", do=lambda venue, _: Answer(balance_rows(venue))),
+        account(path="/assets/futures/balance", do=lambda venue, _: CallReply(balance_rows(venue))),
         account(path="/futures/pending-position", do=_pending_positions),
         history(path="/futures/finished-position", do=_finished_positions),
         orders(path="/futures/pending-order", do=_pending_orders),
@@ -133,59 +133,61 @@ def _named(venue: SimVenue, given: Parameters) -> list[str]:
     if names is None:
         return [market for market in known if venue.price(market) is not None]
     if any(name not in known or venue.price(name) is None for name in names):
-        raise Declined(*BAD_ARGUMENT)
+        raise SimRefused(*BAD_ARGUMENT)
     return names
 
 
-def _markets(venue: SimVenue, given: Parameters) -> Answer:
+def _markets(venue: SimVenue, given: Parameters) -> CallReply:
     names = _named(venue, given)
-    return Answer([market_row(venue.rule(m), is_open=venue.is_open(m)) for m in names])
+    return CallReply([market_row(venue.rule(m), is_open=venue.is_open(m)) for m in names])
 
 
-def _tickers(venue: SimVenue, given: Parameters) -> Answer:
+def _tickers(venue: SimVenue, given: Parameters) -> CallReply:
     names, at_ms = _named(venue, given), venue.now_ms
-    return Answer([ticker_row(m, venue.mark(m), venue.feed.day(m, at_ms)) for m in names])
+    return CallReply([ticker_row(m, venue.mark(m), venue.feed.day(m, at_ms)) for m in names])
 
 
-def _indexes(venue: SimVenue, given: Parameters) -> Answer:
+def _indexes(venue: SimVenue, given: Parameters) -> CallReply:
     names, at_ms = _named(venue, given), venue.now_ms
-    return Answer([index_row(m, venue.mark(m), venue.feed.moved_ms(m, at_ms) or 0) for m in names])
+    return CallReply(
+        [index_row(m, venue.mark(m), venue.feed.moved_ms(m, at_ms) or 0) for m in names]
+    )
 
 
-def _depth(venue: SimVenue, given: Parameters) -> Answer:
+def _depth(venue: SimVenue, given: Parameters) -> CallReply:
     (market,) = _one(_named(venue, given))
     levels = given.whole("limit")
     if levels not in _DEPTHS or given.text("interval") != "0":
-        raise Declined(*BAD_ARGUMENT)
+        raise SimRefused(*BAD_ARGUMENT)
     moved_ms = venue.feed.moved_ms(market, venue.now_ms) or 0
     book = venue.book(market)
-    return Answer(depth_reply(market, book, levels, venue.mark(market), moved_ms))
+    return CallReply(depth_reply(market, book, levels, venue.mark(market), moved_ms))
 
 
-def _funding_rates(venue: SimVenue, given: Parameters) -> Answer:
-    return Answer([funding_row(venue, m) for m in _named(venue, given)])
+def _funding_rates(venue: SimVenue, given: Parameters) -> CallReply:
+    return CallReply([funding_row(venue, m) for m in _named(venue, given)])
 
 
-def _levels(venue: SimVenue, given: Parameters) -> Answer:
-    return Answer([level_row(venue.rule(m)) for m in _named(venue, given)])
+def _levels(venue: SimVenue, given: Parameters) -> CallReply:
+    return CallReply([level_row(venue.rule(m)) for m in _named(venue, given)])
 
 
 def _one(names: Sequence[str]) -> Sequence[str]:
     if len(names) != 1:
-        raise Declined(*BAD_ARGUMENT)
+        raise SimRefused(*BAD_ARGUMENT)
     return names
 
 
 # reading
 
 
-def _paged(given: Parameters, rows: Sequence[Row], *, counted: bool = False) -> Answer:
+def _paged(given: Parameters, rows: Sequence[Row], *, counted: bool = False) -> CallReply:
     """Return one page of rows."""
     page, limit = given.page()
     first = (page - 1) * limit
     pagination: Row = {"total": len(rows)} if counted else {}
     pagination["has_next"] = len(rows) > first + limit
-    return Answer(rows[first : first + limit], pagination)
+    return CallReply(rows[first : first + limit], pagination)
 
 
 def _market(venue: SimVenue, given: Parameters) -> str | None:
@@ -200,13 +202,13 @@ def _within(given: Parameters, at_ms: int) -> bool:
     return (start_ms is None or at_ms >= start_ms) and (end_ms is None or at_ms <= end_ms)
 
 
-def _pending_positions(venue: SimVenue, given: Parameters) -> Answer:
+def _pending_positions(venue: SimVenue, given: Parameters) -> CallReply:
     market = _market(venue, given)
     held = [p for p in venue.account.positions.values() if market in (None, p.market)]
     return _paged(given, [position_row(venue, p) for p in reversed(held)])
 
 
-def _finished_positions(venue: SimVenue, given: Parameters) -> Answer:
+def _finished_positions(venue: SimVenue, given: Parameters) -> CallReply:
     market = _market(venue, given)
     rows = [
         ended_row(ended)
@@ -216,17 +218,17 @@ def _finished_positions(venue: SimVenue, given: Parameters) -> Answer:
     return _paged(given, rows)
 
 
-def _pending_orders(venue: SimVenue, given: Parameters) -> Answer:
+def _pending_orders(venue: SimVenue, given: Parameters) -> CallReply:
     return _orders(venue, given, venue.state.orders.pending, counted=True)
 
 
-def _finished_orders(venue: SimVenue, given: Parameters) -> Answer:
+def _finished_orders(venue: SimVenue, given: Parameters) -> CallReply:
     return _orders(venue, given, venue.state.orders.finished(), counted=False)
 
 
 def _orders(
-    venue: SimVenue, given: Parameters, orders: Sequence[Order], *, counted: bool
-) -> Answer:
+    venue: SimVenue, given: Parameters, orders: Sequence[SimOrder], *, counted: bool
+) -> CallReply:
     market, side, client_id = _market(venue, given), given.maybe_side(), given.client_id()
     rows = [
         order_row(order)
@@ -238,12 +240,12 @@ def _orders(
     return _paged(given, rows, counted=counted)
 
 
-def _order_status(venue: SimVenue, given: Parameters) -> Answer:
+def _order_status(venue: SimVenue, given: Parameters) -> CallReply:
     order = venue.order(given.text("market"), given.whole("order_id"))
-    return Answer({**order_row(order), "status": order.state})
+    return CallReply({**order_row(order), "status": order.state})
 
 
-def _user_deals(venue: SimVenue, given: Parameters) -> Answer:
+def _user_deals(venue: SimVenue, given: Parameters) -> CallReply:
     market = given.text("market")
     _market(venue, given)
     side = given.maybe_side()
@@ -255,7 +257,7 @@ def _user_deals(venue: SimVenue, given: Parameters) -> Answer:
     return _paged(given, rows)
 
 
-def _order_deals(venue: SimVenue, given: Parameters) -> Answer:
+def _order_deals(venue: SimVenue, given: Parameters) -> CallReply:
     order = venue.order(given.text("market"), given.whole("order_id"))
     deals = [deal for deal in venue.account.deals if deal.order_id == order.order_id]
     return _paged(given, [deal_row(deal) for deal in reversed(deals)])
@@ -264,7 +266,7 @@ def _order_deals(venue: SimVenue, given: Parameters) -> Answer:
 # writing
 
 
-def _order(venue: SimVenue, given: Parameters) -> Answer:
+def _order(venue: SimVenue, given: Parameters) -> CallReply:
     kind = given.kind()
     order = venue.place(
         given.text("market"),
@@ -274,20 +276,20 @@ def _order(venue: SimVenue, given: Parameters) -> Answer:
         None if kind == "market" else given.amount("price"),
         client_id=given.client_id(),
     )
-    return Answer(order_row(order))
+    return CallReply(order_row(order))
 
 
-def _modify_order(venue: SimVenue, given: Parameters) -> Answer:
+def _modify_order(venue: SimVenue, given: Parameters) -> CallReply:
     order = venue.modify(
         given.text("market"),
         given.whole("order_id"),
         given.maybe_amount("amount"),
         given.maybe_amount("price"),
     )
-    return Answer(order_row(order))
+    return CallReply(order_row(order))
 
 
-def _close_position(venue: SimVenue, given: Parameters) -> Answer:
+def _close_position(venue: SimVenue, given: Parameters) -> CallReply:
     kind = given.kind()
     order = venue.close(
         given.text("market"),
@@ -296,26 +298,26 @@ def _close_position(venue: SimVenue, given: Parameters) -> Answer:
         None if kind == "market" else given.amount("price"),
         client_id=given.client_id(),
     )
-    return Answer(order_row(order))
+    return CallReply(order_row(order))
 
 
-def _leverage(venue: SimVenue, given: Parameters) -> Answer:
+def _leverage(venue: SimVenue, given: Parameters) -> CallReply:
     if given.text("margin_mode") != "isolated":
         raise invalid("margin_mode: the simulator has isolated margin only")
     leverage = given.whole("leverage")
     venue.set_leverage(given.text("market"), leverage)
-    return Answer({"leverage": leverage, "margin_mode": "isolated"})
+    return CallReply({"leverage": leverage, "margin_mode": "isolated"})
 
 
-def _margin(venue: SimVenue, given: Parameters) -> Answer:
+def _margin(venue: SimVenue, given: Parameters) -> CallReply:
     held = venue.move_margin(given.text("market"), given.amount("amount"))
-    return Answer(position_row(venue, held))
+    return CallReply(position_row(venue, held))
 
 
 _TRIGGER_NAMES: dict[Cause, str] = {"stop": "stop_loss", "target": "take_profit"}
 
 
-def _set_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> Answer:
+def _set_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> CallReply:
     name = _TRIGGER_NAMES[cause]
     held = venue.set_trigger(
         given.text("market"),
@@ -324,19 +326,21 @@ def _set_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> Answer:
         given.amount(f"{name}_price"),
         given.maybe_amount(f"{name}_amount"),
     )
-    return Answer(position_row(venue, held))
+    return CallReply(position_row(venue, held))
 
 
-def _cancel_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> Answer:
+def _cancel_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> CallReply:
     number = given.maybe_whole("id")
-    return Answer(position_row(venue, venue.cancel_triggers(given.text("market"), cause, number)))
+    return CallReply(
+        position_row(venue, venue.cancel_triggers(given.text("market"), cause, number))
+    )
 
 
-def _cancel(venue: SimVenue, given: Parameters) -> Answer:
-    return Answer(order_row(venue.cancel(given.text("market"), given.whole("order_id"))))
+def _cancel(venue: SimVenue, given: Parameters) -> CallReply:
+    return CallReply(order_row(venue.cancel(given.text("market"), given.whole("order_id"))))
 
 
-def _cancel_by_client_id(venue: SimVenue, given: Parameters) -> Answer:
+def _cancel_by_client_id(venue: SimVenue, given: Parameters) -> CallReply:
     market, client_id = _market(venue, given), given.client_id()
     if not client_id:
         raise invalid("client_id is missing")
@@ -346,26 +350,26 @@ def _cancel_by_client_id(venue: SimVenue, given: Parameters) -> Answer:
         if order.client_id == client_id and market in (None, order.market)
     ]
     if not found:
-        raise Declined(*NO_ORDER)
-    return Answer([_item(partial(venue.cancel, o.market, o.order_id)) for o in found])
+        raise SimRefused(*NO_ORDER)
+    return CallReply([_item(partial(venue.cancel, o.market, o.order_id)) for o in found])
 
 
-def _cancel_batch(venue: SimVenue, given: Parameters) -> Answer:
+def _cancel_batch(venue: SimVenue, given: Parameters) -> CallReply:
     market = given.text("market")
-    return Answer([_item(partial(venue.cancel, market, n)) for n in given.wholes("order_ids")])
+    return CallReply([_item(partial(venue.cancel, market, n)) for n in given.wholes("order_ids")])
 
 
-def _item(cancel: Callable[[], Order]) -> Row:
+def _item(cancel: Callable[[], SimOrder]) -> Row:
     try:
         return {"code": 0, "data": order_row(cancel()), "message": ""}
-    except Declined as declined:
+    except SimRefused as declined:
         return {"code": declined.code, "data": {}, "message": declined.text}
 
 
-def _cancel_all(venue: SimVenue, given: Parameters) -> Answer:
+def _cancel_all(venue: SimVenue, given: Parameters) -> CallReply:
     market, side = given.text("market"), given.maybe_side()
     venue.rule(market)
     for order in venue.state.orders.of(market):
         if side in (None, order.side):
             venue.cancel(market, order.order_id)
-    return Answer({})
+    return CallReply({})

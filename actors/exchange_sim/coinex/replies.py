@@ -6,9 +6,9 @@ import zlib
 from decimal import Decimal
 from typing import Any
 
-from shared.exchanges.sim.account import NOTHING, Deal, Ended, Position, Trigger
+from shared.exchanges.sim.account import NOTHING, SimClosedPosition, SimFill, SimPosition, Trigger
 from shared.exchanges.sim.book import SimBook
-from shared.exchanges.sim.orders import Order
+from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.prices import Day
 from shared.exchanges.sim.rules import (
     FUNDING_LIMIT,
@@ -151,7 +151,7 @@ def balance_rows(venue: SimVenue) -> list[Row]:
     ]
 
 
-def order_row(order: Order) -> Row:
+def order_row(order: SimOrder) -> Row:
     """Return an order as placing, cancelling and the lists show it."""
     return {
         "order_id": order.order_id,
@@ -177,7 +177,7 @@ def order_row(order: Order) -> Row:
     }
 
 
-def deal_row(deal: Deal) -> Row:
+def deal_row(deal: SimFill) -> Row:
     """Return one entry of `/futures/user-deals`."""
     return {
         "deal_id": deal.deal_id,
@@ -194,7 +194,7 @@ def deal_row(deal: Deal) -> Row:
     }
 
 
-def position_row(venue: SimVenue, held: Position) -> Row:
+def position_row(venue: SimVenue, held: SimPosition) -> Row:
     """Return an open position."""
     rule, mark = venue.rule(held.market), venue.mark(held.market)
     rate = rule.maintenance_rate(held.size)
@@ -215,7 +215,7 @@ def position_row(venue: SimVenue, held: Position) -> Row:
     }
 
 
-def ended_row(ended: Ended) -> Row:
+def ended_row(ended: SimClosedPosition) -> Row:
     """Return one entry of `/futures/finished-position`."""
     return {
         **_position(ended.position),
@@ -233,7 +233,7 @@ def ended_row(ended: Ended) -> Row:
     }
 
 
-def _position(held: Position) -> Row:
+def _position(held: SimPosition) -> Row:
     return {
         "position_id": held.position_id,
         "market": held.market,
@@ -266,7 +266,7 @@ def _first_trigger(name: str, triggers: list[Trigger]) -> Row:
     }
 
 
-def _trigger_row(held: Position, trigger: Trigger) -> Row:
+def _trigger_row(held: SimPosition, trigger: Trigger) -> Row:
     return {
         "id": trigger.trigger_id,
         "price": number(trigger.price),

@@ -20,7 +20,7 @@ from shared.exchanges.sim.errors import (
     BAD_SIGN,
     EXPIRED,
     MALFORMED_SIGN,
-    Declined,
+    SimRefused,
     invalid,
 )
 from shared.exchanges.venue import OrderKind, OrderSide
@@ -50,17 +50,17 @@ def check_signature(
         Declined: 4005, 4006, 4008 or 4017.
     """
     if headers.get("X-COINEX-KEY") != SIM_ACCESS_ID:
-        raise Declined(*BAD_KEY)
+        raise SimRefused(*BAD_KEY)
     signature = headers.get("X-COINEX-SIGN", "")
     stamp = headers.get("X-COINEX-TIMESTAMP", "")
     window = headers.get("X-COINEX-WINDOWTIME", str(DEFAULT_WINDOW_MS))
     if not _SIGN.fullmatch(signature) or not stamp.isdecimal() or not window.isdecimal():
-        raise Declined(*MALFORMED_SIGN)
+        raise SimRefused(*MALFORMED_SIGN)
     prepared = method.encode() + path.encode() + body + stamp.encode()
     if not hmac.compare_digest(signature, sign(prepared)):
-        raise Declined(*BAD_SIGN)
+        raise SimRefused(*BAD_SIGN)
     if abs(now_ms - int(stamp)) > int(window):
-        raise Declined(*EXPIRED)
+        raise SimRefused(*EXPIRED)
 
 
 @dataclass(slots=True)
@@ -101,9 +101,9 @@ class Parameters:
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError:
-            raise Declined(*BAD_ARGUMENT) from None
+            raise SimRefused(*BAD_ARGUMENT) from None
         if not isinstance(document, dict):
-            raise Declined(*BAD_ARGUMENT)
+            raise SimRefused(*BAD_ARGUMENT)
         return cls(document)
 
     def moved(self, names: Sequence[str], by_ms: int) -> Parameters:
@@ -117,7 +117,7 @@ class Parameters:
     def futures(self) -> None:
         """Require `market_type` FUTURES."""
         if self._given.get("market_type") != "FUTURES":
-            raise Declined(*BAD_ARGUMENT)
+            raise SimRefused(*BAD_ARGUMENT)
 
     def text(self, name: str) -> str:
         """Return a text that must be there."""
@@ -137,7 +137,7 @@ class Parameters:
             return None
         names = text.split(",")
         if len(names) > MOST_NAMES:
-            raise Declined(*BAD_ARGUMENT)
+            raise SimRefused(*BAD_ARGUMENT)
         return names
 
     def amount(self, name: str) -> Decimal:
@@ -178,7 +178,7 @@ class Parameters:
         """Return page and rows per page."""
         page, limit = self.whole("page", 1), self.whole("limit", DEFAULT_LIMIT)
         if page < 1 or not 1 <= limit <= MOST_LIMIT:
-            raise Declined(*BAD_ARGUMENT)
+            raise SimRefused(*BAD_ARGUMENT)
         return page, limit
 
     def side(self) -> OrderSide:

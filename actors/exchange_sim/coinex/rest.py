@@ -15,9 +15,9 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from actors.exchange_sim.coinex.calls import Answer, Call, calls
+from actors.exchange_sim.coinex.calls import Call, CallReply, calls
 from actors.exchange_sim.coinex.requests import Buckets, Parameters, check_signature
-from actors.exchange_sim.faults import Fault, FaultScript
+from actors.exchange_sim.faults import FaultScript, InjectedFault
 from shared.clock import Clock
 from shared.config.sections import FaultKind
 from shared.exchanges.sim.errors import (
@@ -27,7 +27,7 @@ from shared.exchanges.sim.errors import (
     EXPIRED,
     RATE_LIMIT,
     UNAVAILABLE,
-    Declined,
+    SimRefused,
 )
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
@@ -133,11 +133,11 @@ class CoinexWire:
 
         return handle
 
-    def fault(self, kind: FaultKind, symbol: str | None, endpoint: str) -> Fault | None:
+    def fault(self, kind: FaultKind, symbol: str | None, endpoint: str) -> InjectedFault | None:
         """Return the fault of a kind that concerns a request made now."""
         return self._script.active(kind, self._clock.now_ms(), symbol, endpoint)
 
-    async def wait_out(self, fault: Fault) -> None:
+    async def wait_out(self, fault: InjectedFault) -> None:
         """Say nothing until a fault ends."""
         await self._clock.sleep((fault.until_ms - self._clock.now_ms()) / 1000)
 
@@ -169,11 +169,11 @@ class _Exchange:
         try:
             self._refuse_by_script()
             answer = self._do(skew_ms)
-        except Declined as declined:
+        except SimRefused as declined:
             return self._said(declined.code, {}, declined.text)
         return await self._tell(answer, skew_ms)
 
-    def _do(self, skew_ms: int) -> Answer:
+    def _do(self, skew_ms: int) -> CallReply:
         call, request = self._call, self._request
         now_ms = self._wire.pass_time()
         if call.method == "POST":
@@ -191,15 +191,15 @@ class _Exchange:
             self._headers["X-RateLimit-Limit"] = str(call.rate)
             self._headers["X-RateLimit-Remaining"] = str(left or 0)
         if left is None:
-            raise Declined(*RATE_LIMIT)
+            raise SimRefused(*RATE_LIMIT)
         if call.endpoint == "time":  # it goes on, even while all else is frozen
-            return Answer({"timestamp": now_ms})
+            return CallReply({"timestamp": now_ms})
         try:
             return call.do(self._wire.venue, _shifted_back(given, skew_ms))
         finally:
             self._wire.keep()
 
-    async def _tell(self, answer: Answer, skew_ms: int) -> web.StreamResponse:
+    async def _tell(self, answer: CallReply, skew_ms: int) -> web.StreamResponse:
         if self._call.method == "POST":
             for kind in _AFTER:
                 if fault := self._fault(kind):
@@ -210,7 +210,7 @@ class _Exchange:
             return await self._half(response.body)
         return response
 
-    async def _fail(self, kind: FaultKind, fault: Fault) -> web.StreamResponse:
+    async def _fail(self, kind: FaultKind, fault: InjectedFault) -> web.StreamResponse:
         """Keep back the answer to what was done."""
         if kind == "venue_5xx_after":
             return self._page(int(fault.value(502)))
@@ -233,21 +233,21 @@ class _Exchange:
 
     def _refuse_by_script(self) -> None:
         if self._fault("venue_rate_limit"):
-            raise Declined(*RATE_LIMIT)
+            raise SimRefused(*RATE_LIMIT)
         if self._fault("venue_busy"):
-            raise Declined(*BUSY)
+            raise SimRefused(*BUSY)
         if fault := self._fault("venue_unavailable"):
             code = int(fault.value(4001))
-            raise Declined(code, UNAVAILABLE.get(code, "unavailable"))
+            raise SimRefused(code, UNAVAILABLE.get(code, "unavailable"))
         if self._call.signed:
             if fault := self._fault("venue_auth"):
                 code = int(fault.value(4005))
                 texts = dict((BAD_KEY, BAD_SIGN))
-                raise Declined(code, texts.get(code, "the account is barred"))
+                raise SimRefused(code, texts.get(code, "the account is barred"))
             if self._fault("venue_expired"):
-                raise Declined(*EXPIRED)
+                raise SimRefused(*EXPIRED)
 
-    def _fault(self, kind: FaultKind) -> Fault | None:
+    def _fault(self, kind: FaultKind) -> InjectedFault | None:
         return self._wire.fault(kind, self._symbol, self._call.endpoint)
 
     def _said(self, code: int, data: Any, text: str, pagination: Any = None) -> web.Response:

@@ -66,7 +66,7 @@ class _Coin:
             del self.closed[old_ms]
 
 
-class BusPrices:
+class LivePrices:
     """Prices of some coins.
 
     Args:

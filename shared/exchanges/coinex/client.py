@@ -13,18 +13,18 @@ import aiohttp
 from shared.clock import Clock
 from shared.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
 from shared.exchanges.coinex import rows as read
-from shared.exchanges.coinex.limits import Group
-from shared.exchanges.coinex.replies import UNLISTED, Reply
+from shared.exchanges.coinex.limits import LimitGroup
+from shared.exchanges.coinex.replies import UNLISTED, CoinExReply
 from shared.exchanges.coinex.rows import Row, Unreadable
 from shared.exchanges.coinex.wire import CoinExWire, Query
 from shared.exchanges.venue import (
     AccountBalance,
-    Book,
     ClosedPosition,
     Fill,
     Funding,
     MarketRule,
     OpenPosition,
+    OrderBook,
     OrderRequest,
     PlacedOrder,
     Ticker,
@@ -104,19 +104,19 @@ class CoinExClient:
         rows = await self._of_markets("futures/ticker", symbols)
         return {prices.symbol: prices for prices in map(read.ticker, rows)}
 
-    async def book(self, symbol: str, levels: int = 20) -> Book:
+    async def book(self, symbol: str, levels: int = 20) -> OrderBook:
         """Return the order book; `levels` is 5, 10, 20 or 50."""
         if levels not in BOOK_LEVELS:
             raise ValueError(f"levels: expected one of {BOOK_LEVELS}, found {levels}")
         query: Query = {"market": symbol, "limit": levels, "interval": "0"}
-        reply = await self._wire.get("futures/depth", query, Group.PUBLIC)
+        reply = await self._wire.get("futures/depth", query, LimitGroup.PUBLIC)
         book = read.book(reply.row())
         _same(reply, "market", book.symbol, symbol)
         return book
 
     async def funding(self, symbol: str) -> Funding:
         """Return the last and the next funding."""
-        reply = await self._wire.get("futures/funding-rate", {"market": symbol}, Group.PUBLIC)
+        reply = await self._wire.get("futures/funding-rate", {"market": symbol}, LimitGroup.PUBLIC)
         for row in reply.rows():
             if row.market() == symbol:
                 return read.funding(row)
@@ -124,13 +124,13 @@ class CoinExClient:
 
     async def balance(self) -> Sequence[AccountBalance]:
         """Return what the account holds, one entry per currency."""
-        reply = await self._wire.get("assets/futures/balance", {}, Group.ACCOUNT)
+        reply = await self._wire.get("assets/futures/balance", {}, LimitGroup.ACCOUNT)
         return [read.balance(row) for row in reply.rows()]
 
     async def positions(self) -> Sequence[OpenPosition]:
         """Return every open position of the account, ours and others'."""
         rows = await self._wire.steady_pages(
-            "futures/pending-position", FUTURES, Group.ACCOUNT, "position_id"
+            "futures/pending-position", FUTURES, LimitGroup.ACCOUNT, "position_id"
         )
         return [position for position in map(read.open_position, rows) if position.size]
 
@@ -141,7 +141,7 @@ class CoinExClient:
         """
         query: Query = {**FUTURES, "start_time": max(0, since_ms - LONGEST_HELD_MS)}
         rows = await self._wire.pages(
-            "futures/finished-position", query, Group.HISTORY, "position_id"
+            "futures/finished-position", query, LimitGroup.HISTORY, "position_id"
         )
         ended = [p for p in map(read.closed_position, rows) if p.closed_ms >= since_ms]
         return sorted(ended, key=lambda position: (position.closed_ms, position.position_id))
@@ -149,7 +149,7 @@ class CoinExClient:
     async def open_orders(self) -> Sequence[PlacedOrder]:
         """Return every order that rests."""
         rows = await self._wire.steady_pages(
-            "futures/pending-order", FUTURES, Group.ORDERS, "order_id"
+            "futures/pending-order", FUTURES, LimitGroup.ORDERS, "order_id"
         )
         return [read.placed_order(row) for row in rows]
 
@@ -159,8 +159,8 @@ class CoinExClient:
         found: dict[int, PlacedOrder] = {}
         # In this order: an order that ends in between is seen twice, never not at all.
         for endpoint, group in (
-            ("futures/pending-order", Group.ORDERS),
-            ("futures/finished-order", Group.HISTORY),
+            ("futures/pending-order", LimitGroup.ORDERS),
+            ("futures/finished-order", LimitGroup.HISTORY),
         ):
             rows = await self._wire.pages(endpoint, query, group, "order_id")
             orders = map(read.placed_order, rows)
@@ -174,7 +174,7 @@ class CoinExClient:
         query: dict[str, str | int] = {**FUTURES, "market": symbol, "start_time": since_ms}
         if until_ms is not None:
             query["end_time"] = until_ms
-        rows = await self._wire.pages("futures/user-deals", query, Group.HISTORY, "deal_id")
+        rows = await self._wire.pages("futures/user-deals", query, LimitGroup.HISTORY, "deal_id")
         fills = (
             fill
             for fill in map(read.fill, rows)
@@ -227,7 +227,7 @@ class CoinExClient:
     async def cancel(self, symbol: str, order_id: int) -> PlacedOrder:
         """Take an order back."""
         body = {"market": symbol, **FUTURES, "order_id": order_id}
-        reply = await self._wire.post("futures/cancel-order", body, Group.CANCEL)
+        reply = await self._wire.post("futures/cancel-order", body, LimitGroup.CANCEL)
         return _that_order(reply, order_id)
 
     async def order_status(self, symbol: str, order_id: int) -> PlacedOrder:
@@ -237,7 +237,7 @@ class CoinExClient:
             VenueRefused: It does not know the order (any more).
         """
         query: Query = {"market": symbol, "order_id": order_id}
-        reply = await self._wire.get("futures/order-status", query, Group.ORDERS)
+        reply = await self._wire.get("futures/order-status", query, LimitGroup.ORDERS)
         return _that_order(reply, order_id)
 
     async def set_stop_loss(self, symbol: str, price: Decimal) -> OpenPosition:
@@ -267,7 +267,7 @@ class CoinExClient:
     async def set_leverage(self, symbol: str, leverage: int) -> int:
         """Set isolated margin and leverage, and return the leverage that is now in force."""
         body = {"market": symbol, **FUTURES, "margin_mode": "isolated", "leverage": leverage}
-        reply = await self._wire.post("futures/adjust-position-leverage", body, Group.TRADE)
+        reply = await self._wire.post("futures/adjust-position-leverage", body, LimitGroup.TRADE)
         row = reply.row()
         _same(reply, "margin_mode", row.text("margin_mode"), "isolated")
         return row.leverage()
@@ -275,23 +275,23 @@ class CoinExClient:
     async def _of_markets(self, endpoint: str, symbols: Sequence[str] | None) -> list[Row]:
         """Return the rows of some markets; one name that is not listed must not hide nine."""
         if symbols is None:
-            return (await self._wire.get(endpoint, {}, Group.PUBLIC)).rows()
+            return (await self._wire.get(endpoint, {}, LimitGroup.PUBLIC)).rows()
         rows: list[Row] = []
         try:
             for names in batched(symbols, NAMES_PER_CALL):
                 query = {"market": ",".join(names)}
-                rows += (await self._wire.get(endpoint, query, Group.PUBLIC)).rows()
+                rows += (await self._wire.get(endpoint, query, LimitGroup.PUBLIC)).rows()
         except VenueRefused as refused:
             if refused.code not in UNLISTED:
                 raise
-            rows = (await self._wire.get(endpoint, {}, Group.PUBLIC)).rows()
+            rows = (await self._wire.get(endpoint, {}, LimitGroup.PUBLIC)).rows()
         wanted = set(symbols)
         return [row for row in rows if row.market() in wanted]
 
     async def _order(self, endpoint: str, body: Mapping[str, str]) -> PlacedOrder:
         client_id = body["client_id"]
         try:
-            reply = await self._wire.post(endpoint, body, Group.TRADE, once=True)
+            reply = await self._wire.post(endpoint, body, LimitGroup.TRADE, once=True)
             order = read.placed_order(reply.row())
             _same(reply, "client_id", order.client_id, client_id)
             _same(reply, "market", order.symbol, body["market"])
@@ -303,19 +303,19 @@ class CoinExClient:
         self, endpoint: str, symbol: str, fields: Mapping[str, str]
     ) -> OpenPosition:
         body = {"market": symbol, **FUTURES, **fields}
-        reply = await self._wire.post(endpoint, body, Group.TRADE)
+        reply = await self._wire.post(endpoint, body, LimitGroup.TRADE)
         position = read.open_position(reply.row())
         _same(reply, "market", position.symbol, symbol)
         return position
 
 
-def _that_order(reply: Reply, order_id: int) -> PlacedOrder:
+def _that_order(reply: CoinExReply, order_id: int) -> PlacedOrder:
     order = read.placed_order(reply.row())
     _same(reply, "order_id", order.order_id, order_id)
     return order
 
 
-def _same(reply: Reply, name: str, found: object, asked: object) -> None:
+def _same(reply: CoinExReply, name: str, found: object, asked: object) -> None:
     if found != asked:
         raise Unreadable(f"{reply.endpoint}: data.{name}: expected {asked!r}, found {found!r}")
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 
-class Group(StrEnum):
+class LimitGroup(StrEnum):
     """Calls that share a limit."""
 
     PUBLIC = "public"
@@ -19,13 +19,13 @@ class Group(StrEnum):
 
 # Requests a second that the venue allows. Public calls have only the limit of 400 per address,
 # of which the groups below already take 130.
-PER_S: Mapping[Group, int] = {
-    Group.PUBLIC: 200,
-    Group.TRADE: 20,
-    Group.CANCEL: 40,
-    Group.ORDERS: 50,
-    Group.HISTORY: 10,
-    Group.ACCOUNT: 10,
+PER_S: Mapping[LimitGroup, int] = {
+    LimitGroup.PUBLIC: 200,
+    LimitGroup.TRADE: 20,
+    LimitGroup.CANCEL: 40,
+    LimitGroup.ORDERS: 50,
+    LimitGroup.HISTORY: 10,
+    LimitGroup.ACCOUNT: 10,
 }
 
 

@@ -31,7 +31,7 @@ class Expired(VenueUnavailable):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class CoinExReply:
     """A reply that says "OK".
 
     Attributes:
@@ -57,7 +57,9 @@ class Reply:
         return Row(self.pagination, self.endpoint, "pagination").flag("has_next")
 
 
-def read_reply(endpoint: str, status: int, body: bytes, hide: Callable[[str], str] = str) -> Reply:
+def read_reply(
+    endpoint: str, status: int, body: bytes, hide: Callable[[str], str] = str
+) -> CoinExReply:
     """Return what a response holds.
 
     Args:
@@ -83,7 +85,7 @@ def read_reply(endpoint: str, status: int, body: bytes, hide: Callable[[str], st
     if code == 0:
         if "data" not in document:
             raise Unreadable(f"{endpoint}: data: missing: {beginning}")
-        return Reply(endpoint, document["data"], document.get("pagination"))
+        return CoinExReply(endpoint, document["data"], document.get("pagination"))
     raise _refusal(endpoint, code, hide(_words(document)))
 
 

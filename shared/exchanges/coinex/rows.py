@@ -14,13 +14,13 @@ from typing import Any, get_args
 from shared.errors import VenueUnavailable
 from shared.exchanges.venue import (
     AccountBalance,
-    Book,
     BookLevel,
     ClosedPosition,
     Fill,
     Funding,
     MarketRule,
     OpenPosition,
+    OrderBook,
     OrderKind,
     OrderSide,
     OrderState,
@@ -212,11 +212,11 @@ def ticker(row: Row) -> Ticker:
     )
 
 
-def book(row: Row) -> Book:
+def book(row: Row) -> OrderBook:
     """Return an order book, best price first on both sides."""
     depth = row.row("depth")
     bids, asks = depth.levels("bids"), depth.levels("asks")
-    return Book(
+    return OrderBook(
         symbol=row.market(),
         bids=tuple(sorted(bids, key=lambda level: level.price, reverse=True)),
         asks=tuple(sorted(asks, key=lambda level: level.price)),

@@ -15,8 +15,8 @@ from yarl import URL
 from shared.clock import Clock
 from shared.config.secrets import SECRET_VARIABLES
 from shared.errors import ConfigError, VenueDenied, VenueRefused, VenueUnavailable
-from shared.exchanges.coinex.limits import PER_S, Group, TokenBucket
-from shared.exchanges.coinex.replies import Expired, Reply, TooMany, read_reply
+from shared.exchanges.coinex.limits import PER_S, LimitGroup, TokenBucket
+from shared.exchanges.coinex.replies import CoinExReply, Expired, TooMany, read_reply
 from shared.exchanges.coinex.rows import Row, Unreadable
 from shared.exchanges.venue_keys import VenueKeys
 
@@ -85,7 +85,7 @@ class CoinExWire:
         self._window_ms = window_ms
         self._timeout_s = timeout_s
         self._log = log
-        self._buckets = {group: TokenBucket(PER_S[group] * share) for group in Group}
+        self._buckets = {group: TokenBucket(PER_S[group] * share) for group in LimitGroup}
 
     def now_ms(self) -> int:
         """Return venue time: our clock, corrected by the last `sync_time`."""
@@ -94,7 +94,7 @@ class CoinExWire:
     async def sync_time(self) -> int:
         """Ask for the venue's time, correct `now_ms` by it, and return it."""
         began_ms = self._clock.now_ms()
-        reply = await self.get("time", {}, Group.PUBLIC)
+        reply = await self.get("time", {}, LimitGroup.PUBLIC)
         ended_ms = self._clock.now_ms()
         time_ms = reply.row().whole("timestamp")
         if time_ms <= 0:
@@ -102,7 +102,7 @@ class CoinExWire:
         self.offset_ms = time_ms - (began_ms + ended_ms) // 2
         return time_ms
 
-    async def get(self, endpoint: str, query: Query, group: Group) -> Reply:
+    async def get(self, endpoint: str, query: Query, group: LimitGroup) -> CoinExReply:
         """Ask for something; signed in every group but PUBLIC.
 
         Raises:
@@ -114,8 +114,8 @@ class CoinExWire:
         return await self._in_time(group, "GET", endpoint, target, b"")
 
     async def post(
-        self, endpoint: str, body: Mapping[str, Any], group: Group, *, once: bool = False
-    ) -> Reply:
+        self, endpoint: str, body: Mapping[str, Any], group: LimitGroup, *, once: bool = False
+    ) -> CoinExReply:
         """Ask for something to be done; signed.
 
         Args:
@@ -128,7 +128,7 @@ class CoinExWire:
         target, raw = f"{PREFIX}/{endpoint}", orjson.dumps(body)
         return await self._in_time(group, "POST", endpoint, target, raw, again=not once)
 
-    async def pages(self, endpoint: str, query: Query, group: Group, key: str) -> list[Row]:
+    async def pages(self, endpoint: str, query: Query, group: LimitGroup, key: str) -> list[Row]:
         """Return the rows of every page, each once.
 
         Args:
@@ -137,7 +137,9 @@ class CoinExWire:
         rows, _ = await self._read_pages(endpoint, query, group, key)
         return list(rows.values())
 
-    async def steady_pages(self, endpoint: str, query: Query, group: Group, key: str) -> list[Row]:
+    async def steady_pages(
+        self, endpoint: str, query: Query, group: LimitGroup, key: str
+    ) -> list[Row]:
         """Return the rows of every page of a list that shrinks while it is read.
 
         An entry that goes shifts a later one onto a page already read: a list of more than one
@@ -156,7 +158,7 @@ class CoinExWire:
         )
 
     async def _read_pages(
-        self, endpoint: str, query: Query, group: Group, key: str
+        self, endpoint: str, query: Query, group: LimitGroup, key: str
     ) -> tuple[dict[int, Row], int]:
         found: dict[int, Row] = {}
         for page in range(1, MOST_PAGES + 1):
@@ -174,18 +176,18 @@ class CoinExWire:
 
     async def _in_time(
         self,
-        group: Group,
+        group: LimitGroup,
         method: str,
         endpoint: str,
         target: str,
         body: bytes,
         *,
         again: bool = True,
-    ) -> Reply:
+    ) -> CoinExReply:
         try:
             return await self._call(group, method, endpoint, target, body)
         except Expired as expired:
-            if group is Group.PUBLIC:
+            if group is LimitGroup.PUBLIC:
                 raise
             self._log.warning("%s; asking for the venue's time", expired)
             if not again:
@@ -201,9 +203,9 @@ class CoinExWire:
             self._log.warning("the venue's time is not known: %s", error)
 
     async def _call(
-        self, group: Group, method: str, endpoint: str, target: str, body: bytes
-    ) -> Reply:
-        signed = group is not Group.PUBLIC
+        self, group: LimitGroup, method: str, endpoint: str, target: str, body: bytes
+    ) -> CoinExReply:
+        signed = group is not LimitGroup.PUBLIC
         if signed and self._keys is None:
             raise VenueDenied(NO_KEYS, f"{endpoint}: not asked, there are no keys; {_HOW_TO_SET}")
         bucket = self._buckets[group]

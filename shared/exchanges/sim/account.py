@@ -48,7 +48,7 @@ class Trigger:
 
 
 @dataclass(slots=True, kw_only=True)
-class Position:
+class SimPosition:
     """The one net position of a market.
 
     Attributes:
@@ -90,15 +90,15 @@ class Position:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ended:
+class SimClosedPosition:
     """A position that ended, as it was when nothing was left, and by what."""
 
-    position: Position
+    position: SimPosition
     how: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deal:
+class SimFill:
     """One fill, on one side of zero: it opened or closed."""
 
     deal_id: int
@@ -125,15 +125,15 @@ class LedgerEntry:
 
 
 @dataclass(slots=True, kw_only=True)
-class Account:
+class SimAccount:
     """All the account holds. Of deals, ended positions and entries the newest `KEEP` are kept."""
 
     wallet: Decimal = NOTHING
     totals: dict[str, Decimal] = field(default_factory=dict)
-    positions: dict[str, Position] = field(default_factory=dict)
+    positions: dict[str, SimPosition] = field(default_factory=dict)
     leverages: dict[str, int] = field(default_factory=dict)
-    ended: list[Ended] = field(default_factory=list)
-    deals: list[Deal] = field(default_factory=list)
+    ended: list[SimClosedPosition] = field(default_factory=list)
+    deals: list[SimFill] = field(default_factory=list)
     ledger: list[LedgerEntry] = field(default_factory=list)
     last_id: int = FIRST_ID
 
@@ -162,7 +162,7 @@ class Account:
     def fill(
         self, market: str, side: OrderSide, price: Decimal, amount: Decimal, *,
         role: Role, fee_rate: Decimal, order_id: int, at_ms: int, how: str,
-    ) -> list[Deal]:  # fmt: skip
+    ) -> list[SimFill]:  # fmt: skip
         """Execute: first reduce an opposite position, then open with what is left.
 
         Args:
@@ -195,7 +195,7 @@ class Account:
         if amount:
             held = self.positions.get(market)
             if held is None:
-                held = Position(
+                held = SimPosition(
                     position_id=self.next_id(),
                     market=market,
                     side="long" if OPENS["long"] == side else "short",
@@ -236,7 +236,7 @@ class Account:
 
     def liquidate(
         self, market: str, mark: Decimal, tick: Decimal, order_id: int, at_ms: int
-    ) -> Deal:
+    ) -> SimFill:
         """Close a position at the mark, and keep what is left of its margin as the fee.
 
         Beyond the bankruptcy price others bear the loss: the position is closed at that price,
@@ -266,7 +266,7 @@ class Account:
         held.most_margin = max(held.most_margin, held.margin)
         held.updated_ms = at_ms
 
-    def _reduce(self, held: Position, price: Decimal, amount: Decimal) -> Decimal:
+    def _reduce(self, held: SimPosition, price: Decimal, amount: Decimal) -> Decimal:
         whole = amount == held.size
         cost = held.cost if whole else money(held.cost * amount / held.size)
         margin = held.margin if whole else money(held.margin * amount / held.size)
@@ -276,11 +276,11 @@ class Account:
         return SIGN[held.side] * (money(price * amount) - cost)
 
     def _deal(
-        self, held: Position, side: OrderSide, price: Decimal, amount: Decimal, *, pnl: Decimal,
+        self, held: SimPosition, side: OrderSide, price: Decimal, amount: Decimal, *, pnl: Decimal,
         role: Role, fee_rate: Decimal, order_id: int, at_ms: int,
-    ) -> Deal:  # fmt: skip
+    ) -> SimFill:  # fmt: skip
         fee = money(price * amount * fee_rate, ROUND_CEILING)
-        deal = Deal(
+        deal = SimFill(
             deal_id=self.next_id(),
             at_ms=at_ms,
             market=held.market,
@@ -300,9 +300,9 @@ class Account:
         self._book("fee", held.market, -fee, deal.deal_id, at_ms)
         return deal
 
-    def _end(self, held: Position, how: str) -> None:
+    def _end(self, held: SimPosition, how: str) -> None:
         del self.positions[held.market]
-        self.ended.append(Ended(position=held, how=how))
+        self.ended.append(SimClosedPosition(position=held, how=how))
         del self.ended[:-KEEP]
 
     def _book(self, kind: Booking, market: str, amount: Decimal, number: int, at_ms: int) -> None:
@@ -315,7 +315,7 @@ class Account:
             del self.ledger[:-KEEP]
 
 
-def _enlarge(held: Position, price: Decimal, amount: Decimal) -> None:
+def _enlarge(held: SimPosition, price: Decimal, amount: Decimal) -> None:
     value = money(price * amount)
     held.size += amount
     held.cost += value

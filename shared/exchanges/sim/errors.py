@@ -21,7 +21,7 @@ EXPIRED = 4017, "signature expired"
 RATE_LIMIT = 4213, "rate limit triggered"
 
 
-class Declined(Exception):
+class SimRefused(Exception):
     """A request the venue understood and refuses."""
 
     def __init__(self, code: int, text: str) -> None:
@@ -29,11 +29,11 @@ class Declined(Exception):
         self.code, self.text = code, text
 
 
-def invalid(why: str) -> Declined:
+def invalid(why: str) -> SimRefused:
     """Return the refusal of a parameter."""
-    return Declined(INVALID, f"Invalid Parameter: {why}")
+    return SimRefused(INVALID, f"Invalid Parameter: {why}")
 
 
-def no_market(market: str) -> Declined:
+def no_market(market: str) -> SimRefused:
     """Return the refusal of a market that is not there."""
     return invalid(f"market {market} not found")

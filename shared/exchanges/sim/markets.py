@@ -6,9 +6,9 @@ import hashlib
 from decimal import Decimal
 
 from shared.errors import UnknownSymbol
-from shared.exchanges.sim.account import NOTHING, Account, money
+from shared.exchanges.sim.account import NOTHING, SimAccount, money
 from shared.exchanges.sim.book import BookMaker, SimBook
-from shared.exchanges.sim.errors import STOPPED, Declined, no_market
+from shared.exchanges.sim.errors import STOPPED, SimRefused, no_market
 from shared.exchanges.sim.prices import PriceFeed
 from shared.exchanges.sim.rules import VenueRule, rule_of, usual_digits, usual_price
 from shared.exchanges.sim.save_file import VenueState
@@ -40,7 +40,7 @@ class VenueMarkets:
         self._unknown_since_ms: dict[str, int] = {}
 
     @property
-    def account(self) -> Account:
+    def account(self) -> SimAccount:
         """Return the account."""
         return self.state.account
 
@@ -80,7 +80,7 @@ class VenueMarkets:
             return price
         if market not in self.feed.symbols():
             raise no_market(market)
-        raise Declined(*STOPPED)
+        raise SimRefused(*STOPPED)
 
     def price(self, market: str) -> Decimal | None:
         """Return the price of a market now, or what is held there cost; None with neither."""

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
 
-from shared.exchanges.sim.account import NOTHING, Account, Position, money
+from shared.exchanges.sim.account import NOTHING, SimAccount, SimPosition, money
 from shared.exchanges.sim.book import Level, is_beyond, total, walk
 from shared.exchanges.sim.errors import (
     NO_BALANCE,
@@ -17,11 +17,11 @@ from shared.exchanges.sim.errors import (
     TOO_FAR,
     TOO_SMALL,
     TOO_THIN,
-    Declined,
+    SimRefused,
     invalid,
 )
 from shared.exchanges.sim.markets import VenueMarkets
-from shared.exchanges.sim.orders import Order
+from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.rules import MAKER_FEE, TAKER_FEE, VenueRule
 from shared.exchanges.venue import CLOSES, OPENS, OrderKind, OrderSide, Role
 
@@ -34,7 +34,7 @@ class VenueOrders(VenueMarkets):
     def place(
         self, market: str, side: OrderSide, kind: OrderKind, amount: Decimal,
         price: Decimal | None, *, client_id: str = "",
-    ) -> Order:  # fmt: skip
+    ) -> SimOrder:  # fmt: skip
         """Take an order, and fill of it what can be filled at once.
 
         Raises:
@@ -47,7 +47,7 @@ class VenueOrders(VenueMarkets):
     def close(
         self, market: str, kind: OrderKind, amount: Decimal | None, price: Decimal | None,
         *, client_id: str = "",
-    ) -> Order:  # fmt: skip
+    ) -> SimOrder:  # fmt: skip
         """Take an order that closes a position, all of it that is free or `amount` of it.
 
         Raises:
@@ -65,7 +65,7 @@ class VenueOrders(VenueMarkets):
             rule, CLOSES[held.side], kind, amount, price=price, client_id=client_id, closes=True
         )
 
-    def position(self, market: str) -> Position:
+    def position(self, market: str) -> SimPosition:
         """Return a market's position.
 
         Raises:
@@ -77,12 +77,12 @@ class VenueOrders(VenueMarkets):
             raise invalid(f"no position in {market}")
         return held
 
-    def closable(self, held: Position) -> Decimal:
+    def closable(self, held: SimPosition) -> Decimal:
         """Return how much of a position no resting order is there to close."""
         orders = self.state.orders.of(held.market)
         return held.size - sum((o.unfilled for o in orders if o.closes), NOTHING)
 
-    def order(self, market: str, order_id: int) -> Order:
+    def order(self, market: str, order_id: int) -> SimOrder:
         """Return an order, resting or over.
 
         Raises:
@@ -91,10 +91,10 @@ class VenueOrders(VenueMarkets):
         found = self.state.orders.find(order_id)
         if found is None or found.market != market:
             self.rule(market)
-            raise Declined(*NO_ORDER)
+            raise SimRefused(*NO_ORDER)
         return found
 
-    def cancel(self, market: str, order_id: int) -> Order:
+    def cancel(self, market: str, order_id: int) -> SimOrder:
         """Cancel a resting order.
 
         Raises:
@@ -102,13 +102,13 @@ class VenueOrders(VenueMarkets):
         """
         order = self.order(market, order_id)
         if order not in self.state.orders.pending:
-            raise Declined(*NO_ORDER)
+            raise SimRefused(*NO_ORDER)
         self._give_up(order)
         return order
 
     def modify(
         self, market: str, order_id: int, amount: Decimal | None, price: Decimal | None
-    ) -> Order:
+    ) -> SimOrder:
         """Change size or price of a resting order, which keeps its number.
 
         Raises:
@@ -116,7 +116,7 @@ class VenueOrders(VenueMarkets):
         """
         old = self.order(market, order_id)
         if old not in self.state.orders.pending:
-            raise Declined(*NO_ORDER)
+            raise SimRefused(*NO_ORDER)
         rule = self.rule(market)
         amount = old.amount if amount is None else amount
         check_size(rule, amount, rule.step if old.closes else rule.least)
@@ -131,7 +131,7 @@ class VenueOrders(VenueMarkets):
         pending.remove(old)
         try:
             self._execute(rule, changed)
-        except Declined:
+        except SimRefused:
             pending.insert(place, old)
             raise
         return changed
@@ -139,8 +139,8 @@ class VenueOrders(VenueMarkets):
     def _take(
         self, rule: VenueRule, side: OrderSide, kind: OrderKind, amount: Decimal, *,
         price: Decimal | None, client_id: str, closes: bool,
-    ) -> Order:  # fmt: skip
-        order = Order(
+    ) -> SimOrder:  # fmt: skip
+        order = SimOrder(
             order_id=self.account.last_id + 1,
             market=rule.market,
             side=side,
@@ -155,14 +155,14 @@ class VenueOrders(VenueMarkets):
         self._execute(rule, order, new=True)
         return order
 
-    def _execute(self, rule: VenueRule, order: Order, *, new: bool = False) -> None:
+    def _execute(self, rule: VenueRule, order: SimOrder, *, new: bool = False) -> None:
         """Fill an order, let the rest of it rest, or be cancelled.
 
         Raises:
             Declined: It is refused; nothing has changed.
         """
         if not self.is_open(rule.market):
-            raise Declined(*STOPPED)
+            raise SimRefused(*STOPPED)
         fills = self._matches(rule, order)
         rests = order.kind in ("limit", "maker_only") and total(fills) < order.unfilled
         frozen = self._needed(order, fills, rests=rests)
@@ -180,28 +180,28 @@ class VenueOrders(VenueMarkets):
             self.state.orders.finish(order)
         self.changed = True
 
-    def _matches(self, rule: VenueRule, order: Order) -> list[Level]:
+    def _matches(self, rule: VenueRule, order: SimOrder) -> list[Level]:
         """Return what an order finds in the book at once."""
         levels = self.book(rule.market).against(order.side)
         if order.kind == "market":
             fills = walk(levels, order.unfilled, None)
             if total(fills) < order.unfilled:
-                raise Declined(*TOO_THIN)
+                raise SimRefused(*TOO_THIN)
             return fills
         price = order.price
         if price is None or price <= 0 or price % rule.tick:
             raise invalid(f"price {price} is no multiple of the tick size {rule.tick}")
         far = _FARTHEST if order.side == "buy" else -_FARTHEST
         if is_beyond(price, order.side, self.mark(rule.market) * (1 + far)):
-            raise Declined(*TOO_FAR)
+            raise SimRefused(*TOO_FAR)
         fills = walk(levels, order.unfilled, (order.side, price))
         if order.kind == "fok" and total(fills) < order.unfilled:
-            raise Declined(*NOT_WHOLE)
+            raise SimRefused(*NOT_WHOLE)
         if order.kind == "maker_only" and fills:
-            raise Declined(*NOT_MAKER)
+            raise SimRefused(*NOT_MAKER)
         return fills
 
-    def _needed(self, order: Order, fills: Sequence[Level], *, rests: bool) -> Decimal:
+    def _needed(self, order: SimOrder, fills: Sequence[Level], *, rests: bool) -> Decimal:
         """Return what must be frozen for the rest of an order.
 
         Raises:
@@ -209,7 +209,7 @@ class VenueOrders(VenueMarkets):
         """
         if order.closes:
             return NOTHING
-        trial = Account(
+        trial = SimAccount(
             wallet=self.available,
             positions={},
             leverages=self.account.leverages,
@@ -232,10 +232,10 @@ class VenueOrders(VenueMarkets):
             leverage = left.leverage if left else self.account.leverage(order.market)
             frozen = money(order.price * (opening / leverage + rest * TAKER_FEE), ROUND_CEILING)
         if opens and trial.wallet - trial.margin - frozen < 0:
-            raise Declined(*NO_BALANCE)
+            raise SimRefused(*NO_BALANCE)
         return frozen
 
-    def _fill(self, order: Order, fill: Level, role: Role, how: str) -> None:
+    def _fill(self, order: SimOrder, fill: Level, role: Role, how: str) -> None:
         before = self.account.totals.get("pnl", NOTHING)
         deals = self.account.fill(
             order.market, order.side, fill.price, fill.size,
@@ -246,12 +246,12 @@ class VenueOrders(VenueMarkets):
         self._orphans(order.market, order)
         self.changed = True
 
-    def _give_up(self, order: Order) -> None:
+    def _give_up(self, order: SimOrder) -> None:
         order.cancel(self.now_ms)
         self.state.orders.finish(order)
         self.changed = True
 
-    def _orphans(self, market: str, cause: Order) -> None:
+    def _orphans(self, market: str, cause: SimOrder) -> None:
         """Cancel what was to close a position that is gone, or is on the other side now."""
         held = self.account.positions.get(market)
         side = CLOSES[held.side] if held is not None else None
@@ -260,7 +260,7 @@ class VenueOrders(VenueMarkets):
                 self._give_up(other)
 
 
-def _opens(held: Position | None, side: OrderSide, amount: Decimal) -> Decimal:
+def _opens(held: SimPosition | None, side: OrderSide, amount: Decimal) -> Decimal:
     """Return how much of an order opens or enlarges, once it has reduced what is held."""
     if held is None or OPENS[held.side] == side:
         return amount
@@ -270,6 +270,6 @@ def _opens(held: Position | None, side: OrderSide, amount: Decimal) -> Decimal:
 def check_size(rule: VenueRule, amount: Decimal, least: Decimal) -> None:
     """Refuse a size below the least, or between two steps."""
     if amount < least:
-        raise Declined(*TOO_SMALL)
+        raise SimRefused(*TOO_SMALL)
     if amount % rule.step:
         raise invalid(f"amount {amount} is no multiple of {rule.step}")

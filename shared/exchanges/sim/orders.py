@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from shared.exchanges.sim.account import KEEP, NOTHING, Deal, money
+from shared.exchanges.sim.account import KEEP, NOTHING, SimFill, money
 from shared.exchanges.venue import OrderKind, OrderSide, OrderState
 
 
 @dataclass(slots=True, kw_only=True)
-class Order:
+class SimOrder:
     """One order.
 
     Attributes:
@@ -44,7 +44,7 @@ class Order:
         """Return what is still to be filled."""
         return self.amount - self.filled
 
-    def take(self, deals: Sequence[Deal], realized: Decimal) -> None:
+    def take(self, deals: Sequence[SimFill], realized: Decimal) -> None:
         """Count deals in; `realized` is their PnL without fees."""
         for deal in deals:
             self.filled += deal.amount
@@ -62,31 +62,31 @@ class Order:
 
 
 @dataclass(slots=True, kw_only=True)
-class Orders:
+class SimOrders:
     """Orders that rest, oldest first, and the newest `KEEP` of those that are over."""
 
-    pending: list[Order] = field(default_factory=list)
-    over: list[Order] = field(default_factory=list)
+    pending: list[SimOrder] = field(default_factory=list)
+    over: list[SimOrder] = field(default_factory=list)
 
     @property
     def frozen(self) -> Decimal:
         """Return what resting orders may need of the available money."""
         return sum((order.frozen for order in self.pending), NOTHING)
 
-    def of(self, market: str) -> list[Order]:
+    def of(self, market: str) -> list[SimOrder]:
         """Return the orders that rest in a market."""
         return [order for order in self.pending if order.market == market]
 
-    def find(self, order_id: int) -> Order | None:
+    def find(self, order_id: int) -> SimOrder | None:
         """Return an order by its number, resting or over."""
         both = (*self.pending, *reversed(self.over))
         return next((order for order in both if order.order_id == order_id), None)
 
-    def rest(self, order: Order) -> None:
+    def rest(self, order: SimOrder) -> None:
         """Let an order rest."""
         self.pending.append(order)
 
-    def finish(self, order: Order) -> None:
+    def finish(self, order: SimOrder) -> None:
         """Put an order that is filled or cancelled among those that are over."""
         order.frozen = NOTHING
         if order in self.pending:
@@ -94,6 +94,6 @@ class Orders:
         self.over.append(order)
         del self.over[:-KEEP]
 
-    def finished(self) -> list[Order]:
+    def finished(self) -> list[SimOrder]:
         """Return what the venue lists as finished: those cancelled without a fill vanish."""
         return [order for order in self.over if order.filled]

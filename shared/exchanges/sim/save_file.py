@@ -10,8 +10,8 @@ from pathlib import Path
 from shared import codec
 from shared.clock import utc_text
 from shared.errors import BadMessage
-from shared.exchanges.sim.account import Account
-from shared.exchanges.sim.orders import Orders
+from shared.exchanges.sim.account import SimAccount
+from shared.exchanges.sim.orders import SimOrders
 from shared.files import write_atomically
 
 VERSION = 1
@@ -28,16 +28,16 @@ class VenueState:
 
     version: int = VERSION
     at_ms: int
-    account: Account
-    orders: Orders
+    account: SimAccount
+    orders: SimOrders
     rates: dict[str, Decimal] = field(default_factory=dict)
 
 
 def fresh_state(now_ms: int) -> VenueState:
     """Return the state of an account that was opened just now."""
-    account = Account()
+    account = SimAccount()
     account.transfer(START_USDT, now_ms)
-    return VenueState(at_ms=now_ms, account=account, orders=Orders())
+    return VenueState(at_ms=now_ms, account=account, orders=SimOrders())
 
 
 class VenueFile:

@@ -8,9 +8,9 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from itertools import pairwise
 from typing import Literal
 
-from shared.exchanges.sim.account import Position, Trigger
+from shared.exchanges.sim.account import SimPosition, Trigger
 from shared.exchanges.sim.book import spacing
-from shared.exchanges.sim.orders import Order
+from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.prices import Corner
 from shared.exchanges.sim.rules import VenueRule
 
@@ -24,7 +24,7 @@ class Watch:
     cause: Cause
     level: Decimal
     falling: bool
-    what: Trigger | Order | None = None
+    what: Trigger | SimOrder | None = None
 
     def is_reached(self, price: Decimal) -> bool:
         """Tell whether a price is at the level or beyond it."""
@@ -44,7 +44,9 @@ class Hit:
     rest: Sequence[Corner]
 
 
-def watches(rule: VenueRule, held: Position | None, orders: Sequence[Order]) -> Iterator[Watch]:
+def watches(
+    rule: VenueRule, held: SimPosition | None, orders: Sequence[SimOrder]
+) -> Iterator[Watch]:
     """Yield what waits in a market; where several are reached at once, the first goes first."""
     if held is not None:
         long = held.side == "long"

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from decimal import ROUND_CEILING, Decimal
 
 from shared.errors import UnknownSymbol
-from shared.exchanges.sim.account import NOTHING, Position, PriceKind, Trigger, money
+from shared.exchanges.sim.account import NOTHING, PriceKind, SimPosition, Trigger, money
 from shared.exchanges.sim.book import Level, total, walk, whole_ticks
-from shared.exchanges.sim.errors import NO_BALANCE, Declined, invalid
+from shared.exchanges.sim.errors import NO_BALANCE, SimRefused, invalid
 from shared.exchanges.sim.matching import VenueOrders, check_size
-from shared.exchanges.sim.orders import Order
+from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.prices import Corner
 from shared.exchanges.sim.rules import FUNDING_MS, VenueRule, next_funding_ms
 from shared.exchanges.sim.triggers import Cause, Hit, first_hit, watches
@@ -31,7 +31,7 @@ class SimVenue(VenueOrders):
 
     def set_trigger(
         self, market: str, cause: Cause, kind: PriceKind, price: Decimal, amount: Decimal | None
-    ) -> Position:
+    ) -> SimPosition:
         """Set a stop or a target: for all of the position it replaces those there are.
 
         Raises:
@@ -61,7 +61,7 @@ class SimVenue(VenueOrders):
         self.changed = True
         return held
 
-    def cancel_triggers(self, market: str, cause: Cause, trigger_id: int | None) -> Position:
+    def cancel_triggers(self, market: str, cause: Cause, trigger_id: int | None) -> SimPosition:
         """Remove one stop or target, or all of them.
 
         Raises:
@@ -95,7 +95,7 @@ class SimVenue(VenueOrders):
         self.account.leverages[market] = leverage
         self.changed = True
 
-    def move_margin(self, market: str, amount: Decimal) -> Position:
+    def move_margin(self, market: str, amount: Decimal) -> SimPosition:
         """Add to a position's margin, or take (negative) from it.
 
         Raises:
@@ -106,13 +106,13 @@ class SimVenue(VenueOrders):
         self.changed = True
         return held
 
-    def _move_margin(self, held: Position, amount: Decimal) -> None:
+    def _move_margin(self, held: SimPosition, amount: Decimal) -> None:
         if amount > self.available:
-            raise Declined(*NO_BALANCE)
+            raise SimRefused(*NO_BALANCE)
         mark = self.mark(held.market)
         least = held.cost / self.rule(held.market).leverages[-1]
         if amount < 0 and held.margin + amount + min(held.unrealized(mark), NOTHING) < least:
-            raise Declined(*NO_BALANCE)
+            raise SimRefused(*NO_BALANCE)
         self.account.move_margin(held.market, amount, self.now_ms)
 
     def transfer(self, amount: Decimal) -> None:
@@ -122,7 +122,7 @@ class SimVenue(VenueOrders):
             Declined: More is withdrawn than is available.
         """
         if amount < 0 and -amount > self.available:
-            raise Declined(*NO_BALANCE)
+            raise SimRefused(*NO_BALANCE)
         self.account.transfer(amount, self.now_ms)
         self.changed = True
 
@@ -204,7 +204,7 @@ class SimVenue(VenueOrders):
 
     def _happen(self, market: str, hit: Hit) -> None:
         what, rule = hit.watch.what, self.rule(market)
-        if isinstance(what, Order):
+        if isinstance(what, SimOrder):
             self._fill_resting(rule, what)
         elif isinstance(what, Trigger):
             self._close_by(rule, hit, what)
@@ -219,7 +219,7 @@ class SimVenue(VenueOrders):
             self._orphans(market, order)
         self.changed = True
 
-    def _fill_resting(self, rule: VenueRule, order: Order) -> None:
+    def _fill_resting(self, rule: VenueRule, order: SimOrder) -> None:
         assert order.price is not None, "market orders do not rest"
         held = self.account.positions.get(order.market)
         size = order.unfilled
@@ -228,7 +228,7 @@ class SimVenue(VenueOrders):
         order.frozen = NOTHING
         try:
             self._needed(order, [Level(order.price, size)], rests=False)
-        except Declined:
+        except SimRefused:
             size = NOTHING
         if not size:
             self._give_up(order)
@@ -256,9 +256,9 @@ class SimVenue(VenueOrders):
         for fill in fills:
             self._fill(order, fill, "taker", _ENDS[hit.watch.cause])
 
-    def _forced(self, rule: VenueRule, side: OrderSide, amount: Decimal) -> Order:
+    def _forced(self, rule: VenueRule, side: OrderSide, amount: Decimal) -> SimOrder:
         """Return a market order the venue itself places."""
-        order = Order(
+        order = SimOrder(
             order_id=self.account.next_id(),
             market=rule.market,
             side=side,
