@@ -67,7 +67,7 @@ class Supervisor:
     Args:
         reread: Reads the configuration again, for `reload`; raises ConfigError.
         environment: What children inherit and systemd says; secrets already taken out.
-        keeper: The Redis to use, own or external.
+        redis: The Redis to use, own or external.
         secrets: The keys to the venue are for the actors that sign.
         only: Pattern of actor names; others are not started.
     """
@@ -78,7 +78,7 @@ class Supervisor:
         *,
         reread: Callable[[], Config],
         environment: Mapping[str, str],
-        keeper: RedisServer,
+        redis: RedisServer,
         clock: Clock,
         secrets: Secrets,
         only: str = "*",
@@ -89,7 +89,7 @@ class Supervisor:
         self._state_dir = Path(config.state_dir).resolve()
         self._reread = reread
         self._environment = environment
-        self._keeper = keeper
+        self._redis = redis
         self._secrets = secrets
         self._only = only
         self._notifier = Notifier(environment)
@@ -140,7 +140,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         try:
             self._notifier.say(STATUS="waiting for Redis")
-            await self._keeper.start()
+            await self._redis.start()
             self._bus = self._open_bus()
             self._publisher = self._make_publisher()
             await self._supervise()
@@ -148,7 +148,7 @@ class Supervisor:
         finally:
             self._over.set()
             await self._zygote.close()
-            await self._keeper.stop()
+            await self._redis.stop()
         self._log.info("stopped")
         return self._exit_code
 
@@ -183,7 +183,7 @@ class Supervisor:
 
     def _open_bus(self) -> Bus:
         return Bus(
-            self._keeper.url(Role.SUPERVISOR),
+            self._redis.url(Role.SUPERVISOR),
             name="supervisor",
             clock=self._clock,
             namespace=self._config.redis.namespace,
@@ -218,7 +218,7 @@ class Supervisor:
         return launch_message(
             actor.spec,
             self._commands.config,
-            self._keeper.url,
+            self._redis.url,
             secrets=self._secrets,
             probation=actor.next_on_probation,
             quarantined_coins=actor.coins.quarantined(self._clock.now_ms()),
@@ -258,7 +258,7 @@ class Supervisor:
             before = now
             if self._zygote_due is not None and now >= self._zygote_due:
                 self._start_zygote()
-            self._keeper.tick(now)
+            self._redis.tick(now)
             self._notify(now)
             try:
                 await asyncio.wait_for(self._over.wait(), TURN_S)
@@ -338,7 +338,7 @@ class Supervisor:
     def _common_cause(self) -> str:
         if self._bus.status is BusStatus.FULL:
             return "Redis is full"
-        if self._bus.status is not BusStatus.UP or not self._keeper.is_up:
+        if self._bus.status is not BusStatus.UP or not self._redis.is_up:
             return "Redis is away"
         return "the disk is full" if proc_stats.disk_is_full(self._state_dir) else ""
 
@@ -358,7 +358,7 @@ class Supervisor:
             "uptime_s": round(self._clock.monotonic() - self._started, 1),
             "state_dir": str(self._state_dir),
             "redis": str(self._bus.status),
-            "redis_pid": self._keeper.pid,
+            "redis_pid": self._redis.pid,
             "zygote_pid": self._zygote.pid,
             "app_zygote_pid": self._zygote.app_zygote_pid,
             "problems": self.problems(),
@@ -366,7 +366,7 @@ class Supervisor:
 
     def problems(self) -> list[str]:
         """Return the supervisor's own troubles, in words."""
-        found = self._keeper.problems()
+        found = self._redis.problems()
         if self._bus.status is not BusStatus.UP:
             since = (self._clock.now_ms() - self._bus.status_since_ms) / 1000
             found.append(f"redis is {self._bus.status} for {since:.0f} s: {self._bus.reason}")
@@ -404,7 +404,7 @@ def _run(options: argparse.Namespace) -> int:
     setproctitle(f"coinex: supervisor ({config.mode})")
     steps = config.mode == "demo" and config.testing.hooks
     clock = SteppedClock(trial_folder(state_dir)) if steps else SystemClock()
-    keeper = RedisServer(
+    redis = RedisServer(
         dataclasses.replace(config.redis, url=secrets.into_url(config.redis.url)),
         mode=config.mode,
         state_dir=state_dir,
@@ -416,7 +416,7 @@ def _run(options: argparse.Namespace) -> int:
         config,
         reread=read,
         environment=dict(os.environ),
-        keeper=keeper,
+        redis=redis,
         clock=clock,
         secrets=secrets,
         only=options.only,

@@ -21,7 +21,7 @@ def acquire(path: Path) -> IO[str]:
     """Take a file; it is held for as long as it stays open here.
 
     Raises:
-        FileHeld: Somebody else has it.
+        AlreadyLocked: Another process has it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")

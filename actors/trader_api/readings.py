@@ -84,7 +84,7 @@ class Readings:
 
         Raises:
             BusUnavailable: Redis does not answer.
-            NotTold: It is not there.
+            NotPublished: It is not there.
         """
         found = await self._bus.get(entry)
         if found is None:

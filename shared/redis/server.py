@@ -148,7 +148,7 @@ class RedisServer:
             self._log.error("going on without redis: %s", "; ".join(self.problems()))
 
     def tick(self, now: float | None = None) -> None:
-        """Raise what went wrong in the keeper itself; a lost keeper must not go unnoticed."""
+        """Raise what went wrong in watching it; a lost task must not go unnoticed."""
         if self._keeping is not None and self._keeping.done() and not self._keeping.cancelled():
             self._keeping.result()
 

@@ -177,7 +177,7 @@ def test_an_actor_that_is_wanted_again_while_it_still_ends_comes_back(
 def test_an_actor_that_is_stopped_before_its_first_start_stays_so(
     platform: Make, checkout: Path
 ) -> None:
-    (checkout / "actors" / "exchange_sim.py").write_text("broken = (\n")
+    (checkout / "actors" / "exchange_sim" / "actor.py").write_text("broken = (\n")
     running = platform(root=checkout)
     running.start(ready=False)
     wait_for(lambda: running.run("stop", "fetcher").returncode == 0, 10, "a supervisor")

@@ -202,7 +202,7 @@ def test_frozen_zygotes_are_made_again_when_they_do_not_answer(platform: Make) -
 def test_changed_code_is_what_a_restarted_actor_runs(platform: Make, checkout: Path) -> None:
     running = platform(root=checkout)
     running.start()
-    path = checkout / "actors" / "health.py"
+    path = checkout / "actors" / "health" / "actor.py"
     path.write_text(path.read_text() + "\nprint('the new code speaks')\n")
     assert running.actor("health")["old_code"]
     assert running.run("restart", "health").returncode == 0

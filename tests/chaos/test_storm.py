@@ -21,7 +21,7 @@ BEFORE = """\
 # The mistake this platform is built against: life and death judged by a key in Redis.
 AFTER = """\
         if line.word is Word.BEAT:
-            if heartbeat_is_young(self.around.launch(self)["state_dir"], self.name):
+            if heartbeat_is_young(self.context.launch(self)["state_dir"], self.name):
                 life.silent_s = 0.0
 """
 MISTAKE = """

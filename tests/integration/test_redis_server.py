@@ -34,11 +34,11 @@ from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 
 ROOT = Path(__file__).resolve().parents[2]
-MakeKeeper = Callable[..., RedisServer]
+MakeServer = Callable[..., RedisServer]
 
 
 @pytest.fixture
-async def keeper(tmp_path: Path, redis_binary_7: str) -> AsyncIterator[MakeKeeper]:
+async def server(tmp_path: Path, redis_binary_7: str) -> AsyncIterator[MakeServer]:
     made: list[RedisServer] = []
 
     def make(
@@ -49,7 +49,7 @@ async def keeper(tmp_path: Path, redis_binary_7: str) -> AsyncIterator[MakeKeepe
         **section: object,
     ) -> RedisServer:
         section.setdefault("url", f"redis://127.0.0.1:{free_port()}/0")
-        keeper = RedisServer(
+        server = RedisServer(
             RedisSection(**section),  # type: ignore[arg-type]
             mode=mode,
             state_dir=tmp_path / "var",
@@ -59,12 +59,12 @@ async def keeper(tmp_path: Path, redis_binary_7: str) -> AsyncIterator[MakeKeepe
             users=users,
             directories=directories,
         )
-        made.append(keeper)
-        return keeper
+        made.append(server)
+        return server
 
     yield make
-    for keeper in made:
-        await keeper.stop()
+    for server in made:
+        await server.stop()
 
 
 async def remember(redis: RedisServer | str, until_ms: int) -> None:
@@ -98,19 +98,19 @@ def launch(*command: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
-def pid_of(keeper: RedisServer) -> int:
-    assert keeper.pid is not None
-    return keeper.pid
+def pid_of(server: RedisServer) -> int:
+    assert server.pid is not None
+    return server.pid
 
 
 # Started and stopped
 
 
-async def test_operator_url_is_one_that_redis_cli_takes(keeper: MakeKeeper, tmp_path: Path) -> None:
+async def test_operator_url_is_one_that_redis_cli_takes(server: MakeServer, tmp_path: Path) -> None:
     client = shutil.which("redis-cli")
     if client is None:
         missing("redis-cli is not on PATH")
-    redis = keeper()
+    redis = server()
     await redis.start()
     url = read_operator_url(tmp_path / "var")
     assert url is not None
@@ -121,11 +121,11 @@ async def test_operator_url_is_one_that_redis_cli_takes(keeper: MakeKeeper, tmp_
 
 
 async def test_demo_starts_its_own_on_the_urls_port_with_a_secret_password_per_role(
-    keeper: MakeKeeper, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    server: MakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     port = free_port()
-    redis = keeper(url=f"redis://127.0.0.1:{port}/3", maxmemory_mb=32)
+    redis = server(url=f"redis://127.0.0.1:{port}/3", maxmemory_mb=32)
     await redis.start()
     assert redis.is_own and redis.is_up and redis.problems() == []
     passwords = [redis.url(role).split(":")[2].split("@")[0] for role in Role]
@@ -148,9 +148,9 @@ async def test_demo_starts_its_own_on_the_urls_port_with_a_secret_password_per_r
     await bus.close()
 
 
-async def test_server_is_set_up_as_promised(keeper: MakeKeeper, tmp_path: Path) -> None:
+async def test_server_is_set_up_as_promised(server: MakeServer, tmp_path: Path) -> None:
     programs = redis_admin.install(tmp_path / "bin")
-    redis = keeper(maxmemory_mb=32, directories=[str(programs)])
+    redis = server(maxmemory_mb=32, directories=[str(programs)])
     await redis.start()
     admin_url = redis_admin.as_admin(redis.url(Role.SUPERVISOR))
     bus = Bus(admin_url, name="test", clock=SystemClock())
@@ -173,9 +173,9 @@ async def test_server_is_set_up_as_promised(keeper: MakeKeeper, tmp_path: Path) 
 
 
 async def test_stop_saves_and_the_next_start_finds_everything(
-    keeper: MakeKeeper, tmp_path: Path
+    server: MakeServer, tmp_path: Path
 ) -> None:
-    first = keeper()
+    first = server()
     await first.start()
     pid, old_url = pid_of(first), first.url(Role.FETCHER)
     await remember(first, 77)
@@ -183,14 +183,14 @@ async def test_stop_saves_and_the_next_start_finds_everything(
     assert not alive(pid)
     assert read_operator_url(tmp_path / "var") is None
     assert not (tmp_path / "var" / "redis" / "users").exists()
-    second = keeper()
+    second = server()
     await second.start()
     assert second.url(Role.FETCHER) != old_url
     assert await recall(second) == 77
 
 
-async def test_killed_server_comes_back_with_port_password_and_values(keeper: MakeKeeper) -> None:
-    redis = keeper()
+async def test_killed_server_comes_back_with_port_password_and_values(server: MakeServer) -> None:
+    redis = server()
     await redis.start()
     url, pid = redis.url(Role.FETCHER), pid_of(redis)
     await remember(url, 8)
@@ -208,8 +208,8 @@ async def test_killed_server_comes_back_with_port_password_and_values(keeper: Ma
     redis.tick()
 
 
-async def test_stopped_server_is_stopped_for_good_also_when_frozen(keeper: MakeKeeper) -> None:
-    redis = keeper()
+async def test_stopped_server_is_stopped_for_good_also_when_frozen(server: MakeServer) -> None:
+    redis = server()
     await redis.start()
     pid = pid_of(redis)
     os.kill(pid, signal.SIGSTOP)
@@ -225,16 +225,16 @@ import asyncio, logging, sys
 from pathlib import Path
 from shared.clock import SystemClock
 from shared.config.sections import RedisSection
-from shared.redis.server import RedisKeeper
+from shared.redis.server import RedisServer
 from shared.schema import Role
 
 async def main():
-    keeper = RedisKeeper(
+    server = RedisServer(
         RedisSection(url="redis://127.0.0.1:0/0"), mode="demo", clock=SystemClock(),
         state_dir=Path(sys.argv[1]), log=logging.getLogger(),
     )
-    await keeper.start()
-    print(keeper.pid, keeper.url(Role.FETCHER), flush=True)
+    await server.start()
+    print(server.pid, server.url(Role.FETCHER), flush=True)
     await asyncio.Event().wait()
 
 asyncio.run(main())
@@ -250,13 +250,13 @@ async def supervise(state_dir: Path) -> tuple[subprocess.Popen[str], int, str]:
 
 
 async def test_server_ends_with_its_data_saved_when_the_supervisor_is_killed(
-    keeper: MakeKeeper, tmp_path: Path
+    server: MakeServer, tmp_path: Path
 ) -> None:
     supervisor, pid, url = await supervise(tmp_path / "var")
     await remember(url, 99)
     supervisor.kill()
     # At once, as `kill -9` and a fresh start do: the new one must not stumble over the old.
-    successor = keeper()
+    successor = server()
     await successor.start()
     assert not alive(pid)
     assert await recall(successor) == 99
@@ -283,14 +283,14 @@ async def test_frozen_server_ends_too_when_the_supervisor_is_killed(tmp_path: Pa
 
 
 async def test_frozen_left_over_of_an_earlier_supervisor_does_not_stop_a_start(
-    keeper: MakeKeeper, redis_binary: str, tmp_path: Path
+    server: MakeServer, redis_binary: str, tmp_path: Path
 ) -> None:
     directory = tmp_path / "var" / "redis"
     directory.mkdir(parents=True)
     left_over = launch(redis_binary, "--port", "0", "--save", "", cwd=directory)
     await eventually(lambda: "redis" in psutil.Process(left_over.pid).name())
     left_over.send_signal(signal.SIGSTOP)
-    redis = keeper()
+    redis = server()
     await redis.start()
     assert not alive(left_over.pid)
     left_over.communicate()
@@ -299,8 +299,8 @@ async def test_frozen_left_over_of_an_earlier_supervisor_does_not_stop_a_start(
 # Files
 
 
-async def damage(keeper: MakeKeeper, tmp_path: Path) -> None:
-    redis = keeper()
+async def damage(server: MakeServer, tmp_path: Path) -> None:
+    redis = server()
     await redis.start()
     for number in range(20):
         await remember(redis, number)
@@ -312,10 +312,10 @@ async def damage(keeper: MakeKeeper, tmp_path: Path) -> None:
 
 
 async def test_damaged_files_are_set_aside_after_two_refusals(
-    keeper: MakeKeeper, tmp_path: Path
+    server: MakeServer, tmp_path: Path
 ) -> None:
-    await damage(keeper, tmp_path)
-    redis = keeper()
+    await damage(server, tmp_path)
+    redis = server()
     await redis.start()
     assert redis.is_up
     assert await recall(redis) is None
@@ -328,14 +328,14 @@ async def test_damaged_files_are_set_aside_after_two_refusals(
 
 
 async def test_failures_that_are_not_the_files_move_nothing(
-    keeper: MakeKeeper, tmp_path: Path
+    server: MakeServer, tmp_path: Path
 ) -> None:
-    first = keeper()
+    first = server()
     await first.start()
     await remember(first, 4)
     await first.stop()
     # A directive this server does not know makes it exit like damaged files do.
-    redis = keeper()
+    redis = server()
     original = redis._files.write_config
 
     def broken(**options: object) -> Path:
@@ -357,25 +357,25 @@ async def test_failures_that_are_not_the_files_move_nothing(
     ("recorded", "words"), [("99.0", "written by Redis 99.0"), ("junk", "expected a version")]
 )
 async def test_files_of_a_newer_server_are_not_touched(
-    keeper: MakeKeeper, tmp_path: Path, recorded: str, words: str
+    server: MakeServer, tmp_path: Path, recorded: str, words: str
 ) -> None:
-    first = keeper()
+    first = server()
     await first.start()
     await remember(first, 6)
     await first.stop()
     version = tmp_path / "var" / "redis" / "server-version"
     version.write_text(recorded)
     with pytest.raises(ConfigError, match=words):
-        await keeper().start()
+        await server().start()
     assert version.read_text() == recorded
 
 
 async def test_newer_version_without_any_data_hinders_nobody(
-    keeper: MakeKeeper, tmp_path: Path
+    server: MakeServer, tmp_path: Path
 ) -> None:
     (tmp_path / "var" / "redis").mkdir(parents=True)
     (tmp_path / "var" / "redis" / "server-version").write_text("99.0\n")
-    redis = keeper()
+    redis = server()
     await redis.start()
     assert redis.is_up
 
@@ -383,21 +383,21 @@ async def test_newer_version_without_any_data_hinders_nobody(
 # Which Redis
 
 
-async def test_taken_port_makes_demo_use_a_free_one(keeper: MakeKeeper) -> None:
+async def test_taken_port_makes_demo_use_a_free_one(server: MakeServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        redis = keeper(url=f"redis://127.0.0.1:{port}/0")
+        redis = server(url=f"redis://127.0.0.1:{port}/0")
         await redis.start()
         assert redis.is_up
         assert f":{port}/" not in redis.url(Role.SUPERVISOR)
 
 
 async def test_live_uses_a_redis_that_answers(
-    keeper: MakeKeeper, own_redis: Callable[..., PrivateRedis], tmp_path: Path
+    server: MakeServer, own_redis: Callable[..., PrivateRedis], tmp_path: Path
 ) -> None:
     port = free_port()
     external = own_redis("--port", str(port), "--bind", "127.0.0.1")
-    redis = keeper(mode="live", url=f"redis://127.0.0.1:{port}/0")
+    redis = server(mode="live", url=f"redis://127.0.0.1:{port}/0")
     await redis.start()
     assert not redis.is_own and redis.is_up and redis.pid is None
     assert {redis.url(role) for role in Role} == {f"redis://127.0.0.1:{port}/0"}
@@ -407,17 +407,17 @@ async def test_live_uses_a_redis_that_answers(
     assert external.run("PING")
 
 
-async def test_live_starts_its_own_when_nothing_listens(keeper: MakeKeeper) -> None:
+async def test_live_starts_its_own_when_nothing_listens(server: MakeServer) -> None:
     port = free_port()
-    redis = keeper(mode="live", url=f"redis://localhost:{port}/0")
+    redis = server(mode="live", url=f"redis://localhost:{port}/0")
     await redis.start()
     assert redis.is_own and f":{port}/" in redis.url(Role.SUPERVISOR)
 
 
-async def test_live_refuses_a_port_held_by_something_else_and_names_it(keeper: MakeKeeper) -> None:
+async def test_live_refuses_a_port_held_by_something_else_and_names_it(server: MakeServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        redis = keeper(mode="paper", url=f"redis://:hidden@127.0.0.1:{port}/0")
+        redis = server(mode="paper", url=f"redis://:hidden@127.0.0.1:{port}/0")
         with pytest.raises(ConfigError) as caught:
             await redis.start()
     text = str(caught.value)
@@ -426,20 +426,20 @@ async def test_live_refuses_a_port_held_by_something_else_and_names_it(keeper: M
 
 
 async def test_live_refuses_a_redis_with_other_credentials(
-    keeper: MakeKeeper, own_redis: Callable[..., PrivateRedis]
+    server: MakeServer, own_redis: Callable[..., PrivateRedis]
 ) -> None:
     port = free_port()
     external = own_redis("--port", str(port), "--bind", "127.0.0.1")
     external.run("CONFIG", "SET", "requirepass", "right")
-    redis = keeper(mode="live", url=f"redis://:not-right@127.0.0.1:{port}/0")
+    redis = server(mode="live", url=f"redis://:not-right@127.0.0.1:{port}/0")
     with pytest.raises(ConfigError, match="does not let in user 'default'") as caught:
         await redis.start()
     assert f"127.0.0.1:{port}" in str(caught.value)
     assert "not-right" not in str(caught.value)
 
 
-async def test_embedded_never_takes_the_url_as_it_is(keeper: MakeKeeper) -> None:
-    redis = keeper(embedded="never", url="redis://127.0.0.1:1/0")
+async def test_embedded_never_takes_the_url_as_it_is(server: MakeServer) -> None:
+    redis = server(embedded="never", url="redis://127.0.0.1:1/0")
     await redis.start()
     assert not redis.is_own and redis.url(Role.FETCHER) == "redis://127.0.0.1:1/0"
 

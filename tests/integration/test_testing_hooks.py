@@ -64,8 +64,8 @@ def test_an_order_to_bloat_takes_memory_for_real(tmp_path: Path) -> None:
     code = (
         "import asyncio, logging, sys; from pathlib import Path; "
         "from shared.clock import SystemClock; "
-        "from shared.supervision.test_hooks import TrialHooks; "
-        "hooks = TrialHooks(Path(sys.argv[1]), 'one', logging.getLogger('one')); "
+        "from shared.supervision.test_hooks import Hooks; "
+        "hooks = Hooks(Path(sys.argv[1]), 'one', logging.getLogger('one')); "
         "asyncio.run(hooks.obey(SystemClock()))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)

@@ -153,7 +153,7 @@ async def desk_at(
     *,
     settings: TraderSection = SETTINGS,
 ) -> AsyncIterator[ExecutionUnderTest]:
-    """Let an execution trade at a venue that is served already; a second one goes on from its files."""
+    """Let an execution trade at a venue that is served already; a second goes on from its files."""
     clock = JumpingClock(manual)
     objections: list[str] = []
     journal_thread = JournalThread(Journal(directory / "trader.db", "demo"))

@@ -127,7 +127,7 @@ def _named(venue: SimVenue, given: Parameters) -> list[str]:
     """Return the markets asked for.
 
     Raises:
-        Declined: One of them is unknown: "invalid argument" it is then, as was seen.
+        SimRefused: One of them is unknown: "invalid argument" it is then, as was seen.
     """
     names, known = given.names(), venue.feed.symbols()
     if names is None:

@@ -47,7 +47,7 @@ def check_signature(
         now_ms: The venue's time.
 
     Raises:
-        Declined: 4005, 4006, 4008 or 4017.
+        SimRefused: 4005, 4006, 4008 or 4017.
     """
     if headers.get("X-COINEX-KEY") != SIM_ACCESS_ID:
         raise SimRefused(*BAD_KEY)
@@ -89,7 +89,7 @@ class Buckets:
 class Parameters:
     """The parameters of one request, from its query or its JSON body.
 
-    Every method raises Declined for what is missing or malformed.
+    Every method raises SimRefused for what is missing or malformed.
     """
 
     def __init__(self, given: Mapping[str, Any]) -> None:

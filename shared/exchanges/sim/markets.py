@@ -58,7 +58,7 @@ class VenueMarkets:
         """Return a market's rules.
 
         Raises:
-            Declined: No such market, or no price of it is known yet.
+            SimRefused: No such market, or no price of it is known yet.
         """
         if market not in self._rules:
             if market not in self.feed.symbols() and market not in self.account.positions:
@@ -73,7 +73,7 @@ class VenueMarkets:
         """Return the price of a market now; while none is known, what is held there cost.
 
         Raises:
-            Declined: No such market, or no price of it is known and nothing is held.
+            SimRefused: No such market, or no price of it is known and nothing is held.
         """
         price = self.price(market)
         if price is not None:

@@ -38,7 +38,7 @@ class VenueOrders(VenueMarkets):
         """Take an order, and fill of it what can be filled at once.
 
         Raises:
-            Declined: It is refused; nothing has changed.
+            SimRefused: It is refused; nothing has changed.
         """
         rule = self.rule(market)
         check_size(rule, amount, rule.least)
@@ -51,7 +51,7 @@ class VenueOrders(VenueMarkets):
         """Take an order that closes a position, all of it that is free or `amount` of it.
 
         Raises:
-            Declined: It is refused; nothing has changed.
+            SimRefused: It is refused; nothing has changed.
         """
         rule = self.rule(market)
         held = self.position(market)
@@ -69,7 +69,7 @@ class VenueOrders(VenueMarkets):
         """Return a market's position.
 
         Raises:
-            Declined: There is none.
+            SimRefused: There is none.
         """
         held = self.account.positions.get(market)
         if held is None:
@@ -86,7 +86,7 @@ class VenueOrders(VenueMarkets):
         """Return an order, resting or over.
 
         Raises:
-            Declined: There is none of that number in that market.
+            SimRefused: There is none of that number in that market.
         """
         found = self.state.orders.find(order_id)
         if found is None or found.market != market:
@@ -98,7 +98,7 @@ class VenueOrders(VenueMarkets):
         """Cancel a resting order.
 
         Raises:
-            Declined: No such order rests.
+            SimRefused: No such order rests.
         """
         order = self.order(market, order_id)
         if order not in self.state.orders.pending:
@@ -112,7 +112,7 @@ class VenueOrders(VenueMarkets):
         """Change size or price of a resting order, which keeps its number.
 
         Raises:
-            Declined: It does not rest, or what it would become is refused; it is as before.
+            SimRefused: It does not rest, or what it would become is refused; it is as before.
         """
         old = self.order(market, order_id)
         if old not in self.state.orders.pending:
@@ -159,7 +159,7 @@ class VenueOrders(VenueMarkets):
         """Fill an order, let the rest of it rest, or be cancelled.
 
         Raises:
-            Declined: It is refused; nothing has changed.
+            SimRefused: It is refused; nothing has changed.
         """
         if not self.is_open(rule.market):
             raise SimRefused(*STOPPED)
@@ -205,7 +205,7 @@ class VenueOrders(VenueMarkets):
         """Return what must be frozen for the rest of an order.
 
         Raises:
-            Declined: The money for all of it is not there.
+            SimRefused: The money for all of it is not there.
         """
         if order.closes:
             return NOTHING

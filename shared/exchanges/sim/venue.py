@@ -35,7 +35,7 @@ class SimVenue(VenueOrders):
         """Set a stop or a target: for all of the position it replaces those there are.
 
         Raises:
-            Declined: No position, a price off the ticks, or too many of them.
+            SimRefused: No position, a price off the ticks, or too many of them.
         """
         rule = self.rule(market)
         held = self.position(market)
@@ -65,7 +65,7 @@ class SimVenue(VenueOrders):
         """Remove one stop or target, or all of them.
 
         Raises:
-            Declined: No position, or none of that number.
+            SimRefused: No position, or none of that number.
         """
         held = self.position(market)
         triggers = held.stops if cause == "stop" else held.targets
@@ -82,7 +82,7 @@ class SimVenue(VenueOrders):
         """Set the leverage of a market; an open position's margin changes with it.
 
         Raises:
-            Declined: It is not among the market's, or the money for it is not there.
+            SimRefused: It is not among the market's, or the money for it is not there.
         """
         rule = self.rule(market)
         if leverage not in rule.leverages:
@@ -99,7 +99,7 @@ class SimVenue(VenueOrders):
         """Add to a position's margin, or take (negative) from it.
 
         Raises:
-            Declined: The money is not there, or too little margin would be left.
+            SimRefused: The money is not there, or too little margin would be left.
         """
         held = self.position(market)
         self._move_margin(held, amount)
@@ -119,7 +119,7 @@ class SimVenue(VenueOrders):
         """Book a deposit, or a withdrawal (negative) of what is available.
 
         Raises:
-            Declined: More is withdrawn than is available.
+            SimRefused: More is withdrawn than is available.
         """
         if amount < 0 and -amount > self.available:
             raise SimRefused(*NO_BALANCE)
@@ -130,7 +130,7 @@ class SimVenue(VenueOrders):
         """Set a market's funding rate from now on; None: as it would be without.
 
         Raises:
-            Declined: No such market.
+            SimRefused: No such market.
         """
         self.rule(market)
         self.state.rates.pop(market, None)
