@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from shared import proc_stats, schema
+from shared.backoff import backoff_s
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable, TransientError
@@ -208,8 +209,8 @@ class Actor:
                 self.not_ready(str(error))
                 if failures == 1:
                     self.log.warning("will retry: %s", error)
-                cap = min(RETRY_CAP_S, RETRY_FIRST_S * 2 ** min(failures - 1, 6))
-                await self._pause(self.context.rng.uniform(0.5, 1.0) * cap)
+                pause_s = backoff_s(failures, RETRY_FIRST_S, RETRY_CAP_S, self.context.rng.random())
+                await self._pause(pause_s)
             else:
                 if failures:
                     self.log.info("recovered after %d failures", failures)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 from actors.alerts.policy import Alert
 from actors.alerts.services import Service, ServiceFailed
+from shared.backoff import backoff_s
 from shared.clock import Clock
 
 MOST_WAITING = 20
@@ -81,8 +82,8 @@ class Outbox:
                 self.trouble = str(error)
                 if failures == 1:
                     self._log.warning("service %s takes no messages: %s", self.name, error)
-                cap_s = min(RETRY_CAP_S, RETRY_FIRST_S * 2 ** min(failures - 1, 6))
-                await self._clock.sleep(self._rng.uniform(0.5, 1.0) * cap_s)
+                pause_s = backoff_s(failures, RETRY_FIRST_S, RETRY_CAP_S, self._rng.random())
+                await self._clock.sleep(pause_s)
                 continue
             if failures:
                 self._log.info("service %s takes messages again", self.name)

@@ -17,9 +17,9 @@ import aiohttp
 import orjson
 from aiohttp import WSMsgType
 
+from actors.fetcher.attempts import AttemptBudget, pause_s
 from actors.fetcher.kline_frames import KlineEvent, StreamReply, parse_frame, stream_name
 from actors.fetcher.stream_watch import StreamKey, StreamWatch
-from shared.backoff import AttemptBudget, Backoff
 from shared.clock import Clock
 from shared.errors import BadCandle, BadMessage
 from shared.exchanges.binance.client import BinanceClient
@@ -132,7 +132,7 @@ class _Connection:
         self._streams = streams
         self._keys = keys
         self._names = [stream_name(*key) for key in keys]
-        self._backoff = Backoff(streams.rng)
+        self._attempts_since_data = 0
         self._numbers = itertools.count(1)
         self._opened_s = 0.0
         self._told_bad = False
@@ -157,7 +157,7 @@ class _Connection:
                 trouble = f"no connection within {CONNECT_S:g} s"
             except (aiohttp.ClientError, OSError) as error:
                 trouble = f"{type(error).__name__}: {error}"
-            if self._backoff.failures == 0 or self.attempts == 1:
+            if self._attempts_since_data == 0 or self.attempts == 1:
                 self._streams.log.warning("stream lost: %s: %s", self._streams.url, trouble)
             self.trouble = trouble
             self.has_data = False
@@ -166,7 +166,8 @@ class _Connection:
     async def _wait(self) -> None:
         """Wait until another attempt is due, allowed, and within the budget."""
         streams = self._streams
-        await streams.clock.sleep(self._backoff.pause_s())
+        self._attempts_since_data += 1
+        await streams.clock.sleep(pause_s(self._attempts_since_data, streams.rng.random()))
         while True:
             until_ms = streams.client.forbidden_until_ms()
             if until_ms is not None:
@@ -231,9 +232,9 @@ class _Connection:
             self._bad(BadMessage("kline stream", "s", f"never asked for {key}"))
             return
         if not self.has_data:
-            if self._backoff.failures > 1 or self.attempts == 1:
+            if self._attempts_since_data > 1 or self.attempts == 1:
                 self._streams.log.info("streaming from %s", self._streams.url)
-            self._backoff.data_came()
+            self._attempts_since_data = 0
             self.has_data, self.trouble = True, ""
         self.frame_s = self._streams.clock.monotonic()
         self._streams.on_event(event)

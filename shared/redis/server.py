@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from shared.backoff import backoff_s
 from shared.clock import Clock, utc_text
 from shared.config import ports
 from shared.config.sections import RedisSection
@@ -30,7 +31,7 @@ __all__ = ["RedisServer", "read_operator_url"]
 READY_S = 30.0
 PREDECESSOR_S = 5.0
 HEALTHY_S = 60.0
-BACKOFF_FIRST_S, BACKOFF_CAP_S = 0.2, 5.0
+BACKOFF_FIRST_S, BACKOFF_CAP_S = 0.4, 5.0
 NOTE_S = 3600.0
 REFUSALS = 2
 
@@ -258,7 +259,8 @@ class RedisServer:
                 )
                 if not answered and server.refused_its_files():
                     self._refusals += 1
-            await self._clock.sleep(self._pause_s())
+            pause_s = backoff_s(self._failures, BACKOFF_FIRST_S, BACKOFF_CAP_S, self._rng.random())
+            await self._clock.sleep(pause_s)
             self._failures += 1
 
     def _failed(self, trouble: str) -> None:
@@ -293,12 +295,6 @@ class RedisServer:
             self._trouble = str(failure)
             await self._clock.sleep(pause_s)
             pause_s = min(0.5, pause_s * 1.5)
-
-    def _pause_s(self) -> float:
-        if not self._failures:
-            return 0
-        longest = min(BACKOFF_CAP_S, BACKOFF_FIRST_S * 2.0 ** min(self._failures, 10))
-        return self._rng.uniform(0.5, 1) * longest
 
     def _set_files_aside(self) -> None:
         utc = utc_text(self._clock.now_ms()).replace("-", "").replace(":", "")

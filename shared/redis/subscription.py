@@ -17,11 +17,12 @@ from typing import Any, Self
 
 from redis.exceptions import RedisError, ResponseError
 
+from shared.backoff import backoff_s
 from shared.clock import Clock
 from shared.errors import BusUnavailable
 from shared.redis.connections import Command, Connection, Connections
 
-PAUSE_MIN_S, PAUSE_MAX_S = 0.1, 2.0
+RETRY_FIRST_S, RETRY_CAP_S = 0.2, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ class Subscription:
 
     async def _connect(self) -> None:
         if self._failures:
-            longest = min(PAUSE_MAX_S, 2 * PAUSE_MIN_S * 2 ** min(self._failures, 10))
-            await self._clock.sleep(self._rng.uniform(PAUSE_MIN_S, longest))
+            pause_s = backoff_s(self._failures, RETRY_FIRST_S, RETRY_CAP_S, self._rng.random())
+            await self._clock.sleep(pause_s)
         timeout_s = self._connections.timeout_s
         connection = self._connections.new(timeout_s)
         early: list[Delivery] = []

@@ -44,6 +44,7 @@ FLOORS = {
             "shared.backtest.report_text",
             "shared.backtest.series",
             "shared.backtest.table",
+            "actors.fetcher.attempts",
             "actors.fetcher.circuit_breaker",
             "shared.candles.column_texts",
             "actors.indicators.window_cache",
@@ -57,7 +58,6 @@ FLOORS = {
             "actors.dashboard.trading",
             "actors.trader.positions",
             "shared.exchanges.liveness",
-            "shared.backoff",
             "shared.health.audit",
             "shared.health.problems",
             "shared.health.trading_verdict",
@@ -83,6 +83,7 @@ FLOORS = {
     ),
     **dict.fromkeys(
         (
+            "shared.backoff",
             "shared.clock",
             "shared.codec",
             "shared.errors",

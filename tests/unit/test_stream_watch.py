@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import random
 
 import pytest
 from hypothesis import assume, given, settings
@@ -17,7 +16,6 @@ from actors.fetcher.stream_watch import (
     FrameOrder,
     StreamWatch,
 )
-from shared.backoff import AT_ONCE_S, CAP_S, AttemptBudget, Backoff
 from shared.market import Timeframe
 
 M5 = Timeframe.M5
@@ -181,29 +179,3 @@ def test_no_close_is_ever_counted_twice_or_taken_twice(told: list[tuple[int, int
     assert watch.filled <= watch.missed
     assert watch.overdue(T0 + 20 * M5.ms) == []
     assert watch.duplicates + watch.out_of_order <= len(told) * 2
-
-
-def test_backoff_grows_to_its_cap_and_only_data_reset_it() -> None:
-    backoff = Backoff(random.Random(1))
-    assert backoff.pause_s() <= AT_ONCE_S
-    pauses = [backoff.pause_s() for _ in range(12)]
-    assert all(0.25 * 2**i <= p <= min(CAP_S, 0.5 * 2**i) for i, p in enumerate(pauses[:6]))
-    assert all(CAP_S / 2 <= p <= CAP_S for p in pauses[6:])
-    backoff.data_came()
-    assert backoff.pause_s() <= AT_ONCE_S
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.lists(st.floats(0, 50), max_size=200))
-def test_no_five_minutes_hold_more_attempts_than_allowed(pauses: list[float]) -> None:
-    budget, now_s, made = AttemptBudget(most=10, within_s=300), 0.0, []
-    for pause in pauses:
-        now_s += pause
-        wait_s = budget.take(now_s)
-        if wait_s > 0:
-            now_s += wait_s
-            assert budget.take(now_s) == 0
-        made.append(now_s)
-    assert all(
-        later - earlier >= 300 - 1e-6 for earlier, later in zip(made, made[10:], strict=False)
-    )

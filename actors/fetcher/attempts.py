@@ -1,0 +1,42 @@
+"""When the next attempt to connect a stream is due and allowed. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from shared.backoff import backoff_s
+
+AT_ONCE_S = 0.25  # many clients lose one server together: they should not come back in one instant
+FIRST_S, CAP_S = 0.5, 30.0
+MOST_ATTEMPTS, WITHIN_S = 100, 300.0  # of the 300 in 5 minutes that one address may make
+
+
+def pause_s(attempts: int, luck: float) -> float:
+    """Return the pause before the next of so many attempts since the last data.
+
+    The first follows almost at once. A connection that opens and brings nothing counts as failed.
+
+    Args:
+        luck: Uniform in [0, 1).
+    """
+    if attempts == 1:
+        return AT_ONCE_S * luck
+    return backoff_s(attempts - 1, FIRST_S, CAP_S, luck)
+
+
+class AttemptBudget:
+    """At most so many attempts in any stretch of time, whoever makes them."""
+
+    def __init__(self, most: int = MOST_ATTEMPTS, within_s: float = WITHIN_S) -> None:
+        self._most = most
+        self._within_s = within_s
+        self._times: deque[float] = deque()
+
+    def take(self, now_s: float) -> float:
+        """Spend one attempt and return 0, or return the seconds to wait."""
+        while self._times and now_s - self._times[0] >= self._within_s:
+            self._times.popleft()
+        if len(self._times) >= self._most:
+            return self._within_s - (now_s - self._times[0])
+        self._times.append(now_s)
+        return 0.0
