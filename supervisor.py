@@ -50,19 +50,19 @@ from shared.supervision.control import ControlSocket, serve_channel
 from shared.supervision.launch import ROOT, launch_message
 from shared.supervision.process import LineReader
 from shared.supervision.specs import code_modules, listeners, policy
-from shared.supervision.status_publisher import StatusPublisher
+from shared.supervision.status_publisher import StatusPublisher, Transitions
 from shared.supervision.systemd import Notifier
+from shared.supervision.tasks import Tasks
 from shared.supervision.test_hooks import SteppedClock, trial_folder
 from shared.supervision.zygote_client import Zygote
 
 TURN_S = 0.5
-ZYGOTE_RETRY_FIRST_S, ZYGOTE_RETRY_CAP_S = 0.2, 10.0
 CALM = frozenset({"starting", "ready", "stopping", "stopped"})
 SHOWN_LINE = 500
 
 
 class Supervisor:
-    """One running platform.
+    """One running platform. Made on the event loop it runs on.
 
     Args:
         reread: Reads the configuration again, for `reload`; raises ConfigError.
@@ -85,13 +85,12 @@ class Supervisor:
     ) -> None:
         self._config = config
         self._clock = clock
+        self._rng = random.Random()
         self._log = logs.logger("supervisor")
         self._state_dir = Path(config.state_dir).resolve()
-        self._reread = reread
-        self._environment = environment
         self._redis = redis
+        self._bus: Bus | None = None
         self._secrets = secrets
-        self._only = only
         self._notifier = Notifier(environment)
         self._journal = journal_socket(environment.get("JOURNAL_STREAM", ""))
         self._started = clock.monotonic()
@@ -99,11 +98,25 @@ class Supervisor:
         self._exit_code = EXIT_OK
         self._impatient = False
         self._was_ready = False
-        self._tasks: list[asyncio.Task[Any]] = []
         self._had_terminal = not _terminal_is_missing()
-        self._zygote_due: float | None = None
-        self._zygote_losses = 0
-        self._zygote_started = 0.0
+        self._transitions = Transitions(clock)
+        self._tasks = Tasks(clock, self._rng, self._log)
+        self._zygote = self._make_zygote(self._pipe_to_log("zygote"), environment)
+        self._children = Children(
+            config,
+            self._child_context(),
+            state_dir=self._state_dir,
+            only=only,
+            journal=self._journal,
+        )
+        self._commands = SupervisorCommands(
+            config,
+            self._children,
+            reread=reread,
+            itself=self._itself,
+            shut_down=self._over.set,
+            log=self._log,
+        )
 
     async def run(self) -> int:
         """Supervise until told to stop; return the exit code.
@@ -111,59 +124,50 @@ class Supervisor:
         Raises:
             ConfigError: No usable Redis.
         """
-        self._zygote = Zygote(
-            root=ROOT,
-            modules=code_modules(self._config),
-            log_fd=self._pipe_to_log("zygote"),
-            log=self._log,
-            on_lost=self._on_zygote_lost,
-        )
-        self._start_zygote()  # warms up while Redis starts
-        self._children = Children(
-            self._config,
-            self._child_context(),
-            state_dir=self._state_dir,
-            only=self._only,
-            journal=self._journal,
-        )
-        self._commands = SupervisorCommands(
-            self._config,
-            self._children,
-            reread=self._reread,
-            itself=self._itself,
-            shut_down=self._over.set,
-            log=self._log,
-        )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._on_term)
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        self._zygote.start()  # warms up while Redis starts
         try:
             self._notifier.say(STATUS="waiting for Redis")
             await self._redis.start()
-            self._bus = self._open_bus()
-            self._publisher = self._make_publisher()
-            await self._supervise()
+            self._bus = Bus(
+                self._redis.url(Role.SUPERVISOR),
+                name="supervisor",
+                clock=self._clock,
+                namespace=self._config.redis.namespace,
+                log=self._log,
+            )
+            await self._supervise(self._bus)
             await self._bus.close()
         finally:
             self._over.set()
             await self._zygote.close()
+            await self._tasks.cancel()
             await self._redis.stop()
         self._log.info("stopped")
         return self._exit_code
 
-    async def _supervise(self) -> None:
-        if not await self._lease_is_ours():
-            return
-        control = ControlSocket(
-            self._state_dir / "supervisor.sock", self._commands.answer, self._log
+    async def _supervise(self, bus: Bus) -> None:
+        publisher = StatusPublisher(
+            bus,
+            self._transitions,
+            instance=uuid.uuid4().hex,
+            mode=self._config.mode,
+            clock=self._clock,
+            statuses=lambda: [actor.status() for actor in self._children],
+            problems=self.problems,
+            usurped=self._on_usurped,
         )
+        if not await self._lease_is_ours(publisher):
+            return
+        answer = self._commands.answer
+        control = ControlSocket(self._state_dir / "supervisor.sock", answer, self._log)
         await control.open()
-        self._tasks = [
-            asyncio.create_task(self._publisher.keep(), name="status publisher"),
-            asyncio.create_task(
-                serve_channel(self._bus, self._commands.answer, self._log), name="control channel"
-            ),
+        reporting = [
+            self._tasks.keep(publisher.keep, "status publisher"),
+            self._tasks.keep(lambda: serve_channel(bus, answer, self._log), "control channel"),
         ]
         self._children.boot()
         try:
@@ -174,44 +178,39 @@ class Supervisor:
             if not await self._children.stop(within_s, lambda: self._impatient):
                 self._log.error("not everything stopped within %g s and was killed", within_s)
             await control.close()
-            for task in self._tasks:
+            for task in reporting:
                 task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
-            await self._publisher.close()
+            await asyncio.gather(*reporting, return_exceptions=True)
+            await publisher.close()
 
     # What it is made of.
 
-    def _open_bus(self) -> Bus:
-        return Bus(
-            self._redis.url(Role.SUPERVISOR),
-            name="supervisor",
+    def _make_zygote(self, log_fd: int, environment: Mapping[str, str]) -> Zygote:
+        return Zygote(
+            root=ROOT,
+            modules=code_modules(self._config),
+            log_fd=log_fd,
+            environment=environment,
+            healthy_s=self._config.supervisor.healthy_s,
             clock=self._clock,
-            namespace=self._config.redis.namespace,
+            rng=self._rng,
+            tasks=self._tasks,
             log=self._log,
+            on_lost=lambda pause_s: self._tell("zygote", "lost", {"again_in_s": pause_s}),
         )
 
     def _child_context(self) -> ChildContext:
         return ChildContext(
             zygote=self._zygote,
+            tasks=self._tasks,
             settings=self._config.supervisor,
             policy=policy(self._config),
             clock=self._clock,
-            rng=random.Random(),
+            rng=self._rng,
             log=self._log,
             launch=self._launch,
             common_cause=self._common_cause,
             tell=self._tell,
-        )
-
-    def _make_publisher(self) -> StatusPublisher:
-        return StatusPublisher(
-            self._bus,
-            instance=uuid.uuid4().hex,
-            mode=self._config.mode,
-            clock=self._clock,
-            statuses=lambda: [actor.status() for actor in self._children],
-            problems=self.problems,
-            usurped=self._on_usurped,
         )
 
     def _launch(self, actor: Child) -> Mapping[str, Any]:
@@ -225,9 +224,9 @@ class Supervisor:
             reducing_until_ms=actor.reducing_until_ms,
         )
 
-    async def _lease_is_ours(self) -> bool:
+    async def _lease_is_ours(self, publisher: StatusPublisher) -> bool:
         try:
-            holder = await self._publisher.claim_lease()
+            holder = await publisher.claim_lease()
         except BusUnavailable as error:
             self._log.warning("going on without Redis, it is tried again: %s", error)
             return True
@@ -256,9 +255,8 @@ class Supervisor:
             now = self._clock.monotonic()
             self._children.tick(now - before)
             before = now
-            if self._zygote_due is not None and now >= self._zygote_due:
-                self._start_zygote()
             self._redis.tick(now)
+            self._tasks.raise_failure()
             self._notify(now)
             try:
                 await asyncio.wait_for(self._over.wait(), TURN_S)
@@ -266,6 +264,10 @@ class Supervisor:
                 continue
 
     def _notify(self, now: float) -> None:
+        """Say READY once, and WATCHDOG in every turn; neither while no actor can be started."""
+        if not self._zygote.is_up:
+            self._notifier.say(STATUS="no actor can be started until the zygote is back")
+            return
         missing = self._children.missing()
         took = now - self._started
         if not self._was_ready and (not missing or took > self._commands.config.supervisor.start_s):
@@ -285,11 +287,6 @@ class Supervisor:
             if actor.spec.port is not None:
                 host = listeners(self._commands.config)[actor.name][0]
                 self._log.info("%s: http://%s:%d", actor.name, host, actor.spec.port)
-
-    def _start_zygote(self) -> None:
-        self._zygote_due = None
-        self._zygote_started = self._clock.monotonic()
-        self._zygote.start(self._environment)
 
     # What happens to it.
 
@@ -311,21 +308,6 @@ class Supervisor:
     def _terminal_is_gone(self) -> bool:
         return self._had_terminal and _terminal_is_missing()
 
-    def _on_zygote_lost(self) -> None:
-        if self._over.is_set():
-            return
-        now = self._clock.monotonic()
-        if now - self._zygote_started > self._commands.config.supervisor.healthy_s:
-            self._zygote_losses = 0
-        delay = min(ZYGOTE_RETRY_CAP_S, ZYGOTE_RETRY_FIRST_S * 2.0 ** min(self._zygote_losses, 9))
-        self._zygote_losses += 1
-        if self._zygote_losses == 1:
-            delay = 0.0
-        self._tell("zygote", "lost", {"again_in_s": delay})
-        self._zygote_due = now + delay
-        if delay == 0:
-            self._start_zygote()
-
     def _on_usurped(self, holder: Lease) -> None:
         self._log.critical(
             "host %s pid %d now supervises this namespace: stopping everything here",
@@ -336,9 +318,10 @@ class Supervisor:
         self._over.set()
 
     def _common_cause(self) -> str:
-        if self._bus.status is BusStatus.FULL:
+        status = self._bus.status if self._bus else BusStatus.DOWN
+        if status is BusStatus.FULL:
             return "Redis is full"
-        if self._bus.status is not BusStatus.UP or not self._redis.is_up:
+        if status is not BusStatus.UP or not self._redis.is_up:
             return "Redis is away"
         return "the disk is full" if proc_stats.disk_is_full(self._state_dir) else ""
 
@@ -349,7 +332,7 @@ class Supervisor:
         log("%s %s", actor, event, extra=known)
         if output:
             known["last_output"] = [line[:SHOWN_LINE] for line in output]
-        self._publisher.tell(actor, event, known)
+        self._transitions.add(actor, event, known)
 
     def _itself(self) -> dict[str, Any]:
         return {
@@ -357,7 +340,7 @@ class Supervisor:
             "mode": self._config.mode,
             "uptime_s": round(self._clock.monotonic() - self._started, 1),
             "state_dir": str(self._state_dir),
-            "redis": str(self._bus.status),
+            "redis": str(self._bus.status if self._bus else BusStatus.DOWN),
             "redis_pid": self._redis.pid,
             "zygote_pid": self._zygote.pid,
             "app_zygote_pid": self._zygote.app_zygote_pid,
@@ -366,8 +349,8 @@ class Supervisor:
 
     def problems(self) -> list[str]:
         """Return the supervisor's own troubles, in words."""
-        found = self._redis.problems()
-        if self._bus.status is not BusStatus.UP:
+        found = [*self._redis.problems(), *self._tasks.problems()]
+        if self._bus is not None and self._bus.status is not BusStatus.UP:
             since = (self._clock.now_ms() - self._bus.status_since_ms) / 1000
             found.append(f"redis is {self._bus.status} for {since:.0f} s: {self._bus.reason}")
         if self._zygote.pid is None:
@@ -412,17 +395,21 @@ def _run(options: argparse.Namespace) -> int:
         log=logs.logger("redis"),
         users=users,
     )
-    supervisor = Supervisor(
-        config,
-        reread=read,
-        environment=dict(os.environ),
-        redis=redis,
-        clock=clock,
-        secrets=secrets,
-        only=options.only,
-    )
+
+    async def supervise() -> int:
+        supervisor = Supervisor(
+            config,
+            reread=read,
+            environment=dict(os.environ),
+            redis=redis,
+            clock=clock,
+            secrets=secrets,
+            only=options.only,
+        )
+        return await supervisor.run()
+
     try:
-        return asyncio.run(supervisor.run())
+        return asyncio.run(supervise())
     finally:
         lock.close()
 

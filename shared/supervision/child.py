@@ -21,6 +21,7 @@ from shared.supervision.lifecycle import Event, State
 from shared.supervision.restart import Exit, Policy, Tally
 from shared.supervision.specs import ChildSpec, policy_of
 from shared.supervision.status_pipe import StatusLine, Word, parse
+from shared.supervision.tasks import Tasks
 from shared.supervision.zygote_client import Zygote, ZygoteLost
 
 DEATHS_KEPT = 20
@@ -39,6 +40,7 @@ class ChildContext:
     """
 
     zygote: Zygote
+    tasks: Tasks
     settings: SupervisorSection
     policy: Policy
     clock: Clock
@@ -55,6 +57,8 @@ class Life:
 
     started: float
     born: asyncio.Event = field(default_factory=asyncio.Event)
+    forking: asyncio.Future[process.Process] | None = None
+    forking_given_up: bool = False
     child: process.Process | None = None
     silent_s: float = 0.0
     has_beaten: bool = False
@@ -105,7 +109,6 @@ class Child:
         self._reducing: tuple[float, str] | None = None
         self._tally = Tally()
         self._exit = Exit()
-        self._task: asyncio.Task[None] | None = None
 
     def handle(self, event: Event) -> None:
         """Let the table decide what `event` means now, and do it."""
@@ -257,7 +260,7 @@ class Child:
         self._enter(State.STARTING, "")
         self.output.last_lines.clear()
         self.life = Life(self.context.clock.monotonic())
-        self._task = asyncio.get_running_loop().create_task(self._live(self.life), name=self.name)
+        self.context.tasks.start(self._live(self.life), self.name)
 
     def _end(self, event: Event) -> None:
         self._enter(State.STOPPING, f"{event} asked for")
@@ -369,6 +372,10 @@ class Child:
             await self._see_through(life)
         except (ZygoteLost, OSError) as error:  # OSError: we are out of descriptors ourselves
             self._exit = Exit(common_cause=str(error))
+        except asyncio.CancelledError:
+            if not life.forking_given_up:
+                raise
+            self._exit = Exit(common_cause="it was to end before it had been started")
         finally:
             life.born.set()
         if life.ending is not None:
@@ -388,7 +395,8 @@ class Child:
             log = pipe(self.output.append, LONGEST_LOG_LINE)
             words = pipe(self._hear, LONGEST_STATUS_LINE)
             launch = self.context.launch(self)
-            life.child = await self.context.zygote.spawn(launch, log, words)
+            life.forking = asyncio.ensure_future(self.context.zygote.spawn(launch, log, words))
+            life.child = await life.forking
             their_ends.close()
             life.born.set()
             await life.child.gone.wait()
@@ -409,12 +417,14 @@ class Child:
         assert life is not None
 
         async def finish() -> None:
-            await life.born.wait()  # it may be asked to end while still being forked
+            if life.child is None and life.forking is not None:
+                life.forking_given_up = life.forking.cancel()
+            await life.born.wait()
             if life.child is not None:
                 await how(life.child, *arguments)
 
         if life.ending is None:
-            life.ending = asyncio.get_running_loop().create_task(finish())
+            life.ending = self.context.tasks.start(finish(), f"end of {self.name}")
 
     def _hear(self, raw: bytes) -> None:
         line, life = parse(raw), self.life

@@ -43,7 +43,7 @@ class Children:
         journal: socket.socket | None = None,
     ) -> None:
         self._config = config
-        self._around = context
+        self._context = context
         self._state_dir = state_dir
         self._only = only
         self._journal = journal
@@ -52,7 +52,7 @@ class Children:
         self._due: set[str] = set()
         """Actors that may wait for what they need before their first start."""
         self._leaving: set[str] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._booting: set[asyncio.Task[None]] = set()
         self._code_seen = proc_stats.newest_change(ROOT)
         self._cpu: dict[int, float] = {}
         self._cpu_pct: dict[int, float] = {}
@@ -77,7 +77,9 @@ class Children:
         """Start the actors in order; an order that is a courtesy, not a condition."""
         for actor in self:
             self._due.add(actor.name)
-            self._later(self._start_after_needs(actor))
+            self._booting.add(
+                self._context.tasks.start(self._start_after_needs(actor), f"start of {actor.name}")
+            )
 
     async def _start_after_needs(self, actor: Child) -> None:
         needed = [self._actors[name] for name in actor.spec.needs if name in self._actors]
@@ -89,7 +91,7 @@ class Children:
 
     async def stop(self, within_s: float, impatient: Callable[[], bool]) -> bool:
         """Stop level by level, the last started first; False when some had to be killed."""
-        for task in self._tasks:
+        for task in self._booting:
             task.cancel()
         try:
             async with asyncio.timeout(within_s):
@@ -124,7 +126,7 @@ class Children:
         for actor in self:
             actor.tick(elapsed_s)
         self._retry_on_new_code()
-        now = self._around.clock.monotonic()
+        now = self._context.clock.monotonic()
         if now - self._measured >= MEASURE_EVERY_S:
             self._measure(now)
 
@@ -137,7 +139,7 @@ class Children:
         if newest != self._code_seen:
             self._code_seen = newest
             for actor in waiting:
-                self._around.log.info("%s: the code changed, trying again", actor.name)
+                self._context.log.info("%s: the code changed, trying again", actor.name)
                 actor.handle(Event.DUE)
 
     def _measure(self, now: float) -> None:
@@ -170,14 +172,14 @@ class Children:
             gone = await actor.wait_for(frozenset({State.STOPPED}), actor.stop_s + 5)
             return gone, f"{name} {'stopped' if gone else 'does not stop'}"
         wanted = frozenset({State.READY, State.QUARANTINED})
-        await actor.wait_for(wanted, actor.stop_s + self._around.settings.start_s)
+        await actor.wait_for(wanted, actor.stop_s + self._context.settings.start_s)
         status = actor.status()
         detail = f": {actor.reason or status.doing}" if actor.state is not State.READY else ""
         return actor.state is State.READY, f"{name} {status.state} (pid {actor.pid}){detail}"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return what `status` shows of each actor."""
-        clock = self._around.clock
+        clock = self._context.clock
         newest = proc_stats.newest_change(ROOT)
         found = []
         for actor in self:
@@ -205,12 +207,12 @@ class Children:
         moved = self._moved(config)
         self._ports = {name: port for name, port in self._ports.items() if name not in moved}
         self._config = config
-        self._around.settings, self._around.policy = config.supervisor, policy(config)
+        self._context.settings, self._context.policy = config.supervisor, policy(config)
         specs = self._specs(config)
         changed = []
         for name in set(self._actors) - {spec.name for spec in specs} - self._leaving:
             self._leaving.add(name)
-            self._later(self._remove(name))
+            self._context.tasks.start(self._remove(name), f"removal of {name}")
             changed.append(f"{name} (removed)")
         for spec in specs:
             actor = self._actors.get(spec.name)
@@ -238,9 +240,9 @@ class Children:
 
     def _add(self, spec: ChildSpec) -> Child:
         log = ActorLog(
-            self._state_dir / "log" / f"{spec.name}.log", self._around.clock, self._journal
+            self._state_dir / "log" / f"{spec.name}.log", self._context.clock, self._journal
         )
-        self._actors[spec.name] = Child(spec, self._around, log)
+        self._actors[spec.name] = Child(spec, self._context, log)
         return self._actors[spec.name]
 
     async def _remove(self, name: str) -> None:
@@ -251,8 +253,3 @@ class Children:
         if name in self._leaving:
             self._leaving.discard(name)
             del self._actors[name]
-
-    def _later(self, work: Any) -> None:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -15,6 +15,7 @@ from shared.supervision.test_hooks import trial_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 NO_SECRETS = Secrets()
+ENTRY = "actors.__main__:live"
 SACRIFICED_OOM_SCORE_ADJ = 500
 YIELDING_NICE = 10
 
@@ -46,6 +47,7 @@ def launch_message(
     return {
         "root": str(ROOT),
         "name": spec.name,
+        "entry": ENTRY,
         "code": spec.code,
         "mode": config.mode,
         "source": "sim" if config.mode == "demo" else "binance",

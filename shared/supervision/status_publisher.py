@@ -1,4 +1,4 @@
-"""What the supervisor tells on the bus: its lease, each actor's status, every transition.
+"""What the supervisor publishes: its lease, each actor's status, every transition.
 
 Redis being away costs notices, never the supervisor's time: all of this runs beside its loop.
 """
@@ -23,10 +23,27 @@ RENEW_S = 5.0
 EVENTS_HELD = 1000
 
 
+class Transitions:
+    """What happened to the actors and is not on the bus yet; the oldest give way to new ones."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.pending: deque[Mapping[str, Any]] = deque(maxlen=EVENTS_HELD)
+        self.changed = asyncio.Event()
+
+    def add(self, actor: str, event: str, details: Mapping[str, Any]) -> None:
+        """Add one, to be published now or when Redis is back."""
+        self.pending.append(
+            {"at_ms": self._clock.now_ms(), "actor": actor, "event": event, **details}
+        )
+        self.changed.set()
+
+
 class StatusPublisher:
     """Keeps `supervisor:*` up to date.
 
     Args:
+        transitions: Published and then dropped.
         instance: Tells this supervisor from any other, also one with the same pid elsewhere.
         statuses: Asked for every actor's status.
         problems: Asked for the supervisor's own troubles.
@@ -36,6 +53,7 @@ class StatusPublisher:
     def __init__(
         self,
         bus: Bus,
+        transitions: Transitions,
         *,
         instance: str,
         mode: str,
@@ -45,6 +63,7 @@ class StatusPublisher:
         usurped: Callable[[Lease], None],
     ) -> None:
         self._bus = bus
+        self._transitions = transitions
         self._instance = instance
         self._mode = mode
         self._clock = clock
@@ -52,8 +71,6 @@ class StatusPublisher:
         self._problems = problems
         self._usurped = usurped
         self._started_ms = clock.now_ms()
-        self._events: deque[Mapping[str, Any]] = deque(maxlen=EVENTS_HELD)
-        self._changed = asyncio.Event()
         self._shown: set[str] = set()
 
     async def claim_lease(self) -> Lease | None:
@@ -70,13 +87,6 @@ class StatusPublisher:
             return None
         return holder
 
-    def tell(self, actor: str, event: str, details: Mapping[str, Any]) -> None:
-        """Add a transition to the stream of events, now or when Redis is back."""
-        self._events.append(
-            {"at_ms": self._clock.now_ms(), "actor": actor, "event": event, **details}
-        )
-        self._changed.set()
-
     async def keep(self) -> None:
         """Publish for ever."""
         renewed = float("-inf")
@@ -88,9 +98,9 @@ class StatusPublisher:
                 await self._publish()
             except BusUnavailable:
                 pass  # the bus logs loss and return itself
-            self._changed.clear()
+            self._transitions.changed.clear()
             try:
-                await asyncio.wait_for(self._changed.wait(), EVERY_S)
+                await asyncio.wait_for(self._transitions.changed.wait(), EVERY_S)
             except TimeoutError:
                 continue
 
@@ -112,7 +122,7 @@ class StatusPublisher:
         await self._bus.put(schema.LEASE, self._lease())
 
     async def _publish(self) -> None:
-        events = list(self._events)
+        events = list(self._transitions.pending)
         statuses = self._statuses()
         batch = self._bus.batch()
         for event in events:
@@ -127,7 +137,7 @@ class StatusPublisher:
         await batch.send()
         self._shown = {status.name for status in statuses}
         for _ in events:
-            self._events.popleft()
+            self._transitions.pending.popleft()
 
     def _state(self) -> SupervisorState:
         return SupervisorState(

@@ -53,7 +53,6 @@ PRELOADED = (
     "setproctitle",
     "zoneinfo",
 )
-LARGEST_MESSAGE = 1 << 20
 STATUS_FD = CONTROL_FD = 3
 PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
@@ -72,8 +71,9 @@ def die_with_parent(expected_parent: int) -> None:
 class ForkServer:
     """Forks on request over `control` until the supervisor hangs up."""
 
-    def __init__(self, control: socket.socket) -> None:
+    def __init__(self, control: socket.socket, largest_message: int) -> None:
         self._control = control
+        self._largest_message = largest_message
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_read, False)
         os.set_blocking(self._wake_write, False)
@@ -92,7 +92,7 @@ class ForkServer:
                 os.read(self._wake_read, 4096)
                 self._report_exits()
             if control in readable:
-                raw, fds, _, _ = socket.recv_fds(self._control, LARGEST_MESSAGE, 3)
+                raw, fds, _, _ = socket.recv_fds(self._control, self._largest_message, 3)
                 if not raw:
                     return
                 self._carry_out(_json().loads(raw), fds)
@@ -105,7 +105,7 @@ class ForkServer:
         pid = os.fork()
         if pid == 0:
             if "app_zygote" in request:
-                _become_app_zygote(request["app_zygote"], fds, parent)
+                _become_app_zygote(request["app_zygote"], fds, parent, self._largest_message)
             else:
                 _become_actor(fds, parent)
         self._children += 1
@@ -132,7 +132,9 @@ def _json() -> Any:
     return sys.modules["orjson"]
 
 
-def _become_app_zygote(order: dict[str, Any], fds: list[int], parent: int) -> None:
+def _become_app_zygote(
+    order: dict[str, Any], fds: list[int], parent: int, largest_message: int
+) -> None:
     """Turn the forked child into an app zygote; never returns."""
     try:
         die_with_parent(parent)
@@ -145,7 +147,7 @@ def _become_app_zygote(order: dict[str, Any], fds: list[int], parent: int) -> No
                 importlib.import_module(name)
             except Exception:  # noqa: BLE001  # the actor itself will fail over it, in its own log
                 traceback.print_exc()
-        _serve_forks(socket.socket(fileno=CONTROL_FD))
+        _serve_forks(socket.socket(fileno=CONTROL_FD), largest_message)
     except BaseException:  # noqa: BLE001  # whatever it was, it is read in the zygote's log
         traceback.print_exc()
     finally:
@@ -166,8 +168,8 @@ def _become_actor(fds: list[int], parent: int) -> None:
         _settle(launch["name"], launch["oom_score_adj"], launch["nice"])
         if launch["root"] not in sys.path:
             sys.path.insert(0, launch["root"])
-        live = importlib.import_module("actors.__main__").live
-        code = live(launch, STATUS_FD)
+        module, _, function = launch["entry"].partition(":")
+        code = getattr(importlib.import_module(module), function)(launch, STATUS_FD)
     except BaseException:  # noqa: BLE001  # whatever it was, the supervisor reads it in the log
         traceback.print_exc()
     finally:
@@ -203,22 +205,22 @@ def _settle(name: str, oom_score_adj: int | None, nice: int) -> None:
             OOM_SCORE_ADJ.write_text(str(oom_score_adj))
 
 
-def _serve_forks(control: socket.socket) -> None:
+def _serve_forks(control: socket.socket, largest_message: int) -> None:
     gc.collect()
     gc.freeze()  # what is loaded stays in pages shared with every child
-    ForkServer(control).serve()
+    ForkServer(control, largest_message).serve()
 
 
 def main() -> None:
-    """Run as a program: `python -P shared/supervision/zygote.py CONTROL_FD SUPERVISOR_PID`."""
-    control_fd, supervisor_pid = int(sys.argv[1]), int(sys.argv[2])
+    """Run as a program, with CONTROL_FD, SUPERVISOR_PID and LARGEST_MESSAGE as arguments."""
+    control_fd, supervisor_pid, largest_message = map(int, sys.argv[1:4])
     die_with_parent(supervisor_pid)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for name in PRELOADED:
         importlib.import_module(name)
     sys.modules["setproctitle"].setproctitle("coinex: zygote")
-    _serve_forks(socket.socket(fileno=control_fd))
+    _serve_forks(socket.socket(fileno=control_fd), largest_message)
 
 
 if __name__ == "__main__":

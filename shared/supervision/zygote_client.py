@@ -7,6 +7,7 @@ import asyncio
 import itertools
 import logging
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -17,14 +18,19 @@ from typing import Any
 
 import orjson
 
+from shared.backoff import backoff_s
+from shared.clock import Clock
 from shared.errors import TransientError
 from shared.proc_stats import newest_change
 from shared.supervision.process import Process
-from shared.supervision.zygote import LARGEST_MESSAGE
+from shared.supervision.tasks import Tasks
 
+LARGEST_MESSAGE = 1 << 20
 ANSWER_S = 5.0
 WARM_UP_S = 30.0
 APP_ZYGOTE_WAIT_S = 5.0
+CLOSE_S = 2.0
+RETRY_FIRST_S, RETRY_CAP_S = 0.2, 10.0
 
 
 class ZygoteLost(TransientError):
@@ -124,7 +130,7 @@ def _socketpair() -> tuple[socket.socket, socket.socket]:
 
 
 class Zygote:
-    """The zygote, its app zygote, and the children of both.
+    """The zygote, its app zygote, and the children of both; made again when it is lost.
 
     Must be used in the main thread: a death signal belongs to the thread that forked.
 
@@ -132,7 +138,10 @@ class Zygote:
         root: The checkout whose code actors run.
         modules: What the app zygote loads.
         log_fd: Where their own output goes.
-        on_lost: Called once when the zygote is gone.
+        environment: What they, and so all actors, inherit.
+        healthy_s: Seconds after which a loss counts as the first one again.
+        tasks: Where its background tasks run.
+        on_lost: Called each time it is lost, with the seconds until the next is started.
     """
 
     def __init__(
@@ -141,12 +150,22 @@ class Zygote:
         root: Path,
         modules: Sequence[str],
         log_fd: int,
+        environment: Mapping[str, str],
+        healthy_s: float,
+        clock: Clock,
+        rng: random.Random,
+        tasks: Tasks,
         log: logging.Logger,
-        on_lost: Callable[[], None],
+        on_lost: Callable[[float], None],
     ) -> None:
         self._root = root
         self._modules = list(modules)
         self._log_fd = log_fd
+        self._environment = environment
+        self._healthy_s = healthy_s
+        self._clock = clock
+        self._rng = rng
+        self._tasks = tasks
         self._log = log
         self._on_lost = on_lost
         self._up = asyncio.Event()
@@ -156,8 +175,8 @@ class Zygote:
         self._app_zygote_socket: ForkSocket | None = None
         self._app_zygote_code = 0.0
         self._app_zygote_settled = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._reaping: asyncio.Task[None] | None = None
+        self._closed = False
+        self._keeping: asyncio.Task[None] | None = None
         self._making: asyncio.Task[None] | None = None
 
     @property
@@ -166,32 +185,86 @@ class Zygote:
         return None if self._process is None or self._process.gone.is_set() else self._process.pid
 
     @property
+    def is_up(self) -> bool:
+        """Tell whether an actor can be forked now."""
+        return self._up.is_set()
+
+    @property
     def app_zygote_pid(self) -> int | None:
         """Process id of the app zygote in use, while it lives."""
         app_zygote = self._app_zygote
         return None if app_zygote is None or app_zygote.gone.is_set() else app_zygote.pid
 
-    def start(self, environment: Mapping[str, str]) -> None:
-        """Start the zygote; it is usable once it has answered."""
-        ours, theirs = _socketpair()
-        program = (
-            self._root / "shared" / "supervision" / "zygote.py"
-        )  # not beside us: an upgrade moves links
-        with theirs:
-            process = subprocess.Popen(
-                [sys.executable, "-P", str(program), str(theirs.fileno()), str(os.getpid())],
-                stdin=subprocess.DEVNULL,
-                stdout=self._log_fd,
-                stderr=self._log_fd,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,
-                env={**environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
-            )
-        self._socket = ForkSocket(ours)
-        self._process = Process(process.pid, os.pidfd_open(process.pid))
+    def start(self) -> None:
+        """Start the zygote, and another one whenever it is lost, until `close`."""
+        self._keeping = self._tasks.start(self._keep(), "zygote")
+
+    async def _keep(self) -> None:
+        losses = 0
+        while True:
+            started = self._clock.monotonic()
+            try:
+                await self._run()
+            except OSError as error:  # out of descriptors or processes: time may mend it
+                self._log.warning("the zygote cannot be started: %s", error)
+            if self._closed:
+                return
+            if self._clock.monotonic() - started > self._healthy_s:
+                losses = 0
+            pause_s = backoff_s(losses, RETRY_FIRST_S, RETRY_CAP_S, self._rng.random())
+            losses += 1
+            self._on_lost(round(pause_s, 2))
+            await self._clock.sleep(pause_s)
+
+    async def _run(self) -> None:
+        """Start a zygote and follow it to its end."""
+        process = self._launch()
+        assert self._process is not None and self._socket is not None
         self._app_zygote_settled.clear()
-        self._reaping = self._later(self._reap(process, self._process, self._socket))
-        self._later(self._bring_up(self._socket))
+        bringing_up = self._tasks.start(self._bring_up(self._socket), "zygote warming up")
+        await self._process.gone.wait()
+        self._up.clear()  # whoever waits to spawn waits for the next one
+        for task in filter(None, (bringing_up, self._making)):
+            task.cancel()
+        self._hang_up()
+        self._app_zygote = None
+        process.wait()
+        self._process.close()
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        ours, theirs = _socketpair()
+        # below the root, not beside this file: an upgrade moves links
+        program = self._root / "shared" / "supervision" / "zygote.py"
+        numbers = (theirs.fileno(), os.getpid(), LARGEST_MESSAGE)
+        with theirs:
+            try:
+                process = subprocess.Popen(
+                    [sys.executable, "-P", str(program), *map(str, numbers)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=self._log_fd,
+                    stderr=self._log_fd,
+                    pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                    env={**self._environment, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+                )
+            except OSError:
+                ours.close()
+                raise
+        try:
+            self._process = Process(process.pid, os.pidfd_open(process.pid))
+        except OSError:
+            ours.close()
+            process.kill()
+            process.wait()
+            raise
+        self._socket = ForkSocket(ours)
+        return process
+
+    def _hang_up(self) -> None:
+        for each in (self._app_zygote_socket, self._socket):
+            if each is not None:
+                each.close()
+        self._app_zygote_socket = None
 
     async def spawn(self, launch: Mapping[str, Any], log_fd: int, status_fd: int) -> Process:
         """Fork an actor; the two descriptors become its output and its status pipe.
@@ -210,6 +283,9 @@ class Zygote:
     async def _fork(self, fds: Sequence[int]) -> Process:
         try:
             await asyncio.wait_for(self._up.wait(), WARM_UP_S)
+        except TimeoutError:
+            raise ZygoteLost(f"no zygote for {WARM_UP_S:g} s") from None
+        try:
             app_zygote = await self._fresh_app_zygote()
             if app_zygote is not None:
                 try:
@@ -232,15 +308,16 @@ class Zygote:
 
     async def close(self) -> None:
         """Hang up, which ends the zygote, and wait until it is gone."""
-        for line in (self._app_zygote_socket, self._socket):
-            if line is not None:
-                line.close()
-        if self._process is not None and not await self._process.wait_gone(2.0):
+        self._closed = True
+        is_pausing = self.pid is None
+        self._hang_up()
+        if self._process is not None and not await self._process.wait_gone(CLOSE_S):
             self.kill()
             await self._process.wait_gone()
-        for task in self._tasks - {self._reaping}:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._keeping is not None:
+            if is_pausing:
+                self._keeping.cancel()
+            await asyncio.wait({self._keeping}, timeout=CLOSE_S)
 
     # The app zygote.
 
@@ -261,11 +338,15 @@ class Zygote:
         order = {"root": str(self._root), "modules": self._modules}
         try:
             with theirs:
-                assert self._socket is not None
+                if self._socket is None:
+                    raise ConnectionError("the zygote is gone")
                 self._app_zygote = await self._socket.ask({"app_zygote": order}, [theirs.fileno()])
             async with asyncio.timeout(WARM_UP_S):
                 await line.ready.wait()
             self._app_zygote_socket = line
+        except asyncio.CancelledError:  # with the zygote it would have come from
+            line.close()
+            raise
         except (OSError, TimeoutError) as error:
             line.close()
             self._app_zygote = None
@@ -298,24 +379,4 @@ class Zygote:
     def _renew_app_zygote(self) -> None:
         self._app_zygote_socket = None
         if self._making is None or self._making.done():
-            self._making = self._later(self._make_app_zygote())
-
-    async def _reap(
-        self, process: subprocess.Popen[bytes], itself: Process, line: ForkSocket
-    ) -> None:
-        await itself.gone.wait()
-        self._up.clear()  # whoever waits to spawn waits for the next one
-        line.close()
-        if self._app_zygote_socket is not None:
-            self._app_zygote_socket.close()
-            self._app_zygote_socket = None
-        self._app_zygote = None
-        process.wait()
-        itself.close()
-        self._on_lost()
-
-    def _later(self, work: Any) -> asyncio.Task[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
+            self._making = self._tasks.start(self._make_app_zygote(), "app zygote")

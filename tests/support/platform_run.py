@@ -73,7 +73,7 @@ class Platform:
         ]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, ready: bool = True) -> None:
+    def start(self, *, ready: bool = True, **environment: str) -> None:
         """Run the supervisor, and wait until every actor is ready."""
         self.state_dir.mkdir(parents=True, exist_ok=True)
         with (self.state_dir / "supervisor.out").open("ab") as output:
@@ -83,7 +83,7 @@ class Platform:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=self.environment(),
+                env=self.environment() | environment,
             )
         if ready:
             self.wait_ready()

@@ -1,0 +1,79 @@
+"""The supervisor's background tasks: none fails unnoticed.
+
+What runs a process is started with `start`: a bug in it leaves that process in a state nobody
+knows, so it ends the supervisor (orderly, and systemd starts it anew). What only reports is kept
+with `keep`: a bug in it is logged, shown as a problem, and the work begun again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from shared.backoff import backoff_s
+from shared.clock import Clock
+
+FIRST_S, CAP_S = 0.5, 30.0
+
+
+class Tasks:
+    """Tasks of one event loop, from their start to their awaited end."""
+
+    def __init__(self, clock: Clock, rng: random.Random, log: logging.Logger) -> None:
+        self._clock = clock
+        self._rng = rng
+        self._log = log
+        self._running: set[asyncio.Task[None]] = set()
+        self._failure: BaseException | None = None
+        self._failing: dict[str, str] = {}
+
+    def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run `work`; what it raises is raised again by `raise_failure`."""
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._running.add(task)
+        task.add_done_callback(self._on_done)
+        return task
+
+    def keep(self, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
+        """Run `work()` for ever: again, after a pause, when it raises or returns."""
+        return self.start(self._keep(work, name), name)
+
+    async def _keep(self, work: Callable[[], Awaitable[None]], name: str) -> None:
+        failures = 0
+        while True:
+            began = self._clock.monotonic()
+            try:
+                await work()
+                self._failing[name] = f"the {name} ended by itself"
+            except Exception as error:  # noqa: BLE001  # a report less is no reason to stop trading
+                self._log.exception("the %s failed and is started again", name)
+                self._failing[name] = f"the {name} failed: {type(error).__name__}: {error}"
+            lasted_s = self._clock.monotonic() - began
+            failures = 1 if lasted_s > CAP_S else failures + 1
+            await self._clock.sleep(backoff_s(failures, FIRST_S, CAP_S, self._rng.random()))
+            self._failing.pop(name)
+
+    def _on_done(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        failure = None if task.cancelled() else task.exception()
+        if failure is not None and self._failure is None:
+            self._log.error("%s failed", task.get_name(), exc_info=failure)
+            self._failure = failure
+
+    def raise_failure(self) -> None:
+        """Raise what a task was ended by, if one was."""
+        if self._failure is not None:
+            raise self._failure
+
+    def problems(self) -> list[str]:
+        """Return what failed and waits to be started again, in words."""
+        return list(self._failing.values())
+
+    async def cancel(self) -> None:
+        """Cancel every task and wait until all have ended."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
