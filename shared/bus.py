@@ -100,13 +100,22 @@ class Bus:
         self, entry: Entry[T], parts: Sequence[Mapping[str, str]]
     ) -> list[T | None]:
         """Return the messages of many keys in one round trip, in order."""
-        if not parts:
-            return []
-        names = [self._name(entry, each) for each in parts]
-        (raws,) = await self._run([("MGET", *names)])
+        return (await self.get_each((entry, parts)))[0]
+
+    async def get_each(
+        self, *wanted: tuple[Entry[Any], Sequence[Mapping[str, str]]]
+    ) -> list[list[Any]]:
+        """As `get_many` for several entries, all in one round trip: a list for each of them."""
+        names = [[self._name(entry, each) for each in parts] for entry, parts in wanted]
+        flat = [name for group in names for name in group]
+        (found,) = await self._run([("MGET", *flat)]) if flat else [[]]
+        raws = iter(found)
         return [
-            None if raw is None else self.decode(entry, raw, name)
-            for name, raw in zip(names, raws, strict=True)
+            [
+                None if (raw := next(raws)) is None else self.decode(entry, raw, name)
+                for name in group
+            ]
+            for (entry, _), group in zip(wanted, names, strict=True)
         ]
 
     async def put[T](

@@ -124,6 +124,21 @@ async def test_get_many_keeps_the_order_and_its_holes(bus: Bus) -> None:
     assert await bus.get_many(QUARANTINE, []) == []
 
 
+async def test_keys_of_several_entries_come_with_one_command(
+    bus: Bus, shared_redis: PrivateRedis
+) -> None:
+    quarantine = Quarantine(symbol="A", stage="fetch", reason="r", since_ms=1, until_ms=2)
+    await bus.put(QUARANTINE, quarantine, stage="fetch", symbol="A")
+    await bus.put(BAN_UNTIL, ban())
+    shared_redis.run("CONFIG", "RESETSTAT")
+    parts = [{"stage": "fetch", "symbol": symbol} for symbol in "BA"]
+    found = await bus.get_each((LEASE, [{}]), (QUARANTINE, parts), (CONTROL, []), (BAN_UNTIL, [{}]))
+    assert found == [[None], [None, quarantine], [], [ban()]]
+    commands = shared_redis.run("INFO", "commandstats")
+    assert isinstance(commands, dict) and commands["cmdstat_mget"]["calls"] == 1
+    assert "cmdstat_get" not in commands
+
+
 async def test_hash_fields(bus: Bus) -> None:
     await bus.put_field(BOARD, "one", ban(1))
     await bus.put_field(BOARD, "two", ban(2))
