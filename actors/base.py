@@ -259,7 +259,12 @@ class Actor:
                 pss_mb=round(pss_mb, 1),
                 cpu_pct=round(cpu_pct, 1),
                 code=code,
-                detail={**self.detail, "bad_messages": self.bus.bad_messages},
+                detail={
+                    **self.detail,
+                    "bad_messages": self.bus.bad_messages,
+                    "bad_message": self.bus.bad_message,
+                    "bad_message_ms": self.bus.bad_message_ms,
+                },
             )
             with contextlib.suppress(BusUnavailable):  # the bus logs loss and return itself
                 await self.bus.put(schema.HEARTBEAT, heartbeat, name=self.name)

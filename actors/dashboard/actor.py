@@ -34,7 +34,8 @@ from shared.config.sections import (
 from shared.errors import BusUnavailable, NoCandles
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
-from shared.health.verdict import RedisView, Snapshot, limits_for
+from shared.health.snapshot import SnapshotReader
+from shared.health.verdict import limits_for
 from shared.market import Timeframe
 from shared.messages.candles import CandleWindow
 from shared.web.listening import listen
@@ -73,17 +74,11 @@ class Dashboard(Actor):
         account = codec.from_plain(AccountSection, section["account"], "config: account")
         groups = {group: list(symbols) for group, symbols in section["groups"].items()}
         symbols = [symbol for group in groups.values() for symbol in group]
+        snapshot = SnapshotReader(
+            self.bus, self.clock, mode=context.mode, symbols=symbols, actors=section["actors"]
+        )
         self._world = PageInputs(
-            seen=Snapshot(
-                mode=context.mode,
-                since_ms=self.clock.now_ms(),
-                watcher=self.name,
-                symbols=tuple(symbols),
-                actors=tuple(section["actors"]),
-                redis=RedisView(
-                    status="up", since_ms=self.clock.now_ms(), reason="", round_trip_ms=None
-                ),
-            ),
+            seen=snapshot.seen,
             source=context.source,
             namespace=section["namespace"],
             groups=groups,
@@ -91,7 +86,7 @@ class Dashboard(Actor):
             prices={symbol: CoinPrices() for symbol in symbols},
         )
         self._reader = Reader(
-            self._world, bus=self.bus, clock=self.clock, log=self.log, on_due=self.wake
+            self._world, snapshot, bus=self.bus, clock=self.clock, log=self.log, on_due=self.wake
         )
         self._board = DocumentVersions()
         self._clients = Clients(

@@ -14,7 +14,7 @@ from actors.dashboard.trading import (
     shown_positions,
     shown_trader,
 )
-from shared.health.verdict import Limits, Snapshot, is_fresh, is_starting
+from shared.health.verdict import Limits, Snapshot, is_fresh, is_starting, judge
 from shared.indicators.frames import WARM_BARS
 from shared.market import Timeframe
 from shared.messages.actors import ActorStatus, Heartbeat, Quarantine
@@ -34,7 +34,7 @@ class PageInputs:
     """Everything the dashboard knows.
 
     Attributes:
-        seen: What `/health` judges too; the page shows the same problems.
+        seen: What `/health` judges, too; the page shows the same problems.
         prices: By symbol.
         scan: The newest scores, while they are on the bus.
         history: Newest first.
@@ -43,7 +43,6 @@ class PageInputs:
         fallback: Redis has been away so long that prices come straight from the exchange.
         fallback_troubles: By symbol, why the exchange gave none.
         banned_until_ms: As this process was told, besides what is on the bus.
-        problems: In words, the gravest first.
     """
 
     seen: Snapshot
@@ -60,7 +59,6 @@ class PageInputs:
     fallback: bool = False
     fallback_troubles: dict[str, str] = field(default_factory=dict)
     banned_until_ms: int | None = None
-    problems: list[str] = field(default_factory=list)
 
 
 def document(world: PageInputs, now_ms: int) -> dict[str, Any]:
@@ -97,7 +95,7 @@ def document(world: PageInputs, now_ms: int) -> dict[str, Any]:
             "fallback": world.fallback,
         },
         "exchange": _exchange(world, now_ms),
-        "errors": world.problems,
+        "errors": judge(seen, now_ms, world.limits).problems,
     }
 
 

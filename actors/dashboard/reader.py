@@ -1,14 +1,13 @@
 """Keeps what the dashboard knows up to date with the bus.
 
 Listens to `market:candles:*`, `signals:ta:*`, `signals:scan` and `trader:events`, and reads the
-keys behind them, those of the actors, and what account and trader publish. Keys hold the truth:
+keys behind them and all that is judged (`shared/health/snapshot.py`). Keys hold the truth:
 everything is read again after a reconnect, and slowly all the time.
 """
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -18,30 +17,29 @@ from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BadMessage
-from shared.health.trading_verdict import looked
-from shared.health.verdict import BadMessages, RedisView, judge, known_trouble
+from shared.health.snapshot import SnapshotReader
 from shared.market import Timeframe
-from shared.messages.actors import Heartbeat
-from shared.messages.signals import LabelChange, ScanResult, TaSignal
+from shared.messages.signals import LabelChange, ScanResult
 from shared.messages.trading import TradeEvent
 
 QUICK_S, SLOW_S = 2.0, 15.0
 WINDOWS_AT_ONCE = 5
 HISTORY_SHOWN = 200
 EVENTS_SHOWN = 50
-STAGES = ("fetch", "compute")
 
 
 class Reader:
     """Reads the bus into a `PageInputs`.
 
     Args:
+        snapshot: Reads what is judged; the page shows the same problems as `/health`.
         on_due: Called when something should be read at once.
     """
 
     def __init__(
         self,
         world: PageInputs,
+        snapshot: SnapshotReader,
         *,
         bus: Bus,
         clock: Clock,
@@ -49,6 +47,7 @@ class Reader:
         on_due: Callable[[], None],
     ) -> None:
         self._world = world
+        self._snapshot = snapshot
         self._bus = bus
         self._clock = clock
         self._log = log
@@ -62,10 +61,6 @@ class Reader:
         self._next_window = 0
         self._logged: set[str] = set()
         self._moved = True
-        self._parts = [{"symbol": symbol} for symbol in self._symbols]
-        self._quarantine_parts = [
-            {"stage": stage, "symbol": symbol} for symbol in self._symbols for stage in STAGES
-        ]
 
     async def listen(self) -> None:
         """Follow the channels, for ever."""
@@ -94,7 +89,8 @@ class Reader:
         for channel, raw in self._raw_signals.items():
             signal = self._bus.decode(schema.TA_SIGNALS, raw, channel)
             if signal is not None and signal.symbol in self._world.prices:
-                self._take_signals([signal])
+                self._snapshot.take_signal(signal)
+                self._show_snapshot()
         self._raw_signals.clear()
         raw_scan, self._raw_scan = self._raw_scan, None
         if raw_scan is not None:
@@ -117,7 +113,8 @@ class Reader:
             await self._read_slowly()
             self._slow_due_s = now_s + SLOW_S
         if now_s >= self._quick_due_s:
-            await self._read_quickly()
+            await self._snapshot.read()
+            self._show_snapshot()
             self._quick_due_s = now_s + QUICK_S
             # One coin after the other, whether or not it seems to need it.
             self._windows_due[self._symbols[self._next_window]] = None
@@ -130,28 +127,12 @@ class Reader:
             await self._read_windows(list(self._windows_due)[:WINDOWS_AT_ONCE])
 
     def see_redis(self) -> None:
-        """Take note of how Redis is, and judge everything."""
-        bus, world = self._bus, self._world
-        view = RedisView(
-            status=bus.status.value,
-            since_ms=bus.status_since_ms,
-            reason=bus.reason,
-            round_trip_ms=bus.round_trip_ms,
-        )
-        self._see(redis=view, bad_messages=self._bad_messages())
-        now_ms = self._clock.now_ms()
-        world.problems = judge(world.seen, now_ms, world.limits).problems
+        """Take note of how Redis is."""
+        self._snapshot.see_redis()
+        self._show_snapshot()
 
-    def _bad_messages(self) -> dict[str, BadMessages]:
-        bus, watcher = self._bus, self._world.seen.watcher
-        if bus.bad_message_ms is None:
-            return {}
-        return {watcher: BadMessages(
-            count=bus.bad_messages, newest=bus.bad_message, at_ms=bus.bad_message_ms
-        )}  # fmt: skip
-
-    def _see(self, **changes: Any) -> None:
-        self._world.seen = dataclasses.replace(self._world.seen, **changes)
+    def _show_snapshot(self) -> None:
+        self._world.seen = self._snapshot.seen
         self._moved = True
 
     def _read_everything_again(self) -> None:
@@ -174,9 +155,6 @@ class Reader:
             self._on_due()
         self._moved = True
 
-    def _take_signals(self, signals: list[TaSignal]) -> None:
-        self._see(signals={**self._world.seen.signals, **{s.symbol: s for s in signals}})
-
     def _take_scan(self, scan: ScanResult | None) -> None:
         self._world.scan = scan
         self._world.scores = {} if scan is None else {coin.symbol: coin for coin in scan.coins}
@@ -184,45 +162,8 @@ class Reader:
 
     # What is read from keys
 
-    async def _read_quickly(self) -> None:
-        bus, seen = self._bus, self._world.seen
-        statuses = await bus.fields(schema.ACTORS)
-        beats = await bus.get_many(schema.HEARTBEAT, [{"name": name} for name in seen.actors])
-        quarantines = await bus.get_many(schema.QUARANTINE, self._quarantine_parts)
-        ban = await bus.get(schema.BAN_UNTIL)
-        lease = await bus.get(schema.LEASE)
-        supervisor = await bus.get(schema.SUPERVISOR)
-        new_beats: dict[str, Heartbeat] = {beat.name: beat for beat in beats if beat is not None}
-        self._see(
-            statuses=statuses,
-            heartbeats={**seen.heartbeats, **new_beats},
-            quarantines={(q.stage, q.symbol): q for q in quarantines if q is not None},
-            ban=ban,
-            lease=lease,
-            supervisor=supervisor,
-            trading=looked(
-                seen.trading,
-                positions=await bus.get(schema.POSITIONS),
-                balance=await bus.get(schema.BALANCE),
-                status=await bus.get(schema.TRADER_STATUS),
-                now_ms=self._clock.now_ms(),
-            ),
-        )
-        self._look_for_first_scan()
-
-    def _look_for_first_scan(self) -> None:
-        seen, now_ms = self._world.seen, self._clock.now_ms()
-        if not seen.scanned_once and all(
-            symbol in seen.signals or known_trouble(seen, symbol, now_ms) for symbol in seen.symbols
-        ):
-            self._see(scanned_once=True)
-
     async def _read_slowly(self) -> None:
-        signals = await self._bus.get_many(schema.TA_LATEST, self._parts)
-        self._take_signals([signal for signal in signals if signal is not None])
         self._take_scan(await self._bus.get(schema.SCAN_LATEST))
-        audit = await self._bus.get(schema.AUDIT)
-        self._see(audit=audit or self._world.seen.audit)
         config = await self._bus.get(schema.TRADER_CONFIG)
         self._world.trader_config = config or self._world.trader_config
         self._events_due = True

@@ -1,17 +1,13 @@
 """Tells everyone how the platform is, over HTTP; reads, kills no one.
 
 Writes `health:latest`: since when each problem has been there, for those who tell people of it.
-Reads `supervisor:*`, `actor:heartbeat:*`, `ta:latest:*`, `quarantine:*`, `audit:latest`,
-`market:ban_until`, `state:positions`, `state:balance` and `state:trader:status` once a second, and
-answers from memory, so also while Redis is away. An answer is made at most four times a second,
-however often it is asked for.
+Looks at everything once a second (`shared/health/snapshot.py`), and answers from memory, so also
+while Redis is away. An answer is made at most four times a second, however often it is asked for.
 """
 
 from __future__ import annotations
 
-import asyncio
-import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 import orjson
@@ -26,16 +22,8 @@ from shared import codec, schema
 from shared.config.sections import AccountSection, FetcherSection, HealthSection
 from shared.errors import BusUnavailable
 from shared.health.problems import noted
-from shared.health.trading_verdict import looked
-from shared.health.verdict import (
-    BadMessages,
-    RedisView,
-    Snapshot,
-    Verdict,
-    judge,
-    known_trouble,
-    limits_for,
-)
+from shared.health.snapshot import SnapshotReader
+from shared.health.verdict import Snapshot, Verdict, judge, limits_for
 from shared.messages.actors import HealthNote, Heartbeat, NotedProblem
 from shared.web.guard import Guard
 from shared.web.listening import listen
@@ -43,7 +31,6 @@ from shared.web.listening import listen
 REFRESH_S = 1.0
 HELD_S = 0.25
 JSON = "application/json"
-STAGES = ("fetch", "compute")
 
 
 class Health(Actor):
@@ -60,17 +47,13 @@ class Health(Actor):
         self._runner: web.AppRunner | None = None
         self._noted: list[NotedProblem] | None = None
         self._metrics = HealthMetrics(self._look, self._limits)
-        self._seen = Snapshot(
+        self._snapshot = SnapshotReader(
+            self.bus,
+            self.clock,
             mode=context.mode,
-            since_ms=self.clock.now_ms(),
-            watcher=self.name,
-            symbols=tuple(context.section["symbols"]),
-            actors=tuple(context.section["actors"]),
-            redis=self._redis_view(),
+            symbols=context.section["symbols"],
+            actors=context.section["actors"],
         )
-        self._quarantine_keys = [
-            {"stage": stage, "symbol": symbol} for symbol in self._seen.symbols for stage in STAGES
-        ]
 
     async def setup(self) -> None:
         """Listen.
@@ -104,64 +87,19 @@ class Health(Actor):
     async def step(self) -> float:
         """Look at everything once; without Redis, what was seen before grows old."""
         try:
-            await self._refresh()
+            await self._read()
             await self._tell()
         except BusUnavailable:  # logged by the bus, and the first thing /health says
-            self._see(redis=self._redis_view())
+            self._snapshot.see_redis()
             self._note()
         self.ready()
         return REFRESH_S
 
-    async def _refresh(self) -> None:
-        seen, bus = self._seen, self.bus
-        await bus.ping()
-        names = [{"name": name} for name in seen.actors]
-        # side by side: one after the other, a slow Redis would make what is read last look old
-        statuses, heartbeats, signals, quarantines, audit = await asyncio.gather(
-            bus.fields(schema.ACTORS),
-            bus.get_many(schema.HEARTBEAT, names),
-            bus.get_many(schema.TA_LATEST, [{"symbol": s} for s in seen.symbols]),
-            bus.get_many(schema.QUARANTINE, self._quarantine_keys),
-            bus.get(schema.AUDIT),
-        )
-        ban, lease, supervisor, positions, balance, status = await asyncio.gather(
-            bus.get(schema.BAN_UNTIL),
-            bus.get(schema.LEASE),
-            bus.get(schema.SUPERVISOR),
-            bus.get(schema.POSITIONS),
-            bus.get(schema.BALANCE),
-            bus.get(schema.TRADER_STATUS),
-        )
-        trading = looked(
-            seen.trading,
-            positions=positions,
-            balance=balance,
-            status=status,
-            now_ms=self.clock.now_ms(),
-        )
-        new_beats = {beat.name: beat for beat in heartbeats if beat is not None}
-        self._count_scans(new_beats)
-        self._see(
-            redis=self._redis_view(),
-            statuses=statuses,
-            heartbeats={**seen.heartbeats, **new_beats},
-            signals={**seen.signals, **{s.symbol: s for s in signals if s is not None}},
-            quarantines={(q.stage, q.symbol): q for q in quarantines if q is not None},
-            bad_messages=self._bad_messages(new_beats),
-            audit=audit or seen.audit,
-            ban=ban,
-            lease=lease,
-            supervisor=supervisor,
-            trading=trading,
-        )
-        if not self._seen.scanned_once:
-            self._see(
-                scanned_once=all(
-                    symbol in self._seen.signals
-                    or known_trouble(self._seen, symbol, self.clock.now_ms())
-                    for symbol in seen.symbols
-                )
-            )
+    async def _read(self) -> None:
+        before = self._snapshot.seen.heartbeats
+        await self.bus.ping()
+        await self._snapshot.read()
+        self._count_scans(before, self._snapshot.seen.heartbeats)
 
     async def _tell(self) -> None:
         if self._noted is None:  # what a process before this one saw has not begun just now
@@ -178,44 +116,18 @@ class Health(Actor):
             at_ms=now_ms, status=verdict.status, mode=self.context.mode, problems=problems
         )
 
-    def _see(self, **changes: Any) -> None:
-        self._seen = dataclasses.replace(self._seen, **changes)
-
-    def _redis_view(self) -> RedisView:
-        return RedisView(
-            status=self.bus.status.value,
-            since_ms=self.bus.status_since_ms,
-            reason=self.bus.reason,
-            round_trip_ms=self.bus.round_trip_ms,
-        )
-
-    def _count_scans(self, heartbeats: dict[str, Heartbeat]) -> None:
-        for name, beat in heartbeats.items():
-            before = self._seen.heartbeats.get(name)
+    def _count_scans(
+        self, earlier: Mapping[str, Heartbeat], newest: Mapping[str, Heartbeat]
+    ) -> None:
+        for name, beat in newest.items():
+            before = earlier.get(name)
             finished = before is not None and beat.steps != before.steps
             if finished and beat.step_ms is not None and name.startswith("indicators-"):
                 self._metrics.scan(name, beat.step_ms / 1000)
 
-    def _bad_messages(self, heartbeats: dict[str, Heartbeat]) -> dict[str, BadMessages]:
-        found = dict(self._seen.bad_messages)
-        for name, beat in heartbeats.items():
-            count = beat.detail.get("bad_messages")
-            before = self._seen.heartbeats.get(name)
-            known = before.detail.get("bad_messages", 0) if before else count
-            # A count that shrank is that of a new process, which counts from zero.
-            if isinstance(count, int) and count and count != known:
-                found[name] = BadMessages(count=count, newest="", at_ms=beat.at_ms)
-        if self.bus.bad_message_ms is not None:
-            found[self.name] = BadMessages(
-                count=self.bus.bad_messages,
-                newest=self.bus.bad_message,
-                at_ms=self.bus.bad_message_ms,
-            )
-        return found
-
     def _look(self) -> tuple[Snapshot, Verdict, int]:
-        now_ms = self.clock.now_ms()
-        return self._seen, judge(self._seen, now_ms, self._limits), now_ms
+        seen, now_ms = self._snapshot.seen, self.clock.now_ms()
+        return seen, judge(seen, now_ms, self._limits), now_ms
 
     # HTTP
 

@@ -85,29 +85,17 @@ class RedisView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BadMessages:
-    """Messages somebody had to skip: how many so far, the newest in words, and when."""
-
-    count: int
-    newest: str
-    at_ms: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
     """Everything last seen. Signals and heartbeats that vanished from Redis are kept and grow old.
 
     Attributes:
         since_ms: When looking began.
-        watcher: Name of the actor that looks; its own start is no problem.
         scanned_once: Every coin has had a signal, or is known to be in trouble.
         quarantines: By (stage, symbol).
-        bad_messages: By the name of the actor that skipped them.
     """
 
     mode: str
     since_ms: int
-    watcher: str
     symbols: Sequence[str]
     actors: Sequence[str]
     redis: RedisView
@@ -116,7 +104,6 @@ class Snapshot:
     heartbeats: Mapping[str, Heartbeat] = field(default_factory=dict)
     signals: Mapping[str, TaSignal] = field(default_factory=dict)
     quarantines: Mapping[tuple[str, str], Quarantine] = field(default_factory=dict)
-    bad_messages: Mapping[str, BadMessages] = field(default_factory=dict)
     audit: AuditReport | None = None
     ban: Ban | None = None
     lease: Lease | None = None
@@ -267,8 +254,6 @@ def _actor_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Pro
         trouble: tuple[ProblemKind, str] | None = None
         if status is not None:
             trouble = _state_trouble(status, now_ms)
-            if name == seen.watcher and status.state == "starting":
-                trouble = None
         elif heartbeat is None and not is_starting(seen, now_ms, limits):
             trouble = "actor-missing", "not running"
         if trouble is None and heartbeat is not None:
@@ -413,8 +398,10 @@ def _audit_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Pro
 
 
 def _bad_message_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
-    for name, bad in seen.bad_messages.items():
-        if seconds_since(bad.at_ms, now_ms) <= limits.recent_s:
-            newest = f", the newest {bad.newest}" if bad.newest else ""
-            text = f"{name} skipped bad messages on the bus ({bad.count} so far{newest})"
+    for name in seen.actors:
+        detail = _detail(seen, name)
+        at_ms = detail.get("bad_message_ms")
+        if type(at_ms) is int and seconds_since(at_ms, now_ms) <= limits.recent_s:
+            count, newest = detail.get("bad_messages"), detail.get("bad_message")
+            text = f"{name} skipped bad messages on the bus ({count} so far, the newest {newest})"
             yield Problem("messages-bad", name, text)

@@ -199,7 +199,7 @@ def verdict_on(report: AuditReport) -> list[str]:
     """Return what health makes of a report: its problems about the audit."""
     now_ms = CLOCK.now_ms()
     seen = Snapshot(
-        mode="demo", since_ms=now_ms, watcher="health", symbols=COINS, actors=("auditor",),
+        mode="demo", since_ms=now_ms, symbols=COINS, actors=("auditor",),
         redis=RedisView(status="up", since_ms=now_ms, reason="", round_trip_ms=0.2), audit=report,
     )  # fmt: skip
     problems = [p for p in judge(seen, now_ms, Limits()).problems if p.startswith("audit")]

@@ -22,7 +22,7 @@ COIN, OTHER = "BTCUSDT", "ETHUSDT"
 
 def world(**seen: Any) -> PageInputs:
     found = Snapshot(
-        mode="demo", since_ms=NOW_MS - 1000, watcher="dashboard", symbols=(COIN, OTHER),
+        mode="demo", since_ms=NOW_MS - 1000, symbols=(COIN, OTHER),
         actors=("fetcher", "dashboard"),
         redis=RedisView(status="up", since_ms=NOW_MS, reason="", round_trip_ms=0.1),
     )  # fmt: skip

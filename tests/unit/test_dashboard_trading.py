@@ -24,7 +24,7 @@ from tests.support.trading_sightings import (
 
 def shown(trading: TradingView, actors: tuple[str, ...] = (), **world: Any) -> dict[str, Any]:
     seen = Snapshot(
-        mode="demo", since_ms=NOW_MS, watcher="dashboard", symbols=("BTCUSDT",), actors=actors,
+        mode="demo", since_ms=NOW_MS, symbols=("BTCUSDT",), actors=actors,
         redis=RedisView(status="up", since_ms=NOW_MS, reason="", round_trip_ms=0.1),
         trading=trading,
     )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.health.verdict import BadMessages, Limits, RedisView, Snapshot, age_s, judge
+from shared.health.verdict import Limits, RedisView, Snapshot, age_s, judge
 from shared.market import Timeframe
 from shared.messages.actors import Quarantine
 from shared.messages.candles import Ban
@@ -30,7 +30,6 @@ UP = RedisView(status="up", since_ms=NOW_MS - 600_000, reason="", round_trip_ms=
 WELL = Snapshot(
     mode="demo",
     since_ms=NOW_MS - 600_000,
-    watcher="health",
     symbols=COINS,
     actors=ACTORS,
     redis=UP,
@@ -153,11 +152,6 @@ def test_actor_that_is_not_ready_is_named_with_state_and_reason(
     state: str, change: dict[str, Any], words: str
 ) -> None:
     assert found(**with_actor("fetcher", state, **change)) == ("degraded", [f"fetcher: {words}"])
-
-
-def test_the_watchers_own_start_is_no_problem_but_its_silence_would_be() -> None:
-    assert found(**with_actor("health", "starting")) == ("ok", [])
-    assert found(**with_actor("health", "stopping"))[0] == "degraded"
 
 
 def test_actor_nobody_has_seen_is_not_running() -> None:
@@ -332,18 +326,22 @@ def test_candles_as_old_as_they_may_be_are_no_problem() -> None:
 
 
 def test_bad_messages_are_told_for_a_minute() -> None:
-    bad = {
-        "health": BadMessages(count=2, newest="ta:latest:X: not JSON", at_ms=NOW_MS - 60_000),
-        "fetcher": BadMessages(count=1, newest="", at_ms=NOW_MS - 59_000),
+    bad: dict[str, Any] = {
+        "bad_messages": 2,
+        "bad_message": "ta:latest:X: not JSON",
+        "bad_message_ms": NOW_MS - 59_000,
     }
-    assert found(bad_messages=bad) == (
+    beats = {**WELL.heartbeats, "fetcher": heartbeat("fetcher", **bad)}
+    assert found(1_000, heartbeats=beats) == (
         "degraded",
-        [
-            "health skipped bad messages on the bus (2 so far, the newest ta:latest:X: not JSON)",
-            "fetcher skipped bad messages on the bus (1 so far)",
-        ],
+        ["fetcher skipped bad messages on the bus (2 so far, the newest ta:latest:X: not JSON)"],
     )
-    assert found(2_000, bad_messages=bad) == ("ok", [])
+    assert found(1_001, heartbeats=beats) == ("ok", [])
+
+
+def test_an_actor_that_never_skipped_a_message_is_not_named() -> None:
+    well = heartbeat("fetcher", bad_messages=0, bad_message="", bad_message_ms=None)
+    assert found(heartbeats={**WELL.heartbeats, "fetcher": well}) == ("ok", [])
 
 
 # Laws

@@ -56,7 +56,6 @@ def platform(
     seen = Snapshot(
         mode="paper",
         since_ms=LONG_AGO_MS,
-        watcher="health",
         symbols=("BTCUSDT",),
         actors=actors,
         redis=RedisView(status="up", since_ms=LONG_AGO_MS, reason="", round_trip_ms=0.1),

@@ -1,0 +1,109 @@
+"""Reads from the bus all that the verdict needs: one reader for everyone who judges."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from shared import schema
+from shared.bus import Bus
+from shared.clock import Clock
+from shared.health.trading_verdict import looked
+from shared.health.verdict import RedisView, Snapshot, known_trouble
+from shared.messages.signals import TaSignal
+
+STAGES = ("fetch", "compute")
+SINGLE = (
+    schema.AUDIT,
+    schema.BAN_UNTIL,
+    schema.LEASE,
+    schema.SUPERVISOR,
+    schema.POSITIONS,
+    schema.BALANCE,
+    schema.TRADER_STATUS,
+)
+
+
+class SnapshotReader:
+    """Keeps a `Snapshot` up to date.
+
+    Reads `supervisor:*`, `actor:heartbeat:*`, `ta:latest:*`, `quarantine:*`, `audit:latest`,
+    `market:ban_until`, `state:positions`, `state:balance` and `state:trader:status`.
+
+    Attributes:
+        seen: Everything last seen. Before the first look nothing is said against Redis.
+    """
+
+    def __init__(
+        self, bus: Bus, clock: Clock, *, mode: str, symbols: Sequence[str], actors: Sequence[str]
+    ) -> None:
+        self._bus = bus
+        self._clock = clock
+        now_ms = clock.now_ms()
+        self.seen = Snapshot(
+            mode=mode,
+            since_ms=now_ms,
+            symbols=tuple(symbols),
+            actors=tuple(actors),
+            redis=RedisView(status="up", since_ms=now_ms, reason="", round_trip_ms=None),
+        )
+        self._wanted: list[tuple[schema.Entry[Any], Sequence[Mapping[str, str]]]] = [
+            (schema.HEARTBEAT, [{"name": name} for name in actors]),
+            (schema.TA_LATEST, [{"symbol": symbol} for symbol in symbols]),
+            (schema.QUARANTINE, [{"stage": s, "symbol": coin} for coin in symbols for s in STAGES]),
+            *((entry, [{}]) for entry in SINGLE),
+        ]
+
+    async def read(self) -> None:
+        """Look at everything once; what vanished from Redis is kept and grows old.
+
+        Raises:
+            BusUnavailable: Redis does not answer; nothing has changed.
+        """
+        # Side by side: one after the other, a slow Redis would make what is read last look old.
+        statuses, (beats, signals, quarantines, *single) = await asyncio.gather(
+            self._bus.fields(schema.ACTORS), self._bus.get_each(*self._wanted)
+        )
+        (audit,), (ban,), (lease,), (supervisor,), (positions,), (balance,), (trader,) = single
+        seen, now_ms = self.seen, self._clock.now_ms()
+        seen = dataclasses.replace(
+            seen,
+            redis=self._redis_view(),
+            statuses=statuses,
+            heartbeats={**seen.heartbeats, **{b.name: b for b in beats if b is not None}},
+            signals={**seen.signals, **{s.symbol: s for s in signals if s is not None}},
+            quarantines={(q.stage, q.symbol): q for q in quarantines if q is not None},
+            audit=audit or seen.audit,
+            ban=ban,
+            lease=lease,
+            supervisor=supervisor,
+            trading=looked(
+                seen.trading, positions=positions, balance=balance, status=trader, now_ms=now_ms
+            ),
+        )
+        scanned_once = seen.scanned_once or all(
+            symbol in seen.signals or known_trouble(seen, symbol, now_ms) for symbol in seen.symbols
+        )
+        self.seen = dataclasses.replace(seen, scanned_once=scanned_once)
+
+    def take_signal(self, signal: TaSignal) -> None:
+        """Take a signal that came on a channel."""
+        self._see(signals={**self.seen.signals, signal.symbol: signal})
+
+    def see_redis(self) -> None:
+        """Take note of how Redis is, also while it does not answer."""
+        self._see(redis=self._redis_view())
+
+    def _see(self, **changes: Any) -> None:
+        self.seen = dataclasses.replace(self.seen, **changes)
+
+    def _redis_view(self) -> RedisView:
+        bus = self._bus
+        return RedisView(
+            status=bus.status.value,
+            since_ms=bus.status_since_ms,
+            reason=bus.reason,
+            round_trip_ms=bus.round_trip_ms,
+        )
