@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file at `path`, and reach the disk before returning.
+    """Replace the file at `path`, readable by its owner only; on the disk when this returns.
 
     Raises:
         OSError: Not writable, or the disk is full; the old file is then untouched.

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from shared.config.sections import RedisSection
 from shared.errors import ConfigError
+from shared.files import write_atomically
 from shared.redis.acl import CONFINES_WRITERS, Version
-from shared.redis.users import Users, given_users, read_users, write_private
+from shared.redis.users import Users, given_users, read_users
 from shared.schema import Role
 
 OPERATOR_URL = "operator.url"
@@ -49,12 +50,12 @@ class RedisFiles:
                 'proc-title-template "coinex: redis"',
             ]
         path = self.directory / "redis.conf"
-        write_private(path, "\n".join(lines) + "\n")
+        write_atomically(path, "\n".join([*lines, ""]).encode())
         return path
 
     def write_logins(self, operator_url: str, users: Users | None = None) -> None:
         """Leave the operator's URL for the command line, and logins for actors run by hand."""
-        write_private(self.directory / OPERATOR_URL, operator_url + "\n")
+        write_atomically(self.directory / OPERATOR_URL, f"{operator_url}\n".encode())
         if users is None:
             (self.directory / USERS).unlink(missing_ok=True)
         else:
@@ -92,7 +93,7 @@ class RedisFiles:
                      f"the redis-server found is {version[0]}.{version[1]}, which cannot read "
                      f"them; install Redis {text} or newer, or move the directory away"]
                 )  # fmt: skip
-        write_private(path, f"{version[0]}.{version[1]}\n")
+        write_atomically(path, f"{version[0]}.{version[1]}\n".encode())
 
     def set_aside(self, utc: str) -> Path:
         """Move the server's files to `damaged-<utc>` and return that directory."""

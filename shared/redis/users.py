@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import stat
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from shared.config.secrets import with_login
 from shared.config.sections import RedisSection
 from shared.errors import ConfigError
+from shared.files import write_atomically
 from shared.redis.acl import NOBODY, Version, user_line, user_name
 from shared.schema import Role
 
@@ -47,7 +47,7 @@ class Users:
     def write(self, path: Path) -> None:
         """Write the passwords to a file only its owner can read."""
         text = "".join(f"{role} {password}\n" for role, password in self.passwords.items())
-        write_private(path, text)
+        write_atomically(path, text.encode())
 
 
 def new_users(namespace: str, known: Mapping[Role, str] | None = None) -> Users:
@@ -120,12 +120,3 @@ def given_users(section: RedisSection, credentials_dir: Path | None) -> Users | 
         return read_users(Path(section.users_file), section.namespace)
     path = credentials_dir / CREDENTIAL if credentials_dir else None
     return read_users(path, section.namespace) if path is not None and path.exists() else None
-
-
-def write_private(path: Path, text: str) -> None:
-    """Write a file in one step, readable by its owner alone."""
-    draft = path.with_name(path.name + ".new")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        os.fchmod(file.fileno(), 0o600)  # a draft that was left there may have been open
-        file.write(text)
-    draft.replace(path)
