@@ -14,15 +14,12 @@ class Clock(Protocol):
 
     def now_ms(self) -> int:
         """Return wall-clock time in milliseconds since the epoch."""
-        ...
 
     def monotonic(self) -> float:
         """Return seconds that never go backwards."""
-        ...
 
     async def sleep(self, seconds: float) -> None:
         """Wait; zero or less only yields to the event loop."""
-        ...
 
 
 class SystemClock:

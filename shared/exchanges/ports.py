@@ -58,25 +58,20 @@ class CandleSource(Protocol):
     @property
     def offset_ms(self) -> int:
         """Return exchange time minus our own clock."""
-        ...
 
     @property
     def used_weight(self) -> int:
         """Return the request weight known to be spent in this clock minute."""
-        ...
 
     @property
     def weight_limit(self) -> int:
         """Return the request weight allowed per clock minute."""
-        ...
 
     def now_ms(self) -> int:
         """Return exchange time."""
-        ...
 
     async def sync_time(self) -> int:
         """Ask for the exchange's time and return the new `offset_ms`."""
-        ...
 
     async def exchange_info(self, symbols: Sequence[str] | None = None) -> ExchangeInfo:
         """Return the exchange's rules.
@@ -84,7 +79,6 @@ class CandleSource(Protocol):
         Raises:
             UnknownSymbol: One of `symbols` is not listed.
         """
-        ...
 
     async def klines(
         self, symbol: str, timeframe: Timeframe, *, limit: int, start_ms: int | None = None
@@ -95,7 +89,6 @@ class CandleSource(Protocol):
             UnknownSymbol: The coin is not listed.
             BadCandle: A row cannot be true.
         """
-        ...
 
 
 class Venue(Protocol):
@@ -110,62 +103,48 @@ class Venue(Protocol):
     @property
     def name(self) -> str:
         """Return what people call it."""
-        ...
 
     @property
     def window_ms(self) -> int:
         """Return for how long after its timestamp the venue accepts a request."""
-        ...
 
     def now_ms(self) -> int:
         """Return venue time: our clock, corrected by the last `server_time`."""
-        ...
 
     async def server_time(self) -> int:
         """Ask for the venue's time, correct `now_ms` by it, and return it."""
-        ...
 
     async def markets(self, symbols: Sequence[str] | None = None) -> Mapping[str, MarketRule]:
         """Return the rules of some markets (None: of all); those it does not list are left out."""
-        ...
 
     async def tickers(self, symbols: Sequence[str] | None = None) -> Mapping[str, Ticker]:
         """Return prices of some markets (None: of all); those it does not list are left out."""
-        ...
 
     async def book(self, symbol: str, levels: int = 20) -> OrderBook:
         """Return the order book; `levels` is 5, 10, 20 or 50."""
-        ...
 
     async def funding(self, symbol: str) -> Funding:
         """Return the last and the next funding."""
-        ...
 
     async def balance(self) -> Sequence[AccountBalance]:
         """Return what the account holds, one entry per currency."""
-        ...
 
     async def positions(self) -> Sequence[OpenPosition]:
         """Return every open position of the account, ours and others'."""
-        ...
 
     async def closed_positions(self, since_ms: int) -> Sequence[ClosedPosition]:
         """Return the positions that ended since, oldest first."""
-        ...
 
     async def open_orders(self) -> Sequence[PlacedOrder]:
         """Return every order that rests."""
-        ...
 
     async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
         """Return the orders, pending or finished, that carry this id; normally none or one."""
-        ...
 
     async def fills(
         self, symbol: str, since_ms: int, until_ms: int | None = None
     ) -> Sequence[Fill]:
         """Return our fills in one market since a time, oldest first."""
-        ...
 
     async def place_order(self, order: OrderRequest) -> PlacedOrder:
         """Place an order; once.
@@ -174,11 +153,9 @@ class Venue(Protocol):
             OutcomeUnknown: It may have been taken.
             VenueRefused: It was not.
         """
-        ...
 
     async def cancel(self, symbol: str, order_id: int) -> PlacedOrder:
         """Take an order back."""
-        ...
 
     async def order_status(self, symbol: str, order_id: int) -> PlacedOrder:
         """Return one order as it is now.
@@ -186,7 +163,6 @@ class Venue(Protocol):
         Raises:
             VenueRefused: It does not know the order (any more).
         """
-        ...
 
     async def close_position(
         self, symbol: str, client_id: str, size: Decimal | None = None
@@ -197,24 +173,18 @@ class Venue(Protocol):
             OutcomeUnknown: It may have been closed.
             VenueRefused: It was not.
         """
-        ...
 
     async def set_stop_loss(self, symbol: str, price: Decimal) -> OpenPosition:
         """Set the one stop of the whole position, triggered by the mark price; replaces others."""
-        ...
 
     async def set_take_profit(self, symbol: str, price: Decimal) -> OpenPosition:
         """Set the one target of the whole position, triggered by the mark price."""
-        ...
 
     async def cancel_stop_loss(self, symbol: str) -> OpenPosition:
         """Remove every stop of the position."""
-        ...
 
     async def cancel_take_profit(self, symbol: str) -> OpenPosition:
         """Remove every target of the position."""
-        ...
 
     async def set_leverage(self, symbol: str, leverage: int) -> int:
         """Set isolated margin and leverage, and return the leverage that is now in force."""
-        ...

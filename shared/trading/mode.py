@@ -20,31 +20,24 @@ class SetLock(Protocol):
     @property
     def mode(self) -> Literal["locked", "disabled"]:
         """Return what it puts the trader into."""
-        ...
 
     @property
     def who(self) -> str:
         """Return who set it."""
-        ...
 
     @property
     def reason(self) -> str:
         """Return why."""
-        ...
 
 
 class Flag(Protocol):
     """The last known kill flag of the bus, where it is set."""
 
     @property
-    def who(self) -> str:
-        """Return who set it."""
-        ...
+    def who(self) -> str: ...
 
     @property
-    def reason(self) -> str:
-        """Return why."""
-        ...
+    def reason(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

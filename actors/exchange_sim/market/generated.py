@@ -57,16 +57,13 @@ class GeneratedPrices:
         self._today: dict[str, tuple[int, Integers]] = {}
 
     def symbols(self) -> Sequence[str]:
-        """Return the coins that exist."""
         return tuple(self._coins)
 
     def first_day(self, symbol: str) -> int:
-        """Return the day (since the epoch) the coin's history begins with."""
         self._coin(symbol)
         return GENESIS_DAY
 
     def scale(self, symbol: str) -> Scale:
-        """Return the decimals of the coin."""
         return self._coin(symbol).scale
 
     def days(self, symbol: str, first_day: int, last_day: int) -> Bars:

@@ -87,7 +87,6 @@ class LivePrices:
         self._coins = {symbol: _Coin() for symbol in symbols}
 
     def symbols(self) -> Sequence[str]:
-        """Return the coins."""
         return self._symbols
 
     def digits(self, symbol: str, at_ms: int) -> int:
@@ -95,19 +94,16 @@ class LivePrices:
         return usual_digits(symbol)
 
     def price(self, symbol: str, at_ms: int) -> Decimal | None:
-        """Return the price at a time; None before the first."""
         way = self.path(symbol, at_ms, at_ms)
         return way[-1].price if way else None
 
     def path(self, symbol: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
-        """Return the way between two times, or what is known of it."""
         coin = self._coins.get(symbol)
         if coin is None or not coin.corners or coin.corners[0].at_ms > until_ms:
             return []
         return between(coin.corners, max(from_ms, coin.corners[0].at_ms), until_ms, DIGITS)
 
     def day(self, symbol: str, at_ms: int) -> Day | None:
-        """Return the last 24 hours of closed candles."""
         rows = [row for _, row in sorted(self._coins[symbol].closed.items())]
         if not rows:
             return None
@@ -120,12 +116,10 @@ class LivePrices:
         )
 
     def moved_ms(self, symbol: str, at_ms: int) -> int | None:
-        """Return when a price was last told."""
         coin = self._coins.get(symbol)
         return coin.told_ms if coin is not None else None
 
     def forget(self, before_ms: int) -> None:
-        """Let go of the way before a time."""
         for coin in self._coins.values():
             first = bisect_right(coin.corners, before_ms, key=lambda corner: corner.at_ms)
             del coin.corners[: max(0, first - 1)]

@@ -40,23 +40,18 @@ class PriceSource(Protocol):
 
     def symbols(self) -> Sequence[str]:
         """Return the coins that exist."""
-        ...
 
     def first_day(self, symbol: str) -> int:
         """Return the day (since the epoch) with the coin's first bar."""
-        ...
 
     def scale(self, symbol: str) -> Scale:
         """Return the coin's decimals."""
-        ...
 
     def days(self, symbol: str, first_day: int, last_day: int) -> Bars:
         """Return the 5m bars of whole UTC days, both included; future ones too."""
-        ...
 
     def points(self, symbol: str, bar: Integers) -> Integers:
         """Return the price path inside a 5m bar at equal distances, both ends included."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +85,6 @@ class Market:
         self._halts: dict[str, tuple[Halt, ...]] = {}
 
     def symbols(self) -> Sequence[str]:
-        """Return the coins that exist."""
         return self._source.symbols()
 
     def scale(self, symbol: str, now_ms: int) -> Scale:

@@ -18,20 +18,16 @@ class MarketPrices:
         self._market = market
 
     def symbols(self) -> Sequence[str]:
-        """Return the coins of the simulated market."""
         return self._market.symbols()
 
     def digits(self, symbol: str, at_ms: int) -> int:
-        """Return the decimals of the coin's candles."""
         return self._market.scale(symbol, at_ms).price_digits
 
     def price(self, symbol: str, at_ms: int) -> Decimal | None:
-        """Return what the coin's open candle closes at, at that time."""
         way = self.path(symbol, at_ms, at_ms)
         return way[-1].price if way else None
 
     def path(self, symbol: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
-        """Return the way through the coin's 5m candles."""
         digits = self.digits(symbol, until_ms)
         corners = [
             Corner(at_ms, Decimal(price).scaleb(-digits))
@@ -40,7 +36,6 @@ class MarketPrices:
         return between(corners, from_ms, until_ms, digits)
 
     def day(self, symbol: str, at_ms: int) -> Day | None:
-        """Return the last 24 candles of an hour."""
         bars = self._market.bars(symbol, Timeframe.H1, at_ms, limit=24)
         if not bars.shape[1]:
             return None
@@ -58,8 +53,7 @@ class MarketPrices:
         )
 
     def moved_ms(self, symbol: str, at_ms: int) -> int | None:
-        """Return the time asked about: this market never stands still."""
-        return at_ms
+        return at_ms  # this market never stands still
 
     def forget(self, before_ms: int) -> None:
         """Do nothing: this market remembers no more than it needs anyhow."""

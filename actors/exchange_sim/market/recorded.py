@@ -79,15 +79,12 @@ class RecordedPrices:
         self.shift_days = self._remembered_shift(state_file, today)
 
     def symbols(self) -> Sequence[str]:
-        """Return the coins that have a recording."""
         return tuple(s for s in self._wanted if s not in self.faults)
 
     def first_day(self, symbol: str) -> int:
-        """Return the day the coin's history begins with, moved to the present."""
         return self._recording(symbol).first_day + self.shift_days
 
     def scale(self, symbol: str) -> Scale:
-        """Return the decimals found in the coin's file."""
         return self._recording(symbol).scale
 
     def days(self, symbol: str, first_day: int, last_day: int) -> Bars:

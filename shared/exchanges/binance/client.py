@@ -74,7 +74,6 @@ class BinanceClient:
 
     @property
     def used_weight(self) -> int:
-        """Return the request weight known to be spent in this clock minute."""
         return self._budget.used(self.now_ms())
 
     @property
@@ -83,7 +82,6 @@ class BinanceClient:
         return self._budget.limit
 
     def now_ms(self) -> int:
-        """Return exchange time."""
         return self._clock.now_ms() + self.offset_ms
 
     def forbidden_until_ms(self) -> int | None:

@@ -87,25 +87,20 @@ class CoinExClient:
         )
 
     def now_ms(self) -> int:
-        """Return venue time: our clock, corrected by the last `server_time`."""
         return self._wire.now_ms()
 
     async def server_time(self) -> int:
-        """Ask for the venue's time, correct `now_ms` by it, and return it."""
         return await self._wire.sync_time()
 
     async def markets(self, symbols: Sequence[str] | None = None) -> Mapping[str, MarketRule]:
-        """Return the rules of some markets (None: of all); those it does not list are left out."""
         rows = await self._of_markets("futures/market", symbols)
         return {rule.symbol: rule for rule in map(read.market_rule, filter(read.is_linear, rows))}
 
     async def tickers(self, symbols: Sequence[str] | None = None) -> Mapping[str, Ticker]:
-        """Return prices of some markets (None: of all); those it does not list are left out."""
         rows = await self._of_markets("futures/ticker", symbols)
         return {prices.symbol: prices for prices in map(read.ticker, rows)}
 
     async def book(self, symbol: str, levels: int = 20) -> OrderBook:
-        """Return the order book; `levels` is 5, 10, 20 or 50."""
         if levels not in BOOK_LEVELS:
             raise ValueError(f"levels: expected one of {BOOK_LEVELS}, found {levels}")
         query: Query = {"market": symbol, "limit": levels, "interval": "0"}
@@ -115,7 +110,6 @@ class CoinExClient:
         return book
 
     async def funding(self, symbol: str) -> Funding:
-        """Return the last and the next funding."""
         reply = await self._wire.get("futures/funding-rate", {"market": symbol}, LimitGroup.PUBLIC)
         for row in reply.rows():
             if row.market() == symbol:
@@ -123,12 +117,10 @@ class CoinExClient:
         raise VenueUnavailable(f"{reply.endpoint}: tells no funding of {symbol}")
 
     async def balance(self) -> Sequence[AccountBalance]:
-        """Return what the account holds, one entry per currency."""
         reply = await self._wire.get("assets/futures/balance", {}, LimitGroup.ACCOUNT)
         return [read.balance(row) for row in reply.rows()]
 
     async def positions(self) -> Sequence[OpenPosition]:
-        """Return every open position of the account, ours and others'."""
         rows = await self._wire.steady_pages(
             "futures/pending-position", FUTURES, LimitGroup.ACCOUNT, "position_id"
         )
@@ -147,14 +139,12 @@ class CoinExClient:
         return sorted(ended, key=lambda position: (position.closed_ms, position.position_id))
 
     async def open_orders(self) -> Sequence[PlacedOrder]:
-        """Return every order that rests."""
         rows = await self._wire.steady_pages(
             "futures/pending-order", FUTURES, LimitGroup.ORDERS, "order_id"
         )
         return [read.placed_order(row) for row in rows]
 
     async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
-        """Return the orders, pending or finished, that carry this id; normally none or one."""
         query = {**FUTURES, "market": symbol, "client_id": _checked_id(client_id)}
         found: dict[int, PlacedOrder] = {}
         # In this order: an order that ends in between is seen twice, never not at all.
@@ -225,23 +215,16 @@ class CoinExClient:
         return await self._order("futures/close-position", body)
 
     async def cancel(self, symbol: str, order_id: int) -> PlacedOrder:
-        """Take an order back."""
         body = {"market": symbol, **FUTURES, "order_id": order_id}
         reply = await self._wire.post("futures/cancel-order", body, LimitGroup.CANCEL)
         return _that_order(reply, order_id)
 
     async def order_status(self, symbol: str, order_id: int) -> PlacedOrder:
-        """Return one order as it is now.
-
-        Raises:
-            VenueRefused: It does not know the order (any more).
-        """
         query: Query = {"market": symbol, "order_id": order_id}
         reply = await self._wire.get("futures/order-status", query, LimitGroup.ORDERS)
         return _that_order(reply, order_id)
 
     async def set_stop_loss(self, symbol: str, price: Decimal) -> OpenPosition:
-        """Set the one stop of the whole position, triggered by the mark price; replaces others."""
         return await self._position(
             "futures/set-position-stop-loss",
             symbol,
@@ -249,7 +232,6 @@ class CoinExClient:
         )
 
     async def set_take_profit(self, symbol: str, price: Decimal) -> OpenPosition:
-        """Set the one target of the whole position, triggered by the mark price."""
         return await self._position(
             "futures/set-position-take-profit",
             symbol,
@@ -257,15 +239,12 @@ class CoinExClient:
         )
 
     async def cancel_stop_loss(self, symbol: str) -> OpenPosition:
-        """Remove every stop of the position."""
         return await self._position("futures/cancel-position-stop-loss", symbol, {})
 
     async def cancel_take_profit(self, symbol: str) -> OpenPosition:
-        """Remove every target of the position."""
         return await self._position("futures/cancel-position-take-profit", symbol, {})
 
     async def set_leverage(self, symbol: str, leverage: int) -> int:
-        """Set isolated margin and leverage, and return the leverage that is now in force."""
         body = {"market": symbol, **FUTURES, "margin_mode": "isolated", "leverage": leverage}
         reply = await self._wire.post("futures/adjust-position-leverage", body, LimitGroup.TRADE)
         row = reply.row()

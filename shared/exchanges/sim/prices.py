@@ -32,31 +32,24 @@ class PriceFeed(Protocol):
 
     def symbols(self) -> Sequence[str]:
         """Return the markets there are."""
-        ...
 
     def digits(self, symbol: str, at_ms: int) -> int:
         """Return the decimals prices have at least."""
-        ...
 
     def price(self, symbol: str, at_ms: int) -> Decimal | None:
         """Return the price at a time; None where none is known."""
-        ...
 
     def path(self, symbol: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
         """Return the way from `from_ms` to `until_ms`, a corner at each; empty if unknown."""
-        ...
 
     def day(self, symbol: str, at_ms: int) -> Day | None:
         """Return the last 24 hours; None where too little is known."""
-        ...
 
     def moved_ms(self, symbol: str, at_ms: int) -> int | None:
         """Return when the price was last told, at or before a time."""
-        ...
 
     def forget(self, before_ms: int) -> None:
         """Let go of what lies before a time: nobody will ask about it again."""
-        ...
 
 
 def between(corners: Sequence[Corner], from_ms: int, until_ms: int, digits: int) -> list[Corner]:
