@@ -20,7 +20,7 @@ from shared.clock import Clock
 from shared.errors import BadMessage, BusUnavailable, JournalUnavailable, PlatformError
 from shared.journal.journal import Journal
 from shared.journal.rows import CommandRow
-from shared.messages.trading import KillFlag, TradeEvent, TraderCommand, TraderReply, TraderVerb
+from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb, trade_event
 
 AT_ONCE = 100
 LATE_MS, FORGOTTEN_MS = 60_000, 3_600_000
@@ -119,13 +119,8 @@ class TraderCommands:
             except _Refused as error:
                 done, text = False, str(error)
         row = replace(row, outcome="done" if done else "failed", text=text)
-        event = TradeEvent(
-            event_id=0,
-            at_ms=self._clock.now_ms(),
-            kind="command",
-            text=f"{what} by {row.who}: {text}",
-            symbol=row.symbol,
-        )
+        told = f"{what} by {row.who}: {text}"
+        event = trade_event(self._clock.now_ms(), "command", told, row.symbol)
         await self._journal.do(Journal.end_command, row, event)
         mode, why = self._gates.mode()
         reply = TraderReply(

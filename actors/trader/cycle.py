@@ -32,7 +32,7 @@ from shared.journal.journal import Journal
 from shared.market import Timeframe
 from shared.messages.candles import Source
 from shared.messages.signals import TaSignal
-from shared.messages.trading import TradeEvent
+from shared.messages.trading import TradeEvent, trade_event
 from shared.trading.coin_state import CoinAtClose, coins_at_close
 from shared.trading.entries import Rules, candidates
 from shared.trading.plan import Candidate, Refusal
@@ -207,14 +207,9 @@ class Cycle:
         return await self._journal.do(Journal.last_losses, since_ms)
 
     def _refusal(self, candidate: Candidate, why: str) -> TradeEvent:
-        return TradeEvent(
-            event_id=0,
-            at_ms=self._clock.now_ms(),
-            kind="refused",
-            text=f"{candidate.symbol} {candidate.side} with {candidate.total} not entered: {why}",
-            symbol=candidate.symbol,
-            side=candidate.side,
-        )
+        symbol, side = candidate.symbol, candidate.side
+        text = f"{symbol} {side} with {candidate.total} not entered: {why}"
+        return trade_event(self._clock.now_ms(), "refused", text, symbol, side)
 
     async def coin(self, symbol: str) -> CoinAtClose:
         """Return a coin as it stood at its newest close, for a stop of an adopted position."""

@@ -23,7 +23,7 @@ from shared.exchanges.ports import Venue
 from shared.exchanges.venue import OPENS, AccountBalance, MarketRule, OrderRequest, PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import ZERO, Intent, OwnPosition
-from shared.messages.trading import TradeEvent
+from shared.messages.trading import trade_event
 from shared.trading.amounts import exact
 from shared.trading.exits import levels
 from shared.trading.exposure import Exposure, Holding, exposure
@@ -338,16 +338,12 @@ class Execution:
                 return "ours already"
             if any(i.symbol == symbol for i in await self._journal.do(Journal.open_intents)):
                 return "an order of ours in this coin is not settled yet; try again"
-            event = TradeEvent(
-                event_id=0,
-                at_ms=self._clock.now_ms(),
-                kind="adopted",
-                text=f"{symbol}: {position.side} {position.size} is ours from now on",
-                symbol=symbol,
-                side=position.side,
-                size_base=str(position.size),
-                price=str(position.entry_price),
-            )
+            side, size = position.side, position.size
+            text = f"{symbol}: {side} {size} is ours from now on"
+            event = trade_event(
+                self._clock.now_ms(), "adopted", text, symbol, side,
+                size_base=size, price=position.entry_price,
+            )  # fmt: skip
             await self._journal.do(
                 Journal.adopt, position, stop_fraction=stop_fraction,
                 target_fraction=target_fraction, at_ms=self._venue.now_ms(), events=[event],

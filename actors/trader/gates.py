@@ -18,7 +18,7 @@ from shared.clock import Clock
 from shared.config.sections import Mode, TraderSection
 from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
-from shared.messages.trading import KillFlag, TradeEvent, TraderMode
+from shared.messages.trading import KillFlag, TraderMode, trade_event
 from shared.trading.mode import ModeInputs, is_enabled, mode
 
 Choice = Literal["enabled", "reducing", "disabled"]
@@ -127,7 +127,8 @@ class Gates:
                 self._told = now
                 return
             text = f"mode {now[0]}: {now[1]}"
-            await self._journal.do(Journal.set_note, "mode", list(now), self._event(text))
+            event = trade_event(self._clock.now_ms(), "mode", text)
+            await self._journal.do(Journal.set_note, "mode", list(now), event)
             self._log.info("%s", text)
             self._told = now
 
@@ -173,9 +174,6 @@ class Gates:
         self.flag = None
         await self._pnl.release()
         await self.tell()
-
-    def _event(self, text: str) -> TradeEvent:
-        return TradeEvent(event_id=0, at_ms=self._clock.now_ms(), kind="mode", text=text)
 
 
 def lock_of(

@@ -13,7 +13,7 @@ from shared.exchanges.ports import Venue
 from shared.exchanges.venue import Fill, OpenPosition, OrderState, PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import Intent, IntentState
-from shared.messages.trading import TradeEvent
+from shared.messages.trading import TradeEvent, trade_event
 
 SETTLE_MS = 5_000
 """What the venue may take, beyond the signature window, to show an order it has taken."""
@@ -213,14 +213,8 @@ class OrderSender:
         size = "all" if intent.size is None else str(intent.size)
         at = "" if intent.price is None else f" at {intent.price}"
         what = f"{intent.purpose} {intent.side}: {intent.order_side} {size}{at}"
-        return TradeEvent(
-            event_id=0,
-            at_ms=self._clock.now_ms(),
-            kind=kind,
-            text=f"{intent.symbol} {what}: {text}",
-            symbol=intent.symbol,
-            side=intent.side,
-            client_id=intent.client_id,
-            size_base=None if intent.size is None else str(intent.size),
-            price=None if intent.price is None else str(intent.price),
-        )
+        return trade_event(
+            self._clock.now_ms(), kind, f"{intent.symbol} {what}: {text}",
+            intent.symbol, intent.side, client_id=intent.client_id,
+            size_base=intent.size, price=intent.price,
+        )  # fmt: skip

@@ -15,7 +15,7 @@ from shared.config.sections import TraderSection
 from shared.exchanges.ports import Venue
 from shared.journal.journal import Journal
 from shared.journal.rows import EquityRow
-from shared.messages.trading import TradeEvent, TraderLimit
+from shared.messages.trading import TradeEvent, TraderLimit, trade_event
 from shared.trading.amounts import shown
 from shared.trading.breakers import (
     DAY_MS,
@@ -161,4 +161,4 @@ class Pnl:
         self.limits = found
 
     def _event(self, kind: str, text: str) -> TradeEvent:
-        return TradeEvent(event_id=0, at_ms=self._clock.now_ms(), kind=kind, text=text)
+        return trade_event(self._clock.now_ms(), kind, text)

@@ -16,7 +16,7 @@ from shared.exchanges.ports import Venue
 from shared.exchanges.venue import CLOSES, MarketRule, OpenPosition, Ticker
 from shared.journal.journal import Journal
 from shared.journal.rows import OPEN_STATES, Intent, OwnPosition
-from shared.messages.trading import TradeEvent
+from shared.messages.trading import TradeEvent, trade_event
 from shared.trading.entries import OTHER
 from shared.trading.exits import Levels, is_beyond, is_held_too_long, levels
 
@@ -221,12 +221,6 @@ class Protection:
             self._log.error("protected without a journal: %s", error)
 
     def _event(self, kind: str, position: OpenPosition, text: str) -> TradeEvent:
-        return TradeEvent(
-            event_id=0,
-            at_ms=self._clock.now_ms(),
-            kind=kind,
-            text=f"{position.symbol}: {position.side} {position.size} {text}",
-            symbol=position.symbol,
-            side=position.side,
-            size_base=str(position.size),
-        )
+        symbol, side, size = position.symbol, position.side, position.size
+        text = f"{symbol}: {side} {size} {text}"
+        return trade_event(self._clock.now_ms(), kind, text, symbol, side, size_base=size)

@@ -16,7 +16,7 @@ from shared.exchanges.ports import Venue
 from shared.exchanges.venue import CLOSES, ClosedPosition, Fill
 from shared.journal.journal import Journal
 from shared.journal.rows import JournalFill, OwnPosition
-from shared.messages.trading import TradeEvent
+from shared.messages.trading import TradeEvent, trade_event
 
 BEFORE_MS = 1_000
 """Fills are asked for from so long before a position was opened."""
@@ -163,7 +163,7 @@ class Reconciler:
             self._log.error("%s: ended, and the venue does not show all its fills", own.symbol)
         events = [
             self._event("closed", own, f"{own.side} closed ({how}): {pnl} with fees and funding",
-                        pnl_quote=str(pnl))
+                        pnl_quote=pnl)
         ]  # fmt: skip
         if pnl != known:
             await self._journal.do(Journal.add_funding, own.own_id, pnl - known, closed_ms,
@@ -201,37 +201,24 @@ class Reconciler:
         for each in reconciled.foreign:
             position = each.at_venue
             if (position.position_id, each.why) not in self._foreign:
-                event = TradeEvent(
-                    event_id=0,
-                    at_ms=self._clock.now_ms(),
-                    kind="foreign",
-                    text=(
-                        f"{position.symbol}: {position.side} {position.size} is foreign "
-                        f"({each.why}): not touched, and nothing is entered in this coin"
-                    ),
-                    symbol=position.symbol,
-                    side=position.side,
-                    size_base=str(position.size),
+                symbol, side, size = position.symbol, position.side, position.size
+                text = (
+                    f"{symbol}: {side} {size} is foreign ({each.why}): not touched, and nothing "
+                    "is entered in this coin"
+                )
+                event = trade_event(
+                    self._clock.now_ms(), "foreign", text, symbol, side, size_base=size
                 )
                 await self._journal.do(Journal.tell, event)
         self._foreign = seen
 
     def _funding_event(self, own: OwnPosition, amount: Decimal) -> TradeEvent:
         text = f"{amount} beside price and fees of its fills: funding, or what the venue took"
-        return self._event("funding", own, text, pnl_quote=str(amount))
+        return self._event("funding", own, text, pnl_quote=amount)
 
-    def _event(
-        self, kind: str, own: OwnPosition, text: str, *, pnl_quote: str | None = None
-    ) -> TradeEvent:
-        return TradeEvent(
-            event_id=0,
-            at_ms=self._clock.now_ms(),
-            kind=kind,
-            text=f"{own.symbol}: {text}",
-            symbol=own.symbol,
-            side=own.side,
-            pnl_quote=pnl_quote,
-        )
+    def _event(self, kind: str, own: OwnPosition, text: str, *, pnl_quote: Decimal) -> TradeEvent:
+        now_ms, text = self._clock.now_ms(), f"{own.symbol}: {text}"
+        return trade_event(now_ms, kind, text, own.symbol, own.side, pnl_quote=pnl_quote)
 
 
 def _takes_from(own: OwnPosition, venue_id: int | None, fill: Fill) -> bool:

@@ -23,7 +23,7 @@ from shared.journal.rows import (
     JournalFill,
     OwnPosition,
 )
-from shared.messages.trading import TradeEvent, TradeSide
+from shared.messages.trading import TradeEvent, TradeSide, trade_event
 
 
 class Journal(JournalFile):
@@ -365,14 +365,8 @@ def _typed(kind: type[Any], row: dict[str, Any]) -> dict[str, Any]:
 def _fill_event(each: JournalFill, at_ms: int) -> TradeEvent:
     fill = each.fill
     by = "" if each.client_id else ", by the venue"
-    return TradeEvent(
-        event_id=0,
-        at_ms=at_ms,
-        kind="fill",
-        text=f"{fill.symbol}: {fill.side} {fill.size} at {fill.price} filled, fee {fill.fee}{by}",
-        symbol=fill.symbol,
-        client_id=each.client_id,
-        size_base=str(fill.size),
-        price=str(fill.price),
-        fee_quote=str(fill.fee),
-    )
+    text = f"{fill.symbol}: {fill.side} {fill.size} at {fill.price} filled, fee {fill.fee}{by}"
+    return trade_event(
+        at_ms, "fill", text, fill.symbol, client_id=each.client_id,
+        size_base=fill.size, price=fill.price, fee_quote=fill.fee,
+    )  # fmt: skip

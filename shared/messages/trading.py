@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 TradeSide = Literal["long", "short"]
@@ -157,6 +158,30 @@ class TradeEvent:
     fee_quote: Amount | None = None
     pnl_quote: Amount | None = None
     v: int = 1
+
+
+def trade_event(
+    at_ms: int,
+    kind: str,
+    text: str,
+    symbol: str | None = None,
+    side: TradeSide | None = None,
+    *,
+    client_id: str | None = None,
+    size_base: Decimal | None = None,
+    price: Decimal | None = None,
+    fee_quote: Decimal | None = None,
+    pnl_quote: Decimal | None = None,
+) -> TradeEvent:
+    """Return an event for the journal, which gives it its number."""
+    size, at, fee, pnl = (
+        None if amount is None else str(amount)
+        for amount in (size_base, price, fee_quote, pnl_quote)
+    )
+    return TradeEvent(
+        event_id=0, at_ms=at_ms, kind=kind, text=text, symbol=symbol, side=side,
+        client_id=client_id, size_base=size, price=at, fee_quote=fee, pnl_quote=pnl,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
