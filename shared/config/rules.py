@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,24 +17,10 @@ from shared.schema import AUDIT, CANDLES, SCAN_LATEST, TA_LATEST, Entry
 from shared.web.hosts import is_loopback
 
 # A group named like an actor would make `restart NAME` ambiguous to the person typing it.
-RESERVED_GROUPS = frozenset(
-    {
-        "account",
-        "alerts",
-        "auditor",
-        "dashboard",
-        "exchange-sim",
-        "fetcher",
-        "health",
-        "indicators",
-        "redis",
-        "scanner",
-        "supervisor",
-        "trader",
-        "trader-api",
-        "zygote",
-    }
-)
+RESERVED_GROUPS = frozenset({
+    "account", "alerts", "auditor", "dashboard", "exchange-sim", "fetcher", "health", "indicators",
+    "redis", "scanner", "supervisor", "trader", "trader-api", "zygote",
+})  # fmt: skip
 
 # The share of a key's life within which it must be renewed, so that no reader sees a hole.
 RENEWAL_SHARE = 0.8
@@ -103,110 +90,66 @@ def _overlaps(one: KeyPath, other: KeyPath) -> bool:
     return one[:length] == other[:length]
 
 
-def _renewal(path: KeyPath, seconds: float, entry: Entry[Any], what: str) -> Iterator[Breach]:
-    limit = RENEWAL_SHARE * (entry.ttl_s or 0)
-    if seconds > limit:
-        yield Breach(
-            path,
+# A rule: the keys it looks at, and what finds its breaches.
+type _Rule = tuple[tuple[KeyPath, ...], Callable[[Config], Iterable[Breach]]]
+
+
+def _rule(path: KeyPath, *others: KeyPath, text: Callable[[Config], str]) -> _Rule:
+    """Return a rule that blames one key: `text` returns what is wrong with it, or "".
+
+    Args:
+        others: What else it looks at.
+    """
+
+    def found(config: Config) -> Iterator[Breach]:
+        if said := text(config):
+            yield Breach(path, said)
+
+    return (path, *others), found
+
+
+def _value(config: Config, path: KeyPath) -> Any:
+    return functools.reduce(lambda section, name: getattr(section, str(name)), path, config)
+
+
+def _renewed(section: str, key: str, entry: Entry[Any], what: str) -> _Rule:
+    def text(config: Config) -> str:
+        seconds, limit = _value(config, (section, key)), RENEWAL_SHARE * (entry.ttl_s or 0)
+        return "" if seconds <= limit else (
             f"found {seconds:g}, expected at most {limit:g}: {what} live {entry.ttl_s} s on the "
-            f"bus and must be renewed within {RENEWAL_SHARE:.0%} of that; lower it",
-        )
+            f"bus and must be renewed within {RENEWAL_SHARE:.0%} of that; lower it"
+        )  # fmt: skip
+
+    return _rule((section, key), text=text)
 
 
-def _at_most(
-    path: KeyPath, found: float, limit: float, limit_key: str, why: str = ""
-) -> Iterator[Breach]:
-    if found > limit:
-        yield Breach(
-            path, f"found {found:g}, expected at most {limit_key} ({limit:g}){why}; lower it"
-        )
+def _at_most(section: str, key: str, limit_key: str, why: str = "") -> _Rule:
+    def text(config: Config) -> str:
+        found, limit = _value(config, (section, key)), _value(config, (section, limit_key))
+        limit_text = f"{section}.{limit_key} ({limit:g})"
+        return "" if found <= limit else (
+            f"found {found:g}, expected at most {limit_text}{why}; lower it"
+        )  # fmt: skip
+
+    return _rule((section, key), (section, limit_key), text=text)
 
 
-def _candle_renewal(config: Config) -> Iterator[Breach]:
-    seconds, entry = config.fetcher.interval_s, CANDLES[Timeframe.M5]
-    yield from _renewal(("fetcher", "interval_s"), seconds, entry, "5m candles")
-
-
-def _long_candle_renewal(config: Config) -> Iterator[Breach]:
-    seconds, entry = config.fetcher.long_interval_s, CANDLES[Timeframe.H1]
-    yield from _renewal(("fetcher", "long_interval_s"), seconds, entry, "1h candles")
-
-
-def _signal_renewal(config: Config) -> Iterator[Breach]:
-    seconds = config.indicators.interval_s
-    yield from _renewal(("indicators", "interval_s"), seconds, TA_LATEST, "signals")
-
-
-def _scan_renewal(config: Config) -> Iterator[Breach]:
-    seconds = config.scanner.interval_s
-    yield from _renewal(("scanner", "interval_s"), seconds, SCAN_LATEST, "scores")
-
-
-def _audit_renewal(config: Config) -> Iterator[Breach]:
-    seconds = config.auditor.interval_s
-    yield from _renewal(("auditor", "interval_s"), seconds, AUDIT, "audit reports")
-
-
-def _request_timeout(config: Config) -> Iterator[Breach]:
-    fetcher = config.fetcher
-    path, limit_key = ("fetcher", "request_timeout_s"), "fetcher.interval_s"
-    why = ": one silent request would take a whole pass"
-    yield from _at_most(path, fetcher.request_timeout_s, fetcher.interval_s, limit_key, why)
-
-
-def _divergence(config: Config) -> Iterator[Breach]:
+def _divergence(config: Config) -> str:
     divergence = config.indicators.divergence
-    if divergence.left + divergence.right >= divergence.window:
-        yield Breach(
-            ("indicators", "divergence", "window"),
-            f"found {divergence.window}, expected more than left + right "
-            f"({divergence.left + divergence.right}), or no pivot fits into it; raise it",
-        )
+    bars = divergence.left + divergence.right
+    return "" if bars < divergence.window else (
+        f"found {divergence.window}, expected more than left + right ({bars}), or no pivot fits "
+        "into it; raise it"
+    )  # fmt: skip
 
 
-def _stop_times(config: Config) -> Iterator[Breach]:
-    supervisor = config.supervisor
-    path, limit_key = ("supervisor", "stop_s"), "supervisor.stop_all_s"
-    why = ", the time for all actors together"
-    yield from _at_most(path, supervisor.stop_s, supervisor.stop_all_s, limit_key, why)
-
-
-def _bonus_floor(config: Config) -> Iterator[Breach]:
-    trader = config.trader
-    path, limit_key = ("trader", "base_floor"), "trader.entry_score"
-    why = ": a base score good enough to be entered could not have its bonus counted"
-    yield from _at_most(path, trader.base_floor, trader.entry_score, limit_key, why)
-
-
-def _protection(config: Config) -> Iterator[Breach]:
-    trader = config.trader
-    path, limit_key = ("trader", "protect_s"), "trader.unprotected_s"
-    why = ", the time a position may be without a stop"
-    yield from _at_most(path, trader.protect_s, trader.unprotected_s, limit_key, why)
-
-
-def _cycle(config: Config) -> Iterator[Breach]:
+def _cycle(config: Config) -> str:
     trader = config.trader
     limit_s = Timeframe.M5.ms / 1000 - trader.delay_s
-    if trader.wait_s >= limit_s:
-        yield Breach(
-            ("trader", "wait_s"),
-            f"found {trader.wait_s:g}, expected less than {limit_s:g}: with trader.delay_s "
-            f"({trader.delay_s:g}) the next candle would have closed already; lower it",
-        )
-
-
-def _notional(config: Config) -> Iterator[Breach]:
-    trader = config.trader
-    path, limit_key = ("trader", "max_notional"), "trader.max_gross_notional"
-    why = ", the sizes of all positions"
-    yield from _at_most(path, trader.max_notional, trader.max_gross_notional, limit_key, why)
-
-
-def _same_side(config: Config) -> Iterator[Breach]:
-    trader = config.trader
-    path, limit_key = ("trader", "max_same_side"), "trader.max_positions"
-    yield from _at_most(path, trader.max_same_side, trader.max_positions, limit_key)
+    return "" if trader.wait_s < limit_s else (
+        f"found {trader.wait_s:g}, expected less than {limit_s:g}: with trader.delay_s "
+        f"({trader.delay_s:g}) the next candle would have closed already; lower it"
+    )  # fmt: skip
 
 
 def _testing_mode(config: Config) -> Iterator[Breach]:
@@ -220,13 +163,10 @@ def _testing_mode(config: Config) -> Iterator[Breach]:
             )
 
 
-def _poison_coin(config: Config) -> Iterator[Breach]:
+def _poison_coin(config: Config) -> str:
     coin = config.testing.poison_coin
-    if coin is not None and coin not in _symbols(config):
-        yield Breach(
-            ("testing", "poison_coin"),
-            f"found {coin!r}, expected a symbol listed in groups; correct it",
-        )
+    is_known = coin is None or coin in _symbols(config)
+    return "" if is_known else f"found {coin!r}, expected a symbol listed in groups; correct it"
 
 
 def _fault_symbols(config: Config) -> Iterator[Breach]:
@@ -295,70 +235,56 @@ def _redis_url(config: Config) -> Iterator[Breach]:
         )
 
 
-def _binance_url(config: Config) -> Iterator[Breach]:
-    url = config.binance.base_url
-    parts = _split(url)
-    if parts is None or parts.scheme not in ("http", "https") or not parts.hostname:
-        yield Breach(
-            ("binance", "base_url"),
-            f"found {hidden_password(url)!r}, expected http:// or https:// and a host; correct it",
-        )
+def _binance_url(config: Config) -> str:
+    shown = hidden_password(config.binance.base_url)
+    return "" if _is_url(config.binance.base_url, "http", "https") else (
+        f"found {shown!r}, expected http:// or https:// and a host; correct it"
+    )  # fmt: skip
 
 
-def _venue_url(config: Config) -> Iterator[Breach]:
-    url, path = config.venue.base_url, ("venue", "base_url")
-    parts, shown = _split(url), hidden_password(config.venue.base_url)
-    if (
-        parts is None
-        or parts.scheme not in ("http", "https")
-        or not parts.hostname
-        or parts.username is not None
-        or parts.query
-        or parts.fragment
-    ):
-        yield Breach(
-            path,
-            f"found {shown!r}, expected http:// or https://, a host and a path such as /v2, and no "
-            "more; correct it",
-        )
-    elif parts.scheme == "http" and not is_loopback(parts.hostname):
-        yield Breach(
-            path,
-            f"found {shown!r}, expected https://: orders do not cross a network in the clear; "
-            "correct it",
-        )
-
-
-def _stream_url(config: Config) -> Iterator[Breach]:
+def _stream_url(config: Config) -> str:
     url = config.binance.stream_url
-    parts = None if url is None else _split(url)
-    if url is not None and (
-        parts is None or parts.scheme not in ("ws", "wss") or not parts.hostname
-    ):
-        yield Breach(
-            ("binance", "stream_url"),
-            f"found {hidden_password(url)!r}, expected ws:// or wss:// and a host; correct it, or "
-            "remove the line for the one that belongs to binance.base_url",
+    return "" if url is None or _is_url(url, "ws", "wss") else (
+        f"found {hidden_password(url)!r}, expected ws:// or wss:// and a host; correct it, or "
+        "remove the line for the one that belongs to binance.base_url"
+    )  # fmt: skip
+
+
+def _is_url(url: str, *schemes: str) -> bool:
+    parts = _split(url)
+    return parts is not None and parts.scheme in schemes and bool(parts.hostname)
+
+
+def _venue_url(config: Config) -> str:
+    url = config.venue.base_url
+    shown = hidden_password(url)
+    parts = urlsplit(url) if _is_url(url, "http", "https") else None
+    if parts is None or parts.username is not None or parts.query or parts.fragment:
+        return (
+            f"found {shown!r}, expected http:// or https://, a host and a path such as /v2, and no "
+            "more; correct it"
         )
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        return (
+            f"found {shown!r}, expected https://: orders do not cross a network in the clear; "
+            "correct it"
+        )
+    return ""
 
 
-def _candles_dir(config: Config) -> Iterator[Breach]:
+def _candles_dir(config: Config) -> str:
     directory = config.simulator.candles_dir
-    if directory is not None and _kind_of(directory) != "a directory":
-        yield Breach(
-            ("simulator", "candles_dir"),
-            f"found {directory!r}, expected a directory that exists (a relative path starts from "
-            f"{Path.cwd()}); correct it, or remove the line for generated prices",
-        )
+    return "" if directory is None or _kind_of(directory) == "a directory" else (
+        f"found {directory!r}, expected a directory that exists (a relative path starts from "
+        f"{Path.cwd()}); correct it, or remove the line for generated prices"
+    )  # fmt: skip
 
 
-def _state_dir(config: Config) -> Iterator[Breach]:
+def _state_dir(config: Config) -> str:
     kind = _kind_of(config.state_dir)
-    if kind not in ("a directory", "absent"):
-        yield Breach(
-            ("state_dir",),
-            f"found {config.state_dir!r}, which is {kind}; name a directory (made if absent)",
-        )
+    return "" if kind in ("a directory", "absent") else (
+        f"found {config.state_dir!r}, which is {kind}; name a directory (made if absent)"
+    )  # fmt: skip
 
 
 def _kind_of(place: str) -> str:
@@ -385,29 +311,32 @@ def _ports(config: Config) -> Iterator[Breach]:
             )
 
 
-_RULES: tuple[tuple[tuple[KeyPath, ...], Callable[[Config], Iterable[Breach]]], ...] = (
-    ((("fetcher", "interval_s"),), _candle_renewal),
-    ((("fetcher", "long_interval_s"),), _long_candle_renewal),
-    ((("indicators", "interval_s"),), _signal_renewal),
-    ((("scanner", "interval_s"),), _scan_renewal),
-    ((("auditor", "interval_s"),), _audit_renewal),
-    ((("fetcher", "request_timeout_s"), ("fetcher", "interval_s")), _request_timeout),
-    ((("indicators", "divergence"),), _divergence),
-    ((("supervisor", "stop_s"), ("supervisor", "stop_all_s")), _stop_times),
+_RULES: tuple[_Rule, ...] = (
+    _renewed("fetcher", "interval_s", CANDLES[Timeframe.M5], "5m candles"),
+    _renewed("fetcher", "long_interval_s", CANDLES[Timeframe.H1], "1h candles"),
+    _renewed("indicators", "interval_s", TA_LATEST, "signals"),
+    _renewed("scanner", "interval_s", SCAN_LATEST, "scores"),
+    _renewed("auditor", "interval_s", AUDIT, "audit reports"),
+    _at_most("fetcher", "request_timeout_s", "interval_s",
+             ": one silent request would take a whole pass"),
+    _rule(("indicators", "divergence", "window"), ("indicators", "divergence"), text=_divergence),
+    _at_most("supervisor", "stop_s", "stop_all_s", ", the time for all actors together"),
     ((("mode",),), _testing_mode),
-    ((("testing", "poison_coin"), ("groups",)), _poison_coin),
+    _rule(("testing", "poison_coin"), ("groups",), text=_poison_coin),
     ((("simulator", "faults"), ("groups",)), _fault_symbols),
     ((("simulator", "faults"),), _fault_endpoints),
     ((("redis", "url"),), _redis_url),
-    ((("binance", "base_url"),), _binance_url),
-    ((("binance", "stream_url"),), _stream_url),
-    ((("venue", "base_url"),), _venue_url),
-    ((("trader", "base_floor"), ("trader", "entry_score")), _bonus_floor),
-    ((("trader", "protect_s"), ("trader", "unprotected_s")), _protection),
-    ((("trader", "wait_s"), ("trader", "delay_s")), _cycle),
-    ((("trader", "max_notional"), ("trader", "max_gross_notional")), _notional),
-    ((("trader", "max_same_side"), ("trader", "max_positions")), _same_side),
-    ((("simulator", "candles_dir"),), _candles_dir),
-    ((("state_dir",),), _state_dir),
+    _rule(("binance", "base_url"), text=_binance_url),
+    _rule(("binance", "stream_url"), text=_stream_url),
+    _rule(("venue", "base_url"), text=_venue_url),
+    _at_most("trader", "base_floor", "entry_score",
+             ": a base score good enough to be entered could not have its bonus counted"),
+    _at_most("trader", "protect_s", "unprotected_s",
+             ", the time a position may be without a stop"),
+    _rule(("trader", "wait_s"), ("trader", "delay_s"), text=_cycle),
+    _at_most("trader", "max_notional", "max_gross_notional", ", the sizes of all positions"),
+    _at_most("trader", "max_same_side", "max_positions"),
+    _rule(("simulator", "candles_dir"), text=_candles_dir),
+    _rule(("state_dir",), text=_state_dir),
     (tuple((name, "port") for name in _LISTENING), _ports),
-)
+)  # fmt: skip
