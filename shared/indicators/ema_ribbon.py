@@ -31,11 +31,6 @@ class Ribbon(NamedTuple):
     spread: Floats
 
 
-def ribbon_lookback() -> int:
-    """Return how many bars come before the first complete ribbon."""
-    return PERIODS[-1] - 1
-
-
 def ema_ribbon(close: Floats, atr14: Floats) -> Ribbon:
     """Return the six EMAs of each row, their order and their spread.
 
@@ -44,8 +39,8 @@ def ema_ribbon(close: Floats, atr14: Floats) -> Ribbon:
     100 (1 - exp(-width / 3)), where width = (highest - lowest EMA) / ATR14: 50 is what noise
     shows half the time, whatever the coin and the timeframe.
 
-    Shapes: close, atr14 (rows, bars) -> see Ribbon; the first `ribbon_lookback()` bars have
-        no state and no spread.
+    Shapes: close, atr14 (rows, bars) -> see Ribbon; the first 88 bars have no state and
+        no spread.
     Units:  close and atr14 in quote currency; a flat row (ATR14 up to 1e-9 of the price) has
         spread 0.
     Raises: ValueError: close is not 2-D float64.

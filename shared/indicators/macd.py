@@ -8,15 +8,10 @@ from shared.market import Floats
 FAST, SLOW, SIGNAL = 12, 26, 9
 
 
-def macd_lookback() -> int:
-    """Return how many bars come before the first value of the histogram."""
-    return SLOW + SIGNAL - 2
-
-
 def macd_histogram(close: Floats) -> Floats:
     """Return the distance of EMA12 - EMA26 from its own EMA9.
 
-    Shapes: close (rows, bars) -> (rows, bars); the first `macd_lookback()` bars are NaN, and
+    Shapes: close (rows, bars) -> (rows, bars); the first 33 bars are NaN, and
         everything after a NaN inside the row.
     Units:  quote currency.
     Raises: ValueError: close is not 2-D float64.

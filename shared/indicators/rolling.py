@@ -171,16 +171,11 @@ def true_range(high: Floats, low: Floats, close: Floats) -> Floats:
     return result
 
 
-def atr_lookback(period: int = 14) -> int:
-    """Return how many bars come before the first average true range."""
-    return period - 1
-
-
 def atr(high: Floats, low: Floats, close: Floats, period: int = 14) -> Floats:
     """Return Wilder's average true range.
 
-    Shapes: three times (rows, bars) -> (rows, bars); the first `atr_lookback(period)` bars
-        are NaN, and everything after a NaN inside the row.
+    Shapes: three times (rows, bars) -> (rows, bars); the first `period - 1` bars are NaN,
+        and everything after a NaN inside the row.
     Units:  quote currency.
     Raises: ValueError: period < 1, or close is not 2-D float64.
     Source: Wilder 1978. Agrees with TradingView `ta.atr` and pandas-ta 0.4.71b0; TA-Lib and

@@ -26,21 +26,11 @@ class StochRsi(NamedTuple):
     d: Floats
 
 
-def rsi_lookback(period: int = 14) -> int:
-    """Return how many bars come before the first RSI."""
-    return period
-
-
-def stoch_k_lookback() -> int:
-    """Return how many bars come before the first %K; %D follows two bars later."""
-    return 29
-
-
 def rsi(close: Floats, period: int = 14) -> Floats:
     """Return Wilder's relative strength index of each row.
 
-    Shapes: close (rows, bars) -> (rows, bars); the first `rsi_lookback(period)` bars are NaN,
-        and everything after a NaN inside the row.
+    Shapes: close (rows, bars) -> (rows, bars); the first `period` bars are NaN, and
+        everything after a NaN inside the row.
     Units:  close in quote currency; result 0..100. Without any move so far it is 50 (house
         rule: TA-Lib gives 0, TradingView 100); with rises only it is 100.
     Raises: ValueError: period < 1, or close is not 2-D float64.
@@ -70,7 +60,8 @@ def rsi(close: Floats, period: int = 14) -> Floats:
 def stoch_rsi(close: Floats) -> StochRsi:
     """Return RSI14 and where it stands in its own last 14 values: %K (SMA3) and %D (SMA3 of %K).
 
-    Shapes: close (rows, bars) -> see StochRsi; the first `stoch_k_lookback()` bars have no %K.
+    Shapes: close (rows, bars) -> see StochRsi; the first 29 bars have no %K, the first
+        31 no %D.
     Units:  0..100. Where 14 RSIs lie within 1e-9 of each other there is no range to stand in:
         %K is NaN for as long as such a bar is among its three (TradingView gives na,
         pandas-ta 0 through an epsilon).

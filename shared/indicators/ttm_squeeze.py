@@ -61,16 +61,6 @@ class Squeeze(NamedTuple):
     fired_direction: Signs
 
 
-def squeeze_lookback() -> int:
-    """Return how many bars come before the first on or off."""
-    return PERIOD - 1
-
-
-def momentum_lookback() -> int:
-    """Return how many bars come before the first momentum."""
-    return 2 * (PERIOD - 1)
-
-
 def ttm_squeeze(
     high: Floats,
     low: Floats,
@@ -90,8 +80,8 @@ def ttm_squeeze(
     Momentum: end point of the 20-bar least-squares line through
     close - ((highest high + lowest low) / 2 + SMA20) / 2.
 
-    Shapes: four times (rows, bars) -> see Squeeze; `squeeze_lookback()` bars come before the
-        first state, `momentum_lookback()` before the first momentum.
+    Shapes: four times (rows, bars) -> see Squeeze; 19 bars come before the first state, 38
+        before the first momentum.
     Units:  prices in quote currency, volume in base currency.
     Raises: ValueError: close is not 2-D float64.
     Source: TTM in its textbook form 20/2.0/1.5. The bands agree with TA-Lib 0.8 BBANDS to a

@@ -168,11 +168,6 @@ def closed(ledger: Ledger, pnl: Decimal, settings: TraderSection, now_ms: int) -
     return _judged(replace(ledger, losses=losses), settings, now_ms)
 
 
-def ordered(ledger: Ledger, now_ms: int) -> Ledger:
-    """Return the ledger after an order was sent."""
-    return replace(ledger, orders_ms=(*_recent(ledger, now_ms), now_ms))
-
-
 def released(ledger: Ledger) -> Ledger:
     """Return the ledger with no breaker latched; those that were count anew from here."""
     if ledger.is_latched("daily loss"):

@@ -73,7 +73,7 @@ def candidates(
     reason there is; a coin that cannot be judged is refused as a whole.
 
     Args:
-        signals: By symbol; those that do not count (see `ignored_signals`) bring no bonus.
+        signals: By symbol; those that are not of this close, or malformed, bring no bonus.
         signals_before: Those of the candle before, as far as they are known.
         occupied: Coins with a position or an entry under way, whoever's it is.
         last_losses: Time at which the last loss in a coin and side was closed.
@@ -101,17 +101,6 @@ def candidates(
             else:
                 found.append(_candidate(coin, coin.now, side, points))
     return sorted(found, key=_rank), sorted(refused, key=lambda r: (r.symbol, r.side or ""))
-
-
-def ignored_signals(signals: Signals, symbols: Iterable[str], rules: Rules) -> dict[str, str]:
-    """Return why the signal of a coin brings no bonus, for every coin where that is so.
-
-    Empty without `use_ta_signals`: signals are then not looked at.
-    """
-    if not rules.settings.use_ta_signals:
-        return {}
-    faults = {s: _signal_fault(signals.get(s), s, rules.source, rules.cycle_ms) for s in symbols}
-    return {symbol: fault for symbol, fault in faults.items() if fault}
 
 
 class _Points(NamedTuple):
@@ -143,44 +132,22 @@ def _unfit(coin: CoinAtClose, rules: Rules) -> str:
 
 
 def _counted(signals: Signals, symbol: str, rules: Rules, close_ms: int) -> TaSignal | None:
-    """Return the signal whose bonus counts for the candle that closed then, if there is one."""
-    if not rules.settings.use_ta_signals:
-        return None
+    """Return the signal whose bonus counts for the candle that closed then, if there is one.
+
+    What stands in `signals` may be anything: it came by wire.
+    """
     signal = signals.get(symbol)
-    fault = _signal_fault(signal, symbol, rules.source, close_ms)
-    return signal if isinstance(signal, TaSignal) and not fault else None
-
-
-def _signal_fault(signal: Any, symbol: str, source: Source, close_ms: int) -> str:
-    """Return why a signal does not count; "" if it does. It may be anything: it came by wire."""
-    if signal is None:
-        return "no signal"
-    if not isinstance(signal, TaSignal):
-        return f"signal not readable: {signal}"
-    if signal.symbol != symbol:
-        return f"signal is that of {signal.symbol}"
-    if signal.source != source:
-        return f"signal comes from {signal.source}, expected {source} in this mode"
-    if signal.closed_until_ms != close_ms:
-        return (
-            f"signal is of the close at {_time_text(signal.closed_until_ms)}, expected "
-            f"{utc_text(close_ms)}"
-        )
+    if not rules.settings.use_ta_signals or not isinstance(signal, TaSignal):
+        return None
     bonus: Any = signal.composite_score_adjustment
-    if not isinstance(bonus, CompositeScoreAdjustment):
-        return f"signal malformed: its bonus is {bonus!r}"
-    for points in (bonus.long_bonus, bonus.short_bonus):
-        if type(points) is not int or not 0 <= points <= MAX_BONUS:
-            return f"signal malformed: found a bonus of {points!r}, expected 0 to {MAX_BONUS}"
-    return ""
-
-
-def _time_text(time_ms: Any) -> str:
-    """Return a time that may be none at all."""
-    try:
-        return utc_text(time_ms)
-    except (TypeError, ValueError, OverflowError, OSError):
-        return repr(time_ms)
+    fits = (
+        (signal.symbol, signal.source, signal.closed_until_ms) == (symbol, rules.source, close_ms)
+        and isinstance(bonus, CompositeScoreAdjustment)
+        and all(
+            type(p) is int and 0 <= p <= MAX_BONUS for p in (bonus.long_bonus, bonus.short_bonus)
+        )
+    )
+    return signal if fits else None
 
 
 def _points(

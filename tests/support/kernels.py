@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.indicators.divergence import divergences
-from shared.indicators.ema_ribbon import PERIODS, ema_ribbon, ribbon_lookback
-from shared.indicators.rolling import atr, atr_lookback
-from shared.indicators.stoch_rsi import rsi_lookback, stoch_k_lookback, stoch_rsi
-from shared.indicators.ttm_squeeze import momentum_lookback, squeeze_lookback, ttm_squeeze
+from shared.indicators.ema_ribbon import PERIODS, ema_ribbon
+from shared.indicators.rolling import atr
+from shared.indicators.stoch_rsi import stoch_rsi
+from shared.indicators.ttm_squeeze import ttm_squeeze
 from shared.market import Candles, Floats
 
 Array = npt.NDArray[Any]
@@ -87,29 +87,30 @@ class Output:
 
 
 NAN = float("nan")
+ATR, RIBBON, SQUEEZE, MOMENTUM, RSI, STOCH_K = 13, 88, 19, 38, 14, 29  # bars before the first value
 OUTPUTS: Mapping[str, Output] = {
-    "atr": Output("same", "price", atr_lookback(), NAN),
-    "ribbon.values": Output("price", "price", ribbon_lookback(), NAN),
-    "ribbon.state": Output("flips", "same", ribbon_lookback(), 0),
-    "ribbon.spread": Output("same", "same", ribbon_lookback(), NAN),
-    "squeeze.mid": Output("price", "price", squeeze_lookback(), NAN, 20),
-    "squeeze.bollinger_half": Output("same", "price", squeeze_lookback(), NAN, 20),
-    "squeeze.keltner_half": Output("same", "price", squeeze_lookback(), NAN, 20),
-    "squeeze.known": Output("same", "same", squeeze_lookback(), 0, 20),
-    "squeeze.on": Output("same", "same", squeeze_lookback(), 0, 20),
-    "squeeze.run": Output("same", "same", squeeze_lookback(), 0, 20),
-    "squeeze.momentum": Output("flips", "price", momentum_lookback(), NAN, 39),
-    "squeeze.direction": Output("flips", "same", momentum_lookback(), 0, 39),
-    "squeeze.rising": Output("flips", "same", momentum_lookback() + 1, 0, 39),
-    "squeeze.fired_ago": Output("same", "same", squeeze_lookback() + 3, -1, 20),
-    "squeeze.fired_direction": Output("flips", "same", squeeze_lookback() + 3, 0, 20),
-    "rsi": Output("points", "same", rsi_lookback(), NAN),
-    "stoch.k": Output("points", "same", stoch_k_lookback(), NAN),
-    "stoch.d": Output("points", "same", stoch_k_lookback() + 2, NAN),
-    "divergence.side": Output("flips", "same", stoch_k_lookback() + 2, 0),
-    "divergence.strength": Output("same", "same", stoch_k_lookback() + 2, 0),
-    "divergence.pivot_a": Output("same", "same", stoch_k_lookback() + 2, -1),
-    "divergence.pivot_b": Output("same", "same", stoch_k_lookback() + 2, -1),
+    "atr": Output("same", "price", ATR, NAN),
+    "ribbon.values": Output("price", "price", RIBBON, NAN),
+    "ribbon.state": Output("flips", "same", RIBBON, 0),
+    "ribbon.spread": Output("same", "same", RIBBON, NAN),
+    "squeeze.mid": Output("price", "price", SQUEEZE, NAN, 20),
+    "squeeze.bollinger_half": Output("same", "price", SQUEEZE, NAN, 20),
+    "squeeze.keltner_half": Output("same", "price", SQUEEZE, NAN, 20),
+    "squeeze.known": Output("same", "same", SQUEEZE, 0, 20),
+    "squeeze.on": Output("same", "same", SQUEEZE, 0, 20),
+    "squeeze.run": Output("same", "same", SQUEEZE, 0, 20),
+    "squeeze.momentum": Output("flips", "price", MOMENTUM, NAN, 39),
+    "squeeze.direction": Output("flips", "same", MOMENTUM, 0, 39),
+    "squeeze.rising": Output("flips", "same", MOMENTUM + 1, 0, 39),
+    "squeeze.fired_ago": Output("same", "same", SQUEEZE + 3, -1, 20),
+    "squeeze.fired_direction": Output("flips", "same", SQUEEZE + 3, 0, 20),
+    "rsi": Output("points", "same", RSI, NAN),
+    "stoch.k": Output("points", "same", STOCH_K, NAN),
+    "stoch.d": Output("points", "same", STOCH_K + 2, NAN),
+    "divergence.side": Output("flips", "same", STOCH_K + 2, 0),
+    "divergence.strength": Output("same", "same", STOCH_K + 2, 0),
+    "divergence.pivot_a": Output("same", "same", STOCH_K + 2, -1),
+    "divergence.pivot_b": Output("same", "same", STOCH_K + 2, -1),
 }
 STATES = tuple(
     name for name in OUTPUTS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from shared.indicators.divergence import Divergences, divergences
-from shared.indicators.ema_ribbon import ema_ribbon, ribbon_lookback
+from shared.indicators.ema_ribbon import ema_ribbon
 from shared.indicators.stoch_rsi import rsi, stoch_rsi
 from shared.indicators.ttm_squeeze import Squeeze, ttm_squeeze
 from shared.market import Floats
@@ -18,8 +18,8 @@ def test_ribbon_is_bullish_in_a_rise_and_bearish_in_a_fall() -> None:
     rise: Floats = np.linspace(100.0, 200.0, 200, dtype=np.float64)
     close = np.stack([rise, rise[::-1], np.full(200, 150.0)])
     found = ema_ribbon(close, np.ones_like(close))
-    assert found.state[:, ribbon_lookback()].tolist() == [1, -1, 0]
-    assert not found.state[:, : ribbon_lookback()].any()
+    assert found.state[:, 88].tolist() == [1, -1, 0]
+    assert not found.state[:, :88].any()
 
 
 def test_ribbon_is_mixed_right_after_a_turn() -> None:
