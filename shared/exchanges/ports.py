@@ -135,9 +135,6 @@ class Venue(Protocol):
     async def closed_positions(self, since_ms: int) -> Sequence[ClosedPosition]:
         """Return the positions that ended since, oldest first."""
 
-    async def open_orders(self) -> Sequence[PlacedOrder]:
-        """Return every order that rests."""
-
     async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
         """Return the orders, pending or finished, that carry this id; normally none or one."""
 
@@ -179,12 +176,6 @@ class Venue(Protocol):
 
     async def set_take_profit(self, symbol: str, price: Decimal) -> OpenPosition:
         """Set the one target of the whole position, triggered by the mark price."""
-
-    async def cancel_stop_loss(self, symbol: str) -> OpenPosition:
-        """Remove every stop of the position."""
-
-    async def cancel_take_profit(self, symbol: str) -> OpenPosition:
-        """Remove every target of the position."""
 
     async def set_leverage(self, symbol: str, leverage: int) -> int:
         """Set isolated margin and leverage, and return the leverage that is now in force."""

@@ -51,10 +51,6 @@ class Journal(JournalFile):
         """Return those whose outcome is not known, oldest first."""
         return self._intents(f"state IN {OPEN_STATES!r}")
 
-    def all_intents(self) -> list[Intent]:
-        """Return every intent there ever was, oldest first."""
-        return self._intents("1")
-
     def closes_of(self, own_id: int) -> list[Intent]:
         """Return the closes ever wanted of a position of ours, oldest first."""
         return self._intents("own_id = ?", own_id)

@@ -16,7 +16,7 @@ import pytest
 from shared.journal.journal import Journal
 from shared.messages.trading import TraderCommand
 from tests.support.crash_run import CrashingTrader, CrashRun
-from tests.support.execution import START_MS
+from tests.support.execution import START_MS, all_intents, remove_trigger
 from tests.support.trading import CYCLE_MS, EAGER
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
@@ -52,8 +52,8 @@ async def without_a_stop(trader: CrashingTrader) -> None:
     execution = trader.trading.execution
     await trader.trading.cycle.run(trader.cycle_ms)
     for matched in (await execution.protect()).ours:
-        await trader.client.cancel_stop_loss(matched.own.symbol)
-        await trader.client.cancel_take_profit(matched.own.symbol)
+        await remove_trigger(trader.client, matched.own.symbol, "stop-loss")
+        await remove_trigger(trader.client, matched.own.symbol, "take-profit")
     await execution.protect()
     await execution.close_all("flatten")
 
@@ -87,7 +87,7 @@ def check(run: CrashRun, found: dict[str, Any]) -> None:
     journal = Journal.read_only(run.state_dir / "trader.db")
     try:
         owned, closed = journal.own_positions(), journal.closed(100)
-        intents, events = journal.all_intents(), journal.events(0, 10_000)
+        intents, events = all_intents(journal), journal.events(0, 10_000)
         last = journal.last_event_id()
     finally:
         journal.close()

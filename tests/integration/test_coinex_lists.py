@@ -89,7 +89,7 @@ async def test_list_that_goes_on_without_end_is_given_up(scripted: ScriptedVenue
         lambda asked: ok([order_row(order_id=int(asked.query["page"]))], has_next=True),
     )
     async with venue_client(scripted.url, SystemClock(), KEYS, share=50) as client:
-        error = await outcome(client.open_orders())
+        error = await outcome(client.orders_by_client_id("BTCUSDT", "mine"))
     assert "no end after 200 pages" in str(error)
 
 

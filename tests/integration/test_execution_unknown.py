@@ -10,7 +10,14 @@ import pytest
 
 from shared.errors import JournalUnavailable, VenueUnavailable
 from shared.journal.journal import Journal
-from tests.support.execution import D, ExecutionUnderTest, execution_on, plan
+from tests.support.execution import (
+    D,
+    ExecutionUnderTest,
+    all_intents,
+    execution_on,
+    plan,
+    remove_trigger,
+)
 
 TAKEN = ("venue_timeout_after", "venue_cut_after", "venue_5xx_after", "venue_unavailable_after")
 IN_DOUBT = ("venue_5xx", "venue_html", "venue_wrong_json", "venue_unavailable", "venue_busy")
@@ -28,7 +35,7 @@ async def fault(here: ExecutionUnderTest, kind: str, endpoint: str, for_s: float
 
 
 async def state(here: ExecutionUnderTest) -> tuple[str, ...]:
-    intents = await here.note(Journal.all_intents)
+    intents = await here.note(all_intents)
     return tuple(intent.state for intent in intents)
 
 
@@ -228,7 +235,7 @@ async def test_position_is_closed_and_protected_also_without_a_journal(
     await here.enter(plan())
     await here.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
     here.prices.jump("BTCUSDT", here.clock.now_ms() + 1000, "59000")
-    await here.client.cancel_stop_loss("BTCUSDT")
+    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
     await here.clock.advance(3)
     with pytest.raises(JournalUnavailable):
         await here.execution.protect()
@@ -243,7 +250,7 @@ async def test_position_is_protected_while_what_happened_to_it_cannot_be_read(
     await here.enter(plan())
     await fault(here, "venue_5xx", "order")
     await here.enter(plan("SOLUSDT", size="1"))
-    await here.client.cancel_stop_loss("BTCUSDT")
+    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
     await here.at.by_hand("close", market="ETHUSDT")
     await fault(here, "venue_5xx", endpoint, for_s=30)
     await here.clock.advance(3)
@@ -285,8 +292,8 @@ async def test_close_that_nobody_answers_nor_journals_keeps_no_other_waiting(
     await here.enter(plan("SOLUSDT", size="1"))
     await here.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
     here.prices.jump("BTCUSDT", here.clock.now_ms() + 1000, "59000")
-    await here.client.cancel_stop_loss("BTCUSDT")
-    await here.client.cancel_stop_loss("SOLUSDT")
+    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+    await remove_trigger(here.client, "SOLUSDT", "stop-loss")
     await fault(here, "venue_5xx", "close-position", for_s=30)
     await here.clock.advance(3)
     await here.execution.protect()

@@ -16,7 +16,7 @@ from shared import schema
 from shared.errors import VenueUnavailable
 from shared.journal.journal import Journal
 from shared.journal.rows import OwnPosition
-from tests.support.execution import START_MS
+from tests.support.execution import START_MS, all_intents
 from tests.support.trading import CYCLE_MS, TraderUnderTest, trader_on
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
@@ -110,7 +110,7 @@ async def check_everything_happened(trader: TraderUnderTest) -> None:
     assert min(events[kind] for kind in ("refused", "unknown", "funding", "stop", "target")) > 0
     ends = Counter(own.how.partition(":")[0] for own in await all_closed(trader))
     assert min(ends[how] for how in ("stop_loss", "take_profit", "time stop")) > 0, ends
-    intents = {i.client_id: i for i in await trader.journal_thread.do(Journal.all_intents)}
+    intents = {i.client_id: i for i in await trader.journal_thread.do(all_intents)}
     partly = [
         own for own in await all_closed(trader)
         if own.ordered_in < max(i.size or 0 for i in intents.values()

@@ -26,7 +26,7 @@ from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.market import Timeframe
 from shared.messages.trading import KillFlag
-from tests.support.execution import START_MS, JumpingClock, client_of
+from tests.support.execution import START_MS, JumpingClock, client_of, remove_trigger
 from tests.support.market_data import RunningFetcher, SimulatedExchange
 from tests.support.trading import (
     CYCLE_MS,
@@ -112,7 +112,7 @@ async def test_what_is_open_is_looked_after_under_a_switch(tmp_path: Path, switc
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
         await trader.trading.cycle.run(CYCLE)
         await switch(trader, tmp_path)
-        await trader.client.cancel_stop_loss("BTCUSDT")
+        await remove_trigger(trader.client, "BTCUSDT", "stop-loss")
         await trader.clock.advance(3)
         await trader.trading.execution.protect()
         books = await trader.at.books()

@@ -76,10 +76,6 @@ class UnderContract(ABC):
         """Bring about a long position in `symbol`."""
 
     @abstractmethod
-    async def protected_position(self) -> str:
-        """Bring about a position with stop and target, and return its market."""
-
-    @abstractmethod
     async def ended_position(self) -> int:
         """Bring about a position that ended, and return a time before it did."""
 
@@ -118,8 +114,6 @@ class Tapes(UnderContract):
             ("futures/close-position", "futures_close_position"),
             ("futures/set-position-stop-loss", "futures_set_position_stop_loss"),
             ("futures/set-position-take-profit", "futures_set_position_take_profit"),
-            ("futures/cancel-position-stop-loss", "doc-examples/cancel_position_stop_loss"),
-            ("futures/cancel-position-take-profit", "doc-examples/cancel_position_stop_loss"),
             ("futures/adjust-position-leverage", "futures_adjust_position_leverage"),
             ("futures/order", "futures_order_limit"),
             ("futures/cancel-order", "futures_cancel_order"),
@@ -140,9 +134,6 @@ class Tapes(UnderContract):
 
     async def open_position(self) -> None:
         pass
-
-    async def protected_position(self) -> str:
-        return "CETUSDT"
 
     async def ended_position(self) -> int:
         return 1691482451000
@@ -197,13 +188,6 @@ class Simulated(UnderContract):
 
     async def open_position(self) -> None:
         await self.venue.buy("0.0001")
-
-    async def protected_position(self) -> str:
-        await self.open_position()
-        stop, target = self.levels
-        await self.client.set_stop_loss(self.symbol, stop)
-        await self.client.set_take_profit(self.symbol, target)
-        return self.symbol
 
     async def ended_position(self) -> int:
         await self.open_position()
@@ -325,7 +309,6 @@ async def test_without_keys_the_rest_is_denied_in_words_that_say_what_to_set(
     for denied in (
         venue.stranger.balance,
         venue.stranger.positions,
-        venue.stranger.open_orders,
         lambda: venue.stranger.place_order(venue.resting),
         lambda: venue.stranger.set_stop_loss(venue.symbol, Decimal(1)),
     ):
@@ -385,7 +368,6 @@ async def test_order_that_rests_is_told_by_its_number(venue: UnderContract) -> N
     now = await venue.client.order_status(venue.symbol, order.order_id)
     assert now.order_id == order.order_id
     assert now.state == "open"
-    assert await venue.client.open_orders()
 
 
 async def test_order_the_venue_does_not_know_is_refused_with_its_code(
@@ -447,12 +429,6 @@ async def test_stop_and_target_are_told_back_with_the_position(venue: UnderContr
     assert (await venue.client.set_stop_loss(venue.symbol, stop)).stop_loss == stop
     position = await venue.client.set_take_profit(venue.symbol, target)
     assert (position.stop_loss, position.take_profit) == (stop, target)
-
-
-async def test_stop_and_target_can_be_removed(venue: UnderContract) -> None:
-    symbol = await venue.protected_position()
-    assert (await venue.client.cancel_stop_loss(symbol)).stop_loss is None
-    assert (await venue.client.cancel_take_profit(symbol)).take_profit is None
 
 
 async def test_positions_that_ended_are_told_since_a_time(venue: UnderContract) -> None:

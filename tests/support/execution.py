@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 
@@ -17,8 +17,10 @@ from actors.trader.journal_thread import JournalThread
 from shared.clock import Clock, ManualClock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
 from shared.exchanges.coinex.client import CoinExClient
+from shared.exchanges.coinex.limits import LimitGroup
 from shared.exchanges.venue_keys import VenueKeys
 from shared.journal.journal import Journal
+from shared.journal.rows import Intent
 from shared.messages.trading import TradeEvent, TradeSide
 from shared.trading.plan import EntryPlan
 from tests.support.venue import ScriptedPrices, VenueUnderTest, venue_on
@@ -109,6 +111,19 @@ def plan(
         reason="base 90, leads by 40",
     )
     return dataclasses.replace(entry, **changes)
+
+
+async def remove_trigger(
+    client: CoinExClient, symbol: str, name: Literal["stop-loss", "take-profit"]
+) -> None:
+    """Remove the stop or the target of a position at the venue, as its owner can by hand."""
+    body = {"market": symbol, "market_type": "FUTURES"}
+    await client._wire.post(f"futures/cancel-position-{name}", body, LimitGroup.TRADE)
+
+
+def all_intents(journal: Journal) -> list[Intent]:
+    """Return every intent there ever was, oldest first."""
+    return journal._intents("1")
 
 
 def client_of(

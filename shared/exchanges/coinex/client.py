@@ -138,12 +138,6 @@ class CoinExClient:
         ended = [p for p in map(read.closed_position, rows) if p.closed_ms >= since_ms]
         return sorted(ended, key=lambda position: (position.closed_ms, position.position_id))
 
-    async def open_orders(self) -> Sequence[PlacedOrder]:
-        rows = await self._wire.steady_pages(
-            "futures/pending-order", FUTURES, LimitGroup.ORDERS, "order_id"
-        )
-        return [read.placed_order(row) for row in rows]
-
     async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
         query = {**FUTURES, "market": symbol, "client_id": _checked_id(client_id)}
         found: dict[int, PlacedOrder] = {}
@@ -237,12 +231,6 @@ class CoinExClient:
             symbol,
             {"take_profit_type": "mark_price", "take_profit_price": number_text("price", price)},
         )
-
-    async def cancel_stop_loss(self, symbol: str) -> OpenPosition:
-        return await self._position("futures/cancel-position-stop-loss", symbol, {})
-
-    async def cancel_take_profit(self, symbol: str) -> OpenPosition:
-        return await self._position("futures/cancel-position-take-profit", symbol, {})
 
     async def set_leverage(self, symbol: str, leverage: int) -> int:
         body = {"market": symbol, **FUTURES, "margin_mode": "isolated", "leverage": leverage}
