@@ -1,9 +1,9 @@
 """Candles of every coin from Binance to Redis: the only actor that asks Binance.
 
-Reads and writes `cache:candles:*`, writes `market:candles:{symbol}` (through `candle_feed`),
+Reads and writes `cache:candles:*`, writes `market:candles:{symbol}` (through `publisher.py`),
 `market:ban_until` and `quarantine:fetch:{symbol}`. Redis away: passes go on, candles are kept
 here and published on its return. A request that failed is made again with the next pass.
-Closes are streamed as well and published at once (`streamed_candles`); passes check and fill them.
+Closes are streamed as well and published at once (`stream.py`); passes check and fill them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """From streamed klines to stores and bus: closes at once, open candles once a second.
 
-Writes `cache:candles:*` and `market:candles:{symbol}` (through `candle_feed`). The stream only
+Writes `cache:candles:*` and `market:candles:{symbol}` (through `publisher.py`). The stream only
 ever adds: what it misses, or says otherwise, is asked for from REST, which has the last word.
 """
 

@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
-import numpy.typing as npt
 
 from shared.indicators.composite import DIVERGENCE_POINTS, RIBBON_POINTS, SQUEEZE_POINTS
 from shared.indicators.scoring import BaseScore
 from shared.market import Floats, Times
 from shared.messages.signals import TaSignal
 
-Flags = npt.NDArray[np.bool_]
 BasePair = tuple[float, float]
 
 REASONS = {"ribbon": "EMA ribbon", "squeeze": "TTM squeeze", "divergence": "Stoch RSI"}
