@@ -126,218 +126,77 @@ class Entry[T]:
         return self.glob(**{part: dict(values)[role]})
 
 
-CANDLE_UPDATES = Entry(
-    "channel",
-    "market:candles:{symbol}",
-    CandleUpdate,
+# fmt: off
+CANDLE_UPDATES = Entry("channel", "market:candles:{symbol}", CandleUpdate,
     (Role.FETCHER,),
-    (
-        Role.INDICATORS,
-        Role.DASHBOARD,
-        Role.SCANNER,
-        Role.TRADER,
-        Role.FETCHER,
-        Role.EXCHANGE_SIM,
-    ),
-)
+    (Role.INDICATORS, Role.DASHBOARD, Role.SCANNER, Role.TRADER, Role.FETCHER, Role.EXCHANGE_SIM))
 CANDLES: dict[Timeframe, Entry[CandleWindow]] = {
-    Timeframe.M5: Entry(
-        "key", "cache:candles:{symbol}", CandleWindow, (Role.FETCHER,), ALL, ttl_s=60
-    ),
-    Timeframe.H1: Entry(
-        "key", "cache:candles:{symbol}:1h", CandleWindow, (Role.FETCHER,), ALL, ttl_s=300
-    ),
-    Timeframe.H4: Entry(
-        "key", "cache:candles:{symbol}:4h", CandleWindow, (Role.FETCHER,), ALL, ttl_s=600
-    ),
+    Timeframe.M5: Entry("key", "cache:candles:{symbol}", CandleWindow,
+        (Role.FETCHER,), ALL, ttl_s=60),
+    Timeframe.H1: Entry("key", "cache:candles:{symbol}:1h", CandleWindow,
+        (Role.FETCHER,), ALL, ttl_s=300),
+    Timeframe.H4: Entry("key", "cache:candles:{symbol}:4h", CandleWindow,
+        (Role.FETCHER,), ALL, ttl_s=600),
 }
-TA_SIGNALS = Entry(
-    "channel",
-    "signals:ta:{symbol}",
-    TaSignal,
-    (Role.INDICATORS,),
-    (Role.DASHBOARD, Role.SCANNER, Role.TRADER),
-)
-TA_LATEST = Entry(
-    "key",
-    "ta:latest:{symbol}",
-    TaSignal,
-    (Role.INDICATORS,),
-    (Role.DASHBOARD, Role.TRADER, Role.AUDITOR, Role.SCANNER, Role.HEALTH),
-    ttl_s=120,
-)
+TA_SIGNALS = Entry("channel", "signals:ta:{symbol}", TaSignal,
+    (Role.INDICATORS,), (Role.DASHBOARD, Role.SCANNER, Role.TRADER))
+TA_LATEST = Entry("key", "ta:latest:{symbol}", TaSignal,
+    (Role.INDICATORS,), (Role.DASHBOARD, Role.TRADER, Role.AUDITOR, Role.SCANNER, Role.HEALTH),
+    ttl_s=120)
 SCAN = Entry("channel", "signals:scan", ScanResult, (Role.SCANNER,), (Role.DASHBOARD,))
-SCAN_LATEST = Entry(
-    "key",
-    "scan:latest",
-    ScanResult,
-    (Role.SCANNER,),
-    (Role.DASHBOARD, Role.TRADER_API),
-    ttl_s=120,
-)
-HISTORY = Entry(
-    "stream",
-    "signals:history",
-    LabelChange,
-    (Role.SCANNER,),
-    (Role.DASHBOARD, Role.SCANNER),
-    max_length=1000,
-)
-AUDIT = Entry(
-    "key",
-    "audit:latest",
-    AuditReport,
-    (Role.AUDITOR,),
-    (Role.HEALTH, Role.DASHBOARD, Role.AUDITOR),
-    ttl_s=600,
-)
-HEARTBEAT = Entry(
-    "key",
-    "actor:heartbeat:{name}",
-    Heartbeat,
-    ACTOR_ROLES,
-    (Role.HEALTH, Role.DASHBOARD),
-    ttl_s=60,
-    own=("name", tuple((role, role.actors) for role in ACTOR_ROLES)),
-)
-ACTORS = Entry(
-    "hash",
-    "supervisor:actors",
-    ActorStatus,
-    (Role.SUPERVISOR,),
-    (Role.HEALTH, Role.DASHBOARD, Role.SUPERVISOR),
-)
-HEALTH = Entry(
-    "key",
-    "health:latest",
-    HealthNote,
-    (Role.HEALTH,),
-    (Role.ALERTS, Role.HEALTH),
-    ttl_s=60,
-)
-EVENTS: Entry[dict[str, Any]] = Entry(
-    "stream",
-    "supervisor:events",
-    dict,
-    (Role.SUPERVISOR,),
-    (Role.HEALTH, Role.DASHBOARD),
-    max_length=10_000,
-)
-SUPERVISOR = Entry(
-    "key",
-    "supervisor:state",
-    SupervisorState,
-    (Role.SUPERVISOR,),
-    (Role.HEALTH, Role.DASHBOARD),
-    ttl_s=60,
-)
+SCAN_LATEST = Entry("key", "scan:latest", ScanResult,
+    (Role.SCANNER,), (Role.DASHBOARD, Role.TRADER_API), ttl_s=120)
+HISTORY = Entry("stream", "signals:history", LabelChange,
+    (Role.SCANNER,), (Role.DASHBOARD, Role.SCANNER), max_length=1000)
+AUDIT = Entry("key", "audit:latest", AuditReport,
+    (Role.AUDITOR,), (Role.HEALTH, Role.DASHBOARD, Role.AUDITOR), ttl_s=600)
+HEARTBEAT = Entry("key", "actor:heartbeat:{name}", Heartbeat,
+    ACTOR_ROLES, (Role.HEALTH, Role.DASHBOARD), ttl_s=60,
+    own=("name", tuple((role, role.actors) for role in ACTOR_ROLES)))
+ACTORS = Entry("hash", "supervisor:actors", ActorStatus,
+    (Role.SUPERVISOR,), (Role.HEALTH, Role.DASHBOARD, Role.SUPERVISOR))
+HEALTH = Entry("key", "health:latest", HealthNote,
+    (Role.HEALTH,), (Role.ALERTS, Role.HEALTH), ttl_s=60)
+EVENTS: Entry[dict[str, Any]] = Entry("stream", "supervisor:events", dict,
+    (Role.SUPERVISOR,), (Role.HEALTH, Role.DASHBOARD), max_length=10_000)
+SUPERVISOR = Entry("key", "supervisor:state", SupervisorState,
+    (Role.SUPERVISOR,), (Role.HEALTH, Role.DASHBOARD), ttl_s=60)
 LEASE = Entry("key", "supervisor:lease", Lease, (Role.SUPERVISOR,), ALL, ttl_s=15)
-CONTROL = Entry(
-    "channel", "supervisor:control", ControlCommand, (Role.OPERATOR,), (Role.SUPERVISOR,)
-)
-CONTROL_REPLIES = Entry(
-    "list",
-    "supervisor:replies:{id}",
-    ControlReply,
-    (Role.SUPERVISOR,),
-    (Role.OPERATOR,),
-    ttl_s=60,
-)
+CONTROL = Entry("channel", "supervisor:control", ControlCommand,
+    (Role.OPERATOR,), (Role.SUPERVISOR,))
+CONTROL_REPLIES = Entry("list", "supervisor:replies:{id}", ControlReply,
+    (Role.SUPERVISOR,), (Role.OPERATOR,), ttl_s=60)
 BAN_UNTIL = Entry("key", "market:ban_until", Ban, (Role.FETCHER,), ALL)
-QUARANTINE = Entry(
-    "key",
-    "quarantine:{stage}:{symbol}",
-    Quarantine,
-    (Role.FETCHER, Role.INDICATORS),
-    ALL,
-    own=("stage", ((Role.FETCHER, "fetch"), (Role.INDICATORS, "compute"))),
-)
-
-POSITIONS = Entry(
-    "key",
-    "state:positions",
-    Positions,
-    (Role.ACCOUNT,),
-    (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH, Role.ACCOUNT),
-)
-BALANCE = Entry(
-    "key",
-    "state:balance",
-    Balance,
-    (Role.ACCOUNT,),
-    (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH, Role.ACCOUNT),
-)
+QUARANTINE = Entry("key", "quarantine:{stage}:{symbol}", Quarantine,
+    (Role.FETCHER, Role.INDICATORS), ALL,
+    own=("stage", ((Role.FETCHER, "fetch"), (Role.INDICATORS, "compute"))))
+POSITIONS = Entry("key", "state:positions", Positions,
+    (Role.ACCOUNT,), (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH, Role.ACCOUNT))
+BALANCE = Entry("key", "state:balance", Balance,
+    (Role.ACCOUNT,), (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH, Role.ACCOUNT))
 ACCOUNT_REFRESH = Entry("channel", "account:refresh", Refresh, (Role.TRADER,), (Role.ACCOUNT,))
-TRADER_CONFIG = Entry(
-    "key", "state:trader:config", TraderConfig, (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API)
-)
-TRADER_STATUS = Entry(
-    "key",
-    "state:trader:status",
-    TraderStatus,
-    (Role.TRADER,),
-    (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH),
-)
-TRADE_EVENTS = Entry(
-    "channel", "trader:events", TradeEvent, (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API)
-)
-TRADE_LOG = Entry(
-    "stream",
-    "trader:events:log",
-    TradeEvent,
-    (Role.TRADER,),
-    (Role.DASHBOARD, Role.TRADER_API, Role.TRADER),
-    max_length=10_000,
-)
-TRADER_COMMANDS = Entry(
-    "stream",
-    "trader:commands",
-    TraderCommand,
-    (Role.TRADER_API,),
-    (Role.TRADER,),
-    max_length=1000,
-)
-TRADER_REPLIES = Entry(
-    "list", "trader:replies:{id}", TraderReply, (Role.TRADER,), (Role.TRADER_API,), ttl_s=60
-)
-TRADER_KILL = Entry(
-    "key",
-    "trader:kill",
-    KillFlag,
-    (Role.TRADER_API, Role.TRADER),
-    (Role.TRADER, Role.TRADER_API),
-)
+TRADER_CONFIG = Entry("key", "state:trader:config", TraderConfig,
+    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API))
+TRADER_STATUS = Entry("key", "state:trader:status", TraderStatus,
+    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH))
+TRADE_EVENTS = Entry("channel", "trader:events", TradeEvent,
+    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API))
+TRADE_LOG = Entry("stream", "trader:events:log", TradeEvent,
+    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API, Role.TRADER), max_length=10_000)
+TRADER_COMMANDS = Entry("stream", "trader:commands", TraderCommand,
+    (Role.TRADER_API,), (Role.TRADER,), max_length=1000)
+TRADER_REPLIES = Entry("list", "trader:replies:{id}", TraderReply,
+    (Role.TRADER,), (Role.TRADER_API,), ttl_s=60)
+TRADER_KILL = Entry("key", "trader:kill", KillFlag,
+    (Role.TRADER_API, Role.TRADER), (Role.TRADER, Role.TRADER_API))
 
 TABLE: tuple[Entry[Any], ...] = (
-    CANDLE_UPDATES,
-    *CANDLES.values(),
-    TA_SIGNALS,
-    TA_LATEST,
-    SCAN,
-    SCAN_LATEST,
-    HISTORY,
-    AUDIT,
-    HEARTBEAT,
-    HEALTH,
-    ACTORS,
-    EVENTS,
-    SUPERVISOR,
-    LEASE,
-    CONTROL,
-    CONTROL_REPLIES,
-    BAN_UNTIL,
-    QUARANTINE,
-    POSITIONS,
-    BALANCE,
-    ACCOUNT_REFRESH,
-    TRADER_CONFIG,
-    TRADER_STATUS,
-    TRADE_EVENTS,
-    TRADE_LOG,
-    TRADER_COMMANDS,
-    TRADER_REPLIES,
-    TRADER_KILL,
+    CANDLE_UPDATES, *CANDLES.values(), TA_SIGNALS, TA_LATEST, SCAN, SCAN_LATEST, HISTORY, AUDIT,
+    HEARTBEAT, HEALTH, ACTORS, EVENTS, SUPERVISOR, LEASE, CONTROL, CONTROL_REPLIES, BAN_UNTIL,
+    QUARANTINE, POSITIONS, BALANCE, ACCOUNT_REFRESH, TRADER_CONFIG, TRADER_STATUS, TRADE_EVENTS,
+    TRADE_LOG, TRADER_COMMANDS, TRADER_REPLIES, TRADER_KILL,
 )
+# fmt: on
 
 
 def as_markdown() -> str:
