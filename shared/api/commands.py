@@ -82,7 +82,7 @@ class CommandClient:
 
         Raises:
             NotSent: Redis does not answer, and without it nothing could be done.
-            Refused: The trader says no, or a lock says it before.
+            CommandRefused: The trader says no, or a lock says it before.
         """
         command = TraderCommand(
             id=uuid.uuid4().hex,

@@ -44,7 +44,7 @@ def klines_query(query: MultiMapping[str]) -> KlinesQuery:
     """Return the parameters of a klines request.
 
     Raises:
-        Refused: As Binance does: -1101, -1100, -1102, -1105, -1120 or -1130.
+        BadParameter: As Binance does: -1101, -1100, -1102, -1105, -1120 or -1130.
     """
     _only(query, ("symbol", "interval", "startTime", "endTime", "timeZone", "limit"))
     symbol = _matching(query, "symbol", SYMBOL_PATTERN)
@@ -70,7 +70,7 @@ def exchange_info_symbols(query: MultiMapping[str]) -> list[str] | None:
     """Return the coins an exchangeInfo request names, or None for all.
 
     Raises:
-        Refused: As Binance does: -1101, -1100, -1105, -1128 or -1151.
+        BadParameter: As Binance does: -1101, -1100, -1105, -1128 or -1151.
     """
     _only(query, ("symbol", "symbols", "permissions", "showPermissionSets", "symbolStatus"))
     if "symbol" in query and "symbols" in query:
@@ -89,7 +89,7 @@ def no_parameters(query: MultiMapping[str]) -> None:
     """Refuse any parameter at all.
 
     Raises:
-        Refused: -1101.
+        BadParameter: -1101.
     """
     _only(query, ())
 

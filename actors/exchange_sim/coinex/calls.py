@@ -362,8 +362,8 @@ def _cancel_batch(venue: SimVenue, given: Parameters) -> CallReply:
 def _item(cancel: Callable[[], SimOrder]) -> Row:
     try:
         return {"code": 0, "data": order_row(cancel()), "message": ""}
-    except SimRefused as declined:
-        return {"code": declined.code, "data": {}, "message": declined.text}
+    except SimRefused as refused:
+        return {"code": refused.code, "data": {}, "message": refused.text}
 
 
 def _cancel_all(venue: SimVenue, given: Parameters) -> CallReply:

@@ -169,8 +169,8 @@ class _Exchange:
         try:
             self._refuse_by_script()
             answer = self._do(skew_ms)
-        except SimRefused as declined:
-            return self._said(declined.code, {}, declined.text)
+        except SimRefused as refused:
+            return self._said(refused.code, {}, refused.text)
         return await self._tell(answer, skew_ms)
 
     def _do(self, skew_ms: int) -> CallReply:
