@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,16 @@ class Frame(NamedTuple):
     fault: str
 
 
+def check_own(symbol: str, windows: Mapping[Timeframe, CandleWindow | None]) -> None:
+    """Raise ValueError if one of a coin's windows is that of another coin or timeframe."""
+    for timeframe, window in windows.items():
+        if window is not None and (window.symbol, window.timeframe) != (symbol, timeframe):
+            raise ValueError(
+                f"{symbol} {timeframe}: the window given is that of {window.symbol} "
+                f"{window.timeframe}"
+            )
+
+
 def read(window: CandleWindow | None, timeframe: Timeframe, history: int) -> Reading:
     """Return the last `history` closed candles of a window, and the holes among them."""
     candles = Candles.empty() if window is None else window.closed().tail(history)
@@ -65,16 +75,11 @@ def judge(
     candles, unfilled, gap_bars, since_gap = reading
     bars = len(candles)
     if window is None or not bars:
+        fetched_at_ms = None if window is None else window.fetched_at_ms
         nothing = InputState(
-            bars=0,
-            warm=False,
-            stale=True,
-            closed_until_ms=None,
-            fetched_at_ms=None if window is None else window.fetched_at_ms,
-            gap_bars=0,
-            unfilled_gap=False,
-            atr14=None,
-        )
+            bars=0, warm=False, stale=True, closed_until_ms=None, fetched_at_ms=fetched_at_ms,
+            gap_bars=0, unfilled_gap=False, atr14=None,
+        )  # fmt: skip
         return Frame(candles, False, nothing, "missing")
 
     closed_until_ms = int(candles.open_time_ms[-1]) + timeframe.ms

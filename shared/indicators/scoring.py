@@ -25,7 +25,8 @@ from shared.indicators.base_score import (
     side_score,
     total,
 )
-from shared.indicators.frames import Frame, judge, read, stacked
+from shared.indicators.blocks import results_of
+from shared.indicators.frames import Frame, check_own, judge, read, stacked
 from shared.indicators.signals import CoinWindows
 from shared.market import Candles, Floats, Timeframe
 from shared.messages.candles import CandleWindow
@@ -95,24 +96,11 @@ def base_scores_at(
     asked: Sequence[tuple[CoinWindows, int]], history: int
 ) -> list[BaseScore | Exception]:
     """Return, for each coin and its own `now_ms`, what `base_scores` would, in the order given."""
-    results: dict[int, BaseScore | Exception] = {}
-    prepared: dict[int, _Coin] = {}
-    for place, (coin, now_ms) in enumerate(asked):
-        try:
-            prepared[place] = _prepare(coin, history, now_ms)
-        except Exception as error:  # noqa: BLE001  # one coin's fault stays with that coin
-            results[place] = error
-    try:
-        together = _scores(list(prepared.values()), history)
-    except Exception:  # noqa: BLE001  # the culprit is found by computing each coin alone
-        for place, one in prepared.items():
-            try:
-                results[place] = _scores([one], history)[0]
-            except Exception as alone:  # noqa: BLE001  # handed to the caller in its place
-                results[place] = alone
-    else:
-        results |= zip(prepared, together, strict=True)
-    return [results[place] for place in range(len(asked))]
+    return results_of(
+        asked,
+        lambda each: _prepare(each[0], history, each[1]),
+        lambda coins: _scores(coins, history),
+    )
 
 
 class _Coin(NamedTuple):
@@ -123,12 +111,7 @@ class _Coin(NamedTuple):
 
 
 def _prepare(coin: CoinWindows, history: int, now_ms: int) -> _Coin:
-    for timeframe, window in coin.windows.items():
-        if window is not None and (window.symbol, window.timeframe) != (coin.symbol, timeframe):
-            raise ValueError(
-                f"{coin.symbol} {timeframe}: the window given is that of "
-                f"{window.symbol} {window.timeframe}"
-            )
+    check_own(coin.symbol, coin.windows)
     m5_window = coin.windows.get(M5)
     m5 = judge(m5_window, M5, read(m5_window, M5, history), now_ms)
     if m5.state.closed_until_ms is None:

@@ -12,11 +12,11 @@ from shared.clock import utc_text
 from shared.codec import number
 from shared.config.sections import IndicatorsSection
 from shared.errors import NoCandles
-from shared.indicators.blocks import blocks
+from shared.indicators.blocks import blocks, results_of
 from shared.indicators.composite import Evidence, composite
 from shared.indicators.divergence import Divergences, divergences
 from shared.indicators.ema_ribbon import Ribbon, ema_ribbon
-from shared.indicators.frames import Frame, Reading, judge, read, stacked
+from shared.indicators.frames import Frame, Reading, check_own, judge, read, stacked
 from shared.indicators.rolling import FLAT, atr, by_bar
 from shared.indicators.stoch_rsi import StochRsi, stoch_rsi
 from shared.indicators.ttm_squeeze import Squeeze, ttm_squeeze
@@ -66,31 +66,12 @@ def signals_at(
     A coin may be asked for at many times at once. What several of its windows have in common
     costs once: the same window object given again is read and computed once.
     """
-    results: dict[int, TaSignal | Exception] = {}
-    prepared: list[_Coin] = []
-    places: list[int] = []
     readings: dict[int, Reading] = {}
-    for place, (coin, now_ms) in enumerate(asked):
-        try:
-            prepared.append(_prepare(coin, settings.history, now_ms, readings))
-            places.append(place)
-        except Exception as error:  # noqa: BLE001  # one coin's fault stays with that coin
-            results[place] = error
-    try:
-        results |= zip(places, _signals(prepared, settings), strict=True)
-    except Exception as together:  # the culprit is found by computing each coin alone
-        guilty = False
-        for place, one in zip(places, prepared, strict=True):
-            try:
-                results[place] = _signals([one], settings)[0]
-            except Exception as alone:  # noqa: BLE001  # handed to the caller in its place
-                results[place] = alone
-                guilty = True
-        if not guilty:
-            raise RuntimeError(
-                f"{len(prepared)} coins fail together, though each succeeds alone"
-            ) from together
-    return [results[place] for place in range(len(asked))]
+    return results_of(
+        asked,
+        lambda each: _prepare(each[0], settings.history, each[1], readings),
+        lambda coins: _signals(coins, settings),
+    )
 
 
 class _Coin(NamedTuple):
@@ -101,12 +82,7 @@ class _Coin(NamedTuple):
 
 
 def _prepare(coin: CoinWindows, history: int, now_ms: int, readings: dict[int, Reading]) -> _Coin:
-    for timeframe, window in coin.windows.items():
-        if window is not None and (window.symbol, window.timeframe) != (coin.symbol, timeframe):
-            raise ValueError(
-                f"{coin.symbol} {timeframe}: the window given is that of "
-                f"{window.symbol} {window.timeframe}"
-            )
+    check_own(coin.symbol, coin.windows)
     frames = {}
     for timeframe in Timeframe:
         window = coin.windows.get(timeframe)
