@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from functools import partial
 from typing import Literal
 
 from shared.exchanges.venue import CLOSES, OPENS, OrderSide, Role
@@ -171,24 +172,16 @@ class SimAccount:
         Returns:
             One deal, or two where it turned the position round.
         """
+        deal = partial(
+            self._deal, side=side, price=price,
+            role=role, fee_rate=fee_rate, order_id=order_id, at_ms=at_ms,
+        )  # fmt: skip
         deals = []
         held = self.positions.get(market)
         if held is not None and CLOSES[held.side] == side:
             closing = min(amount, held.size)
             pnl = self._reduce(held, price, closing)
-            deals.append(
-                self._deal(
-                    held,
-                    side,
-                    price,
-                    closing,
-                    pnl=pnl,
-                    role=role,
-                    fee_rate=fee_rate,
-                    order_id=order_id,
-                    at_ms=at_ms,
-                )
-            )
+            deals.append(deal(held, amount=closing, pnl=pnl))
             amount -= closing
             if not held.size:
                 self._end(held, how)
@@ -205,19 +198,7 @@ class SimAccount:
                 )
                 self.positions[market] = held
             _enlarge(held, price, amount)
-            deals.append(
-                self._deal(
-                    held,
-                    side,
-                    price,
-                    amount,
-                    pnl=NOTHING,
-                    role=role,
-                    fee_rate=fee_rate,
-                    order_id=order_id,
-                    at_ms=at_ms,
-                )
-            )
+            deals.append(deal(held, amount=amount, pnl=NOTHING))
         return deals
 
     def fund(self, market: str, rate: Decimal, mark: Decimal, at_ms: int) -> Decimal:
