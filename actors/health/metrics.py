@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -67,115 +68,98 @@ def _gauge(name: str, text: str, value: float | None) -> Iterable[Metric]:
         yield GaugeMetricFamily(name, text, value=value)
 
 
+def _labelled(
+    label: str,
+    name: str,
+    text: str,
+    values: Mapping[str, float | None],
+    kind: type[GaugeMetricFamily | CounterMetricFamily] = GaugeMetricFamily,
+) -> Metric:
+    """Return a metric with one value for each label; None is left out."""
+    metric = kind(name, text, labels=[label])
+    for each, value in values.items():
+        if value is not None:
+            metric.add_metric([each], value)
+    return metric
+
+
 def _platform(seen: Snapshot, verdict: Verdict, now_ms: int) -> Iterable[Metric]:
-    status = GaugeMetricFamily("coinex_health", "1 for the status that holds", labels=["status"])
-    for each in ("ok", "degraded", "down"):
-        status.add_metric([each], float(verdict.status == each))
-    yield status
+    statuses = {each: float(verdict.status == each) for each in ("ok", "degraded", "down")}
+    yield _labelled("status", "coinex_health", "1 for the status that holds", statuses)
     yield from _gauge("coinex_problems", "Problems named on /health", len(verdict.problems))
-    kinds = GaugeMetricFamily(
-        "coinex_problems_of_kind", "Of these, by their entry in docs/runbook.md", labels=["kind"]
-    )
-    for kind, count in Counter(problem.kind for problem in verdict.found).items():
-        kinds.add_metric([kind], count)
-    yield kinds
+    kinds = Counter[str](problem.kind for problem in verdict.found)
+    text = "Of these, by their entry in docs/runbook.md"
+    yield _labelled("kind", "coinex_problems_of_kind", text, kinds)
     yield from _gauge("coinex_coins_fresh", "Coins with a fresh signal", verdict.fresh_coins)
     yield from _gauge("coinex_bus_up", "Redis answers and takes writes", seen.redis.status == "up")
     trip_ms = seen.redis.round_trip_ms
-    yield from _gauge(
-        "coinex_bus_round_trip_seconds",
-        "Time Redis takes to answer",
-        None if trip_ms is None else trip_ms / 1000,
-    )
+    trip_s = None if trip_ms is None else trip_ms / 1000
+    yield from _gauge("coinex_bus_round_trip_seconds", "Time Redis takes to answer", trip_s)
     fetcher = seen.heartbeats.get("fetcher")
     for name, text in (("used_weight", "used this minute"), ("weight_limit", "allowed per minute")):
         value = fetcher.detail.get(name) if fetcher else None
         if isinstance(value, int | float):
             yield from _gauge(f"coinex_request_{name}", f"Request weight {text}", value)
-    left_ms = max(0, seen.ban.until_ms - now_ms) if seen.ban else 0
-    yield from _gauge(
-        "coinex_exchange_ban_seconds", "Time left until requests are allowed", left_ms / 1000
-    )
+    left_s = max(0, seen.ban.until_ms - now_ms) / 1000 if seen.ban else 0.0
+    text = "Time left until requests are allowed"
+    yield from _gauge("coinex_exchange_ban_seconds", text, left_s)
 
 
 def _actors(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
-    up = GaugeMetricFamily("coinex_actor_up", "1 while the actor is ready", labels=["actor"])
-    restarts = CounterMetricFamily(
-        "coinex_actor_restarts", "Times it was started again", labels=["actor"]
-    )
-    beat = GaugeMetricFamily(
-        "coinex_actor_heartbeat_age_seconds", "Since its newest heartbeat", labels=["actor"]
-    )
-    memory = GaugeMetricFamily(
-        "coinex_actor_pss_bytes", "Memory, its share of shared pages", labels=["actor"]
-    )
-    lag = GaugeMetricFamily(
-        "coinex_actor_loop_lag_seconds", "How late its event loop turns", labels=["actor"]
-    )
-    skipped = CounterMetricFamily(
-        "coinex_actor_bad_messages", "Messages on the bus it had to skip", labels=["actor"]
-    )
-    for name in seen.actors:
-        status, heartbeat = seen.statuses.get(name), seen.heartbeats.get(name)
-        state = status.state if status else heartbeat.state if heartbeat else ""
-        up.add_metric([name], float(state == "ready"))
-        if status is not None:
-            restarts.add_metric([name], status.restarts)
-        if heartbeat is not None:
-            beat.add_metric([name], age_s(heartbeat.at_ms, now_ms) or 0.0)
-            memory.add_metric([name], heartbeat.pss_mb * 2**20)
-            lag.add_metric([name], heartbeat.lag_ms / 1000)
-            if (bad := _counted(heartbeat, "bad_messages")) is not None:
-                skipped.add_metric([name], bad)
-    yield from (up, restarts, beat, memory, lag, skipped)
+    of_actor = partial(_labelled, "actor")
+    statuses = {name: seen.statuses[name] for name in seen.actors if name in seen.statuses}
+    beats = {name: seen.heartbeats[name] for name in seen.actors if name in seen.heartbeats}
+    states: dict[str, str] = {name: beat.state for name, beat in beats.items()}
+    states |= {name: status.state for name, status in statuses.items()}
+    up = {name: float(states.get(name) == "ready") for name in seen.actors}
+    restarts = {name: status.restarts for name, status in statuses.items()}
+    ages = {name: age_s(beat.at_ms, now_ms) or 0.0 for name, beat in beats.items()}
+    memory = {name: beat.pss_mb * 2**20 for name, beat in beats.items()}
+    lags = {name: beat.lag_ms / 1000 for name, beat in beats.items()}
+    skipped = {name: _counted(beat, "bad_messages") for name, beat in beats.items()}
+    counter = CounterMetricFamily
+    yield of_actor("coinex_actor_up", "1 while the actor is ready", up)
+    yield of_actor("coinex_actor_restarts", "Times it was started again", restarts, counter)
+    yield of_actor("coinex_actor_heartbeat_age_seconds", "Since its newest heartbeat", ages)
+    yield of_actor("coinex_actor_pss_bytes", "Memory, its share of shared pages", memory)
+    yield of_actor("coinex_actor_loop_lag_seconds", "How late its event loop turns", lags)
+    text = "Messages on the bus it had to skip"
+    yield of_actor("coinex_actor_bad_messages", text, skipped, counter)
 
 
 def _coins(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
-    signals = GaugeMetricFamily(
-        "coinex_signal_age_seconds", "Since the signal was computed", labels=["symbol"]
-    )
+    signals = {symbol: seen.signals[symbol] for symbol in seen.symbols if symbol in seen.signals}
+    ages = {symbol: age_s(signal.computed_at_ms, now_ms) for symbol, signal in signals.items()}
+    text = "Since the signal was computed"
+    yield _labelled("symbol", "coinex_signal_age_seconds", text, ages)
     candles = GaugeMetricFamily(
         "coinex_candle_age_seconds",
         "Since the candles of the newest signal were fetched",
         labels=["symbol", "timeframe"],
     )
-    left_out = GaugeMetricFamily(
-        "coinex_coins_quarantined", "Coins left out of a stage", labels=["stage"]
-    )
-    for symbol in seen.symbols:
-        signal = seen.signals.get(symbol)
-        if signal is None:
-            continue
-        signals.add_metric([symbol], age_s(signal.computed_at_ms, now_ms) or 0.0)
+    for symbol, signal in signals.items():
         for timeframe, state in signal.inputs.items():
             if (age := age_s(state.fetched_at_ms, now_ms)) is not None:
                 candles.add_metric([symbol, timeframe], age)
-    for stage in ("fetch", "compute"):
-        in_force = [q for q in seen.quarantines.values() if q.stage == stage]
-        left_out.add_metric([stage], sum(q.until_ms > now_ms for q in in_force))
-    yield from (signals, candles, left_out)
+    yield candles
+    in_force = [q for q in seen.quarantines.values() if q.until_ms > now_ms]
+    left_out = {stage: sum(q.stage == stage for q in in_force) for stage in ("fetch", "compute")}
+    yield _labelled("stage", "coinex_coins_quarantined", "Coins left out of a stage", left_out)
 
 
 def _audit(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
     report = seen.audit
     if report is None or not is_audited(seen):
         return
-    error = GaugeMetricFamily(
-        "coinex_audit_error",
-        "Largest difference from the referee, in the field's unit; +Inf where one has no number",
-        labels=["field"],
-    )
-    allowed = GaugeMetricFamily(
-        "coinex_audit_tolerance", "Difference from the referee that is allowed", labels=["field"]
-    )
-    beyond = GaugeMetricFamily(
-        "coinex_audit_coins_beyond", "Coins beyond the tolerance", labels=["field"]
-    )
-    for name, field in report.fields.items():
-        error.add_metric([name], math.inf if field.difference is None else field.difference)
-        allowed.add_metric([name], field.tolerance)
-        beyond.add_metric([name], len(field.coins_beyond))
-    yield from (error, allowed, beyond)
+    of_field, fields = partial(_labelled, "field"), report.fields.items()
+    error = {n: math.inf if f.difference is None else f.difference for n, f in fields}
+    allowed = {name: field.tolerance for name, field in fields}
+    beyond = {name: len(field.coins_beyond) for name, field in fields}
+    text = "Largest difference from the referee, in the field's unit; +Inf where one has no number"
+    yield of_field("coinex_audit_error", text, error)
+    text = "Difference from the referee that is allowed"
+    yield of_field("coinex_audit_tolerance", text, allowed)
+    yield of_field("coinex_audit_coins_beyond", "Coins beyond the tolerance", beyond)
     yield from _gauge("coinex_audit_coins", "Coins compared lately", report.coins)
     age = age_s(report.at_ms, now_ms)
     yield from _gauge("coinex_audit_age_seconds", "Since the auditor's newest report", age)
@@ -205,27 +189,20 @@ def _trader(seen: Snapshot, now_ms: int, limits: Limits) -> Iterable[Metric]:
         return
     is_heard = answering(seen.trading, now_ms, limits.trading) == "yes"
     held = status.mode if status is not None and is_heard else "silent"
-    mode = GaugeMetricFamily("coinex_trader_mode", "1 for the mode that holds", labels=["mode"])
-    for each in (*MEANS, "silent"):
-        mode.add_metric([each], float(each == held))
-    yield mode
+    modes = {each: float(each == held) for each in (*MEANS, "silent")}
+    yield _labelled("mode", "coinex_trader_mode", "1 for the mode that holds", modes)
     if status is None:
         return
     age = age_s(status.as_of_ms, now_ms)
     yield from _gauge("coinex_trader_age_seconds", "Since it last said how it is", age)
     today = _number(status.pnl_today_quote)
     yield from _gauge("coinex_trader_pnl_today", "Since 00:00 UTC, in quote currency", today)
-    used = GaugeMetricFamily(
-        "coinex_trader_limit_used_ratio", "Share of a limit that is used", labels=["limit"]
-    )
-    stopped = GaugeMetricFamily(
-        "coinex_trader_limit_latched", "1 until a limit is released", labels=["limit"]
-    )
-    for limit in status.limits:
-        stopped.add_metric([limit.name], float(limit.state == "latched"))
-        if (part := share(limit)) is not None:
-            used.add_metric([limit.name], part)
-    yield from (used, stopped)
+    used = {limit.name: share(limit) for limit in status.limits}
+    latched = {limit.name: float(limit.state == "latched") for limit in status.limits}
+    text = "Share of a limit that is used"
+    yield _labelled("limit", "coinex_trader_limit_used_ratio", text, used)
+    text = "1 until a limit is released"
+    yield _labelled("limit", "coinex_trader_limit_latched", text, latched)
 
 
 def _alerts(seen: Snapshot) -> Iterable[Metric]:
