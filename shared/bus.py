@@ -264,12 +264,9 @@ class Bus:
         try:
             if entry.message is CandleWindow:
                 message = cast(T, CandleWindow.decode(raw, where))
-            elif entry.message is dict:
-                message = cast(T, codec.from_plain(dict[str, Any], orjson.loads(raw), where))
             else:
-                message = codec.decode(entry.message, raw, where)
-        except orjson.JSONDecodeError as error:
-            self._bad(where, BadMessage(where, "", f"not JSON ({error})"))
+                kind = dict[str, Any] if entry.message is dict else entry.message
+                message = cast(T, codec.decode(kind, raw, where))
         except BadMessage as error:
             self._bad(where, error)
         else:

@@ -20,7 +20,7 @@ from typing import Any
 
 import orjson
 
-from shared.errors import BadMessage
+from shared.errors import BadMessage, shortened
 
 _Check = Callable[[Any, str], Any]
 
@@ -58,11 +58,26 @@ def decode[T](kind: type[T], raw: bytes | str, where: str) -> T:
     Raises:
         BadMessage: Not JSON, a field missing, or a value of the wrong type.
     """
+    return from_plain(kind, _json(raw, where), where)
+
+
+def json_object(raw: bytes | str, where: str) -> dict[str, Any]:
+    """Return the object held in `raw`, its fields unchecked.
+
+    Raises:
+        BadMessage: Not JSON, or no object.
+    """
+    document = _json(raw, where)
+    if type(document) is not dict:
+        raise BadMessage(where, "", "expected an object")
+    return document
+
+
+def _json(raw: bytes | str, where: str) -> Any:
     try:
-        document = orjson.loads(raw)
+        return orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise BadMessage(where, "", f"not JSON ({error})") from None
-    return from_plain(kind, document, where)
 
 
 def from_plain[T](kind: type[T], document: Any, where: str) -> T:
@@ -84,8 +99,7 @@ def _text(value: Any) -> str:
 
 
 def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+    return shortened(repr(value))
 
 
 def _exactly(kind: type, word: str) -> _Check:

@@ -35,6 +35,11 @@ EXIT_BAD_CONFIG = 78
 EXIT_PERMANENT = 125
 
 
+def shortened(text: str, most: int = 60) -> str:
+    """Return a text cut to what an error has room for."""
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
 class PlatformError(Exception):
     """Root of the errors this project raises on purpose."""
 

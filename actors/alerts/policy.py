@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from shared.clock import utc_text
 from shared.config.sections import AlertsSection
+from shared.errors import shortened
 from shared.health.problems import Problem, redis_problem
 from shared.messages.actors import HealthNote, NotedProblem
 
@@ -247,7 +248,7 @@ def _ended(problem: AlertedProblem, gone_ms: int) -> str:
 
 
 def _cut(text: str) -> str:
-    return text if len(text) <= SHOWN_TEXT else text[: SHOWN_TEXT - 3] + "..."
+    return shortened(text, SHOWN_TEXT)
 
 
 def _duration(milliseconds: int) -> str:

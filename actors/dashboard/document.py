@@ -87,7 +87,7 @@ def document(world: PageInputs, now_ms: int) -> dict[str, Any]:
         "tradeEvents": [dataclasses.asdict(event) for event in world.events],
         "equity": shown_equity(seen.trading),
         "signalHistory": [_label_change(change) for change in world.history],
-        "actors": [_actor(seen, name) for name in _actor_names(seen)],
+        "actors": [_actor(seen, name) for name in seen.actor_names],
         "redis": {
             "status": seen.redis.status,
             "sinceMs": seen.redis.since_ms,
@@ -229,10 +229,6 @@ def _label_change(change: LabelChange) -> dict[str, Any]:
 
 
 # Actors and the exchange
-
-
-def _actor_names(seen: Snapshot) -> list[str]:
-    return [*seen.actors, *sorted(set(seen.statuses) - set(seen.actors))]
 
 
 def _actor(seen: Snapshot, name: str) -> dict[str, Any]:

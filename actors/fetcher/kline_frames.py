@@ -6,8 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import orjson
-
+from shared import codec
 from shared.errors import BadCandle, BadMessage
 from shared.market import Candles, Timeframe
 
@@ -62,12 +61,7 @@ def parse_frame(raw: str | bytes) -> KlineEvent | StreamReply | ServerShutdown:
         BadMessage: Not JSON, or not of any known shape.
         BadCandle: A kline that cannot be true.
     """
-    try:
-        document = orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise BadMessage(WHERE, "", f"not JSON ({error})") from None
-    if type(document) is not dict:
-        raise BadMessage(WHERE, "", "expected an object")
+    document = codec.json_object(raw, WHERE)
     event = document["data"] if "stream" in document and "data" in document else document
     kind = event.get("e") if type(event) is dict else None
     if kind == "kline":

@@ -29,16 +29,12 @@ def report(seen: Snapshot, verdict: Verdict, now_ms: int, limits: Limits) -> dic
         },
         "last_scan": _last_scan(seen, verdict, now_ms),
         "exchange": _exchange(seen, now_ms),
-        "actors": {name: _actor(seen, name, now_ms) for name in _names(seen)},
+        "actors": {name: _actor(seen, name, now_ms) for name in seen.actor_names},
         "symbols": {symbol: _symbol(seen, symbol, now_ms) for symbol in seen.symbols},
         "audit": _audit(seen, now_ms),
         "account": account_section(seen, now_ms),
         "trader": trader_section(seen, now_ms, limits),
     }
-
-
-def _names(seen: Snapshot) -> list[str]:
-    return [*seen.actors, *sorted(set(seen.statuses) - set(seen.actors))]
 
 
 def _last_scan(seen: Snapshot, verdict: Verdict, now_ms: int) -> dict[str, Any]:

@@ -24,9 +24,8 @@ from shared.config.yaml_document import (
     KeyPath,
     dotted,
     parse_yaml,
-    shortened,
 )
-from shared.errors import ConfigError
+from shared.errors import ConfigError, shortened
 
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_id")
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from shared.errors import shortened
+
 # the C parser is about ten times faster, and not in every build of PyYAML
 _Loader: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
@@ -23,7 +25,6 @@ _SEQUENCE = "tag:yaml.org,2002:seq"
 # of aliases write out a few lines to more values than there is memory.
 DEEPEST = 20
 MOST_VALUES = 10_000
-_SHOWN = 60
 
 type KeyPath = tuple[str | int, ...]
 
@@ -79,11 +80,6 @@ def dotted(path: KeyPath) -> str:
             shown = shortened(step if is_plain else repr(step))
             text += f".{shown}" if text else shown
     return text
-
-
-def shortened(text: str) -> str:
-    """Return a text cut to what an error has room for."""
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 3] + "..."
 
 
 def parse_yaml(text: str, label: str) -> Document:

@@ -110,6 +110,11 @@ class Snapshot:
     supervisor: SupervisorState | None = None
     trading: TradingView = field(default_factory=TradingView)
 
+    @property
+    def actor_names(self) -> list[str]:
+        """Return the actors there should be, then those the supervisor has besides."""
+        return [*self.actors, *sorted(set(self.statuses) - set(self.actors))]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:

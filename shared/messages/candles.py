@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import orjson
 
+from shared import codec
 from shared.errors import BadCandle, BadMessage
 from shared.market import COLUMNS, Candles, Timeframe
 
@@ -75,12 +76,7 @@ class CandleWindow:
         Raises:
             BadMessage: A field is missing, of the wrong type, or the candles are impossible.
         """
-        try:
-            document = orjson.loads(raw)
-        except orjson.JSONDecodeError as error:
-            raise BadMessage(where, "", f"not JSON ({error})") from None
-        if type(document) is not dict:
-            raise BadMessage(where, "", "expected an object")
+        document = codec.json_object(raw, where)
         columns = [_column(document, name, where) for name in COLUMNS]
         if len({len(c) for c in columns}) != 1:
             raise BadMessage(where, COLUMNS[0], "columns differ in length")

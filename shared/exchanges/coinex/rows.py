@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, get_args
 
-from shared.errors import VenueUnavailable
+from shared.errors import VenueUnavailable, shortened
 from shared.exchanges.venue import (
     AccountBalance,
     BookLevel,
@@ -164,8 +164,7 @@ class Row:
     def _fault(self, path: str, word: str, found: object) -> Unreadable:
         if found is _MISSING:
             return Unreadable(f"{self._endpoint}: {path}: missing, expected {word}")
-        shown = repr(found)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
+        shown = shortened(repr(found))
         return Unreadable(f"{self._endpoint}: {path}: expected {word}, found {shown}")
 
 
