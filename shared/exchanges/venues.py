@@ -9,6 +9,7 @@ import aiohttp
 from shared.clock import Clock
 from shared.config.sections import Mode, VenueSection
 from shared.exchanges.coinex.client import CoinExClient
+from shared.exchanges.coinex.wire import CoinExWire
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue_keys import VenueKeys
 
@@ -32,7 +33,7 @@ def open_venue(
     Raises:
         ConfigError: Its `base_url` is not what the venue needs.
     """
-    return CoinExClient(
+    wire = CoinExWire(
         session,
         base_url=section.base_url,
         clock=clock,
@@ -42,6 +43,7 @@ def open_venue(
         share=share,
         log=log,
     )
+    return CoinExClient(wire)
 
 
 def closed_to_entries(mode: Mode) -> str:

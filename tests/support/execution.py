@@ -18,6 +18,7 @@ from shared.clock import Clock, ManualClock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.coinex.limits import LimitGroup
+from shared.exchanges.coinex.wire import CoinExWire
 from shared.exchanges.venue_keys import VenueKeys
 from shared.journal.journal import Journal
 from shared.journal.rows import Intent
@@ -130,7 +131,7 @@ def client_of(
     session: aiohttp.ClientSession, url: str, clock: Clock, timeout_s: float = 0.5
 ) -> CoinExClient:
     """Return a client of the simulated venue."""
-    return CoinExClient(
+    wire = CoinExWire(
         session,
         base_url=f"{url}/v2",
         clock=clock,
@@ -139,6 +140,7 @@ def client_of(
         share=0.7,
         log=logging.getLogger("execution"),
     )
+    return CoinExClient(wire)
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from shared.clock import Clock
 from shared.exchanges.coinex.client import CoinExClient
+from shared.exchanges.coinex.wire import CoinExWire
 from shared.exchanges.venue_keys import VenueKeys
 from tests.support.exchange import served
 
@@ -183,4 +184,5 @@ async def venue_client(
 ) -> AsyncIterator[CoinExClient]:
     """Yield a client of a venue."""
     async with aiohttp.ClientSession() as session:
-        yield CoinExClient(session, base_url=url, clock=clock, keys=keys, **options)
+        wire = CoinExWire(session, base_url=url, clock=clock, keys=keys, **options)
+        yield CoinExClient(wire)

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import batched
 
-import aiohttp
-
-from shared.clock import Clock
 from shared.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
 from shared.exchanges.coinex import rows as read
 from shared.exchanges.coinex.limits import LimitGroup
@@ -29,7 +25,6 @@ from shared.exchanges.venue import (
     PlacedOrder,
     Ticker,
 )
-from shared.exchanges.venue_keys import VenueKeys
 
 NAMES_PER_CALL = 10
 BOOK_LEVELS = (5, 10, 20, 50)
@@ -45,46 +40,13 @@ class CoinExClient:
 
     No call is repeated here but those refused for their timestamp alone, orders never.
     Markets that are not linear have sizes of another kind, and are left out.
-
-    Args:
-        session: Used for all requests; closed by whoever made it.
-        base_url: Scheme, host, port and /v2.
-        clock: Our own time.
-        keys: None: public calls only; all others raise VenueDenied.
-        window_ms: How long after its timestamp a request is valid.
-        timeout_s: For one request; connecting may take half of it.
-        share: Part of each limit of the account this client may use; processes that trade on
-            one account share its limits.
-
-    Raises:
-        ConfigError: `base_url` is not what is expected.
     """
 
     name = "CoinEx"
 
-    def __init__(
-        self,
-        session: aiohttp.ClientSession,
-        *,
-        base_url: str,
-        clock: Clock,
-        keys: VenueKeys | None,
-        window_ms: int = 5000,
-        timeout_s: float = 10,
-        share: float = 0.5,
-        log: logging.Logger | None = None,
-    ) -> None:
-        self.window_ms = window_ms
-        self._wire = CoinExWire(
-            session,
-            base_url=base_url,
-            clock=clock,
-            keys=keys,
-            window_ms=window_ms,
-            timeout_s=timeout_s,
-            share=share,
-            log=log or logging.getLogger(__name__),
-        )
+    def __init__(self, wire: CoinExWire) -> None:
+        self._wire = wire
+        self.window_ms = wire.window_ms
 
     def now_ms(self) -> int:
         return self._wire.now_ms()

@@ -51,10 +51,11 @@ class CoinExWire:
         session: Used for all requests; closed by whoever made it.
         base_url: Scheme, host, port and /v2.
         clock: Our own time.
-        keys: None: public calls only.
+        keys: None: public calls only; all others raise VenueDenied.
         window_ms: How long after its timestamp a request is valid.
         timeout_s: For one request; connecting may take half of it.
-        share: Part of each limit of the account this client may use.
+        share: Part of each limit of the account this client may use; processes that trade on
+            one account share its limits.
 
     Raises:
         ConfigError: `base_url` is not what is expected.
@@ -67,10 +68,10 @@ class CoinExWire:
         base_url: str,
         clock: Clock,
         keys: VenueKeys | None,
-        window_ms: int,
-        timeout_s: float,
-        share: float,
-        log: logging.Logger,
+        window_ms: int = 5000,
+        timeout_s: float = 10,
+        share: float = 0.5,
+        log: logging.Logger | None = None,
     ) -> None:
         base = base_url.rstrip("/")
         if not base.startswith(("http://", "https://")) or not base.endswith(PREFIX):
@@ -82,9 +83,9 @@ class CoinExWire:
         self._session = session
         self._clock = clock
         self._keys = keys
-        self._window_ms = window_ms
+        self.window_ms = window_ms
         self._timeout_s = timeout_s
-        self._log = log
+        self._log = log or logging.getLogger(__name__)
         self._buckets = {group: TokenBucket(PER_S[group] * share) for group in LimitGroup}
 
     def now_ms(self) -> int:
@@ -255,7 +256,7 @@ class CoinExWire:
                 "X-COINEX-KEY": self._keys.access_id,
                 "X-COINEX-SIGN": self._keys.sign(signed_bytes(method, target, body, now_ms)),
                 "X-COINEX-TIMESTAMP": str(now_ms),
-                "X-COINEX-WINDOWTIME": str(self._window_ms),
+                "X-COINEX-WINDOWTIME": str(self.window_ms),
             }
         return headers
 
