@@ -1,19 +1,34 @@
 #!/usr/bin/env python3
 """The supervisor: starts the actors, watches them, starts them again, stops them in order.
 
-It knows nothing of trading and imports no actor, so a broken actor cannot take it down.
+As a program it is the command line, whose commands are in `shared/console/`. It knows nothing of
+trading and imports no actor, so a broken actor cannot take it down.
 Handlers only note what happened; the loop acts.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import sys
+
+
+def _run(options: argparse.Namespace) -> int:
+    from supervisor import run  # noqa: PLC0415  # this file again, whole
+
+    return run(options)
+
+
+if __name__ == "__main__":
+    # Before the imports: of all commands, only `run` needs them.
+    from shared.console.command_line import main
+
+    sys.exit(main(sys.argv[1:], environment=os.environ, run=_run))
+
 import asyncio
 import dataclasses
-import os
 import random
 import signal
-import sys
 import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,22 +39,12 @@ from setproctitle import setproctitle
 from shared import logs, proc_stats
 from shared.bus import Bus, BusStatus
 from shared.clock import Clock, SystemClock
-from shared.config import ports
 from shared.config.load import load
-from shared.config.secrets import Secrets, credentials_folder, take_secrets
+from shared.config.secrets import Secrets
 from shared.config.sections import Config
-from shared.console import command_line
-from shared.errors import (
-    EXIT_BAD_CONFIG,
-    EXIT_FAILED,
-    EXIT_OK,
-    EXIT_USAGE,
-    BusUnavailable,
-    ConfigError,
-)
+from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable, ConfigError
 from shared.messages.actors import Lease
 from shared.redis.server import RedisServer
-from shared.redis.users import Users, given_users
 from shared.schema import Role
 from shared.supervision import preflight
 from shared.supervision.actor_log import ActorLog, journal_socket
@@ -374,15 +379,24 @@ def _terminal_is_missing() -> bool:
 # The command line.
 
 
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Supervise as the command line says, and return the exit code.
+
+    Raises:
+        ConfigError: The configuration or the environment is wrong, or no Redis can be used.
+    """
 
     def read() -> Config:
         return load(Path(options.config), options.set, mode=options.mode)
 
     config = read()
-    secrets, users = _take_logins(config)
+    secrets, users = preflight.take_logins(config, os.environ)
     state_dir = Path(config.state_dir).resolve()
-    lock = preflight.lock(state_dir)
+    try:
+        lock = preflight.lock(state_dir)
+    except preflight.AlreadyRunning as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
     preflight.wait_for_ports(config)
     setproctitle(f"coinex: supervisor ({config.mode})")
     steps = config.mode == "demo" and config.testing.hooks
@@ -412,58 +426,3 @@ def _run(options: argparse.Namespace) -> int:
         return asyncio.run(supervise())
     finally:
         lock.close()
-
-
-def _take_logins(config: Config) -> tuple[Secrets, Users | None]:
-    """Take what this process was given to log in with, and no child of it is to find."""
-    credentials = credentials_folder(os.environ)
-    secrets = take_secrets(os.environ)
-    users = given_users(config.redis, credentials)
-    if users is not None and secrets.redis_password is not None:
-        raise ConfigError(
-            ["redis.users_file: given together with a single redis_password; keep one of them"]
-        )
-    return secrets, users
-
-
-def _check(options: argparse.Namespace) -> int:
-    config = load(Path(options.config), options.set, mode=options.mode)
-    _take_logins(config)
-    if not preflight.is_running(Path(config.state_dir).resolve()):
-        faults = ports.taken(listeners(config))
-        if faults:
-            raise ConfigError(faults)
-    coins = sum(len(group) for group in config.groups.values())
-    print(
-        f"{options.config}: fine; mode {config.mode}, {coins} coins in {len(config.groups)} groups"
-    )
-    return EXIT_OK
-
-
-def main(arguments: list[str]) -> int:
-    """Run the command line and return its exit code."""
-    parser = command_line.parser(_run, _check)
-    options = parser.parse_args(arguments)
-    if not options.verb:
-        parser.print_help()
-        return EXIT_USAGE
-    try:
-        code: int = options.carry_out(options)
-        return code
-    except ConfigError as error:
-        print(f"bad configuration, {len(error.faults)} fault(s):", file=sys.stderr)
-        for fault in error.faults:
-            print(f"  {fault}", file=sys.stderr)
-        return EXIT_BAD_CONFIG
-    except preflight.AlreadyRunning as error:
-        print(error, file=sys.stderr)
-        return EXIT_FAILED
-    except KeyboardInterrupt:
-        return EXIT_FAILED
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_OK
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

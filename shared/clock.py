@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import itertools
 import time
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+# asyncio costs the command line half of its start; whoever sleeps has loaded it already
+if TYPE_CHECKING:
+    import asyncio
 
 
 class Clock(Protocol):
@@ -35,6 +38,8 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # noqa: PLC0415
+
         await asyncio.sleep(max(0.0, seconds))
 
 
@@ -54,6 +59,8 @@ class ManualClock:
         return self._elapsed
 
     async def sleep(self, seconds: float) -> None:
+        import asyncio  # noqa: PLC0415
+
         if seconds <= 0:
             await asyncio.sleep(0)
             return
@@ -80,6 +87,8 @@ class ManualClock:
 
 
 async def _let_others_run(turns: int = 8) -> None:
+    import asyncio  # noqa: PLC0415
+
     for _ in range(turns):
         await asyncio.sleep(0)
 

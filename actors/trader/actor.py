@@ -23,7 +23,8 @@ from actors.trader.execution import Execution
 from actors.trader.journal_thread import JournalThread
 from actors.trader.positions import Reconciliation
 from shared import codec, schema
-from shared.config.sections import Mode, TraderSection, VenueSection
+from shared.config.defaults import Mode
+from shared.config.sections import TraderSection, VenueSection
 from shared.errors import (
     BusRefused,
     BusUnavailable,

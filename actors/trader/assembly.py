@@ -18,7 +18,8 @@ from actors.trader.journal_thread import JournalThread
 from actors.trader.pnl import Pnl
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.config.sections import Mode, TraderSection
+from shared.config.defaults import Mode
+from shared.config.sections import TraderSection
 from shared.errors import TransientError
 from shared.exchanges.ports import Venue
 from shared.kill_switch import KillSwitch

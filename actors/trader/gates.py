@@ -15,7 +15,8 @@ from actors.trader.pnl import Pnl
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.config.sections import Mode, TraderSection
+from shared.config.defaults import Mode
+from shared.config.sections import TraderSection
 from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TraderMode, trade_event

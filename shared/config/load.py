@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
+from shared.config.defaults import Mode
 from shared.config.rules import breaches, group_breaches, hidden_password
-from shared.config.sections import Config, Mode
+from shared.config.sections import Config
 from shared.config.yaml_document import (
     ConfigFault,
     Document,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from shared.config.sections import RedisSection
+from shared.config.defaults import NAMESPACE, REDIS_URL, STATE_DIR
+from shared.config.yaml_document import LOADER
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +33,9 @@ def find_running(config: Path, overrides: Sequence[str]) -> RunningPlatform:
         config: The YAML file; it may be missing or broken.
         overrides: `key.path=value` each, as given by `--set`; the last one wins.
     """
-    defaults = RedisSection()
-    found = {"state_dir": "var", "redis.url": defaults.url, "redis.namespace": defaults.namespace}
+    found = {"state_dir": STATE_DIR, "redis.url": REDIS_URL, "redis.namespace": NAMESPACE}
     try:
-        document = yaml.safe_load(config.read_text(encoding="utf-8"))
+        document = yaml.load(config.read_text(encoding="utf-8"), LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         document = None
     if isinstance(document, dict):

@@ -12,7 +12,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
-Mode = Literal["demo", "paper", "live"]
+from shared.config.defaults import NAMESPACE, REDIS_URL, STATE_DIR, Mode
+
 Text = Annotated[str, Field(min_length=1, description="a text of at least one character")]
 Port = Annotated[
     int, Field(ge=0, le=65535, description="a port from 1 to 65535, or 0 for any free one")
@@ -64,9 +65,9 @@ FaultKind = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisSection:
-    url: Text = "redis://127.0.0.1:6379/0"
+    url: Text = REDIS_URL
     embedded: Literal["auto", "always", "never"] = "auto"
-    namespace: Namespace = ""
+    namespace: Namespace = NAMESPACE
     users_file: Text | None = None
     maxmemory_mb: Count = 256
 
@@ -278,7 +279,7 @@ class Config:
     )
 
     mode: Mode = "demo"
-    state_dir: Text = "var"
+    state_dir: Text = STATE_DIR
     groups: dict[GroupName, list[SymbolText]]
     redis: RedisSection = field(default_factory=RedisSection)
     binance: BinanceSection = field(default_factory=BinanceSection)

@@ -14,7 +14,7 @@ import yaml
 from shared.errors import shortened
 
 # the C parser is about ten times faster, and not in every build of PyYAML
-_Loader: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(
+LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(
     yaml, "CSafeLoader", yaml.SafeLoader
 )
 
@@ -102,7 +102,7 @@ def parse_yaml(text: str, label: str) -> Document:
                 )
             )
             return document
-        loader = _Loader(text)
+        loader = LOADER(text)
     except yaml.YAMLError as error:
         document.faults.append(_syntax_fault(error, text, document))
         return document
@@ -120,7 +120,7 @@ def parse_yaml(text: str, label: str) -> Document:
 def _too_deep_at(text: str) -> int | None:
     """Return the line from which on it is nested too deep, without building anything of it."""
     depth = 0
-    for event in yaml.parse(text, Loader=_Loader):
+    for event in yaml.parse(text, Loader=LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:

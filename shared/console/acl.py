@@ -1,4 +1,4 @@
-"""`supervisor.py redis-acl`: the users of an external Redis, as the ACL file it loads."""
+"""`coinex redis-acl`: the users of an external Redis, as the ACL file it loads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.redis.users import new_users, read_passwords
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the command's options."""
+    """Declare the options of `redis-acl`."""
     parser.add_argument(
         "--passwords",
         type=Path,

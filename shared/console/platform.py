@@ -1,10 +1,8 @@
-"""What the command line prints: the status table, replies, logs, and looks at the bus."""
+"""The commands that talk to a running supervisor: status, actors, logs."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import fnmatch
 import os
 import sys
 import time
@@ -14,25 +12,12 @@ from typing import Any
 
 import orjson
 
-from shared.bus import Bus
-from shared.clock import SystemClock
 from shared.config.running import RunningPlatform, find_running
-from shared.errors import (
-    EXIT_FAILED,
-    EXIT_NO_SUPERVISOR,
-    EXIT_OK,
-    EXIT_USAGE,
-    BusDenied,
-    BusRefused,
-    BusUnavailable,
-)
+from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE
 from shared.messages.actors import ControlCommand
-from shared.redis.server import read_operator_url
-from shared.schema import TABLE
-from shared.supervision.control import ask
+from shared.supervision.control_client import ask
 
 REPLY_S = 90.0
-CHANNELS = [entry.glob() for entry in TABLE if entry.kind == "channel"]
 
 
 def _place(options: argparse.Namespace) -> RunningPlatform:
@@ -42,13 +27,13 @@ def _place(options: argparse.Namespace) -> RunningPlatform:
 def _no_supervisor(place: RunningPlatform, error: OSError) -> int:
     print(
         f"no supervisor answers on {place.state_dir} ({error.strerror or error}); start one with "
-        "`supervisor.py run`, or name its state_dir with --set state_dir=DIR",
+        "`coinex run`, or name its state_dir with --set state_dir=DIR",
         file=sys.stderr,
     )
     return EXIT_NO_SUPERVISOR
 
 
-def steer(options: argparse.Namespace) -> int:
+def send_command(options: argparse.Namespace) -> int:
     """Send a command for each named actor and print the replies."""
     place = _place(options)
     code = EXIT_OK
@@ -84,15 +69,16 @@ def _wait_until_over(place: RunningPlatform) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Print the status table, or its JSON."""
-    from shared.console import status_table  # noqa: PLC0415  # the supervisor shall not carry rich along
-
     place = _place(options)
     try:
         if options.json:
             sys.stdout.buffer.write(
                 orjson.dumps(_overview(place), option=orjson.OPT_INDENT_2) + b"\n"
             )
-        elif options.watch:
+            return EXIT_OK
+        from shared.console import status_table  # noqa: PLC0415  # a program needs no table
+
+        if options.watch:
             status_table.watch(lambda: _overview(place))
         else:
             status_table.show(_overview(place))
@@ -140,46 +126,3 @@ def _knows(options: argparse.Namespace) -> bool:
         return any(row["name"] == options.actor for row in _overview(_place(options))["actors"])
     except OSError:
         return False
-
-
-def bus(options: argparse.Namespace) -> int:
-    """Print a key, the names of keys, or messages as they come."""
-    place = _place(options)
-    try:
-        return asyncio.run(_bus(options, place))
-    except BusDenied as error:
-        print(error, file=sys.stderr)
-        return EXIT_FAILED
-    except BusRefused as error:
-        print(
-            f"{error}; the operator may look at what docs/redis.md lists, and at nothing else",
-            file=sys.stderr,
-        )
-        return EXIT_FAILED
-    except BusUnavailable as error:
-        print(f"Redis does not answer: {error}", file=sys.stderr)
-        return EXIT_FAILED
-
-
-async def _bus(options: argparse.Namespace, place: RunningPlatform) -> int:
-    url = read_operator_url(place.state_dir) or place.redis_url
-    bus = Bus(url, name="operator", clock=SystemClock(), namespace=place.namespace)
-    try:
-        if options.action == "keys":
-            print("\n".join(await bus.names(options.name)))
-        elif options.action == "get":
-            value = await bus.show(options.name)
-            if value is None:
-                print(f"no key {options.name!r}; `bus keys '*'` lists them", file=sys.stderr)
-                return EXIT_FAILED
-            print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
-        else:
-            await bus.ping()
-            # Not the pattern itself: Redis allows only those that stand in the table.
-            async with bus.subscribe(patterns=CHANNELS) as subscription:
-                async for delivery in subscription:
-                    if fnmatch.fnmatchcase(delivery.channel, options.name):
-                        print(delivery.channel, delivery.raw.decode("utf-8", "replace"), flush=True)
-    finally:
-        await bus.close()
-    return EXIT_OK

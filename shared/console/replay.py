@@ -1,4 +1,4 @@
-"""`supervisor.py replay`: signals from recorded candles, as fast as the machine allows."""
+"""`coinex replay`: signals from recorded candles, as fast as the machine allows."""
 
 from __future__ import annotations
 

@@ -34,6 +34,16 @@ class ApiUnreachable(Exception):
     """Nobody answers."""
 
 
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `trader`."""
+    parser.add_argument(
+        "action", choices=ACTIONS, metavar="ACTION", help="one of " + ", ".join(ACTIONS)
+    )
+    parser.add_argument("symbol", nargs="?", metavar="SYMBOL", help="for close and adopt")
+    parser.add_argument("--reason", metavar="TEXT", help="kept in lock and journal")
+    parser.add_argument("--json", action="store_true", help="for programs")
+
+
 def trader(options: argparse.Namespace) -> int:
     """Show the trader, or send it a command and print what happened."""
     if options.action in WITH_SYMBOL and options.symbol is None:
@@ -68,7 +78,7 @@ def _show(state_dir: Path, options: argparse.Namespace) -> int:
     if options.json:
         _print_json(found)
     else:
-        from shared.console import trader_table  # noqa: PLC0415  # the supervisor shall not carry rich
+        from shared.console import trader_table  # noqa: PLC0415  # a program needs no table
 
         trader_table.show(found, SystemClock().now_ms())
     return EXIT_OK
@@ -98,7 +108,7 @@ def _refused(status: int, body: Any, options: argparse.Namespace) -> int:
 
 def _without_api(state_dir: Path, options: argparse.Namespace, error: ApiUnreachable) -> int:
     said = (
-        f"no trader answers in {state_dir} ({error}); start one with `supervisor.py run` (outside "
+        f"no trader answers in {state_dir} ({error}); start one with `coinex run` (outside "
         "demo mode with trader.enabled: true), or name its state_dir with --set state_dir=DIR"
     )
     if options.action in LOCKING and state_dir.is_dir():

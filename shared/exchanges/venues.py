@@ -7,7 +7,8 @@ import logging
 import aiohttp
 
 from shared.clock import Clock
-from shared.config.sections import Mode, VenueSection
+from shared.config.defaults import Mode
+from shared.config.sections import VenueSection
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.coinex.wire import CoinExWire
 from shared.exchanges.ports import Venue

@@ -67,7 +67,7 @@ def read_users(path: Path, namespace: str) -> Users:
     missing = [role for role in Role if role not in passwords]
     if missing:
         raise ConfigError(
-            [f"{path}: no password for {', '.join(missing)}; add them with `supervisor.py "
+            [f"{path}: no password for {', '.join(missing)}; add them with `coinex "
              f"redis-acl --passwords {path}`, and load the ACL it prints into Redis"]
         )  # fmt: skip
     return Users(passwords, namespace)
@@ -85,7 +85,7 @@ def read_passwords(path: Path) -> dict[Role, str]:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             [f"{path}: the passwords of the Redis users cannot be read ({error}); make the file "
-             f"with `supervisor.py redis-acl --passwords {path}`"]
+             f"with `coinex redis-acl --passwords {path}`"]
         ) from None  # fmt: skip
     if mode & stat.S_IRWXO:
         raise ConfigError(

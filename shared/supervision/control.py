@@ -6,15 +6,14 @@ Both speak the same JSON, and rubbish gets an error reply and a log line, never 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import difflib
 import logging
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import orjson
 
@@ -22,6 +21,7 @@ from shared import codec, schema
 from shared.bus import Bus
 from shared.errors import BadMessage, BusUnavailable
 from shared.messages.actors import ControlCommand, ControlReply
+from shared.supervision.control_client import short_address
 
 COMMANDS: tuple[str, ...] = get_args(ControlCommand.__annotations__["command"]) or (
     "restart",
@@ -98,7 +98,7 @@ class ControlSocket:
         listening = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
         try:
-            with _short(self._path) as address:
+            with short_address(self._path) as address:
                 listening.bind(address)
         finally:
             os.umask(before)
@@ -174,30 +174,3 @@ async def _tell(bus: Bus, reply: ControlReply, log: logging.Logger) -> None:
                 return
         await asyncio.sleep(OUTCOME_RETRY_S)
     log.error("control command %s: nobody could be told that it is %s", reply.id, reply.outcome)
-
-
-def ask(path: Path, command: ControlCommand, timeout_s: float) -> Iterator[ControlReply]:
-    """Yield a running supervisor's replies to one command.
-
-    Raises:
-        OSError: Nobody listens at `path`, or no reply came in time.
-    """
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout_s)
-        with _short(path) as address:
-            connection.connect(address)
-        request: dict[str, Any] = {"id": command.id, "command": command.command}
-        connection.sendall(orjson.dumps(request | {"actor": command.actor}) + b"\n")
-        with connection.makefile("rb") as lines:
-            for line in lines:
-                yield codec.decode(ControlReply, line, str(path))
-
-
-@contextlib.contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """Give an address for `path` that fits the 107 bytes a unix socket may have."""
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from shared.config.defaults import Mode
 from shared.config.secrets import Secrets
-from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, Config, Mode
+from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, Config
 from shared.errors import ConfigError
 from shared.schema import Role, role_of
 from shared.supervision.specs import ChildSpec, child_specs, configured_ports

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import fcntl
 import time
+from collections.abc import MutableMapping
 from pathlib import Path
 from typing import IO
 
 from shared.config import ports
+from shared.config.secrets import Secrets, credentials_folder, take_secrets
 from shared.config.sections import Config
 from shared.errors import ConfigError, PlatformError
 from shared.pid_lock import AlreadyLocked, acquire
+from shared.redis.users import Users, given_users
 from shared.supervision.specs import listeners
 
 PREDECESSOR_S = 5.0
@@ -31,7 +34,7 @@ def lock(state_dir: Path) -> IO[str]:
     except AlreadyLocked as held:
         raise AlreadyRunning(
             f"another supervisor ({held.holder}) runs on {state_dir}; stop it with "
-            "`supervisor.py shutdown`, or give this one its own with --set state_dir=DIR"
+            "`coinex shutdown`, or give this one its own with --set state_dir=DIR"
         ) from None
 
 
@@ -58,3 +61,24 @@ def wait_for_ports(config: Config) -> None:
         if time.monotonic() > deadline:
             raise ConfigError(faults)
         time.sleep(0.1)
+
+
+def take_logins(
+    config: Config, environment: MutableMapping[str, str]
+) -> tuple[Secrets, Users | None]:
+    """Take what this process was given to log in with, and no child of it is to find.
+
+    Args:
+        environment: `os.environ`, from which it is removed.
+
+    Raises:
+        ConfigError: Something given cannot be used, or contradicts something else.
+    """
+    credentials = credentials_folder(environment)
+    secrets = take_secrets(environment)
+    users = given_users(config.redis, credentials)
+    if users is not None and secrets.redis_password is not None:
+        raise ConfigError(
+            ["redis.users_file: given together with a single redis_password; keep one of them"]
+        )
+    return secrets, users

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from shared.clock import utc_text
-from shared.config.sections import Mode, TraderSection
+from shared.config.defaults import Mode
+from shared.config.sections import TraderSection
 from shared.messages.trading import TraderMode
 from shared.trading.breakers import Latch
 

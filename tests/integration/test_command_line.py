@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import yaml
+
+from shared import codec
+from shared.messages.actors import ControlReply
+from shared.supervision.control_client import short_address
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
@@ -82,6 +90,59 @@ def test_help_names_every_command() -> None:
         assert f"    {command} " in text
     assert run().returncode == 2
     assert run("restrat").returncode == 2
+
+
+@contextlib.contextmanager
+def answering(state_dir: Path, *replies: ControlReply) -> Iterator[list[dict[str, Any]]]:
+    """Stand in for a supervisor that answers one command; yield what it was asked."""
+    asked: list[dict[str, Any]] = []
+
+    def answer() -> None:
+        connection, _ = server.accept()
+        with connection, connection.makefile("rb") as lines:
+            asked.append(orjson.loads(lines.readline()))
+            connection.sendall(b"".join(codec.encode(reply) + b"\n" for reply in replies))
+
+    with socket.socket(socket.AF_UNIX) as server:
+        with short_address(state_dir / "supervisor.sock") as address:
+            server.bind(address)
+        server.listen()
+        server.settimeout(30)
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield asked
+        thread.join(30)
+
+
+STATUS: dict[str, Any] = {
+    "supervisor": {
+        "pid": 7, "mode": "demo", "uptime_s": 1.0, "redis": "up", "redis_pid": 8, "zygote_pid": 9,
+        "problems": [],
+    },
+    "actors": [],
+}  # fmt: skip
+
+
+def test_status_waits_for_no_numpy_pydantic_asyncio_or_aiohttp(tmp_path: Path) -> None:
+    program = (
+        "import runpy, sys\n"
+        "sys.path.insert(0, '')\n"
+        "sys.argv = ['supervisor.py', 'status', '--config', sys.argv[1]]\n"
+        "try: runpy.run_path('supervisor.py', run_name='__main__')\n"
+        "except SystemExit as end: print(end.code, *sorted(sys.modules))"
+    )
+    config = tmp_path / "config.yaml"
+    config.write_text(f"state_dir: {tmp_path}\n")
+    with answering(tmp_path, ControlReply(id="1", outcome="done", body=STATUS)):
+        done = subprocess.run(
+            [sys.executable, "-c", program, str(config)],
+            cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+    assert done.stdout.startswith("DEMO  supervisor 7"), done.stderr
+    code, *modules = done.stdout.splitlines()[-1].split()
+    assert code == "0"
+    assert "shared.console.status_table" in modules
+    assert not {"numpy", "pydantic", "asyncio", "aiohttp", "redis"} & set(modules)
 
 
 def test_an_actor_can_be_run_by_hand(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 import gzip
 import importlib.util
 import io
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -119,12 +120,11 @@ def test_without_matplotlib_there_are_tables_and_a_word_about_it(
     (hidden / "matplotlib").mkdir(parents=True)
     (hidden / "matplotlib" / "__init__.py").write_text("raise ImportError('hidden')")
     since, until = last_closes(candles)
-    code = "import sys; sys.path.insert(0, sys.argv.pop(1)); import supervisor as s; " \
-           "sys.exit(s.main(sys.argv[1:]))"  # fmt: skip
     done = subprocess.run(
-        [sys.executable, "-c", code, str(hidden), "replay", "--candles", str(candles),
+        [sys.executable, "supervisor.py", "replay", "--candles", str(candles),
          "--from", since, "--to", until, "--processes", "1", "--report", str(tmp_path / "r")],
         cwd=ROOT, capture_output=True, text=True, timeout=100, check=False,
+        env=os.environ | {"PYTHONPATH": str(hidden)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "no plots: they need matplotlib (hidden)" in done.stderr

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.messages.actors import ControlCommand
-from shared.supervision.control import ask
+from shared.supervision.control_client import ask
 from tests.support.platform_run import ROOT, wait_for
 from tests.support.systemd_machine import LIBRARIES, Machine
 

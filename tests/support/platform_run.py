@@ -19,7 +19,7 @@ import psutil
 import redis
 
 from shared.messages.actors import ControlCommand
-from shared.supervision.control import ask
+from shared.supervision.control_client import ask
 from tests.support import redis_admin
 
 ROOT = Path(__file__).resolve().parent.parent.parent

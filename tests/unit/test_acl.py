@@ -10,8 +10,9 @@ from typing import get_args
 
 import pytest
 
+from shared.config.defaults import Mode
 from shared.config.load import load
-from shared.config.sections import Mode, RedisSection
+from shared.config.sections import RedisSection
 from shared.redis import acl
 from shared.redis.acl import rules, user_line, user_name
 from shared.redis.users import new_users

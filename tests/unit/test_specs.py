@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from shared.config.defaults import Mode
 from shared.config.secrets import Secrets
 from shared.config.sections import (
     SIM_ACCESS_ID,
     SIM_SECRET_KEY,
     AlertsSection,
     Config,
-    Mode,
     SimulatorSection,
     TraderSection,
 )

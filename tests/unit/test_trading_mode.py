@@ -7,7 +7,8 @@ from typing import Any, Literal
 
 import pytest
 
-from shared.config.sections import Mode, TraderSection
+from shared.config.defaults import Mode
+from shared.config.sections import TraderSection
 from shared.messages.trading import KillFlag
 from shared.trading.breakers import Latch
 from shared.trading.mode import ModeInputs, is_enabled, mode

@@ -18,7 +18,7 @@ from shared import proc_stats, schema
 from shared.errors import BadMessage
 from shared.market import Timeframe
 from shared.messages.actors import ControlCommand
-from shared.supervision.control import ask
+from shared.supervision.control_client import ask
 from tests.chaos.storm.background import Background
 from tests.chaos.storm.invariants import STRAY_S, Judge, Look
 from tests.chaos.storm.site import LOOK_TIMEOUT_S, Site

@@ -1,0 +1,11 @@
+"""What holds where the configuration says nothing and no validator need be loaded to know it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Mode = Literal["demo", "paper", "live"]
+
+STATE_DIR = "var"
+REDIS_URL = "redis://127.0.0.1:6379/0"
+NAMESPACE = ""

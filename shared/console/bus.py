@@ -1,0 +1,69 @@
+"""`coinex bus`: looks at what is on Redis."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fnmatch
+import sys
+from pathlib import Path
+
+import orjson
+
+from shared.bus import Bus
+from shared.clock import SystemClock
+from shared.config.running import RunningPlatform, find_running
+from shared.errors import EXIT_FAILED, EXIT_OK, BusDenied, BusRefused, BusUnavailable
+from shared.redis.server import read_operator_url
+from shared.schema import TABLE
+
+CHANNELS = [entry.glob() for entry in TABLE if entry.kind == "channel"]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `bus`."""
+    parser.add_argument("action", choices=("get", "watch", "keys"))
+    parser.add_argument("name", metavar="KEY|PATTERN", help="such as ta:latest:BTCUSDT or 'ta:*'")
+
+
+def bus(options: argparse.Namespace) -> int:
+    """Print a key, the names of keys, or messages as they come."""
+    place = find_running(Path(options.config), options.set)
+    try:
+        return asyncio.run(_bus(options, place))
+    except BusDenied as error:
+        print(error, file=sys.stderr)
+        return EXIT_FAILED
+    except BusRefused as error:
+        print(
+            f"{error}; the operator may look at what docs/redis.md lists, and at nothing else",
+            file=sys.stderr,
+        )
+        return EXIT_FAILED
+    except BusUnavailable as error:
+        print(f"Redis does not answer: {error}", file=sys.stderr)
+        return EXIT_FAILED
+
+
+async def _bus(options: argparse.Namespace, place: RunningPlatform) -> int:
+    url = read_operator_url(place.state_dir) or place.redis_url
+    bus = Bus(url, name="operator", clock=SystemClock(), namespace=place.namespace)
+    try:
+        if options.action == "keys":
+            print("\n".join(await bus.names(options.name)))
+        elif options.action == "get":
+            value = await bus.show(options.name)
+            if value is None:
+                print(f"no key {options.name!r}; `bus keys '*'` lists them", file=sys.stderr)
+                return EXIT_FAILED
+            print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+        else:
+            await bus.ping()
+            # Not the pattern itself: Redis allows only those that stand in the table.
+            async with bus.subscribe(patterns=CHANNELS) as subscription:
+                async for delivery in subscription:
+                    if fnmatch.fnmatchcase(delivery.channel, options.name):
+                        print(delivery.channel, delivery.raw.decode("utf-8", "replace"), flush=True)
+    finally:
+        await bus.close()
+    return EXIT_OK
