@@ -57,6 +57,23 @@ def load(path: Path, overrides: Sequence[str] = (), *, mode: Mode | str | None =
     return config
 
 
+def overridden(overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what `--set` says, without a file.
+
+    Raises:
+        ConfigError: A key that does not exist, or a value not of its type; worded as by `load`.
+    """
+    document = Document("", root={})
+    for override in overrides:
+        _apply(document, override)
+    _, faults, _ = _typed(document, document.root)
+    faults = document.faults + [fault for fault in faults if fault.origin == "--set"]
+    if faults:
+        raise ConfigError([str(fault) for fault in faults])
+    found: dict[str, Any] = document.root
+    return found
+
+
 def _reading_order(fault: ConfigFault) -> tuple[int, int]:
     _, _, line = fault.origin.rpartition(":")
     return (0, int(line)) if line.isdecimal() else (1, 0)
@@ -130,19 +147,11 @@ def _validate(root: dict[str, Any]) -> Config:
 
 
 def _validated(document: Document) -> tuple[Config | None, list[ConfigFault]]:
-    faults: list[ConfigFault] = []
-    config: Config | None = None
-    faulty: set[KeyPath] = set()
     sound = copy.deepcopy(document.root)
-    try:
-        config = _validate(sound)
-    except ValidationError as error:
-        for found in error.errors(include_url=False, include_context=False):
-            path = tuple(step for step in found["loc"] if step != "[key]")
-            bad_key = len(path) < len(found["loc"])
-            faulty.add(path)
-            if path != ("groups",):  # the rules below speak about groups as a whole
-                faults.append(_type_fault(document, path, found["type"], bad_key=bad_key))
+    config, faults, faulty = _typed(document, sound)
+    # the rules speak about groups as a whole
+    faults = [fault for fault in faults if fault.path != ("groups",)]
+    if faulty:
         for path in faulty:
             _remove(sound, path)
         sound.setdefault("groups", {})
@@ -153,6 +162,23 @@ def _validated(document: Document) -> tuple[Config | None, list[ConfigFault]]:
         for b in breaches(config or _validate(sound), frozenset(faulty))
     ]
     return config, faults
+
+
+def _typed(
+    document: Document, root: dict[str, Any]
+) -> tuple[Config | None, list[ConfigFault], set[KeyPath]]:
+    """Return `root` as a configuration, or a fault for each value that is not of its type."""
+    try:
+        return _validate(root), [], set()
+    except ValidationError as error:
+        faults: list[ConfigFault] = []
+        faulty: set[KeyPath] = set()
+        for found in error.errors(include_url=False, include_context=False):
+            path = tuple(step for step in found["loc"] if step != "[key]")
+            bad_key = len(path) < len(found["loc"])
+            faulty.add(path)
+            faults.append(_type_fault(document, path, found["type"], bad_key=bad_key))
+        return None, faults, faulty
 
 
 def _remove(root: dict[str, Any], path: KeyPath) -> None:

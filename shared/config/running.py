@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -32,22 +33,31 @@ def find_running(config: Path, overrides: Sequence[str]) -> RunningPlatform:
     Args:
         config: The YAML file; it may be missing or broken.
         overrides: `key.path=value` each, as given by `--set`; the last one wins.
+
+    Raises:
+        ConfigError: An override is misspelt or makes no sense; the file is never a reason.
     """
     found = {"state_dir": STATE_DIR, "redis.url": REDIS_URL, "redis.namespace": NAMESPACE}
     try:
         document = yaml.load(config.read_text(encoding="utf-8"), LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         document = None
-    if isinstance(document, dict):
-        redis = document.get("redis")
-        given = {"state_dir": document.get("state_dir")}
-        if isinstance(redis, dict):
-            given |= {f"redis.{name}": redis.get(name) for name in ("url", "namespace")}
-        found |= {name: value for name, value in given.items() if isinstance(value, str)}
-    for override in overrides:
-        name, _, value = override.partition("=")
-        if name in found:
-            found[name] = value.strip("'\"")
+    found |= _texts(document)
+    if overrides:
+        from shared.config.load import overridden  # noqa: PLC0415  # slow; the file needs none of it
+
+        found |= _texts(overridden(overrides))
     return RunningPlatform(
         Path(found["state_dir"]).resolve(), found["redis.url"], found["redis.namespace"]
     )
+
+
+def _texts(document: Any) -> dict[str, str]:
+    """Return what a document says of the place, as far as it can be used."""
+    if not isinstance(document, dict):
+        return {}
+    redis = document.get("redis")
+    given = {"state_dir": document.get("state_dir")}
+    if isinstance(redis, dict):
+        given |= {f"redis.{name}": redis.get(name) for name in ("url", "namespace")}
+    return {name: value for name, value in given.items() if isinstance(value, str)}

@@ -92,6 +92,20 @@ def test_help_names_every_command() -> None:
     assert run("restrat").returncode == 2
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status", "restart fetcher", "stop fetcher", "start fetcher", "release fetcher", "reload",
+        "shutdown", "logs fetcher", "bus keys *", "trader status", "trader kill", "check", "run",
+    ],
+)  # fmt: skip
+def test_every_command_refuses_a_misspelt_set(command: str, tmp_path: Path) -> None:
+    ended = run(*command.split(), "--set", f"stat_dir={tmp_path}")
+    assert ended.returncode == 78, ended.stderr
+    assert "--set stat_dir: unknown key; did you mean state_dir?" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 @contextlib.contextmanager
 def answering(state_dir: Path, *replies: ControlReply) -> Iterator[list[dict[str, Any]]]:
     """Stand in for a supervisor that answers one command; yield what it was asked."""
