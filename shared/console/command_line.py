@@ -63,8 +63,8 @@ def parser(run: CarryOut) -> argparse.ArgumentParser:
     made = _Parser(
         prog="coinex",
         description="Start, watch and steer the platform.",
-        epilog="Exit codes: 0 done, 1 failed, 2 usage, 3 no supervisor (or trader) runs, "
-        "78 bad configuration.",
+        epilog="Exit codes: 0 done, 1 failed, 2 usage (no such command, option or actor), "
+        "3 no supervisor (or trader) runs, 78 bad configuration.",
     )
     verbs = made.add_subparsers(dest="verb", metavar="COMMAND")
     common = _Parser(add_help=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import os
 import sys
 import time
@@ -18,6 +19,8 @@ from shared.messages.actors import ControlCommand
 from shared.supervision.control_client import ask
 
 REPLY_S = 90.0
+# `error` is the reply to a command that makes no sense, such as one for an actor there is not.
+OUTCOMES = {"accepted": EXIT_OK, "done": EXIT_OK, "failed": EXIT_FAILED, "error": EXIT_USAGE}
 
 
 def _place(options: argparse.Namespace) -> RunningPlatform:
@@ -34,21 +37,21 @@ def _no_supervisor(place: RunningPlatform, error: OSError) -> int:
 
 
 def send_command(options: argparse.Namespace) -> int:
-    """Send a command for each named actor and print the replies."""
+    """Send a command for each named actor and print the replies; return the worst exit code."""
     place = _place(options)
     code = EXIT_OK
     for actor in getattr(options, "actor", [""]):
         command = ControlCommand(id=uuid.uuid4().hex, command=options.verb, actor=actor)
         try:
             for reply in ask(place.socket, command, REPLY_S):
-                stream = sys.stderr if reply.outcome in ("failed", "error") else sys.stdout
+                outcome = OUTCOMES[reply.outcome]
                 if reply.outcome != "accepted":
+                    stream = sys.stderr if outcome else sys.stdout
                     print(f"{reply.outcome}: {reply.reason}", file=stream)
-                if stream is sys.stderr:
-                    code = EXIT_FAILED
+                code = max(code, outcome)
         except TimeoutError:
             print(f"no reply within {REPLY_S:g} s", file=sys.stderr)
-            code = EXIT_FAILED
+            code = max(code, EXIT_FAILED)
         except OSError as error:
             return _no_supervisor(place, error)
     if options.verb == "shutdown" and code == EXIT_OK:
@@ -98,15 +101,20 @@ def show_logs(options: argparse.Namespace) -> int:
     """Print the end of an actor's log, and with -f what is added."""
     path = _place(options).state_dir / "log" / f"{options.actor}.log"
     if not path.is_file():
-        if _knows(options):
+        running = _running_actors(options)
+        if options.actor in running:
             print(f"{options.actor} has printed nothing yet", file=sys.stderr)
             return EXIT_OK
-        known = ", ".join(sorted(p.stem for p in path.parent.glob("*.log"))) or "none yet"
-        print(f"no log of {options.actor!r} at {path}; there are: {known}", file=sys.stderr)
+        known = sorted(running.union(log.stem for log in path.parent.glob("*.log")))
+        near = difflib.get_close_matches(options.actor, known, n=1)
+        hint = (
+            f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none yet'}"
+        )
+        print(f"no log of {options.actor!r} at {path}; {hint}", file=sys.stderr)
         return EXIT_USAGE
     with path.open("rb") as log:
-        tail = log.read().splitlines(keepends=True)[-options.lines :]
-        sys.stdout.buffer.writelines(tail)
+        lines = log.read().splitlines(keepends=True)
+        sys.stdout.buffer.writelines(lines[max(0, len(lines) - options.lines) :])
         sys.stdout.flush()
         while options.follow:
             added = log.read()
@@ -120,9 +128,9 @@ def show_logs(options: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _knows(options: argparse.Namespace) -> bool:
-    """Tell whether a running supervisor has an actor of that name."""
+def _running_actors(options: argparse.Namespace) -> set[str]:
+    """Return the names of a running supervisor's actors; none where none runs."""
     try:
-        return any(row["name"] == options.actor for row in _overview(_place(options))["actors"])
+        return {row["name"] for row in _overview(_place(options))["actors"]}
     except OSError:
-        return False
+        return set()

@@ -79,9 +79,10 @@ def test_rubbish_on_the_channel_gets_an_error_reply_and_harms_nobody(running: Pl
 
 
 def test_an_unknown_actor_is_refused_with_the_nearest_name(running: Platform) -> None:
-    refused = running.run("restart", "fetchr")
-    assert refused.returncode == 1
-    assert "did you mean fetcher?" in refused.stderr
+    for verb in ("restart", "stop", "start", "release", "logs"):
+        refused = running.run(verb, "fetchr")
+        assert refused.returncode == 2, verb
+        assert "did you mean fetcher?" in refused.stderr
 
 
 def test_status_is_a_table_and_json(running: Platform) -> None:

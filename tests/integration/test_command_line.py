@@ -159,6 +159,37 @@ def test_status_waits_for_no_numpy_pydantic_asyncio_or_aiohttp(tmp_path: Path) -
     assert not {"numpy", "pydantic", "asyncio", "aiohttp", "redis"} & set(modules)
 
 
+NO_ACTOR = ControlReply(id="1", outcome="error", reason="no actor 'fetchr': did you mean fetcher?")
+ACTORS = ControlReply(id="1", outcome="done", body={**STATUS, "actors": [{"name": "fetcher"}]})
+
+
+@pytest.mark.parametrize("verb", ["restart", "stop", "start", "release", "logs"])
+def test_an_unknown_actor_is_a_mistake_of_usage_for_every_command(
+    verb: str, tmp_path: Path
+) -> None:
+    with answering(tmp_path, ACTORS if verb == "logs" else NO_ACTOR):
+        ended = run(verb, "fetchr", "--set", f"state_dir={tmp_path}")
+    assert ended.returncode == 2, ended.stderr
+    assert "did you mean fetcher?" in ended.stderr
+    assert ended.stdout == ""
+
+
+def test_a_command_that_was_understood_and_failed_ends_with_1(tmp_path: Path) -> None:
+    failed = ControlReply(id="1", outcome="failed", reason="fetcher is quarantined")
+    with answering(tmp_path, failed) as asked:
+        ended = run("start", "fetcher", "--set", f"state_dir={tmp_path}")
+    assert (ended.returncode, ended.stderr) == (1, "failed: fetcher is quarantined\n")
+    assert (asked[0]["command"], asked[0]["actor"]) == ("start", "fetcher")
+
+
+@pytest.mark.parametrize(("lines", "shown"), [(0, ""), (1, "2\n"), (9, "1\n2\n")])
+def test_logs_shows_as_many_lines_as_asked_for(lines: int, shown: str, tmp_path: Path) -> None:
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "fetcher.log").write_text("1\n2\n")
+    ended = run("logs", "fetcher", "-n", str(lines), "--set", f"state_dir={tmp_path}")
+    assert (ended.returncode, ended.stdout) == (0, shown)
+
+
 def test_an_actor_can_be_run_by_hand(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "actors", "nobody", f"state_dir={tmp_path}"],
