@@ -6,28 +6,59 @@ A command's module is loaded when the command is given, so that `status` waits f
 from __future__ import annotations
 
 import argparse
+import difflib
 import importlib
 import os
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 from shared.config.defaults import Mode
 from shared.errors import EXIT_BAD_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_USAGE, ConfigError
 
+ROOT = Path(__file__).resolve().parents[2]
 CarryOut = Callable[[argparse.Namespace], int]
 
 
-class _Parser(argparse.ArgumentParser):
-    """A parser that may have options of a module's own, which is loaded to parse, not before."""
+class Parser(argparse.ArgumentParser):
+    """A parser that says what was probably meant.
+
+    Attributes:
+        own_options_of: The module that declares its options, loaded when they are to be parsed.
+        commands: The parser of each command.
+    """
 
     own_options_of = ""
+    commands: Mapping[str, Parser] = {}
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        self.load_options()
+        return super().parse_known_args(args, namespace)
+
+    def load_options(self) -> None:
+        """Add the options of the module that declares them."""
         if self.own_options_of:
             importlib.import_module(self.own_options_of).add_options(self)
             self.own_options_of = ""
-        return super().parse_known_args(args, namespace)
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is not None and value not in action.choices:
+            near = difflib.get_close_matches(str(value), map(str, action.choices), n=1)
+            meant = (
+                f"did you mean {near[0]}?" if near else f"choose from {', '.join(action.choices)}"
+            )
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {meant}")
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        import configparser  # noqa: PLC0415  # for this alone
+
+        setup = configparser.ConfigParser()
+        setup.read(ROOT / "setup.cfg", encoding="utf-8")
+        print(parser.prog, setup["metadata"]["version"])
+        parser.exit(EXIT_OK)
 
 
 def main(arguments: list[str], *, environment: MutableMapping[str, str], run: CarryOut) -> int:
@@ -58,16 +89,19 @@ def main(arguments: list[str], *, environment: MutableMapping[str, str], run: Ca
         return EXIT_OK
 
 
-def parser(run: CarryOut) -> argparse.ArgumentParser:
+def parser(run: CarryOut) -> Parser:
     """Return the parser; `options.carry_out(options)` obeys and returns the exit code."""
-    made = _Parser(
+    made = Parser(
         prog="coinex",
         description="Start, watch and steer the platform.",
-        epilog="Exit codes: 0 done, 1 failed, 2 usage (no such command, option or actor), "
+        epilog="`coinex help COMMAND` shows a command's options. "
+        "Exit codes: 0 done, 1 failed, 2 usage (no such command, option or actor), "
         "3 no supervisor (or trader) runs, 78 bad configuration.",
     )
+    made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     verbs = made.add_subparsers(dest="verb", metavar="COMMAND")
-    common = _Parser(add_help=False)
+    made.commands = verbs.choices
+    common = Parser(add_help=False)
     common.add_argument("--config", default="config.yaml", metavar="FILE", help="the configuration")
     common.add_argument("--mode", choices=get_args(Mode), help="instead of the file's mode")
     common.add_argument(
@@ -79,10 +113,15 @@ def parser(run: CarryOut) -> argparse.ArgumentParser:
     )
 
     def verb(
-        name: str, summary: str, code: str | CarryOut, *, own_options: bool = False
-    ) -> _Parser:
+        name: str,
+        summary: str,
+        code: str | CarryOut,
+        *,
+        own_options: bool = False,
+        parents: Sequence[Parser] = (common,),
+    ) -> Parser:
         """Add a command; `code` is `module:function`, and the module may declare its options."""
-        added = verbs.add_parser(name, help=summary, description=summary, parents=[common])
+        added = verbs.add_parser(name, help=summary, description=summary, parents=parents)
         added.set_defaults(carry_out=_loaded_by(code) if isinstance(code, str) else code)
         if own_options and isinstance(code, str):
             added.own_options_of = code.partition(":")[0]
@@ -128,6 +167,22 @@ def parser(run: CarryOut) -> argparse.ArgumentParser:
         ("replay", "signals from recorded candles, and a report", "shared.console.replay:replay"),
     ):
         verb(name, summary, code, own_options=True)
+
+    def show_help(options: argparse.Namespace) -> int:
+        of = made.commands[options.of] if options.of else made
+        of.load_options()
+        of.print_help()
+        return EXIT_OK
+
+    verb(
+        "completion",
+        "print what a shell needs to complete commands and options",
+        "shared.console.completion:completion",
+        own_options=True,
+        parents=(),
+    )
+    asking = verb("help", "show a command's options", show_help, parents=())
+    asking.add_argument("of", nargs="?", choices=list(made.commands), metavar="COMMAND")
     return made
 
 

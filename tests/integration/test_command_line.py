@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import contextlib
 import os
 import socket
@@ -17,6 +18,7 @@ import pytest
 import yaml
 
 from shared import codec
+from shared.console import command_line
 from shared.messages.actors import ControlReply
 from shared.supervision.control_client import short_address
 
@@ -89,7 +91,74 @@ def test_help_names_every_command() -> None:
     ):  # fmt: skip
         assert f"    {command} " in text
     assert run().returncode == 2
-    assert run("restrat").returncode == 2
+
+
+def test_every_command_has_help_of_its_own() -> None:
+    whole = command_line.parser(lambda _: 0)
+    assert {"run", "status", "replay", "help"} <= set(whole.commands)
+    for parser in whole.commands.values():
+        parser.load_options()
+        assert parser.format_help().startswith(f"usage: {parser.prog} ")
+    shown = run("help", "trader")
+    assert shown.returncode == 0
+    assert shown.stdout == run("trader", "--help").stdout
+    assert "--reason TEXT" in shown.stdout
+    assert run("help").stdout == run("--help").stdout
+
+
+def test_the_version_is_that_of_setup_cfg() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    shown = run("--version")
+    assert (shown.returncode, shown.stdout) == (0, f"coinex {setup['metadata']['version']}\n")
+
+
+@pytest.mark.parametrize(
+    ("misspelt", "meant"),
+    [
+        (("restrat", "fetcher"), "restart"),
+        (("stauts",), "status"),
+        (("help", "repaly"), "replay"),
+        (("trader", "flaten"), "flatten"),
+        (("status", "--mode", "papre"), "paper"),
+    ],
+)
+def test_a_misspelt_command_is_answered_with_the_nearest(
+    misspelt: tuple[str, ...], meant: str
+) -> None:
+    ended = run(*misspelt)
+    assert ended.returncode == 2
+    assert f"did you mean {meant}?" in ended.stderr
+
+
+def test_what_resembles_nothing_is_answered_with_all_there_is() -> None:
+    ended = run("xyzzy")
+    assert ended.returncode == 2
+    assert "choose from run, status, restart" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("re", ["restart", "release", "reload", "redis-acl", "replay"]),
+        ("trader ki", ["kill"]),
+        ("status --mode p", ["paper"]),
+        ("check --config config.y", ["config.yaml"]),
+    ],
+)
+def test_bash_completes_commands_options_and_files(typed: str, offered: list[str]) -> None:
+    made = run("completion", "bash")
+    assert made.returncode == 0, made.stderr
+    words = typed.split(" ")
+    ask = (
+        f"COMP_WORDS=(coinex {typed}) COMP_CWORD={len(words)}\n"
+        '_shtab_coinex\nprintf "%s\\n" "${COMPREPLY[@]}"'
+    )
+    shell = subprocess.run(
+        ["bash", "-c", f"{made.stdout}\n{ask}"],
+        cwd=ROOT, capture_output=True, text=True, timeout=30, check=True,
+    )  # fmt: skip
+    assert shell.stdout.split() == offered
 
 
 @pytest.mark.parametrize(
