@@ -7,7 +7,7 @@ PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --no-input
 SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv charts node-dev install install-dev redis run test lint chaos chaos-tests soak bench bench-recovery bench-memory
+.PHONY: help venv command charts node-dev install install-dev redis run test lint chaos chaos-tests soak bench bench-recovery bench-memory
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -26,9 +26,15 @@ venv:
 	fi
 
 # The file last installed is kept inside .venv, so nothing is done until it changes.
-install: venv charts ## make .venv and install what running needs (again only when it changed)
+install: venv charts command ## make .venv and install what running needs (again only when it changed)
 	@cmp -s requirements.txt .venv/requirements.txt || { \
 	  $(PIP) -r requirements.txt && cp requirements.txt .venv/requirements.txt; }
+
+# The command `.venv/bin/coinex`: a link to a script that runs the code it lies beside, so it may be
+# moved with the checkout, is never out of date, needs no network, and puts no module of a name such
+# as supervisor into the environment, as an installed entry point would.
+command: venv
+	@ln -sfn ../../deploy/coinex .venv/bin/coinex
 
 # The charts of the dashboard. Without npm, or offline, everything else works all the same, and the
 # page says what is missing. What developers install holds it, too.

@@ -68,6 +68,9 @@ def main(arguments: list[str], *, environment: MutableMapping[str, str], run: Ca
         environment: `os.environ`; secrets are taken out of it.
         run: Starts a supervisor.
     """
+    if arguments and arguments[0].partition("=")[0] == "--instance":
+        script = str(ROOT / "deploy" / "coinex")
+        os.execv(script, [script, *arguments])
     made = parser(run)
     options = made.parse_args(arguments)
     if not options.verb:
@@ -93,10 +96,16 @@ def parser(run: CarryOut) -> Parser:
     """Return the parser; `options.carry_out(options)` obeys and returns the exit code."""
     made = Parser(
         prog="coinex",
+        allow_abbrev=False,
         description="Start, watch and steer the platform.",
         epilog="`coinex help COMMAND` shows a command's options. "
         "Exit codes: 0 done, 1 failed, 2 usage (no such command, option or actor), "
         "3 no supervisor (or trader) runs, 78 bad configuration.",
+    )
+    made.add_argument(
+        "--instance",
+        choices=("dev", "prod"),
+        help="an instance that deploy/install.sh installed here, instead of this checkout",
     )
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     verbs = made.add_subparsers(dest="verb", metavar="COMMAND")

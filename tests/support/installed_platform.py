@@ -116,7 +116,7 @@ class Instance:
 
     def command(self, *arguments: str) -> tuple[int, str]:
         """Run the installed command line; return exit code and output."""
-        done = self.machine.run("coinex", self.name, *arguments, check=False)
+        done = self.machine.run("coinex", "--instance", self.name, *arguments, check=False)
         return done.returncode, done.stdout + done.stderr
 
     def actors(self) -> dict[str, dict[str, Any]]:

@@ -120,6 +120,23 @@ def test_new_code_that_does_not_start_gives_way_to_the_old(
     dev.wait_ready()
 
 
+def test_the_command_runs_as_the_service_or_as_whoever_asks(dev: Instance) -> None:
+    def said(*words: str, user: str = "root", code: int = 0) -> str:
+        command = ("runuser", "-u", user, "--", "coinex", *words)
+        done = dev.machine.run(*command, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    assert "trader-api" in said("--instance", "dev", "status")
+    assert "say: coinex --instance dev status" in said("dev", "status")
+    assert "say which" in said("status", code=2)
+    assert said("--instance", "dev", "--version", user="nobody").startswith("coinex ")
+    assert "only root" in said("--instance", "dev", "status", user="nobody", code=1)
+    replay = said("--instance", "dev", "replay", "--candles", "/srv", user="nobody", code=2)
+    assert "/etc/coinex/dev/config.yaml is not for you to read" in replay
+    assert "replay: " in replay
+
+
 def test_the_machines_own_redis_is_used_with_a_password_from_a_credential(dev: Instance) -> None:
     machine, password = dev.machine, "correct-horse"
     if machine.run("systemctl", "cat", "redis-server.service", check=False).returncode != 0:
