@@ -38,6 +38,7 @@ from shared.health.snapshot import SnapshotReader
 from shared.health.verdict import limits_for
 from shared.market import Timeframe
 from shared.messages.candles import CandleWindow
+from shared.web.chart_library import chart_library
 from shared.web.listening import listen
 
 TICK_S = 0.25
@@ -49,13 +50,7 @@ WEIGHT_SHARE = 0.05
 
 STATIC = Path(__file__).with_name("static")
 LIBRARY = "vendor/lightweight-charts.js"
-LIBRARY_FILE = (
-    Path(__file__)
-    .parents[2]
-    .joinpath(
-        "node_modules", "lightweight-charts", "dist", "lightweight-charts.standalone.production.js"
-    )
-)
+LIBRARY_FILE = chart_library(Path(__file__).parents[2])
 
 
 class Dashboard(Actor):

@@ -166,6 +166,7 @@ def parser(run: CarryOut) -> Parser:
         "shared.console.check:check",
     )
     for name, summary, code in (
+        ("doctor", "look for what keeps it from running well", "shared.console.doctor:doctor"),
         ("bus", "look at what is on Redis", "shared.console.bus:bus"),
         ("trader", "watch and steer the trader, through its API", "shared.console.trader:trader"),
         (

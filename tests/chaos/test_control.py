@@ -93,6 +93,15 @@ def test_status_is_a_table_and_json(running: Platform) -> None:
     assert orjson.loads(running.run("status", "--json").stdout)["supervisor"]["mode"] == "demo"
 
 
+def test_the_doctor_finds_the_platform_that_listens_on_its_own_ports(running: Platform) -> None:
+    health = running.actor("health")["port"]
+    said = running.run("doctor", "--set", f"health.port={health}").stdout
+    pid = running.status()["supervisor"]["pid"]
+    assert f"ok     platform: runs on {running.state_dir}, pid {pid}" in said
+    assert f"ok     ports: health {health}, " in said
+    assert "the platform listens" in said
+
+
 def test_the_bus_can_be_looked_at(running: Platform) -> None:
     shown = running.run("bus", "get", "ta:latest:BTCUSDT")
     assert orjson.loads(shown.stdout)["symbol"] == "BTCUSDT"

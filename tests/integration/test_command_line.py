@@ -20,6 +20,7 @@ import yaml
 from shared import codec
 from shared.console import command_line
 from shared.messages.actors import ControlReply
+from shared.pid_lock import acquire
 from shared.supervision.control_client import short_address
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -257,6 +258,79 @@ def test_logs_shows_as_many_lines_as_asked_for(lines: int, shown: str, tmp_path:
     (tmp_path / "log" / "fetcher.log").write_text("1\n2\n")
     ended = run("logs", "fetcher", "-n", str(lines), "--set", f"state_dir={tmp_path}")
     assert (ended.returncode, ended.stdout) == (0, shown)
+
+
+def doctor_of(config: Path) -> tuple[int, list[str]]:
+    ended = run("doctor", "--config", str(config))
+    assert ended.stderr == ""
+    return ended.returncode, ended.stdout.splitlines()
+
+
+def settings_in(folder: Path, **changes: Any) -> Path:
+    """Write the shipped configuration, changed so that nothing of it can be in the way."""
+    document = yaml.safe_load((ROOT / "config.yaml").read_text())
+    for section in ("health", "dashboard", "simulator", "trader_api"):
+        document[section]["port"] = 0
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(document | {"state_dir": str(folder / "var")} | changes))
+    return path
+
+
+def test_doctor_looks_at_every_part_and_fails_only_for_what_is_wrong(tmp_path: Path) -> None:
+    code, lines = doctor_of(settings_in(tmp_path))
+    parts = [line.split()[1] for line in lines[:-1]]
+    assert parts == [
+        "python:", "configuration:", "platform:", "redis:", "ports:", "clock:", "disk:",
+        "permissions:", "systemd:", "charts:",
+    ]  # fmt: skip
+    wrong = [line for line in lines if line.startswith("wrong")]
+    assert wrong == [line for line in lines if line.startswith("wrong  redis: ")]  # if one is old
+    assert code == bool(wrong)
+    assert lines[-1] == (f"{len(wrong)} wrong" if wrong else "nothing is wrong")
+
+
+def test_doctor_works_with_a_broken_configuration_and_says_so(tmp_path: Path) -> None:
+    config = settings_in(tmp_path, mode="dmeo", fetcher={"intervall_s": 3})
+    config.chmod(0o646)
+    code, lines = doctor_of(config)
+    assert code == 1
+    assert any(line.startswith("wrong  configuration: 2 fault(s)") for line in lines)
+    assert "note   redis, ports: unknown until the configuration can be read" in lines
+    assert f"{tmp_path}/var" in "".join(line for line in lines if "disk: " in line)
+    assert any(line.endswith(f"chmod o-w {config}") for line in lines)
+    assert lines[-1] == "2 wrong"
+
+
+def test_doctor_says_who_holds_a_port_and_that_a_redis_does_not_answer(tmp_path: Path) -> None:
+    with socket.socket() as foreign:
+        foreign.bind(("127.0.0.1", 0))
+        foreign.listen()
+        port = foreign.getsockname()[1]
+        config = settings_in(
+            tmp_path,
+            health={"port": port},
+            redis={"embedded": "never", "url": "redis://127.0.0.1:1/0"},
+        )
+        code, lines = doctor_of(config)
+    assert code == 1
+    held = next(line for line in lines if "ports: " in line)
+    assert held.startswith(f"wrong  ports: health.port: {port} on 127.0.0.1 is held by ")
+    assert f"(pid {os.getpid()})" in held
+    assert any(
+        line.startswith("wrong  redis: Redis at 127.0.0.1:1: ") and "start it" in line
+        for line in lines
+    )
+
+
+def test_doctor_says_when_a_supervisor_is_there_and_does_not_answer(tmp_path: Path) -> None:
+    config = settings_in(tmp_path)
+    with acquire(tmp_path / "var" / "supervisor.lock"):
+        code, lines = doctor_of(config)
+    assert code == 1
+    assert any(
+        line.startswith(f"wrong  platform: a supervisor holds {tmp_path}/var and does not answer")
+        for line in lines
+    )
 
 
 def test_an_actor_can_be_run_by_hand(tmp_path: Path) -> None:

@@ -1,0 +1,205 @@
+"""`coinex doctor`: what of this machine keeps the platform from running well, and what to do."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import ctypes
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from shared.api.token import token_path
+from shared.clock import SystemClock
+from shared.config import ports
+from shared.config.load import load
+from shared.config.running import RunningPlatform, find_running
+from shared.config.secrets import credentials_folder, secrets_from
+from shared.config.sections import Config
+from shared.console import probes
+from shared.console.probes import Finding
+from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable, ConfigError, PlatformError
+from shared.messages.actors import ControlCommand
+from shared.redis.connections import probe, server_version
+from shared.redis.process import bundled_server, find_binary
+from shared.redis.users import given_users
+from shared.schema import Role
+from shared.supervision import preflight
+from shared.supervision.control_client import ask
+from shared.supervision.specs import listeners
+from shared.web.chart_library import chart_library
+from shared.web.hosts import is_loopback
+
+ROOT = Path(__file__).resolve().parents[2]
+UNITS = Path("/etc/systemd/system")
+SYSTEMD = Path("/run/systemd/system")
+INSTALLED = Path("/etc/coinex")
+ANSWER_S = 5.0
+TIME_ERROR = 5
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `doctor`."""
+    parser.add_argument(
+        "--ask-exchange", action="store_true", help="compare the clock with Binance's, too"
+    )
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Print a line for each part of the environment; return whether one of them is wrong."""
+    wrong = 0
+    for finding in _findings(options):
+        print(f"{finding.verdict:<6} {finding.part}: {finding.text}", flush=True)
+        wrong += finding.verdict == "wrong"
+    print(f"{wrong} wrong" if wrong else "nothing is wrong")
+    return EXIT_FAILED if wrong else EXIT_OK
+
+
+def _findings(options: argparse.Namespace) -> Iterator[Finding]:
+    place = find_running(Path(options.config), options.set)
+    state_dir = place.state_dir
+    yield probes.python(sys.version_info[:3])
+    config: Config | None = None
+    try:
+        config = load(Path(options.config), options.set, mode=options.mode)
+        yield Finding("configuration", "ok", f"{options.config}, mode {config.mode}")
+    except ConfigError as error:
+        text = (
+            f"{len(error.faults)} fault(s), the first: {error.faults[0]}; `coinex check` shows all"
+        )
+        yield Finding("configuration", "wrong", text)
+    own, finding = _platform(place)
+    yield finding
+    if config is None:
+        yield Finding("redis, ports", "note", "unknown until the configuration can be read")
+    else:
+        yield _redis(config, options.environment)
+        yield from probes.ports(listeners(config), own, ports.taken)
+    yield _clock(config if options.ask_exchange else None)
+    there, is_writable = probes.can_write(state_dir)
+    yield from probes.disk(state_dir, shutil.disk_usage(there).free, is_writable)
+    yield from probes.permissions(
+        (Path(options.config), state_dir), _secret_files(Path(options.config), state_dir, config)
+    )
+    states = _unit_states(Path(options.config))
+    yield from probes.units(SYSTEMD.is_dir(), states)
+    yield probes.charts(chart_library(ROOT))
+
+
+def _platform(place: RunningPlatform) -> tuple[dict[str, int | None], Finding]:
+    """Return where the actors of a running platform listen, and whether there is one."""
+    if not preflight.is_running(place.state_dir):
+        return {}, Finding(
+            "platform", "ok", f"none runs on {place.state_dir}; `coinex run` starts it"
+        )
+    command = ControlCommand(id=uuid.uuid4().hex, command="status")
+    try:
+        for reply in ask(place.socket, command, ANSWER_S):
+            if reply.body is not None:
+                pid = reply.body["supervisor"]["pid"]
+                own = {row["name"]: row["port"] for row in reply.body["actors"]}
+                return own, Finding("platform", "ok", f"runs on {place.state_dir}, pid {pid}")
+    except (OSError, PlatformError) as error:
+        why = str(error)
+    else:
+        why = "it hung up"
+    text = f"a supervisor holds {place.state_dir} and does not answer ({why}); look at its log"
+    return {}, Finding("platform", "wrong", text)
+
+
+def _redis(config: Config, environment: Mapping[str, str]) -> Finding:
+    def own() -> Finding:
+        path = os.get_exec_path(environment)
+        return probes.embedded_redis(lambda: find_binary(path, bundled_server()))
+
+    section = config.redis
+    if section.embedded == "always" or (section.embedded == "auto" and config.mode == "demo"):
+        return own()
+    try:
+        credentials = credentials_folder(environment)
+        url = secrets_from(environment, credentials).into_url(section.url)
+        users = given_users(section, credentials)
+    except ConfigError as error:
+        return Finding("redis", "wrong", "; ".join(error.faults))
+    if users is not None:
+        url = users.into_url(section.url, Role.SUPERVISOR)
+    given = urlsplit(url)
+    failure, version = asyncio.run(_answer(url))
+    may_start_one = section.embedded == "auto" and is_loopback(given.hostname or "localhost")
+    if failure is not None and may_start_one and ports.is_free(given.port or 6379):
+        return own()
+    return probes.external_redis(
+        given.netloc.rpartition("@")[2] or given.path,
+        failure,
+        version,
+        has_login=given.password is not None,
+    )
+
+
+async def _answer(url: str) -> tuple[BusUnavailable | None, tuple[int, int] | None]:
+    failure = await probe(url, name="operator", timeout_s=ANSWER_S)
+    version = None if failure else await server_version(url, timeout_s=ANSWER_S)
+    return failure, version
+
+
+def _clock(config: Config | None) -> Finding:
+    """Judge the clock; with a configuration, its exchange is asked as well."""
+    is_synchronised = kernel_says_synchronised()
+    if config is None:
+        return probes.clock(is_synchronised, None)
+    url = f"{config.binance.base_url}/api/v3/time"
+    clock = SystemClock()
+    before_ms = clock.now_ms()
+    try:
+        with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:
+            exchange_ms = float(json.load(answer)["serverTime"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        text = f"unknown whether it is right: {url} does not tell the time ({error})"
+        return Finding("clock", "note", text)
+    after_ms = clock.now_ms()
+    middle_ms = (before_ms + after_ms) / 2
+    return probes.clock(is_synchronised, middle_ms - exchange_ms, (after_ms - before_ms) / 2)
+
+
+def kernel_says_synchronised() -> bool | None:
+    """Return whether the kernel's clock is kept right by something; None when it will not say."""
+    timex = ctypes.create_string_buffer(1024)  # all zero: asks, and changes nothing
+    state: int = ctypes.CDLL(None).adjtimex(timex)
+    return None if state < 0 else state != TIME_ERROR
+
+
+def _secret_files(config_path: Path, state_dir: Path, config: Config | None) -> Iterator[Path]:
+    yield token_path(state_dir)
+    yield state_dir / "redis"
+    yield state_dir / "simulator" / "venue-keys.json"
+    if _instance(config_path):
+        yield config_path.parent / "credentials"
+    if config is not None and config.redis.users_file is not None:
+        yield Path(config.redis.users_file)
+
+
+def _instance(config_path: Path) -> str:
+    """Return the installed instance whose configuration this is; "" for a checkout's."""
+    folder = config_path.resolve().parent
+    return folder.name if folder.parent == INSTALLED else ""
+
+
+def _unit_states(config_path: Path) -> dict[str, str]:
+    """Return the state of the instance's unit, for a checkout of all that are installed."""
+    instance = _instance(config_path)
+    states = {}
+    for name in (instance,) if instance else ("dev", "prod"):
+        unit = f"coinex-platform@{name}.service"
+        if (UNITS / unit).exists() and SYSTEMD.is_dir():
+            asked = subprocess.run(
+                ["systemctl", "is-active", unit], capture_output=True, text=True, check=False
+            )
+            states[unit] = asked.stdout.strip() or f"unknown ({asked.stderr.strip()})"
+    return states
