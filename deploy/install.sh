@@ -20,7 +20,7 @@ set -euo pipefail
 
 readonly BASE=/opt/coinex CONFIGS=/etc/coinex STATES=/var/lib/coinex UNITS=/etc/systemd/system
 readonly SHIPPED=(supervisor.py actors shared deploy docs config.yaml requirements.txt setup.cfg
-  Makefile package.json package-lock.json .npmrc README.md CHANGELOG.md)
+  Makefile package.json package-lock.json .npmrc README.md CHANGELOG.md LICENSE)
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
 instances=() credentials=() dry_run='' start=yes external_redis='' trader_timer=''

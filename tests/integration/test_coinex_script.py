@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import os
 import re
 import shutil
@@ -186,3 +187,22 @@ def test_supervisor_py_speaks_the_same_grammar(tmp_path: Path) -> None:
     )  # fmt: skip
     assert said.returncode == 2
     assert "coinex: no instance 'staging' is installed here" in said.stderr
+
+
+@pytest.mark.parametrize("how", [(), ("--editable",)])
+def test_pip_is_told_in_one_sentence_how_it_is_installed_instead(
+    how: tuple[str, ...], tmp_path: Path
+) -> None:
+    pip = (sys.executable, "-m", "pip", "install", "--no-index", "--prefix", str(tmp_path))
+    said = ran(pip[0], *pip[1:], *how, str(ROOT), cwd=tmp_path, code=1)
+    assert "[1 lines of output]" in said
+    assert "it runs from its checkout; run `make install` there" in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_licence_is_the_one_that_setup_cfg_names() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    first_line = (ROOT / "LICENSE").read_text().splitlines()[0]
+    assert first_line == f"{setup['metadata']['license']} License"
