@@ -180,7 +180,7 @@ class Child:
     @property
     def stop_s(self) -> float:
         """Seconds it has to stop by itself."""
-        own = self.spec.care.stop_s
+        own = self.spec.treatment.stop_s
         return self.context.settings.stop_s if own is None else own
 
     @property

@@ -57,15 +57,15 @@ def launch_message(
         "namespace": config.redis.namespace,
         "section": dict(spec.section),
         # when memory runs out, whatever only watches goes before whoever minds open positions
-        "oom_score_adj": None if spec.care.spared else SACRIFICED_OOM_SCORE_ADJ,
-        "nice": YIELDING_NICE if spec.care.yields else 0,
+        "oom_score_adj": None if spec.treatment.spared else SACRIFICED_OOM_SCORE_ADJ,
+        "nice": YIELDING_NICE if spec.treatment.yields else 0,
         "probation": probation,
         "quarantined_coins": dict(quarantined_coins or {}),
         "reducing_until_ms": reducing_until_ms,
         "once": False,
         "keys": _keys(config.mode, secrets) if spec.signs else None,
         "trial": _trial(spec, config),
-        "alert_urls": secrets.alert_services() if spec.tells else [],
+        "alert_urls": secrets.alert_services() if spec.alerts else [],
     }
 
 

@@ -47,8 +47,8 @@ class ChildSpec:
         step_budget_s: Seconds without a finished step after which it counts as stalled.
         port: Where it listens, if it does.
         signs: Whether it signs requests to the venue; only such an actor is given the keys.
-        tells: Whether it tells people outside; only such an actor is given the services' URLs.
-        care: How it is treated otherwise than the rest.
+        alerts: Whether it sends alerts; only such an actor is given the services' URLs.
+        treatment: How the supervisor treats it otherwise than the rest.
     """
 
     name: str
@@ -59,8 +59,8 @@ class ChildSpec:
     step_budget_s: float
     port: int | None = None
     signs: bool = False
-    tells: bool = False
-    care: Treatment = Treatment()
+    alerts: bool = False
+    treatment: Treatment = Treatment()
 
 
 def trades(config: Config) -> bool:
@@ -76,189 +76,219 @@ def child_specs(config: Config, ports: Mapping[str, int]) -> list[ChildSpec]:
         config: The validated configuration.
         ports: The port each listening actor was given (a configured 0 already replaced).
     """
-    plain = dataclasses.asdict(config)
-    symbols = [symbol for group in config.groups.values() for symbol in group]
-    binance, venue = dict(plain["binance"]), dict(plain["venue"])
-    specs = []
-    simulated: tuple[str, ...] = ()
-    if config.mode != "live":
-        simulated = ("exchange-sim",)
-        port = ports["exchange-sim"]
-        address = f"http://{config.simulator.host}:{port}"
-        venue["base_url"] = f"{address}/v2"
-        if config.mode == "demo":
-            binance |= {"base_url": address, "stream_url": None}
-        specs.append(
-            ChildSpec(
-                name="exchange-sim",
-                code="actors.exchange_sim.actor:ExchangeSim",
-                section={"simulator": {**plain["simulator"], "port": port}, "symbols": symbols},
-                level=0,
-                step_budget_s=60,
-                port=port,
-            )
-        )
-    long_step = max(config.fetcher.interval_s, 4 * config.fetcher.request_timeout_s)
-    specs.append(
-        ChildSpec(
-            name="fetcher",
-            code="actors.fetcher.actor:Fetcher",
-            section={"fetcher": plain["fetcher"], "binance": binance, "symbols": symbols},
-            level=1,
-            needs=simulated if config.mode == "demo" else (),
-            step_budget_s=2 * config.fetcher.interval_s + long_step,
-        )
-    )
-    for group, coins in config.groups.items():
-        specs.append(
-            ChildSpec(
-                name=f"indicators-{group}",
-                code="actors.indicators.actor:Indicators",
-                section={
-                    "group": group,
-                    "symbols": coins,
-                    "indicators": plain["indicators"],
-                    "testing": plain["testing"],
-                },
-                level=2,
-                step_budget_s=3 * config.indicators.interval_s,
-            )
-        )
-    specs.append(
-        ChildSpec(
-            name="scanner",
-            code="actors.scanner:Scanner",
-            section={
-                "scanner": plain["scanner"],
-                "history": config.indicators.history,
-                "symbols": symbols,
-            },
-            level=3,
-            step_budget_s=3 * config.scanner.interval_s,
-        )
-    )
-    if config.auditor.enabled:
-        specs.append(
-            ChildSpec(
-                name="auditor",
-                code="actors.auditor.actor:Auditor",
-                section={
-                    "auditor": plain["auditor"],
-                    "indicators": plain["indicators"],
-                    "symbols": symbols,
-                },
-                level=3,
-                # a minute on top for loading pandas-ta on a machine that has better to do
-                step_budget_s=2 * config.auditor.interval_s + 60,
-                care=Treatment(yields=True),
-            )
-        )
-    specs.append(
-        ChildSpec(
-            name="account",
-            code="actors.account:Account",
-            section={"account": plain["account"], "venue": venue, "symbols": symbols},
-            level=3,
-            needs=simulated,
-            step_budget_s=2 * config.account.interval_s
-            + ACCOUNT_REQUESTS * config.venue.request_timeout_s,
-            signs=True,
-        )
-    )
-    if trades(config):
-        specs += _traders(config, plain, binance, venue, ports)
-    if config.alerts.enabled:
-        specs.append(
-            ChildSpec(
-                name="alerts",
-                code="actors.alerts.actor:Alerts",
-                section={"alerts": plain["alerts"]},
-                level=3,
-                # half a minute on top for loading the services on a machine that has better to do
-                step_budget_s=60,
-                tells=True,
-            )
-        )
+    given = _Given(config, ports)
+    specs = [
+        *([_exchange_sim(given)] if config.mode != "live" else []),
+        _fetcher(given),
+        *(_indicators(given, group) for group in config.groups),
+        _scanner(given),
+        *([_auditor(given)] if config.auditor.enabled else []),
+        _account(given),
+        *([_trader(given), _trader_api(given)] if trades(config) else []),
+        *([_alerts(given)] if config.alerts.enabled else []),
+    ]
     names = [spec.name for spec in specs] + ["health", "dashboard"]
-    specs.append(
-        ChildSpec(
-            name="health",
-            code="actors.health.actor:Health",
-            section={
-                "health": {**plain["health"], "port": ports["health"]},
-                "symbols": symbols,
-                "actors": names,
-                "fetcher": plain["fetcher"],
-                "account": plain["account"],
-            },
-            level=3,
-            step_budget_s=30,
-            port=ports["health"],
-        )
-    )
-    specs.append(
-        ChildSpec(
-            name="dashboard",
-            code="actors.dashboard.actor:Dashboard",
-            section={
-                "dashboard": {**plain["dashboard"], "port": ports["dashboard"]},
-                "namespace": config.redis.namespace,
-                "groups": plain["groups"],
-                "actors": names,
-                "binance": binance,
-                "fetcher": plain["fetcher"],
-                "account": plain["account"],
-                "indicators": plain["indicators"],
-            },
-            level=4,
-            step_budget_s=30,
-            port=ports["dashboard"],
-        )
-    )
-    return specs
+    return [*specs, _health(given, names), _dashboard(given, names)]
 
 
-def _traders(
-    config: Config,
-    plain: Mapping[str, Any],
-    binance: Mapping[str, Any],
-    venue: Mapping[str, Any],
-    ports: Mapping[str, int],
-) -> list[ChildSpec]:
-    """Return the trader, which waits for nobody, and its API."""
-    symbols = [symbol for group in config.groups.values() for symbol in group]
-    trader = ChildSpec(
+class _Given:
+    """What the sections of the actors are cut from."""
+
+    def __init__(self, config: Config, ports: Mapping[str, int]) -> None:
+        self.config = config
+        self.plain = dataclasses.asdict(config)
+        self.ports = ports
+        self.symbols = [symbol for group in config.groups.values() for symbol in group]
+        self.binance, self.venue = dict(self.plain["binance"]), dict(self.plain["venue"])
+        if config.mode != "live":
+            address = f"http://{config.simulator.host}:{ports['exchange-sim']}"
+            self.venue["base_url"] = f"{address}/v2"
+            if config.mode == "demo":
+                self.binance |= {"base_url": address, "stream_url": None}
+
+    def with_port(self, section: str, name: str) -> dict[str, Any]:
+        """Return a section with the port its actor was given."""
+        return {**self.plain[section], "port": self.ports[name]}
+
+
+def _exchange_sim(given: _Given) -> ChildSpec:
+    simulator = given.with_port("simulator", "exchange-sim")
+    return ChildSpec(
+        name="exchange-sim",
+        code="actors.exchange_sim.actor:ExchangeSim",
+        section={"simulator": simulator, "symbols": given.symbols},
+        level=0,
+        step_budget_s=60,
+        port=given.ports["exchange-sim"],
+    )
+
+
+def _fetcher(given: _Given) -> ChildSpec:
+    fetcher = given.config.fetcher
+    long_step = max(fetcher.interval_s, 4 * fetcher.request_timeout_s)
+    return ChildSpec(
+        name="fetcher",
+        code="actors.fetcher.actor:Fetcher",
+        section={
+            "fetcher": given.plain["fetcher"],
+            "binance": given.binance,
+            "symbols": given.symbols,
+        },
+        level=1,
+        needs=("exchange-sim",) if given.config.mode == "demo" else (),
+        step_budget_s=2 * fetcher.interval_s + long_step,
+    )
+
+
+def _indicators(given: _Given, group: str) -> ChildSpec:
+    return ChildSpec(
+        name=f"indicators-{group}",
+        code="actors.indicators.actor:Indicators",
+        section={
+            "group": group,
+            "symbols": given.config.groups[group],
+            "indicators": given.plain["indicators"],
+            "testing": given.plain["testing"],
+        },
+        level=2,
+        step_budget_s=3 * given.config.indicators.interval_s,
+    )
+
+
+def _scanner(given: _Given) -> ChildSpec:
+    return ChildSpec(
+        name="scanner",
+        code="actors.scanner:Scanner",
+        section={
+            "scanner": given.plain["scanner"],
+            "history": given.config.indicators.history,
+            "symbols": given.symbols,
+        },
+        level=3,
+        step_budget_s=3 * given.config.scanner.interval_s,
+    )
+
+
+def _auditor(given: _Given) -> ChildSpec:
+    return ChildSpec(
+        name="auditor",
+        code="actors.auditor.actor:Auditor",
+        section={
+            "auditor": given.plain["auditor"],
+            "indicators": given.plain["indicators"],
+            "symbols": given.symbols,
+        },
+        level=3,
+        # a minute on top for loading pandas-ta on a busy machine
+        step_budget_s=2 * given.config.auditor.interval_s + 60,
+        treatment=Treatment(yields=True),
+    )
+
+
+def _account(given: _Given) -> ChildSpec:
+    config = given.config
+    return ChildSpec(
+        name="account",
+        code="actors.account:Account",
+        section={
+            "account": given.plain["account"],
+            "venue": given.venue,
+            "symbols": given.symbols,
+        },
+        level=3,
+        needs=("exchange-sim",) if config.mode != "live" else (),
+        step_budget_s=2 * config.account.interval_s
+        + ACCOUNT_REQUESTS * config.venue.request_timeout_s,
+        signs=True,
+    )
+
+
+def _trader(given: _Given) -> ChildSpec:
+    """Return the trader, which waits for no other actor."""
+    return ChildSpec(
         name="trader",
         code="actors.trader.actor:Trader",
         section={
-            "trader": {**plain["trader"], "enabled": True},
-            "venue": venue,
-            "binance": binance,
-            "history": config.indicators.history,
-            "symbols": symbols,
+            "trader": {**given.plain["trader"], "enabled": True},
+            "venue": given.venue,
+            "binance": given.binance,
+            "history": given.config.indicators.history,
+            "symbols": given.symbols,
         },
         level=4,
         step_budget_s=30,
         signs=True,
-        care=Treatment(
+        treatment=Treatment(
             backoff_cap_s=TRADER_BACKOFF_CAP_S,
-            stop_s=min(TRADER_STOP_S, config.supervisor.stop_all_s),
+            stop_s=min(TRADER_STOP_S, given.config.supervisor.stop_all_s),
             reduces=True,
             spared=True,
         ),
     )
-    api = ChildSpec(
+
+
+def _trader_api(given: _Given) -> ChildSpec:
+    return ChildSpec(
         name="trader-api",
         code="actors.trader_api.actor:TraderApi",
         section={
-            "trader_api": {**plain["trader_api"], "port": ports["trader-api"]},
-            "symbols": symbols,
+            "trader_api": given.with_port("trader_api", "trader-api"),
+            "symbols": given.symbols,
         },
         level=5,
         step_budget_s=30,
-        port=ports["trader-api"],
+        port=given.ports["trader-api"],
     )
-    return [trader, api]
+
+
+def _alerts(given: _Given) -> ChildSpec:
+    return ChildSpec(
+        name="alerts",
+        code="actors.alerts.actor:Alerts",
+        section={"alerts": given.plain["alerts"]},
+        level=3,
+        # half a minute on top for loading the services on a busy machine
+        step_budget_s=60,
+        alerts=True,
+    )
+
+
+def _health(given: _Given, names: list[str]) -> ChildSpec:
+    return ChildSpec(
+        name="health",
+        code="actors.health.actor:Health",
+        section={
+            "health": given.with_port("health", "health"),
+            "symbols": given.symbols,
+            "actors": names,
+            "fetcher": given.plain["fetcher"],
+            "account": given.plain["account"],
+        },
+        level=3,
+        step_budget_s=30,
+        port=given.ports["health"],
+    )
+
+
+def _dashboard(given: _Given, names: list[str]) -> ChildSpec:
+    plain = given.plain
+    return ChildSpec(
+        name="dashboard",
+        code="actors.dashboard.actor:Dashboard",
+        section={
+            "dashboard": given.with_port("dashboard", "dashboard"),
+            "namespace": given.config.redis.namespace,
+            "groups": plain["groups"],
+            "actors": names,
+            "binance": given.binance,
+            "fetcher": plain["fetcher"],
+            "account": plain["account"],
+            "indicators": plain["indicators"],
+        },
+        level=4,
+        step_budget_s=30,
+        port=given.ports["dashboard"],
+    )
 
 
 def listeners(config: Config) -> dict[str, tuple[str, int]]:
@@ -300,9 +330,9 @@ def policy(config: Config) -> Policy:
 
 def policy_of(spec: ChildSpec, common: Policy) -> Policy:
     """Return the restart policy of one actor."""
-    cap_s = spec.care.backoff_cap_s
+    cap_s = spec.treatment.backoff_cap_s
     return dataclasses.replace(
         common,
         backoff_cap_s=common.backoff_cap_s if cap_s is None else cap_s,
-        reduces=spec.care.reduces,
+        reduces=spec.treatment.reduces,
     )
