@@ -97,7 +97,7 @@ def parser(run: CarryOut) -> Parser:
     made = Parser(
         prog="coinex",
         allow_abbrev=False,
-        description="Start, watch and steer the platform.",
+        description="Start, watch and control the platform.",
         epilog="`coinex help COMMAND` shows a command's options. "
         "Exit codes: 0 done, 1 failed, 2 usage (no such command, option or actor), "
         "3 no supervisor (or trader) runs, 78 bad configuration.",
@@ -168,7 +168,7 @@ def parser(run: CarryOut) -> Parser:
     for name, summary, code in (
         ("doctor", "look for what keeps it from running well", "shared.console.doctor:doctor"),
         ("bus", "look at what is on Redis", "shared.console.bus:bus"),
-        ("trader", "watch and steer the trader, through its API", "shared.console.trader:trader"),
+        ("trader", "watch and command the trader, through its API", "shared.console.trader:trader"),
         (
             "redis-acl",
             "print the users of a Redis of your own, one per role",

@@ -25,7 +25,7 @@ MARKS = (ACCESS_ID, SECRET_KEY)
 
 
 def said(platform: Platform, *arguments: str) -> Any:
-    """Return what `supervisor.py trader ... --json` prints."""
+    """Return what `coinex trader ... --json` prints."""
     ended = platform.run("trader", *arguments, "--json")
     assert ended.returncode == 0, ended.stderr
     return orjson.loads(ended.stdout)

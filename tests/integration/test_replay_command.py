@@ -1,4 +1,4 @@
-"""`supervisor.py replay` as a user runs it, on files."""
+"""`coinex replay` as a user runs it, on files."""
 
 from __future__ import annotations
 
