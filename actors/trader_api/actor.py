@@ -14,18 +14,18 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from actors.base import Actor, Context
+from actors.trader_api.answers import CommandAnswer, CommandBody
+from actors.trader_api.commands import CommandClient, CommandRefused, NotSent
 from actors.trader_api.gate import RequestGate
+from actors.trader_api.openapi import LARGEST_BODY, READS, SYMBOL, VERBS, document
 from actors.trader_api.readings import NotPublished, Readings
 from actors.trader_api.requests import body_of, numbers_of
 from shared import codec, schema
 from shared.api.address import AddressFile
-from shared.api.answers import CommandAnswer, CommandBody
-from shared.api.commands import CommandClient, CommandRefused, NotSent
-from shared.api.openapi import LARGEST_BODY, READS, SYMBOL, VERBS, WITH_SYMBOL, document
 from shared.api.token import make_token, token_path
 from shared.config.sections import TraderApiSection
 from shared.errors import BusUnavailable, JournalUnavailable, PermanentError, TransientError
-from shared.messages.trading import TraderVerb
+from shared.messages.trading import WITH_SYMBOL, TraderVerb
 from shared.web.guard import Answer, Guard
 from shared.web.listening import listen
 

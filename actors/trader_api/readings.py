@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from pathlib import Path
 
-from shared import schema
-from shared.api.answers import (
+from actors.trader_api.answers import (
     EquitiesAnswer,
     EquityAnswer,
     EventsAnswer,
@@ -22,6 +21,7 @@ from shared.api.answers import (
     TradeAnswer,
     TradesAnswer,
 )
+from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable, TransientError

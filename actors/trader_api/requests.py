@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import orjson
 from aiohttp import web
 
+from actors.trader_api.answers import CommandBody
+from actors.trader_api.openapi import LONGEST_TEXT
 from shared import codec
-from shared.api.answers import CommandBody
-from shared.api.openapi import LONGEST_TEXT
 from shared.errors import BadMessage
 
 FIELDS = ("reason", "who")

@@ -16,14 +16,13 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from shared.api.address import AddressFile
-from shared.api.commands import ANSWER_S, LOCKING, lock_of
-from shared.api.openapi import WITH_SYMBOL
 from shared.api.token import read_token, token_path
+from shared.api.verbs import ANSWER_S, LOCKING, lock_of
 from shared.clock import SystemClock
 from shared.config.running import find_running
 from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE, ConfigError
 from shared.kill_switch import KillSwitch
-from shared.messages.trading import TraderVerb
+from shared.messages.trading import WITH_SYMBOL, TraderVerb
 
 ACTIONS = ("status", *get_args(TraderVerb))
 TIMEOUT_S = ANSWER_S + 10

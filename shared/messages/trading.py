@@ -9,6 +9,9 @@ from typing import Any, Literal
 TradeSide = Literal["long", "short"]
 TraderMode = Literal["enabled", "reducing", "disabled", "locked"]
 TraderVerb = Literal["enable", "disable", "reduce", "close", "flatten", "kill", "release", "adopt"]
+WITH_SYMBOL: frozenset[TraderVerb] = frozenset({"close", "adopt"})
+"""These concern one coin, the others none."""
+
 Amount = str
 """Money and sizes on the wire: a decimal number as text, as exact as the venue wrote it."""
 

@@ -207,25 +207,37 @@ STATUS: dict[str, Any] = {
 }  # fmt: skip
 
 
-def test_status_waits_for_no_numpy_pydantic_asyncio_or_aiohttp(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("status", (0, "DEMO  supervisor 7", "shared.console.status_table")),
+        ("restart fetcher", (0, "", "shared.console.platform")),
+        ("trader status", (3, "", "shared.console.trader")),
+    ],
+)
+def test_a_command_waits_for_no_numpy_pydantic_asyncio_or_aiohttp_that_it_does_not_need(
+    command: str, expected: tuple[int, str, str], tmp_path: Path
+) -> None:
     program = (
         "import runpy, sys\n"
         "sys.path.insert(0, '')\n"
-        "sys.argv = ['supervisor.py', 'status', '--config', sys.argv[1]]\n"
+        "sys.argv[0] = 'supervisor.py'\n"
         "try: runpy.run_path('supervisor.py', run_name='__main__')\n"
         "except SystemExit as end: print(end.code, *sorted(sys.modules))"
     )
     config = tmp_path / "config.yaml"
     config.write_text(f"state_dir: {tmp_path}\n")
-    with answering(tmp_path, ControlReply(id="1", outcome="done", body=STATUS)):
+    asks_supervisor = not command.startswith("trader")
+    reply = ControlReply(id="1", outcome="done", body=STATUS)
+    with answering(tmp_path, reply) if asks_supervisor else contextlib.nullcontext():
         done = subprocess.run(
-            [sys.executable, "-c", program, str(config)],
+            [sys.executable, "-c", program, *command.split(), "--config", str(config)],
             cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
-    assert done.stdout.startswith("DEMO  supervisor 7"), done.stderr
-    code, *modules = done.stdout.splitlines()[-1].split()
-    assert code == "0"
-    assert "shared.console.status_table" in modules
+    code, shown, module = expected
+    assert done.stdout.startswith(shown), done.stderr
+    ended, *modules = done.stdout.splitlines()[-1].split()
+    assert (int(ended), module in modules) == (code, True), done.stderr
     assert not {"numpy", "pydantic", "asyncio", "aiohttp", "redis"} & set(modules)
 
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from actors.trader_api.commands import CommandClient, CommandRefused
 from shared import schema
-from shared.api.commands import CommandClient, CommandRefused
 from shared.bus import Bus
 from shared.errors import ConfigError
 from shared.kill_switch import KillSwitch, Lock

@@ -9,10 +9,10 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from rich.console import Console
 
+from actors.trader_api.answers import LockAnswer, StatusAnswer
 from actors.trader_api.gate import MOST_GUESSES, WITHIN_S, RequestGate
-from shared.api.answers import LockAnswer, StatusAnswer
-from shared.api.json_schema import schemas_of
-from shared.api.openapi import VERBS, document
+from actors.trader_api.json_schema import schemas_of
+from actors.trader_api.openapi import VERBS, document
 from shared.clock import ManualClock
 from shared.console.trader_table import tables_of
 from shared.messages.trading import Balance, Position, Positions, TraderLimit, TraderStatus

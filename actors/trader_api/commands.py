@@ -12,15 +12,12 @@ import uuid
 from pathlib import Path
 
 from shared import schema
+from shared.api.verbs import ANSWER_S, LOCKING, lock_of
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable, PlatformError, TransientError
-from shared.kill_switch import KillSwitch, Lock
+from shared.kill_switch import KillSwitch
 from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
-
-ANSWER_S = 10.0
-LOCKING: frozenset[TraderVerb] = frozenset({"kill", "disable", "flatten"})
-"""These work without Redis and without a trader: they write the lock file first."""
 
 
 class CommandRefused(PlatformError):
@@ -38,17 +35,6 @@ class Outcome:
     id: str
     reply: TraderReply | None
     text: str
-
-
-def lock_of(verb: TraderVerb, who: str, reason: str, at_ms: int) -> Lock:
-    """Return the lock that a command of `LOCKING` sets."""
-    return Lock(
-        reason=reason or f"{verb} asked for",
-        who=who,
-        at_ms=at_ms,
-        flatten=verb == "flatten",
-        mode="disabled" if verb == "disable" else "locked",
-    )
 
 
 class CommandClient:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, get_args
 
-from shared.api.answers import (
+from actors.trader_api.answers import (
     CommandAnswer,
     CommandBody,
     EquitiesAnswer,
@@ -14,8 +14,8 @@ from shared.api.answers import (
     StatusAnswer,
     TradesAnswer,
 )
-from shared.api.json_schema import reference, schemas_of
-from shared.messages.trading import Balance, Positions, TraderConfig, TraderVerb
+from actors.trader_api.json_schema import reference, schemas_of
+from shared.messages.trading import WITH_SYMBOL, Balance, Positions, TraderConfig, TraderVerb
 
 LARGEST_BODY = 65_536
 LONGEST_TEXT = 200
@@ -24,7 +24,6 @@ USUAL_ROWS = 100
 SYMBOL = r"[A-Z0-9]{5,20}"
 LARGEST_NUMBER = 2**53
 
-WITH_SYMBOL: frozenset[TraderVerb] = frozenset({"close", "adopt"})
 VERBS: tuple[TraderVerb, ...] = get_args(TraderVerb)
 
 _BEFORE = ("before_id", 1, LARGEST_NUMBER, None, "only those with a smaller number")
