@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, NewType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from shared.errors import BadCandle
 
-Symbol = NewType("Symbol", str)
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
-
-_SYMBOL = re.compile(r"[A-Z0-9]{5,20}")
-
-
-def parse_symbol(text: str) -> Symbol:
-    """Return `text` as a Symbol.
-
-    Raises:
-        ValueError: Not 5 to 20 upper-case letters and digits, such as BTCUSDT.
-    """
-    if not _SYMBOL.fullmatch(text):
-        raise ValueError(f"{text!r} is no symbol: expected 5-20 of A-Z and 0-9, such as BTCUSDT")
-    return Symbol(text)
 
 
 class Timeframe(StrEnum):

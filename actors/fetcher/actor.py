@@ -28,7 +28,7 @@ from shared.config.sections import FetcherSection
 from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
-from shared.market import Candles, Symbol, Timeframe, parse_symbol
+from shared.market import Candles, Timeframe
 from shared.messages.actors import Quarantine
 
 AFTER_CLOSE_MS, JITTER_MS = 1_500, 300  # Binance has the new candle about a second after a close
@@ -43,7 +43,7 @@ NOT_LISTED = "not listed at the exchange"
 class FetchedCoin:
     """One coin: its candles per timeframe, its circuit, and what exchangeInfo says of it."""
 
-    symbol: Symbol
+    symbol: str
     stores: dict[Timeframe, CandleStore]
     circuit: CircuitBreaker
     unlisted: str = ""
@@ -65,7 +65,7 @@ class Fetcher(Actor):
         self.settings = codec.from_plain(FetcherSection, context.section["fetcher"], "config")
         self.coins = [
             FetchedCoin(
-                symbol=parse_symbol(text),
+                symbol=text,
                 stores={t: CandleStore(text, t) for t in Timeframe},
                 circuit=CircuitBreaker(self.settings.circuit_failures, self.settings.circuit_s),
             )

@@ -115,10 +115,9 @@ class ExchangeStatus:
         Asking for all symbols of the exchange at once instead would be an answer of many MB.
         """
         try:
-            info = await self._client.exchange_info(symbols)
+            return await self._client.statuses(symbols)
         except UnknownSymbol:
             if len(symbols) == 1:
                 return {}
             half = len(symbols) // 2
             return await self._read(symbols[:half]) | await self._read(symbols[half:])
-        return {symbol: rule.status for symbol, rule in info.symbols.items()}

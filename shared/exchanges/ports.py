@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
@@ -22,32 +21,6 @@ from shared.exchanges.venue import (
 from shared.market import Candles, Timeframe
 
 
-@dataclass(frozen=True, slots=True)
-class SymbolRule:
-    """What the exchange says about one coin.
-
-    Attributes:
-        status: `TRADING` when it can be traded; anything else when not.
-        tick_size: Smallest price step in quote currency.
-    """
-
-    status: str
-    tick_size: float
-
-
-@dataclass(frozen=True, slots=True)
-class ExchangeInfo:
-    """The rules of the exchange.
-
-    Attributes:
-        weight_limit: Request weight allowed per clock minute.
-        symbols: The coins asked for.
-    """
-
-    weight_limit: int
-    symbols: Mapping[str, SymbolRule]
-
-
 class CandleSource(Protocol):
     """An exchange that serves candles.
 
@@ -55,26 +28,14 @@ class CandleSource(Protocol):
     exchange fails or cannot be understood.
     """
 
-    @property
-    def offset_ms(self) -> int:
-        """Return exchange time minus our own clock."""
-
-    @property
-    def used_weight(self) -> int:
-        """Return the request weight known to be spent in this clock minute."""
-
-    @property
-    def weight_limit(self) -> int:
-        """Return the request weight allowed per clock minute."""
-
     def now_ms(self) -> int:
         """Return exchange time."""
 
     async def sync_time(self) -> int:
-        """Ask for the exchange's time and return the new `offset_ms`."""
+        """Ask for the exchange's time and return it minus our own."""
 
-    async def exchange_info(self, symbols: Sequence[str] | None = None) -> ExchangeInfo:
-        """Return the exchange's rules.
+    async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
+        """Return symbol -> status: `TRADING` when it can be traded; anything else when not.
 
         Raises:
             UnknownSymbol: One of `symbols` is not listed.

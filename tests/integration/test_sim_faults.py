@@ -82,7 +82,7 @@ async def test_wrong_shape_of_time_and_rules_is_unavailable(pair: Pair) -> None:
     with pytest.raises(ExchangeUnavailable, match="serverTime"):
         await pair.client.sync_time()
     with pytest.raises(ExchangeUnavailable, match="rateLimits"):
-        await pair.client.exchange_info(["BTCUSDT"])
+        await pair.client.statuses(["BTCUSDT"])
 
 
 async def test_silent_exchange_is_unavailable_after_the_timeout(tmp_path: Path) -> None:
@@ -162,14 +162,14 @@ async def test_delisted_coin_is_unknown_and_no_longer_listed(pair: Pair) -> None
     with pytest.raises(UnknownSymbol, match="ETHUSDT"):
         await pair.klines("ETHUSDT")
     with pytest.raises(UnknownSymbol, match="BTCUSDT, ETHUSDT"):
-        await pair.client.exchange_info(["BTCUSDT", "ETHUSDT"])
-    assert set((await pair.client.exchange_info()).symbols) == {"BTCUSDT"}
+        await pair.client.statuses(["BTCUSDT", "ETHUSDT"])
+    assert set(await pair.client.statuses(["BTCUSDT"])) == {"BTCUSDT"}
     await pair.klines("BTCUSDT")
 
 
 async def test_halt_shows_flat_candles_then_none_and_a_status(pair: Pair) -> None:
     await pair.simulator.plan({"kind": "halt", "symbol": "BTCUSDT", "for_s": 3600, "value": 1200})
-    assert (await pair.client.exchange_info(["BTCUSDT"])).symbols["BTCUSDT"].status == "HALT"
+    assert await pair.client.statuses(["BTCUSDT"]) == {"BTCUSDT": "HALT"}
     await pair.clock.advance(3000)
     halted = await pair.klines()
     stopped = M5.open_at(NOW)
@@ -180,7 +180,7 @@ async def test_halt_shows_flat_candles_then_none_and_a_status(pair: Pair) -> Non
     await pair.clock.advance(3600)
     resumed = await pair.klines(limit=100)
     assert resumed.gaps(M5) == [(stopped + 5 * M5.ms, stopped + 13 * M5.ms)]
-    assert (await pair.client.exchange_info(["BTCUSDT"])).symbols["BTCUSDT"].status == "TRADING"
+    assert await pair.client.statuses(["BTCUSDT"]) == {"BTCUSDT": "TRADING"}
 
 
 @pytest.mark.parametrize("skew_ms", [90_000, -90_000])
@@ -204,7 +204,7 @@ async def test_no_request_is_sent_while_forbidden_not_even_after_a_restart(
         for client in (pair.client, restarted):
             for call in (
                 client.sync_time(),
-                client.exchange_info(["BTCUSDT"]),
+                client.statuses(["BTCUSDT"]),
                 client.klines("BTCUSDT", M5, limit=5),
             ):
                 with pytest.raises(RateLimited):
@@ -261,7 +261,8 @@ async def test_weight_share_delays_requests_to_the_next_clock_minute(tmp_path: P
         simulated(clock, ["BTCUSDT"], limit=100) as simulator,
         client_of(simulator.url, clock, tmp_path, weight_share=0.5) as client,
     ):
-        assert (await client.exchange_info(["BTCUSDT"])).weight_limit == 100
+        await client.statuses(["BTCUSDT"])
+        assert client.weight_limit == 100
         calls = [asyncio.create_task(client.klines("BTCUSDT", M5, limit=5)) for _ in range(30)]
         await eventually(lambda: sum(call.done() for call in calls) == 15)
         assert client.used_weight == 50
@@ -521,7 +522,7 @@ async def test_faults_are_listed_and_cleared_and_bans_lifted(pair: Pair) -> None
             await pair.klines()
         async with session.delete(url) as response:
             assert await response.json() == []
-        BanFile(pair.ban_path).clear()
+        pair.ban_path.unlink()
         async with session.get(f"{pair.simulator.url}/api/v3/ping") as response:
             assert response.status == 200
 

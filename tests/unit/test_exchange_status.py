@@ -16,7 +16,6 @@ from actors.fetcher.exchange_status import (
 )
 from shared.clock import ManualClock
 from shared.errors import ExchangeUnavailable, RateLimited, UnknownSymbol
-from shared.exchanges.ports import ExchangeInfo, SymbolRule
 from shared.market import Candles, Timeframe
 
 SYMBOLS = [f"COIN{n:02}USDT" for n in range(29)]
@@ -31,8 +30,6 @@ class Listing:
     failure: Exception | None = None
     calls: int = 0
     offset_ms: int = 0
-    used_weight: int = 0
-    weight_limit: int = 6000
 
     def now_ms(self) -> int:
         return self.clock.now_ms() + self.offset_ms
@@ -43,14 +40,13 @@ class Listing:
             raise self.failure
         return self.offset_ms
 
-    async def exchange_info(self, symbols: Sequence[str] | None = None) -> ExchangeInfo:
+    async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
         self.calls += 1
         if self.failure:
             raise self.failure
-        asked = list(self.listed) if symbols is None else symbols
-        if unknown := set(asked) - set(self.listed):
+        if unknown := set(symbols) - set(self.listed):
             raise UnknownSymbol(str(unknown))
-        return ExchangeInfo(6000, {s: SymbolRule(self.listed[s], 0.01) for s in asked})
+        return {symbol: self.listed[symbol] for symbol in symbols}
 
     async def klines(
         self, symbol: str, timeframe: Timeframe, *, limit: int, start_ms: int | None = None

@@ -58,7 +58,3 @@ class BanFile:
             OSError: The file cannot be written.
         """
         write_atomically(self._path, codec.encode(ban))
-
-    def clear(self) -> None:
-        """Forget the ban."""
-        self._path.unlink(missing_ok=True)

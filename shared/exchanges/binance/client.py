@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,11 +17,8 @@ from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.kline_rows import parse_klines
 from shared.exchanges.binance.weight import WeightBudget
 from shared.exchanges.excerpts import excerpt
-from shared.exchanges.ports import ExchangeInfo, SymbolRule
 from shared.market import Candles, Timeframe
 from shared.messages.candles import Ban
-
-__all__ = ["BinanceClient", "ExchangeInfo", "SymbolRule"]
 
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 DEFAULT_PAUSE_S = {429: 60, 418: 120}
@@ -78,7 +74,7 @@ class BinanceClient:
 
     @property
     def weight_limit(self) -> int:
-        """Return the weight allowed per clock minute: 6000 until `exchange_info` says more."""
+        """Return the weight allowed per clock minute: 6000 until `statuses` was told more."""
         return self._budget.limit
 
     def now_ms(self) -> int:
@@ -108,19 +104,15 @@ class BinanceClient:
         self.offset_ms = time_ms - (began_ms + ended_ms) // 2
         return self.offset_ms
 
-    async def exchange_info(self, symbols: Sequence[str] | None = None) -> ExchangeInfo:
-        """Return limits and coin rules; the weight limit counts from then on.
-
-        Args:
-            symbols: The coins asked about; None for all the exchange has (megabytes).
+    async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
+        """Return symbol -> status; the weight limit told with it counts from then on.
 
         Raises:
             UnknownSymbol: One of them is not listed; the exchange does not say which.
             RateLimited, ExchangeUnavailable: See the class.
         """
-        query = {} if symbols is None else {"symbols": orjson.dumps(list(symbols)).decode()}
-        about = "" if symbols is None else ", ".join(symbols)
-        body = await self._get("exchangeInfo", query, weight=20, about=about)
+        query = {"symbols": orjson.dumps(list(symbols)).decode()}
+        body = await self._get("exchangeInfo", query, weight=20, about=", ".join(symbols))
         try:
             limit = next(
                 entry["limit"]
@@ -128,13 +120,15 @@ class BinanceClient:
                 if (entry["rateLimitType"], entry["interval"], entry["intervalNum"])
                 == ("REQUEST_WEIGHT", "MINUTE", 1)
             )
-            rules = {entry["symbol"]: _rule(entry) for entry in body["symbols"]}
+            statuses: dict[str, str] = {e["symbol"]: e["status"] for e in body["symbols"]}
             if type(limit) is not int or limit <= 0:
                 raise ValueError(f"weight limit {limit!r}")
+            if any(type(text) is not str for status in statuses.items() for text in status):
+                raise ValueError("symbol and status are texts")
         except (KeyError, TypeError, ValueError, StopIteration) as error:
             raise _unreadable("exchangeInfo", f"not as documented ({error!r})", body) from None
         self._budget.limit = limit
-        return ExchangeInfo(limit, rules)
+        return statuses
 
     async def klines(
         self, symbol: str, timeframe: Timeframe, *, limit: int, start_ms: int | None = None
@@ -299,15 +293,6 @@ def _meaning(status: int, has_code: bool) -> str:
     if 300 <= status < 400:
         return "a redirect, which is never followed"
     return "the request was refused" if has_code else "not as documented"
-
-
-def _rule(entry: Mapping[str, Any]) -> SymbolRule:
-    tick = next(float(f["tickSize"]) for f in entry["filters"] if f["filterType"] == "PRICE_FILTER")
-    if not (math.isfinite(tick) and tick > 0):
-        raise ValueError(f"tick size {tick}")
-    if type(entry["symbol"]) is not str or type(entry["status"]) is not str:
-        raise ValueError("symbol and status are texts")
-    return SymbolRule(entry["status"], tick)
 
 
 def _unreadable(endpoint: str, why: str, body: Any) -> ExchangeUnavailable:
