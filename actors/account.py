@@ -93,7 +93,6 @@ class Account(Actor):
         self.background(self._listen(), "refresh")
 
     async def teardown(self) -> None:
-        """Close the connections to the venue."""
         if self._session is not None:
             await self._session.close()
             self._session = None

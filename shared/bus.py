@@ -275,7 +275,6 @@ class Bus:
         return None
 
     async def close(self) -> None:
-        """Close all connections."""
         await self._connections.close()
 
     async def _read(self, name: str, command: Command) -> Reply | None:
@@ -372,23 +371,18 @@ class Batch:
     def put[T](
         self, entry: Entry[T], message: T, *, ttl_ms: int | None = None, **parts: str
     ) -> None:
-        """As `Bus.put`."""
         self._commands.append(self._bus._put(entry, message, ttl_ms, parts))
 
     def publish[T](self, entry: Entry[T], message: T, **parts: str) -> None:
-        """As `Bus.publish`."""
         self._commands.append(("PUBLISH", self._bus._name(entry, parts), _encode(message)))
 
     def delete(self, entry: Entry[Any], **parts: str) -> None:
-        """As `Bus.delete`."""
         self._commands.append(("DEL", self._bus._name(entry, parts)))
 
     def put_field[T](self, entry: Entry[T], field: str, message: T) -> None:
-        """As `Bus.put_field`."""
         self._commands.append(("HSET", self._bus._name(entry), field, _encode(message)))
 
     def drop_field(self, entry: Entry[Any], field: str) -> None:
-        """As `Bus.drop_field`."""
         self._commands.append(("HDEL", self._bus._name(entry), field))
 
     def append(self, entry: Entry[Any], fields: Mapping[str, Any], place: str = "*") -> None:

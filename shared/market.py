@@ -58,7 +58,6 @@ class Candles:
 
     @classmethod
     def empty(cls) -> Candles:
-        """Return candles of length zero."""
         return cls.of([], [], [], [], [], [])
 
     @classmethod
@@ -88,7 +87,6 @@ class Candles:
         return all(np.array_equal(getattr(self, c), getattr(other, c)) for c in COLUMNS)
 
     def tail(self, count: int) -> Candles:
-        """Return the newest `count` candles."""
         return self[max(0, len(self) - count) :]
 
     def closed(self, timeframe: Timeframe, until_ms: int) -> Candles:

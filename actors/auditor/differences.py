@@ -77,7 +77,6 @@ class Check(NamedTuple):
 
     @property
     def holds(self) -> bool:
-        """Whether the difference is within the tolerance."""
         return self.difference <= self.tolerance
 
 

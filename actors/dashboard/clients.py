@@ -95,7 +95,6 @@ class Clients:
         return ws
 
     async def close(self) -> None:
-        """Say goodbye to everybody."""
         closing = [ws.close(code=WSCloseCode.GOING_AWAY) for ws in self._open]
         await asyncio.gather(*closing, return_exceptions=True)
 

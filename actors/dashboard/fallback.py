@@ -65,7 +65,6 @@ class Fallback:
 
     @property
     def is_active(self) -> bool:
-        """Tell whether it asks."""
         return self._work is not None
 
     def start(self) -> None:

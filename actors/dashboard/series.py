@@ -92,7 +92,6 @@ class _Lines:
         )  # fmt: skip
 
     def as_document(self) -> dict[str, Any]:
-        """Return the lists the page draws."""
         squeeze, ribbon = self._squeeze, self._ribbon
         known = squeeze.known[0]
         # In a market that does not move the unit itself is noise.

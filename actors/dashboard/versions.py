@@ -49,14 +49,12 @@ class DocumentVersions:
         return changed
 
     def data(self, as_of_ms: int) -> bytes:
-        """Return the whole document as JSON."""
         if self._snapshot is None:
             document = {key: value for key, value in self._document.items() if key != AS_OF}
             self._snapshot = orjson.dumps(document)
         return b'{"%s":%d,%s' % (AS_OF.encode(), as_of_ms, self._snapshot[1:])
 
     def snapshot(self, sequence: int, as_of_ms: int) -> bytes:
-        """Return the message that tells everything."""
         return b'{"type":"snapshot","seq":%d,"data":%s}' % (sequence, self.data(as_of_ms))
 
     def patch(self, since: int, sequence: int, as_of_ms: int) -> bytes:

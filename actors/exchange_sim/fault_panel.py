@@ -44,7 +44,6 @@ class FaultPanel:
         self._log = log or logging.getLogger(__name__)
 
     def add_routes(self, app: web.Application) -> None:
-        """Put the panel's paths into a web application."""
         app.router.add_get("/sim/faults", from_here(self._show))
         app.router.add_post("/sim/faults", from_here(self._add))
         app.router.add_delete("/sim/faults", from_here(self._clear))
@@ -90,5 +89,4 @@ def from_here(handler: Handler) -> Handler:
 
 
 def refused(text: str, status: int = 400) -> web.Response:
-    """Return an answer that says what was wrong."""
     return web.json_response({"error": text}, status=status)

@@ -32,7 +32,6 @@ class VenuePanel:
         self._venue = wire.venue
 
     def add_routes(self, app: web.Application) -> None:
-        """Put the panel's paths into a web application."""
         app.router.add_get("/sim/venue", from_here(self._show))
         hands: dict[str, _Hand] = {
             "position": self._position,

@@ -43,7 +43,6 @@ class CircuitBreaker:
         return True
 
     def succeeded(self) -> None:
-        """Forget every failure."""
         self.failures, self.reason = 0, ""
         self.open_until_s, self._probing = None, False
 

@@ -86,7 +86,6 @@ class CandleStream:
         return self._streams
 
     def take(self, event: KlineEvent) -> None:
-        """Take in one event."""
         key = (event.symbol, event.timeframe)
         order = self.watch.see(
             key,

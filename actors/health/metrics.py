@@ -40,11 +40,9 @@ class HealthMetrics(Collector):
         )
 
     def scan(self, actor: str, seconds: float) -> None:
-        """Count one finished pass."""
         self._scans.labels(actor).observe(seconds)
 
     def text(self) -> bytes:
-        """Return the exposition."""
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:

@@ -74,7 +74,6 @@ _EVERYWHERE = (400, 401, 403, 413, 421, 429, 500)
 
 
 def document() -> dict[str, Any]:
-    """Return the document."""
     paths: dict[str, Any] = {
         path: {"get": _read(path, summary, kind, parameters)}
         for path, (summary, kind, parameters) in READS.items()

@@ -75,7 +75,6 @@ class Readings:
         )
 
     async def lock(self) -> LockAnswer | None:
-        """Return the lock file."""
         lock = await asyncio.to_thread(self._switch.read)
         return None if lock is None else LockAnswer(**dataclasses.asdict(lock))
 

@@ -33,5 +33,4 @@ class AddressFile:
             return None
 
     def remove(self) -> None:
-        """Take it away."""
         self._path.unlink(missing_ok=True)

@@ -16,7 +16,6 @@ _TOKEN = re.compile(rb"[A-Za-z0-9_-]{43,200}")
 
 
 def token_path(state_dir: Path) -> Path:
-    """Return where the token lies."""
     return state_dir / "api.token"
 
 

@@ -86,7 +86,6 @@ def block_difference(
 
 
 def block_count(times: Counts, block_days: int = 1) -> int:
-    """Return how many blocks there are to draw from."""
     return len(np.unique(times // (DAY_MS * block_days)))
 
 

@@ -58,7 +58,6 @@ class Trades(NamedTuple):
 
     @property
     def net(self) -> Floats:
-        """Result after fees."""
         return self.gross - self.fees
 
 

@@ -43,7 +43,6 @@ class Series:
         return len(self.times)
 
     def followed_by(self, later: Self) -> Series:
-        """Return both as one."""
         return Series(
             np.concatenate([self.times, later.times]),
             {name: np.concatenate([c, later.columns[name]]) for name, c in self.columns.items()},

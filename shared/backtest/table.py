@@ -92,5 +92,4 @@ def csv_rows(rows: Iterable[tuple[Any, ...]]) -> bytes:
 
 
 def header() -> bytes:
-    """Return the first line of the CSV."""
     return csv_rows([tuple(COLUMNS)])

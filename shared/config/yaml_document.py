@@ -65,7 +65,6 @@ class Document:
         return self.label
 
     def fault(self, path: KeyPath, text: str, *, origin: str = "") -> ConfigFault:
-        """Return a fault of this document at `path`."""
         return ConfigFault(path=path, origin=origin or self.origin(path), text=text)
 
 

@@ -133,7 +133,6 @@ class Verdict:
 
     @property
     def problems(self) -> list[str]:
-        """Return what is wrong in words."""
         return [problem.text for problem in self.found]
 
 

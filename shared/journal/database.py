@@ -70,7 +70,6 @@ class JournalFile:
         return journal
 
     def close(self) -> None:
-        """Close the file."""
         self._db.close()
 
     # Opening
@@ -179,7 +178,6 @@ class JournalFile:
         ]
 
     def newest_events(self, limit: int, before_id: int | None = None) -> list[TradeEvent]:
-        """Return events, newest first."""
         return [
             TradeEvent(**row)
             for row in self._dicts(

@@ -44,7 +44,6 @@ class Journal(JournalFile):
             self._tell(events)
 
     def intent(self, client_id: str) -> Intent | None:
-        """Return one intent."""
         return next(iter(self._intents("client_id = ?", client_id)), None)
 
     def open_intents(self) -> list[Intent]:
@@ -340,7 +339,6 @@ class Journal(JournalFile):
         return [CommandRow(**row) for row in rows]
 
     def end_command(self, row: CommandRow, *events: TradeEvent) -> None:
-        """Write down what became of a command."""
         with self.writing():
             self._db.execute(
                 "UPDATE commands SET outcome = ?, text = ? WHERE id = ?",

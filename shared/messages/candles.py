@@ -43,7 +43,6 @@ class CandleWindow:
     texts: tuple[Candles, Callable[[], Sequence[bytes]]] | None = field(default=None, repr=False)
 
     def closed(self) -> Candles:
-        """Return the closed candles."""
         return self.candles.closed(self.timeframe, self.closed_until_ms)
 
     def unfilled_gaps(self) -> list[tuple[int, int]]:

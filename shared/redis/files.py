@@ -23,7 +23,6 @@ class RedisFiles:
         self.directory = directory.resolve()
 
     def prepare(self) -> None:
-        """Make the directory."""
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def write_config(self, *, port: int, users: Users, maxmemory_mb: int, version: Version) -> Path:

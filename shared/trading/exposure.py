@@ -39,11 +39,9 @@ class Exposure:
         return sum((holding.notional for holding in self.holdings), Decimal(0))
 
     def count(self, side: TradeSide) -> int:
-        """Return how many holdings are on one side."""
         return sum(holding.side == side for holding in self.holdings)
 
     def holds(self, symbol: str) -> bool:
-        """Tell whether there is a holding in this coin."""
         return any(holding.symbol == symbol for holding in self.holdings)
 
 

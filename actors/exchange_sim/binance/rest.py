@@ -68,7 +68,6 @@ class BinanceWire:
         self._times: dict[str, deque[int]] = {}
 
     def add_routes(self, app: web.Application) -> None:
-        """Put this wire's paths into a web application."""
         for kind, weight, answer in (
             ("ping", 1, self._ping),
             ("time", 1, self._time),

@@ -67,7 +67,6 @@ class StreamWire:
         self._open: set[StreamConnection] = set()
 
     def add_routes(self, app: web.Application) -> None:
-        """Put the paths into a web application."""
         app.router.add_get("/ws", self._handle)
         app.router.add_get("/ws/{names:.*}", self._handle)
         app.router.add_get("/stream", self._handle)
@@ -79,13 +78,11 @@ class StreamWire:
         return len(self._open)
 
     def shown_ms(self) -> int:
-        """Return the time the exchange shows."""
         now_ms = self.clock.now_ms()
         skew = self.script.active("clock_skew", now_ms)
         return now_ms + int(skew.value(0)) if skew else now_ms
 
     def fault(self, kind: str, symbol: str | None = None) -> InjectedFault | None:
-        """Return the fault of a kind that is active now."""
         return self.script.active(kind, self.clock.now_ms(), symbol)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:

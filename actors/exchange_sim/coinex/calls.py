@@ -59,7 +59,6 @@ class Call:
 
     @property
     def endpoint(self) -> str:
-        """Return the last part of the path."""
         return self.path.rpartition("/")[2]
 
 
@@ -182,7 +181,6 @@ def _one(names: Sequence[str]) -> Sequence[str]:
 
 
 def _paged(given: Parameters, rows: Sequence[Row], *, counted: bool = False) -> CallReply:
-    """Return one page of rows."""
     page, limit = given.page()
     first = (page - 1) * limit
     pagination: Row = {"total": len(rows)} if counted else {}

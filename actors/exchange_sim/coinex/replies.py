@@ -195,7 +195,6 @@ def deal_row(deal: SimFill) -> Row:
 
 
 def position_row(venue: SimVenue, held: SimPosition) -> Row:
-    """Return an open position."""
     rule, mark = venue.rule(held.market), venue.mark(held.market)
     rate = rule.maintenance_rate(held.size)
     value, unrealized = mark * held.size, held.unrealized(mark)

@@ -97,7 +97,6 @@ class Parameters:
 
     @classmethod
     def of_body(cls, body: bytes) -> Parameters:
-        """Read a JSON body."""
         try:
             document = orjson.loads(body)
         except orjson.JSONDecodeError:
@@ -120,14 +119,12 @@ class Parameters:
             raise SimRefused(*BAD_ARGUMENT)
 
     def text(self, name: str) -> str:
-        """Return a text that must be there."""
         value = self._given.get(name)
         if not isinstance(value, str) or not value:
             raise invalid(f"{name} is missing or no text")
         return value
 
     def maybe(self, name: str) -> str | None:
-        """Return a text, or None."""
         return self.text(name) if self._given.get(name) not in (None, "") else None
 
     def names(self) -> list[str] | None:
@@ -151,7 +148,6 @@ class Parameters:
         return number
 
     def maybe_amount(self, name: str) -> Decimal | None:
-        """Return a decimal number, or None."""
         return self.amount(name) if self._given.get(name) not in (None, "") else None
 
     def whole(self, name: str, default: int | None = None) -> int:
@@ -164,34 +160,28 @@ class Parameters:
         return int(value)
 
     def maybe_whole(self, name: str) -> int | None:
-        """Return a whole number, or None."""
         return self.whole(name) if self._given.get(name) not in (None, "") else None
 
     def wholes(self, name: str) -> list[int]:
-        """Return a list of whole numbers."""
         value = self._given.get(name)
         if not isinstance(value, list) or not all(type(item) is int for item in value):
             raise invalid(f"{name} is missing or no list of numbers")
         return value
 
     def page(self) -> tuple[int, int]:
-        """Return page and rows per page."""
         page, limit = self.whole("page", 1), self.whole("limit", DEFAULT_LIMIT)
         if page < 1 or not 1 <= limit <= MOST_LIMIT:
             raise SimRefused(*BAD_ARGUMENT)
         return page, limit
 
     def side(self) -> OrderSide:
-        """Return the side of an order."""
         side: OrderSide = self._among("side", OrderSide)
         return side
 
     def maybe_side(self) -> OrderSide | None:
-        """Return the side of an order, or None."""
         return self.side() if self._given.get("side") not in (None, "") else None
 
     def kind(self) -> OrderKind:
-        """Return the type of an order."""
         kind: OrderKind = self._among("type", OrderKind)
         return kind
 

@@ -82,7 +82,6 @@ class CoinexWire:
         self._buckets = Buckets()
 
     def add_routes(self, app: web.Application) -> None:
-        """Put this wire's paths into a web application."""
         for call in calls():
             app.router.add_route(call.method, f"/v2{call.path}", self._endpoint(call))
 

@@ -34,7 +34,6 @@ class Scale:
 
 
 def empty_bars() -> Bars:
-    """Return bars of length zero."""
     return np.empty((FIELDS, 0), dtype=np.int64)
 
 

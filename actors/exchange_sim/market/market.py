@@ -108,7 +108,6 @@ class Market:
         self._halts.clear()
 
     def is_halted(self, symbol: str, now_ms: int) -> bool:
-        """Tell whether trading of the coin is stopped."""
         return any(h.from_ms <= now_ms < h.until_ms for h in self._halts.get(symbol, ()))
 
     def bars(

@@ -62,7 +62,6 @@ class Row:
         return self._fields.get(name) is not None
 
     def text(self, name: str) -> str:
-        """Return a text."""
         return self._typed(name, str, "a text")
 
     def market(self) -> str:
@@ -71,11 +70,9 @@ class Row:
         return name if name else self._wrong("market", "the name of a market")
 
     def flag(self, name: str) -> bool:
-        """Return true or false."""
         return self._typed(name, bool, "true or false")
 
     def whole(self, name: str) -> int:
-        """Return a whole number."""
         return self._typed(name, int, "a whole number")
 
     def whole_or_none(self, name: str) -> int | None:
@@ -116,13 +113,11 @@ class Row:
         return (self.amount(name) or None) if told else None
 
     def one_of[T: str](self, name: str, choices: Sequence[T]) -> T:
-        """Return one of a few words."""
         word = self.text(name)
         found = next((choice for choice in choices if choice == word), None)
         return found if found is not None else self._wrong(name, f"one of {', '.join(choices)}")
 
     def row(self, name: str) -> Row:
-        """Return an object within."""
         return Row(self._fields.get(name), self._endpoint, f"{self._path}.{name}")
 
     def rows(self, name: str) -> list[Row]:
@@ -131,7 +126,6 @@ class Row:
         return [] if found is None else rows_of(found, self._endpoint, f"{self._path}.{name}")
 
     def texts(self, name: str) -> list[str]:
-        """Return a list of texts."""
         found = self._typed(name, list, "a list")
         known = all(type(text) is str for text in found)
         return found if known else self._wrong(name, "a list of texts")
@@ -202,7 +196,6 @@ def is_linear(row: Row) -> bool:
 
 
 def ticker(row: Row) -> Ticker:
-    """Return the prices of one market."""
     return Ticker(
         symbol=row.market(),
         last=row.amount("last"),
@@ -224,7 +217,6 @@ def book(row: Row) -> OrderBook:
 
 
 def funding(row: Row) -> Funding:
-    """Return the funding of one market."""
     return Funding(
         symbol=row.market(),
         latest_rate=row.decimal("latest_funding_rate"),
@@ -268,7 +260,6 @@ def open_position(row: Row) -> OpenPosition:
 
 
 def closed_position(row: Row) -> ClosedPosition:
-    """Return a position that ended."""
     return ClosedPosition(
         position_id=row.whole("position_id"),
         symbol=row.market(),

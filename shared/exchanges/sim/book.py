@@ -117,5 +117,4 @@ def is_beyond(price: Decimal, side: OrderSide, limit: Decimal) -> bool:
 
 
 def total(fills: Sequence[Level]) -> Decimal:
-    """Return the size of some fills together."""
     return sum((fill.size for fill in fills), Decimal(0))

@@ -30,10 +30,8 @@ class SimRefused(Exception):
 
 
 def invalid(why: str) -> SimRefused:
-    """Return the refusal of a parameter."""
     return SimRefused(INVALID, f"Invalid Parameter: {why}")
 
 
 def no_market(market: str) -> SimRefused:
-    """Return the refusal of a market that is not there."""
     return invalid(f"market {market} not found")

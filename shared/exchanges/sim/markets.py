@@ -41,7 +41,6 @@ class VenueMarkets:
 
     @property
     def account(self) -> SimAccount:
-        """Return the account."""
         return self.state.account
 
     @property
@@ -92,7 +91,6 @@ class VenueMarkets:
         return money(held.entry_price) if price is None and held is not None else price
 
     def is_open(self, market: str) -> bool:
-        """Tell whether a market can be traded now."""
         if market not in self.feed.symbols():
             return False
         moved_ms = self.feed.moved_ms(market, self.now_ms)
@@ -104,7 +102,6 @@ class VenueMarkets:
         return self._books.book(self.rule(market), self.mark(market), self.now_ms, depth)
 
     def marks(self) -> dict[str, Decimal]:
-        """Return the price of each market with a position."""
         return {market: self.mark(market) for market in self.account.positions}
 
     def funding_rate(self, market: str, at_ms: int) -> Decimal:

@@ -41,7 +41,6 @@ class SimOrder:
 
     @property
     def unfilled(self) -> Decimal:
-        """Return what is still to be filled."""
         return self.amount - self.filled
 
     def take(self, deals: Sequence[SimFill], realized: Decimal) -> None:
@@ -74,7 +73,6 @@ class SimOrders:
         return sum((order.frozen for order in self.pending), NOTHING)
 
     def of(self, market: str) -> list[SimOrder]:
-        """Return the orders that rest in a market."""
         return [order for order in self.pending if order.market == market]
 
     def find(self, order_id: int) -> SimOrder | None:
@@ -83,7 +81,6 @@ class SimOrders:
         return next((order for order in both if order.order_id == order_id), None)
 
     def rest(self, order: SimOrder) -> None:
-        """Let an order rest."""
         self.pending.append(order)
 
     def finish(self, order: SimOrder) -> None:

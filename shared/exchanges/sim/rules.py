@@ -72,17 +72,14 @@ class VenueRule:
 
     @property
     def base_ccy(self) -> str:
-        """Return the currency sizes are in."""
         return self.market.removesuffix(QUOTE_CCY)
 
     @property
     def price_digits(self) -> int:
-        """Return the decimals of prices."""
         return decimals(self.tick)
 
     @property
     def size_digits(self) -> int:
-        """Return the decimals of sizes."""
         return decimals(self.step)
 
     def maintenance_rate(self, size: Decimal) -> Decimal:
@@ -130,7 +127,6 @@ def rule_of(market: str, price: float, price_digits: int) -> VenueRule:
 
 
 def decimals(number: Decimal) -> int:
-    """Return how many decimals a number is written with."""
     exponent = number.normalize().as_tuple().exponent
     assert isinstance(exponent, int), "finite"
     return max(0, -exponent)
