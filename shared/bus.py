@@ -137,10 +137,6 @@ class Bus:
         """Send a message to a channel."""
         await self._run([("PUBLISH", self._name(entry, parts), _encode(message))])
 
-    async def put_field[T](self, entry: Entry[T], field: str, message: T) -> None:
-        """Write one field of a hash."""
-        await self._run([("HSET", self._name(entry), field, _encode(message))])
-
     async def fields[T](self, entry: Entry[T]) -> dict[str, T]:
         """Return a hash; bad fields are left out, counted and logged once."""
         name = self._name(entry)
@@ -152,10 +148,6 @@ class Bus:
             if message is not None:
                 found[key] = message
         return found
-
-    async def drop_field(self, entry: Entry[Any], field: str) -> None:
-        """Remove one field of a hash."""
-        await self._run([("HDEL", self._name(entry), field)])
 
     async def append(self, entry: Entry[Any], fields: Mapping[str, Any]) -> None:
         """Add an entry to a stream, which keeps about `entry.max_length` of them."""
@@ -380,9 +372,11 @@ class Batch:
         self._commands.append(("DEL", self._bus._name(entry, parts)))
 
     def put_field[T](self, entry: Entry[T], field: str, message: T) -> None:
+        """Write one field of a hash."""
         self._commands.append(("HSET", self._bus._name(entry), field, _encode(message)))
 
     def drop_field(self, entry: Entry[Any], field: str) -> None:
+        """Remove one field of a hash."""
         self._commands.append(("HDEL", self._bus._name(entry), field))
 
     def append(self, entry: Entry[Any], fields: Mapping[str, Any], place: str = "*") -> None:

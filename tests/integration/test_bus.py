@@ -34,6 +34,7 @@ from shared.schema import (
     Entry,
 )
 from tests.support.private_redis import PrivateRedis
+from tests.support.sightings import put_field
 from tests.support.waiting import eventually
 
 MakeRedis = Callable[..., PrivateRedis]
@@ -140,9 +141,11 @@ async def test_keys_of_several_entries_come_with_one_command(
 
 
 async def test_hash_fields(bus: Bus) -> None:
-    await bus.put_field(BOARD, "one", ban(1))
-    await bus.put_field(BOARD, "two", ban(2))
-    await bus.drop_field(BOARD, "one")
+    await put_field(bus, BOARD, "one", ban(1))
+    await put_field(bus, BOARD, "two", ban(2))
+    batch = bus.batch()
+    batch.drop_field(BOARD, "one")
+    await batch.send()
     assert await bus.fields(BOARD) == {"two": ban(2)}
 
 
@@ -237,7 +240,7 @@ async def test_names_and_show_serve_any_kind_without_the_namespace(
         await other.put(BAN_UNTIL, ban(99))
         await bus.put(BAN_UNTIL, ban(1))
         await bus.append(EVENTS, {"a": [1, "x"]})
-        await bus.put_field(BOARD, "f", ban(2))
+        await put_field(bus, BOARD, "f", ban(2))
         await bus.push(CONTROL_REPLIES, ControlReply(id="1", outcome="done"), id="1")
         shared_redis.run("SADD", "one:a-set", "7")
         shared_redis.run("SET", "one:plain", "no json")
@@ -292,7 +295,7 @@ async def test_bad_message_is_skipped_counted_and_logged_once(
 
 
 async def test_bad_hash_field_leaves_the_others(bus: Bus, shared_redis: PrivateRedis) -> None:
-    await bus.put_field(BOARD, "good", ban())
+    await put_field(bus, BOARD, "good", ban())
     shared_redis.run("HSET", "test:board", "bad", "{}")
     assert await bus.fields(BOARD) == {"good": ban()}
     assert bus.bad_messages == 1
@@ -314,7 +317,7 @@ async def test_refused_write_is_an_error_but_no_outage(
 ) -> None:
     shared_redis.run("SET", "test:board", "a string")
     with pytest.raises(BusRefused, match="WRONGTYPE"):
-        await bus.put_field(BOARD, "f", ban())
+        await put_field(bus, BOARD, "f", ban())
     assert bus.status is BusStatus.UP
 
 

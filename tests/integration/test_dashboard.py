@@ -38,7 +38,7 @@ from tests.support.candle_series import walk, window_at
 from tests.support.exchange import Simulator, simulated
 from tests.support.private_redis import PrivateRedis
 from tests.support.running_actor import answering
-from tests.support.sightings import heartbeat, signal, status
+from tests.support.sightings import heartbeat, put_field, signal, status
 from tests.support.trading_sightings import (
     balance,
     position,
@@ -204,7 +204,7 @@ def scan(score: int) -> ScanResult:
 async def tell_all_is_well(bus: Bus) -> None:
     now_ms = CLOCK.now_ms()
     for name in ACTORS:
-        await bus.put_field(schema.ACTORS, name, status(name, since_ms=now_ms))
+        await put_field(bus, schema.ACTORS, name, status(name, since_ms=now_ms))
         await bus.put(schema.HEARTBEAT, heartbeat(name, now_ms), name=name)
     for symbol in COINS:
         await bus.put(schema.CANDLES[Timeframe.M5], window(symbol), symbol=symbol)
@@ -222,7 +222,7 @@ TRADING = [*ACTORS, "account", "trader"]
 async def tell_of_trading(bus: Bus) -> None:
     now_ms = CLOCK.now_ms()
     for name in ("account", "trader"):
-        await bus.put_field(schema.ACTORS, name, status(name, since_ms=now_ms))
+        await put_field(bus, schema.ACTORS, name, status(name, since_ms=now_ms))
         await bus.put(schema.HEARTBEAT, heartbeat(name, now_ms), name=name)
     held = [position(opened_ms=now_ms), position("ETHUSDT", stop_loss=None, opened_ms=now_ms)]
     await bus.put(schema.POSITIONS, positions(*held, as_of_ms=now_ms))

@@ -25,7 +25,7 @@ from shared.supervision.status_pipe import StatusPipe
 from tests.support.bad_wire import BadWire
 from tests.support.health_site import ACTORS, CLOCK, COINS, Site, site, tell_all_is_well
 from tests.support.private_redis import PrivateRedis
-from tests.support.sightings import audit, heartbeat, status
+from tests.support.sightings import audit, heartbeat, put_field, status
 from tests.support.trading_sightings import balance, limit, position, positions, trader_status
 from tests.support.waiting import eventually
 
@@ -81,7 +81,7 @@ async def test_troubles_are_named_and_go_away(bus: Bus, redis_url: str, tmp_path
     )
     await bus.put(schema.QUARANTINE, quarantine, stage="compute", symbol=COINS[1])
     stalled = status("indicators-majors", "stalled", doing="scan 7", since_ms=now_ms)
-    await bus.put_field(schema.ACTORS, "indicators-majors", stalled)
+    await put_field(bus, schema.ACTORS, "indicators-majors", stalled)
     async with site(redis_url, tmp_path) as here:
         await eventually(partial(here.says, f"{coin}: fetch failed: HTTP 502 (3 in a row)"))
         code, body = await here.ask("/health")
@@ -181,7 +181,7 @@ async def test_audit_is_shown_measured_and_judged(bus: Bus, redis_url: str, tmp_
 async def tell_of_trading(bus: Bus) -> None:
     now_ms = CLOCK.now_ms()
     for name in ("account", "trader"):
-        await bus.put_field(schema.ACTORS, name, status(name, since_ms=now_ms))
+        await put_field(bus, schema.ACTORS, name, status(name, since_ms=now_ms))
         await bus.put(schema.HEARTBEAT, heartbeat(name, now_ms), name=name)
     await bus.put(schema.POSITIONS, positions(position(), as_of_ms=now_ms))
     await bus.put(schema.BALANCE, balance(now_ms))
@@ -336,7 +336,7 @@ async def test_bad_messages_are_named_and_harm_nothing(
 async def test_metrics_show_the_same_world(bus: Bus, redis_url: str, tmp_path: Path) -> None:
     await tell_all_is_well(bus, used_weight=58, weight_limit=6000)
     down = status("exchange-sim", "backoff", restarts=4)
-    await bus.put_field(schema.ACTORS, "exchange-sim", down)
+    await put_field(bus, schema.ACTORS, "exchange-sim", down)
     async with site(redis_url, tmp_path) as here:
         await eventually(partial(here.says, "exchange-sim: backoff"))
         scan = heartbeat("indicators-majors", CLOCK.now_ms(), steps=4, step_ms=30.0)

@@ -30,7 +30,7 @@ from shared.supervision.status_pipe import StatusPipe
 from tests.support.private_redis import PrivateRedis
 from tests.support.problem_states import STATES, WELL
 from tests.support.running_actor import answering
-from tests.support.sightings import NOW_MS, heartbeat
+from tests.support.sightings import NOW_MS, heartbeat, put_field
 from tests.support.waiting import eventually
 
 NOWHERE = "http://127.0.0.1:1"
@@ -120,7 +120,7 @@ async def looks(url: str, tmp_path: Path, since_ms: int = WELL.since_ms) -> Asyn
 async def publish(bus: Bus, seen: Snapshot) -> None:
     """Write to Redis whatever a snapshot was read from."""
     for name, status in seen.statuses.items():
-        await bus.put_field(schema.ACTORS, name, status)
+        await put_field(bus, schema.ACTORS, name, status)
     for name, beat in seen.heartbeats.items():
         await bus.put(schema.HEARTBEAT, beat, name=name)
     for symbol, signal in seen.signals.items():

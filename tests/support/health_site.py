@@ -20,7 +20,7 @@ from shared.clock import SystemClock
 from shared.config.ports import free_port
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.running_actor import answering
-from tests.support.sightings import heartbeat, lease, signal, status, supervisor_state
+from tests.support.sightings import heartbeat, lease, put_field, signal, status, supervisor_state
 
 COINS = [f"COIN{letter}USDT" for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ123"]
 ACTORS = ["exchange-sim", "fetcher", "indicators-majors", "auditor", "health"]
@@ -89,7 +89,7 @@ async def site(
 async def tell_all_is_well(bus: Bus, **fetcher_detail: Any) -> None:
     now_ms = CLOCK.now_ms()
     for name in ACTORS:
-        await bus.put_field(schema.ACTORS, name, status(name, since_ms=now_ms))
+        await put_field(bus, schema.ACTORS, name, status(name, since_ms=now_ms))
         if name != "health":
             detail = fetcher_detail if name == "fetcher" else {}
             await bus.put(schema.HEARTBEAT, heartbeat(name, now_ms, **detail), name=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from shared.bus import Bus
 from shared.messages.actors import ActorStatus, DeathNote, Heartbeat, Lease, SupervisorState
 from shared.messages.signals import (
     AuditedField,
@@ -16,6 +17,7 @@ from shared.messages.signals import (
     TaSignal,
     TtmSqueeze,
 )
+from shared.schema import Entry
 
 NOW_MS = 1_700_000_000_000
 
@@ -144,3 +146,10 @@ def audit(at_ms: int = NOW_MS, **differences: float | None) -> AuditReport:
         for name, difference in differences.items()
     }
     return AuditReport(at_ms=at_ms, referee="pandas-ta 1", coins=5, fields=fields, skipped={})
+
+
+async def put_field[T](bus: Bus, entry: Entry[T], field: str, message: T) -> None:
+    """Write one field of a hash."""
+    batch = bus.batch()
+    batch.put_field(entry, field, message)
+    await batch.send()

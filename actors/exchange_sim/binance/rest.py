@@ -1,7 +1,7 @@
 """The wire of Binance spot, spoken by the simulated market: REST, and the control panel.
 
 `/api/v3/...` answers as Binance does, `/sim/...` is the control panel: faults in, counts out.
-The streams are in `binance_stream`.
+The streams are in `stream.py`.
 """
 
 from __future__ import annotations
