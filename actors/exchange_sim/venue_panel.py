@@ -82,8 +82,8 @@ class VenuePanel:
             self._wire.pass_time()
             try:
                 done = hand(Parameters.of_body(body))
-            except SimRefused as declined:
-                return refused(f"{declined.text} (code {declined.code})")
+            except SimRefused as refusal:
+                return refused(f"{refusal.text} (code {refusal.code})")
             finally:
                 self._wire.keep()
             return _json(done)
