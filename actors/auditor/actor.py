@@ -10,14 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from actors.auditor.differences import (
-    COVER_S,
-    Check,
-    checks,
-    coins_per_turn,
-    summary,
-    suspects,
-)
+from actors.auditor.differences import COVER_S, Check, checks, coins_per_turn, summary, suspects
 from actors.auditor.referee import PandasTa
 from actors.base import Actor, Context
 from shared import codec, schema

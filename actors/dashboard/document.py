@@ -8,12 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from actors.dashboard.prices import CoinPrices
-from actors.dashboard.trading import (
-    shown_balance,
-    shown_equity,
-    shown_positions,
-    shown_trader,
-)
+from actors.dashboard.trading import shown_balance, shown_equity, shown_positions, shown_trader
 from shared.health.verdict import Limits, Snapshot, is_fresh, is_starting, judge
 from shared.indicators.frames import WARM_BARS
 from shared.market import Timeframe
@@ -180,11 +175,7 @@ def _quarantine(seen: Snapshot, symbol: str, now_ms: int) -> dict[str, Any] | No
     ]
     if found:
         longest = max(found, key=lambda q: q.until_ms)
-        return {
-            "stage": longest.stage,
-            "reason": longest.reason,
-            "untilMs": longest.until_ms,
-        }
+        return {"stage": longest.stage, "reason": longest.reason, "untilMs": longest.until_ms}
     for status in seen.statuses.values():
         until_ms = status.quarantined_coins.get(symbol, 0)
         if until_ms > now_ms:

@@ -63,11 +63,7 @@ class _Lines:
     """
 
     def __init__(
-        self,
-        closed: Candles,
-        settings: IndicatorsSection,
-        count: int,
-        times: npt.NDArray[np.int64],
+        self, closed: Candles, settings: IndicatorsSection, count: int, times: npt.NDArray[np.int64]
     ) -> None:
         self._times = closed.open_time_ms
         self._open = len(times) - int(np.searchsorted(times, self._end_ms(), side="right"))

@@ -46,10 +46,7 @@ def shown_balance(view: TradingView, limits: TradingLimits) -> dict[str, Any] | 
 
 
 def shown_trader(
-    view: TradingView,
-    config: TraderConfig | None,
-    actors: Collection[str],
-    limits: TradingLimits,
+    view: TradingView, config: TraderConfig | None, actors: Collection[str], limits: TradingLimits
 ) -> dict[str, Any] | None:
     """Return status and settings as on the bus, the equity apart; None where no trader is."""
     if TRADER not in actors and view.status is None:

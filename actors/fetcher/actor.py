@@ -83,11 +83,7 @@ class Fetcher(Actor):
         self._slots = asyncio.Semaphore(1 if self._on_probation else self.settings.concurrency)
         self.stores = [store for coin in self.coins for store in coin.stores.values()]
         self.feed = CandlePublisher(
-            self.stores,
-            bus=self.bus,
-            clock=self.clock,
-            rng=context.rng,
-            source=context.source,
+            self.stores, bus=self.bus, clock=self.clock, rng=context.rng, source=context.source
         )
 
     async def setup(self) -> None:

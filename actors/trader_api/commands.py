@@ -71,11 +71,7 @@ class CommandClient:
             CommandRefused: The trader says no, or a lock says it before.
         """
         command = TraderCommand(
-            id=uuid.uuid4().hex,
-            command=verb,
-            who=who,
-            at_ms=self._clock.now_ms(),
-            symbol=symbol,
+            id=uuid.uuid4().hex, command=verb, who=who, at_ms=self._clock.now_ms(), symbol=symbol
         )
         self._log.info("%s asked for by %s", " ".join(filter(None, (verb, symbol))), who)
         async with self._turn:

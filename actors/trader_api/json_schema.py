@@ -67,12 +67,7 @@ def _schema(hint: Any, found: dict[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": _schema(args[0], found)}
     if origin is tuple:
         items = [_schema(each, found) for each in args]
-        return {
-            "type": "array",
-            "prefixItems": items,
-            "items": False,
-            "minItems": len(items),
-        }
+        return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
     if origin is dict:
         return {"type": "object", "additionalProperties": _schema(args[1], found)}
     if origin in (typing.Union, types.UnionType):

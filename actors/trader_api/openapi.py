@@ -165,10 +165,7 @@ def _read(
             }
             for name, least, most, usual, words in parameters
         ],
-        "responses": {
-            "200": _json(summary, reference(kind)),
-            **_refusals(*_EVERYWHERE, 503),
-        },
+        "responses": {"200": _json(summary, reference(kind)), **_refusals(*_EVERYWHERE, 503)},
     }
 
 

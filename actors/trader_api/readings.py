@@ -114,8 +114,7 @@ class Readings:
         def read(journal: Journal) -> EventsAnswer:
             events = journal.newest_events(limit, before_id)
             return EventsAnswer(
-                events=events,
-                next_before_id=events[-1].event_id if len(events) == limit else None,
+                events=events, next_before_id=events[-1].event_id if len(events) == limit else None
             )
 
         return await self._read(read, EventsAnswer(events=[], next_before_id=None))

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.backtest.bootstrap import (
-    DAY_MS,
-    Counts,
-    block_count,
-    block_difference,
-    block_means,
-)
+from shared.backtest.bootstrap import DAY_MS, Counts, block_count, block_difference, block_means
 from shared.backtest.labels import RANKS, label_ranks
 from shared.backtest.outcomes import (
     STOPPED,
@@ -305,13 +299,7 @@ def _joined(made: Sequence[Trades]) -> Trades:
 
 
 def _entry(
-    rule: str,
-    side: str,
-    made: Trades,
-    base: Trades,
-    *,
-    coin_days: float,
-    rng: np.random.Generator,
+    rule: str, side: str, made: Trades, base: Trades, *, coin_days: float, rng: np.random.Generator
 ) -> EntryRule:
     count = len(made.entered_ms)
     means = block_means(

@@ -19,13 +19,7 @@ from pydantic.fields import FieldInfo
 from shared.config.defaults import Mode
 from shared.config.rules import breaches, group_breaches, hidden_password
 from shared.config.sections import Config
-from shared.config.yaml_document import (
-    ConfigFault,
-    Document,
-    KeyPath,
-    dotted,
-    parse_yaml,
-)
+from shared.config.yaml_document import ConfigFault, Document, KeyPath, dotted, parse_yaml
 from shared.errors import ConfigError, shortened
 
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_id")

@@ -25,9 +25,7 @@ def blocks(rows: int) -> Iterator[slice]:
 
 
 def results_of[A, P, R](
-    asked: Sequence[A],
-    prepare: Callable[[A], P],
-    compute: Callable[[Sequence[P]], Sequence[R]],
+    asked: Sequence[A], prepare: Callable[[A], P], compute: Callable[[Sequence[P]], Sequence[R]]
 ) -> list[R | Exception]:
     """Return the result of each, or the error that kept it from having one, in the order given.
 

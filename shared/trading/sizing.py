@@ -226,12 +226,7 @@ def _plan(
             f"{rule.min_size}"
         )
     leverage = _leverage(
-        candidate.side,
-        size * quote.worst,
-        stop,
-        rule=rule,
-        account=account,
-        settings=settings,
+        candidate.side, size * quote.worst, stop, rule=rule, account=account, settings=settings
     )
     if isinstance(leverage, str):
         return leverage

@@ -90,11 +90,7 @@ class Guard:
 
 def problem(error: web.HTTPException) -> web.Response:
     """Return an error as a problem document (RFC 9457)."""
-    body = {
-        "title": error.reason,
-        "status": error.status,
-        "detail": error.text or error.reason,
-    }
+    body = {"title": error.reason, "status": error.status, "detail": error.text or error.reason}
     kept = {
         name: error.headers[name]
         for name in ("Retry-After", "Allow", "WWW-Authenticate")

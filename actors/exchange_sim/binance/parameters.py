@@ -105,8 +105,7 @@ def _only(query: MultiMapping[str], known: tuple[str, ...]) -> None:
 def _required(query: MultiMapping[str], name: str) -> str:
     if name not in query:
         raise BadParameter(
-            -1102,
-            f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.",
+            -1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed."
         )
     if not query[name]:
         raise BadParameter(-1105, f"Parameter '{name}' was empty.")
@@ -117,8 +116,7 @@ def _matching(query: MultiMapping[str], name: str, pattern: str) -> str:
     text = _required(query, name)
     if not re.fullmatch(pattern, text):
         raise BadParameter(
-            -1100,
-            f"Illegal characters found in parameter '{name}'; legal range is '{pattern}'.",
+            -1100, f"Illegal characters found in parameter '{name}'; legal range is '{pattern}'."
         )
     return text
 

@@ -78,11 +78,7 @@ class BinanceWire:
         self.stream.add_routes(app)
         app.router.add_get("/sim/requests", from_here(self._show_requests))
         panel = FaultPanel(
-            self.script,
-            self.market.symbols,
-            self._clock,
-            cleared=self.limits.lift,
-            log=self._log,
+            self.script, self.market.symbols, self._clock, cleared=self.limits.lift, log=self._log
         )
         panel.add_routes(app)
 

@@ -160,12 +160,7 @@ class CoinExClient:
             VenueRefused, VenueUnavailable: It was not.
             ValueError: The id or the size is none.
         """
-        body = {
-            "market": symbol,
-            **FUTURES,
-            "type": "market",
-            "client_id": _checked_id(client_id),
-        }
+        body = {"market": symbol, **FUTURES, "type": "market", "client_id": _checked_id(client_id)}
         if size is not None:
             body["amount"] = number_text("size", size)
         return await self._order("futures/close-position", body)

@@ -209,11 +209,7 @@ class VenueOrders(VenueMarkets):
         """
         if order.closes:
             return NOTHING
-        trial = SimAccount(
-            wallet=self.available,
-            positions={},
-            leverages=self.account.leverages,
-        )
+        trial = SimAccount(wallet=self.available, positions={}, leverages=self.account.leverages)
         held = self.account.positions.get(order.market)
         if held is not None:
             trial.wallet += held.margin
