@@ -1,8 +1,7 @@
-"""Tells everyone what the account holds at the venue; changes nothing there.
+"""Publishes the account's positions and balance at the venue; changes nothing there.
 
-Every `account.interval_s`, and when somebody asks on `account:refresh`, writes `state:positions`
-and `state:balance`. A look that fails leaves the last values, and their time, with the reason
-beside them.
+Every `account.interval_s`, and on a message on `account:refresh`, writes `state:positions` and
+`state:balance`. After a failed read both keep their last values and time, and give the reason.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from shared.messages.trading import Balance, Position, Positions
 SHARE = 0.2
 """Of the account's request limits; the trader needs the rest."""
 
-WITNESSES = 2
-"""Markets that tell whether the venue lives: one alone may have been halted."""
+PROBED_MARKETS = 2
+"""Markets checked to see whether the venue is live: a single one may be halted."""
 
-LEAST_S = 1.0
-"""Between looks, however often somebody asks for one."""
+MIN_INTERVAL_S = 1.0
+"""Between two reads, however often a refresh is requested."""
 
 CURRENCY = "USDT"
 NO_KEYS = (
@@ -41,27 +40,25 @@ NO_KEYS = (
 
 
 class Account(Actor):
-    """Publishes positions and balance."""
-
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         section = context.section
         self._settings = codec.from_plain(AccountSection, section["account"], "config: account")
         self._venue_settings = codec.from_plain(VenueSection, section["venue"], "config: venue")
-        self._witnesses: list[str] = list(section["symbols"][:WITNESSES])
+        self._probed: list[str] = list(section["symbols"][:PROBED_MARKETS])
         self._session: aiohttp.ClientSession | None = None
         self._venue: Venue
         self._positions: Positions
         self._balance: Balance
-        self._bare: frozenset[str] = frozenset()
-        self._looked_s = float("-inf")
+        self._without_stop: frozenset[str] = frozenset()
+        self._read_s = float("-inf")
         self._reason = ""
 
     async def setup(self) -> None:
-        """Take up the last values where they were left, and begin to listen.
+        """Load the last published values and subscribe to refresh requests.
 
         Raises:
-            ConfigError: The venue's address is not what it needs.
+            ConfigError: The venue's address is malformed.
             BusUnavailable: Redis does not answer.
         """
         await self.teardown()
@@ -84,7 +81,7 @@ class Account(Actor):
             await self.bus.get(schema.POSITIONS),
             await self.bus.get(schema.BALANCE),
         )
-        # What was said of another account is no memory of this one.
+        # Values of another venue's account do not apply.
         if positions is not None and positions.venue == name:
             self._positions = positions
         if balance is not None and balance.venue == name:
@@ -98,84 +95,80 @@ class Account(Actor):
             self._session = None
 
     async def step(self) -> float:
-        """Look at the venue once and publish what it says, or why it does not.
+        """Read the account once and publish it, or why it could not be read.
 
         Raises:
             BusUnavailable: Redis does not answer.
         """
-        left_s = self._looked_s + LEAST_S - self.clock.monotonic()
+        left_s = self._read_s + MIN_INTERVAL_S - self.clock.monotonic()
         if left_s > 0:
             return left_s
-        self.doing("looking at the venue")
-        reason = NO_KEYS if self.context.keys is None else await self._look()
-        self._looked_s = self.clock.monotonic()
+        self.doing("reading the account")
+        reason = NO_KEYS if self.context.keys is None else await self._refresh()
+        self._read_s = self.clock.monotonic()
         self._positions = dataclasses.replace(self._positions, reason=reason)
         self._balance = dataclasses.replace(self._balance, reason=reason)
         batch = self.bus.batch()
         batch.put(schema.POSITIONS, self._positions)
         batch.put(schema.BALANCE, self._balance)
         await batch.send()
-        self._tell(reason)
+        self._report(reason)
         self.ready()
         return self._settings.interval_s
 
-    async def _look(self) -> str:
-        """Ask the venue and keep what it says; return why it could not be asked, or ""."""
+    async def _refresh(self) -> str:
+        """Read the account; return why it could not be read, or ""."""
         try:
-            await self._ask()
-        except (VenueUnavailable, VenueRefused) as error:  # denied, too: keys may be mended
+            await self._read_venue()
+        except (VenueUnavailable, VenueRefused) as error:  # denied, too: keys may be fixed
             return f"{self._venue.name}: {error}"
         return ""
 
-    async def _ask(self) -> None:
+    async def _read_venue(self) -> None:
         venue, now_ms = self._venue, self.clock.now_ms()
         await venue.server_time()
-        held = await venue.positions()
+        positions = await venue.positions()
         balances = await venue.balance()
         tickers = await venue.tickers(
-            sorted({*self._witnesses, *(position.symbol for position in held)})
+            sorted({*self._probed, *(position.symbol for position in positions)})
         )
-        await self._find_alive(tickers)
+        await self._require_alive(tickers)
         self._positions = dataclasses.replace(
             self._positions,
             as_of_ms=now_ms,
-            positions=[_position(each, tickers) for each in sorted(held, key=_by_symbol)],
+            positions=[_position(each, tickers) for each in sorted(positions, key=_by_symbol)],
         )
         self._balance = _balance(self._balance, balances, now_ms)
 
-    async def _find_alive(self, tickers: Mapping[str, Ticker]) -> None:
-        """See that the venue lives in one market at least: it may answer from memory.
-
-        Raises:
-            VenueUnavailable: It does not.
-        """
-        rules = await self._venue.markets(self._witnesses)
+    async def _require_alive(self, tickers: Mapping[str, Ticker]) -> None:
+        """Raise VenueUnavailable unless one market at least is live: it may only answer."""
+        rules = await self._venue.markets(self._probed)
         reasons = []
-        for symbol in self._witnesses:
+        for symbol in self._probed:
             book = await self._venue.book(symbol)
             now_ms = self._venue.now_ms()
             why = frozen(rules.get(symbol), book, tickers.get(symbol), now_ms)
             if not why:
                 return
             reasons.append(why)
-        raise VenueUnavailable(f"answers, but stands still: {'; '.join(reasons)}")
+        raise VenueUnavailable(f"answers, but is frozen: {'; '.join(reasons)}")
 
-    def _tell(self, reason: str) -> None:
-        held = self._positions.positions
-        bare = frozenset(each.symbol for each in held if each.stop_loss is None)
-        # One look may fall between a fill and its stop; two in a row do not.
-        unprotected = sorted(bare & self._bare)
+    def _report(self, reason: str) -> None:
+        positions = self._positions.positions
+        without_stop = frozenset(each.symbol for each in positions if each.stop_loss is None)
+        # One read may fall between a fill and its stop; two in a row do not.
+        unprotected = sorted(without_stop & self._without_stop)
         if not reason:
-            self._bare = bare
+            self._without_stop = without_stop
         if reason != self._reason:
             if reason:
-                self.log.warning("the account cannot be told: %s", reason)
+                self.log.warning("the account cannot be read: %s", reason)
             else:
-                self.log.info("the account can be told again")
+                self.log.info("the account can be read again")
             self._reason = reason
-        self.doing(reason or f"{len(held)} position{'' if len(held) == 1 else 's'} open")
+        self.doing(reason or f"{len(positions)} position{'' if len(positions) == 1 else 's'} open")
         self.detail |= {
-            "positions": len(held),
+            "positions": len(positions),
             "as_of_ms": self._positions.as_of_ms,
             "trouble": reason,
             "unprotected": unprotected,
@@ -184,8 +177,8 @@ class Account(Actor):
     async def _listen(self) -> None:
         async with self.bus.subscribe(schema.ACCOUNT_REFRESH.name()) as deliveries:
             async for delivery in deliveries:
-                # Without a channel it is the word that the subscription stands (again): whoever
-                # asked in the meantime was not heard.
+                # A delivery without a channel reports a (re)subscription: requests in between
+                # were lost.
                 if delivery.channel:
                     asked = self.bus.decode(schema.ACCOUNT_REFRESH, delivery.raw, delivery.channel)
                     if asked is None:
@@ -221,7 +214,7 @@ def _position(position: OpenPosition, tickers: Mapping[str, Ticker]) -> Position
 
 
 def _balance(before: Balance, balances: Sequence[AccountBalance], now_ms: int) -> Balance:
-    """Return the balance of the currency that everything is settled in; none of it is zero."""
+    """Return the balance in the settlement currency; a missing one is zero."""
     zero = Decimal(0)
     found = next(
         (each for each in balances if each.currency == CURRENCY),

@@ -36,8 +36,8 @@ class ExchangeSim(Actor):
 
     Demo mode: prices are generated, or replayed from `simulator.candles_dir`, and the venue
     trades at them. Paper mode: only the venue is simulated, at the prices of the candles on the
-    bus. The script of `simulator.faults` starts when this process does; the venue's account is
-    in `state_dir` and outlives it.
+    bus. The script of `simulator.faults` starts with this process; the venue's account is kept in
+    `state_dir`.
     """
 
     def __init__(self, context: Context) -> None:
@@ -79,7 +79,7 @@ class ExchangeSim(Actor):
         self.ready()
 
     async def step(self) -> float:
-        """Let the venue's time pass; report what was asked and what is broken on purpose."""
+        """Advance the venue's time; report requests and injected faults."""
         if isinstance(self._source, RecordedPrices):
             self.detail["prices"] = f"recorded, moved by {self._source.shift_days} days"
             self.detail["unknown_coins"] = dict(self._source.faults)
@@ -116,12 +116,12 @@ class ExchangeSim(Actor):
         self._wire = BinanceWire(market, self._script, self.clock, log=self.log)
         self._wire.add_routes(app)
         self._add_venue(app, MarketPrices(market), self._script)
-        self.background(self._look_at_all(market), "first look")
+        self.background(self._warm_up(market), "warm-up")
 
-    async def _look_at_all(self, market: Market) -> None:
-        """Look at each coin once: the first look takes its time, and all at once too long."""
+    async def _warm_up(self, market: Market) -> None:
+        """Load each coin once: the first access takes long, and all of them at once too long."""
         for symbol in market.symbols():
-            with contextlib.suppress(UnknownSymbol):  # the source names it in the log
+            with contextlib.suppress(UnknownSymbol):  # the source logs it
                 market.scale(symbol, self.clock.now_ms())
             await self.clock.sleep(0)
 
@@ -131,7 +131,7 @@ class ExchangeSim(Actor):
         if len(planned) < len(self._section.faults):
             self.log.warning(
                 "simulator.faults: %d of them concern the simulated market, which paper mode "
-                "does not have; they are left out",
+                "does not have; ignored",
                 len(self._section.faults) - len(planned),
             )
         self._script.add(planned, self.clock.now_ms())
@@ -147,8 +147,8 @@ class ExchangeSim(Actor):
             state = file.load(self.clock.now_ms())
         except OSError as error:
             raise TransientError(
-                f"{file.path}: the simulated venue's account cannot be read ({error}); mend the "
-                "file's rights, or move it away to begin anew"
+                f"{file.path}: the simulated venue's account cannot be read ({error}); fix the "
+                "file's permissions, or move it away to start a new account"
             ) from error
         if prices is None:
             prices = self._followed = LivePrices(

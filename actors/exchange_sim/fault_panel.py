@@ -1,4 +1,4 @@
-"""The control panel of the simulator under `/sim`: faults in and out, for this machine only."""
+"""The simulator's control panel under `/sim`: adds and lists faults, for this machine only."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ class FaultPanel:
     """`GET`, `POST` and `DELETE /sim/faults`.
 
     Args:
-        script: Where faults are planned.
-        symbols: The coins that exist.
-        cleared: Called when all faults are taken back.
+        symbols: Returns the coins that exist.
+        cleared: Called after all faults were removed.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class FaultPanel:
 
 
 def from_here(handler: Handler) -> Handler:
-    """Return a handler that refuses other machines, and other people's pages in a browser here."""
+    """Return a handler that refuses other machines, and cross-site requests of a browser here."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
         if request.remote not in _LOOPBACK:

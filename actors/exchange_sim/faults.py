@@ -1,4 +1,4 @@
-"""The script of faults the simulated exchange plays: what, for whom, from when, until when."""
+"""Faults injected into the simulated exchange: kind, coin, start and end."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ OF_THE_VENUE = "venue_"
 
 @dataclass(frozen=True, slots=True)
 class InjectedFault:
-    """A fault with its place in time, in epoch ms of the simulator's own clock."""
+    """A fault with its start and end, in epoch ms of the simulator's own clock."""
 
     entry: FaultEntry
     from_ms: int
     until_ms: int
 
     def is_active(self, now_ms: int, symbol: str | None, endpoint: str | None = None) -> bool:
-        """Tell whether it concerns a request made now, about `symbol` (or about no coin)."""
+        """Return whether it concerns a request made now, about `symbol` (or about no coin)."""
         concerned = self.entry.symbol in (EVERY_COIN, symbol)
         concerned &= self.entry.endpoint in (None, endpoint)
         return concerned and self.from_ms <= now_ms < self.until_ms
@@ -37,14 +37,11 @@ class InjectedFault:
 
 
 class FaultScript:
-    """All faults planned, active and past.
+    """All faults, planned, active and past.
 
     Args:
-        market: Where halts are put: they stay in its history after they end. None where only
-            the venue is simulated; then only its kinds of faults are.
-
-    Attributes:
-        kinds: Those that may be planned.
+        market: Gets the halts, which stay in its history after they end. None where only the
+            venue is simulated: then `kinds` has only those of the venue.
     """
 
     def __init__(self, market: Market | None) -> None:
@@ -68,7 +65,7 @@ class FaultScript:
                     self._market.add_halt(symbol, halt)
 
     def clear(self) -> None:
-        """Forget all faults, and take halts out of the history."""
+        """Remove all faults, and halts from the market's history."""
         self._faults.clear()
         if self._market is not None:
             self._market.clear_halts()
@@ -83,11 +80,11 @@ class FaultScript:
         return None
 
     def absent(self, symbol: str, timeframe: Timeframe, now_ms: int, shown_ms: int) -> set[int]:
-        """Return the open times of bars the exchange leaves out just now.
+        """Return the open times of bars the exchange leaves out now.
 
         Args:
-            now_ms: The simulator's own time, by which the script runs.
-            shown_ms: The time the exchange shows (clock_skew), by which bars open.
+            now_ms: The simulator's own time, which the script follows.
+            shown_ms: The exchange's time (clock_skew), which bars follow.
         """
         times = set()
         if gap := self.active("gap", now_ms, symbol):
@@ -100,7 +97,7 @@ class FaultScript:
         return times
 
     def listed(self, now_ms: int) -> list[dict[str, Any]]:
-        """Return all faults as plain values, with their times and whether they are active."""
+        """Return all faults as plain values, with their times and `active`."""
         return [
             asdict(fault.entry)
             | {
@@ -124,12 +121,12 @@ def parse_entries(
     names = [f.name for f in fields(FaultEntry)]
     parsed = []
     for number, plain in enumerate(entries):
-        place = f"{where}: entry {number}"
+        location = f"{where}: entry {number}"
         if isinstance(plain, dict):
             for name in plain:
                 if name not in names:
-                    raise BadMessage(place, name, f"unknown; expected {', '.join(names)}")
-        entry = codec.from_plain(FaultEntry, plain, place)
+                    raise BadMessage(location, name, f"unknown; expected {', '.join(names)}")
+        entry = codec.from_plain(FaultEntry, plain, location)
         checks = (
             ("after_s", entry.after_s >= 0, "expected 0 or more seconds"),
             ("for_s", 0 < entry.for_s <= 86_400 * 7, "expected more than 0 s, at most 7 days"),
@@ -149,6 +146,6 @@ def parse_entries(
         )
         for name, good, expected in checks:
             if not good:
-                raise BadMessage(place, name, f"{expected}, found {getattr(entry, name)!r}")
+                raise BadMessage(location, name, f"{expected}, found {getattr(entry, name)!r}")
         parsed.append(entry)
     return parsed

@@ -1,6 +1,6 @@
-"""The operator's side of the simulated venue under `/sim/venue`: its books, and hands on it.
+"""The simulated venue's control panel under `/sim/venue`: shows the account and changes it.
 
-What is done here happens as if a person did it elsewhere: the platform is not told.
+Changes look to the platform like those a person made at the venue.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from shared.exchanges.venue import OPENS
 from shared.messages.trading import TradeSide
 
 _SHOWN = 1000
-_Hand = Callable[[Parameters], dict[str, Any]]
+_Action = Callable[[Parameters], dict[str, Any]]
 
 
 class VenuePanel:
-    """`GET /sim/venue` and what may be posted below it."""
+    """`GET /sim/venue` and the `POST` actions below it."""
 
     def __init__(self, wire: CoinexWire) -> None:
         self._wire = wire
@@ -33,14 +33,14 @@ class VenuePanel:
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/sim/venue", from_here(self._show))
-        hands: dict[str, _Hand] = {
+        actions: dict[str, _Action] = {
             "position": self._position,
             "close": self._close,
             "transfer": self._transfer,
             "funding": self._funding,
         }
-        for name, hand in hands.items():
-            app.router.add_post(f"/sim/venue/{name}", from_here(self._handler(hand)))
+        for name, action in actions.items():
+            app.router.add_post(f"/sim/venue/{name}", from_here(self._endpoint(action)))
 
     async def _show(self, request: web.Request) -> web.Response:
         last = request.query.get("last", str(_SHOWN))
@@ -74,18 +74,18 @@ class VenuePanel:
             }
         )
 
-    def _handler(self, hand: _Hand) -> Callable[[web.Request], Any]:
+    def _endpoint(self, action: _Action) -> Callable[[web.Request], Any]:
         async def handle(request: web.Request) -> web.Response:
             if request.content_type != "application/json":
                 return refused("expected content type application/json")
             body = await request.read()
             self._wire.pass_time()
             try:
-                done = hand(Parameters.of_body(body))
+                done = action(Parameters.of_body(body))
             except SimRefused as refusal:
                 return refused(f"{refusal.text} (code {refusal.code})")
             finally:
-                self._wire.keep()
+                self._wire.save()
             return _json(done)
 
         return handle

@@ -1,9 +1,9 @@
-"""From scores to orders: a cycle on each close of 5m candles, and protection all the time.
+"""From scores to orders: a cycle on each close of 5m candles, and continuous protection.
 
 Reads `cache:candles:*`, `ta:latest:*`, `trader:commands`, `trader:kill` and the lock file; writes
 `state:trader:status`, `state:trader:config`, `trader:events`, `trader:events:log`,
-`trader:replies:{id}` and `account:refresh`. Without Redis it trades as with it: candles come from
-Binance then, and what it has to say waits in the journal.
+`trader:replies:{id}` and `account:refresh`. Without Redis it goes on trading: candles come from
+Binance then, and events stay in the journal until they can be published.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ import aiohttp
 from actors.base import Actor, Context
 from actors.trader.assembly import TraderContext, Trading
 from actors.trader.candles import CycleCandles
-from actors.trader.cycle import TROUBLES, CycleReport
+from actors.trader.cycle import CycleReport
 from actors.trader.execution import Execution
 from actors.trader.journal_thread import JournalThread
 from actors.trader.positions import Reconciliation
+from actors.trader.reconciler import EXPECTED_ERRORS
 from shared import codec, schema
 from shared.config.defaults import Mode
 from shared.config.sections import TraderSection, VenueSection
@@ -43,27 +44,27 @@ from shared.messages.trading import Refresh, TraderConfig, TraderStatus
 from shared.pid_lock import AlreadyLocked, acquire
 
 SHARE = 0.7
-"""Of the account's request limits; the rest is for the actor that only looks."""
+"""Of the account's request limits; the rest is for the account actor."""
 
 BINANCE_SHARE = 0.25
 """Of Binance's weight limit at most: needed only while Redis is away, beside the fetcher's."""
 
-LOOK_S, COMMANDS_S, EVENTS_S = 1.0, 0.5, 0.5
+POLL_S, COMMANDS_S, EVENTS_S = 1.0, 0.5, 0.5
 IDLE_PROTECT_S = 30.0
-"""Between looks at the venue while nothing is open and nothing in doubt."""
+"""Between reads of the venue while nothing is open and no order is in doubt."""
 
 STATUS_S = 5.0
 
-REST_S = 15.0
-"""How long a stop waits for an order under way, and for the stop of what it fills."""
+DRAIN_S = 15.0
+"""How long draining waits for an order in flight, and for the stop loss of what it fills."""
 
 
 class Trader(Actor):
-    """Trades, and looks after what is open.
+    """Trades, and protects open positions.
 
-    The section holds `trader`, `venue`, `binance`, `symbols` and `history`; keys come with the
-    context. A step is a look at positions when one is due; the cycle, commands, gates and
-    everything published run beside it, so that none of them waits for another.
+    The section has `trader`, `venue`, `binance`, `symbols` and `history`; the context has the keys.
+    A step protects positions when due; the cycle, commands, gates and publishing run beside it, so
+    that none of them waits for another.
     """
 
     def __init__(self, context: Context) -> None:
@@ -81,17 +82,17 @@ class Trader(Actor):
         self._report: CycleReport | None = None
         self._begun_ms: int | None = None
         self._is_cycling = self._is_resumed = False
-        self._trouble = "the venue has not been looked at yet"
-        self._protect_s = float("-inf")
-        self._told: tuple[object, ...] = ()
-        self._told_s = float("-inf")
+        self._trouble = "the venue has not been read yet"
+        self._next_protect_s = float("-inf")
+        self._published: tuple[object, ...] = ()
+        self._published_s = float("-inf")
 
     async def setup(self) -> None:
-        """Take the journal, remember what was, and begin to watch.
+        """Lock and load the journal, and start the background work.
 
         Raises:
-            PermanentError: Another trader runs on this state_dir, or the journal cannot be used.
-            JournalUnavailable: It cannot be used just now.
+            PermanentError: Another trader runs on this state_dir, or the journal is unusable.
+            JournalUnavailable: It cannot be used now.
         """
         await self.teardown()
         state_dir, mode = self.context.state_dir, cast(Mode, self.context.mode)
@@ -133,7 +134,7 @@ class Trader(Actor):
         )
         self._execution = self._trading.execution
         await self._trading.load()
-        self._watch()
+        self._start_background()
 
     def _candles(self, session: aiohttp.ClientSession) -> CycleCandles:
         binance = self.context.section["binance"]
@@ -153,13 +154,13 @@ class Trader(Actor):
             log=self.log,
         )
 
-    def _watch(self) -> None:
+    def _start_background(self) -> None:
         for name, work, pause_s in (
-            ("lock", self._look_at_lock, LOOK_S),
-            ("flag", lambda: self._trading.gates.look_at_flag(self.bus), LOOK_S),
-            ("commands", self._trading.operator.look, COMMANDS_S),
+            ("lock", self._check_lock, POLL_S),
+            ("flag", lambda: self._trading.gates.check_flag(self.bus), POLL_S),
+            ("commands", self._trading.commands.poll, COMMANDS_S),
             ("events", self._trading.event_log.publish, EVENTS_S),
-            ("status", self._tell_status, LOOK_S),
+            ("status", self._publish_status, POLL_S),
         ):
             self.background(self._repeat(work, pause_s), name)
 
@@ -171,31 +172,31 @@ class Trader(Actor):
                 failed = ""
             except (TransientError, VenueRefused) as error:
                 is_known = isinstance(error, BusUnavailable) and not isinstance(error, BusRefused)
-                if str(error) != failed and not is_known:  # the bus logs loss and return itself
-                    self.log.warning("will be tried again: %s", error)
+                if str(error) != failed and not is_known:  # the bus logs its own outages
+                    self.log.warning("will be retried: %s", error)
                 failed = str(error)
             await self.clock.sleep(pause_s)
 
     async def drain(self) -> None:
-        """Let an order under way be answered, and what it fills be protected."""
+        """Wait for an order in flight, and protect what it fills."""
         if self._execution is None:
             return
-        rest = asyncio.create_task(self._execution.rest(), name="rest")
-        limit = asyncio.ensure_future(self.clock.sleep(REST_S))
+        draining = asyncio.create_task(self._execution.drain(), name="drain")
+        limit = asyncio.ensure_future(self.clock.sleep(DRAIN_S))
         try:
-            await asyncio.wait([rest, limit], return_when=asyncio.FIRST_COMPLETED)
-            if rest.done():
-                rest.result()
+            await asyncio.wait([draining, limit], return_when=asyncio.FIRST_COMPLETED)
+            if draining.done():
+                draining.result()
             else:
-                self.log.error("stopped while the venue has not answered: the next start looks")
-        except TROUBLES as error:
-            self.log.error("stopped, and not all could be looked after: %s", error)
+                self.log.error("stopped before the venue answered: the next start reconciles")
+        except EXPECTED_ERRORS as error:
+            self.log.error("stopped with positions that could not be protected: %s", error)
         finally:
             limit.cancel()
-            rest.cancel()
+            draining.cancel()
 
     async def teardown(self) -> None:
-        """Close the venue and the journal, and let another trader start."""
+        """Close the venue and the journal, and release the lock."""
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -207,29 +208,29 @@ class Trader(Actor):
             self._pid_lock = None
 
     async def step(self) -> float:
-        """Look after what is open when that is due, and begin a cycle when one is."""
+        """Protect positions and start a cycle, each when due."""
         if self.context.once:
             await self._once()
             return 0.0
-        if self.clock.monotonic() >= self._protect_s:
+        if self.clock.monotonic() >= self._next_protect_s:
             await self._protect()
         due_ms = self._due_ms()
         if due_ms is not None and not self._is_cycling and not self._trouble:
             self._begun_ms, self._is_cycling = due_ms, True
             soon_s = self.clock.monotonic() + self._settings.protect_s
-            self._protect_s = min(self._protect_s, soon_s)
+            self._next_protect_s = min(self._next_protect_s, soon_s)
             self.background(self._run_cycle(due_ms), "cycle")
-        self._say()
-        return min(LOOK_S, max(0.05, self._protect_s - self.clock.monotonic()))
+        self._update_detail()
+        return min(POLL_S, max(0.05, self._next_protect_s - self.clock.monotonic()))
 
     async def _once(self) -> None:
-        """Protect, run the cycle of the last close, and leave nothing without a stop.
+        """Protect, run the cycle of the last close, and wait until all positions have a stop.
 
         Raises:
-            PlatformError: Something could not be protected or closed in time; says what.
+            PlatformError: Some could not be protected or closed in time; names them.
         """
         await self._trading.execution.protect()
-        await self._trading.operator.resume()
+        await self._trading.commands.resume()
         self._trouble = ""
         self.ready()
         now_ms = self.clock.now_ms()
@@ -240,14 +241,14 @@ class Trader(Actor):
             await self.clock.sleep(self._settings.protect_s)
             reconciled = await self._trading.execution.protect()
         try:
-            await self._tell_status()
+            await self._publish_status()
             await self._trading.event_log.publish()
         except BusUnavailable as error:
-            self.log.warning("what happened stands in the journal only: %s", error)
-        if bare := [h.own.symbol for h in reconciled.ours if h.at_venue.stop_loss is None]:
+            self.log.warning("events are in the journal only: %s", error)
+        if unprotected := [h.own.symbol for h in reconciled.ours if h.at_venue.stop_loss is None]:
             raise PlatformError(
-                f"{', '.join(bare)}: left without a stop, and not closed either "
-                f"({self._trading.execution.protection.troubles}); look at the venue now"
+                f"{', '.join(unprotected)}: left without a stop, and not closed either "
+                f"({self._trading.execution.protection.failures}); look at the venue now"
             )
 
     async def _protect(self) -> None:
@@ -255,45 +256,45 @@ class Trader(Actor):
         try:
             reconciled = await self._trading.execution.protect()
             if not self._is_resumed:
-                await self._trading.operator.resume()
+                await self._trading.commands.resume()
                 self._is_resumed = True
-        except TROUBLES as error:
+        except EXPECTED_ERRORS as error:
             self._trouble = str(error)
             if self._trouble != was_trouble:
-                self.log.warning("positions cannot be looked at: %s", error)
+                self.log.warning("positions cannot be read: %s", error)
             self.not_ready(self._trouble)
-            pause_s = min(LOOK_S, self._settings.protect_s)
+            pause_s = min(POLL_S, self._settings.protect_s)
         else:
             self._trouble = ""
             self.ready()
             is_open = bool(reconciled.ours or reconciled.ending or self._is_cycling)
             watched = is_open or await self._is_in_doubt()
             pause_s = self._settings.protect_s if watched else IDLE_PROTECT_S
-        self._protect_s = self.clock.monotonic() + pause_s
+        self._next_protect_s = self.clock.monotonic() + pause_s
 
     async def _is_in_doubt(self) -> bool:
         assert self._journal is not None
         return bool(await self._journal.do(Journal.open_intents))
 
-    async def _look_at_lock(self) -> None:
+    async def _check_lock(self) -> None:
         try:
-            await self._trading.gates.look_at_lock()
-        finally:  # also where the journal cannot remember the change
-            await self._flatten_if_told()
+            await self._trading.gates.check_lock()
+        finally:  # also when the change cannot be journalled
+            await self._flatten_if_requested()
 
-    async def _flatten_if_told(self) -> None:
+    async def _flatten_if_requested(self) -> None:
         lock, reconciled = self._trading.gates.lock, self._trading.execution.reconciled
         if lock is None or not lock.flatten or reconciled is None:
             return
         if any(not matched.own.closing for matched in reconciled.ours):
             await self._trading.execution.close_all(f"flatten by {lock.who}")
-            self._protect_s = float("-inf")
+            self._next_protect_s = float("-inf")
             self.wake()
 
     # Cycles
 
     def _due_ms(self) -> int | None:
-        """Return the close to decide on now; None when it was, or its time is over."""
+        """Return the close to decide on now; None if that was done or it is too late."""
         now_ms = self.clock.now_ms()
         close_ms = Timeframe.M5.open_at(now_ms - round(1000 * self._settings.delay_s))
         late_ms = now_ms - close_ms - round(1000 * self._settings.delay_s)
@@ -305,16 +306,16 @@ class Trader(Actor):
             self._report = await self._trading.cycle.run(cycle_ms)
         finally:
             self._is_cycling = False
-        self._protect_s = float("-inf")
+        self._next_protect_s = float("-inf")
         self.wake()
         try:
             await self.bus.publish(schema.ACCOUNT_REFRESH, Refresh(at_ms=self.clock.now_ms()))
         except BusUnavailable:
-            self.log.debug("nobody to ask for a refresh: Redis does not answer")
+            self.log.debug("no refresh requested: Redis does not answer")
 
-    # What the trader says of itself
+    # Status
 
-    def _say(self) -> None:
+    def _update_detail(self) -> None:
         mode, why = self._trading.gates.mode()
         reconciled = self._trading.execution.reconciled
         self.doing(self._trouble or f"{mode}: {why}")
@@ -324,14 +325,14 @@ class Trader(Actor):
             "trouble": self._trouble,
             "cycle_ms": None if self._report is None else self._report.cycle_ms,
             "positions": 0 if reconciled is None else len(reconciled.ours),
-            "not_looked_after": self._trading.execution.protection.troubles,
+            "not_looked_after": self._trading.execution.protection.failures,
         }
 
-    async def _tell_status(self) -> None:
+    async def _publish_status(self) -> None:
         status = await self._status()
-        told = dataclasses.astuple(dataclasses.replace(status, as_of_ms=0))
+        content = dataclasses.astuple(dataclasses.replace(status, as_of_ms=0))
         now_s = self.clock.monotonic()
-        if told == self._told and now_s < self._told_s + STATUS_S:
+        if content == self._published and now_s < self._published_s + STATUS_S:
             return
         batch = self.bus.batch()
         batch.put(schema.TRADER_STATUS, status)
@@ -348,7 +349,7 @@ class Trader(Actor):
             ),
         )
         await batch.send()
-        self._told, self._told_s = told, now_s
+        self._published, self._published_s = content, now_s
 
     async def _status(self) -> TraderStatus:
         assert self._journal is not None
@@ -363,7 +364,7 @@ class Trader(Actor):
         pnl, fees = self._trading.pnl.pnl_today, self._trading.pnl.fees_today
         troubles = [self._trouble, "" if report is None else report.trouble]
         troubles += [
-            f"{s}: {why}" for s, why in sorted(self._trading.execution.protection.troubles.items())
+            f"{s}: {why}" for s, why in sorted(self._trading.execution.protection.failures.items())
         ]
         return TraderStatus(
             as_of_ms=now_ms,
@@ -388,6 +389,6 @@ class Trader(Actor):
 
 
 def _is_unsettled(reconciled: Reconciliation) -> bool:
-    """Tell whether a position of ours has no stop, is being closed, or has not ended yet."""
-    bare = any(h.own.closing or h.at_venue.stop_loss is None for h in reconciled.ours)
-    return bare or bool(reconciled.ending)
+    """Return whether a position of ours has no stop, is being closed, or has not ended yet."""
+    pending = any(h.own.closing or h.at_venue.stop_loss is None for h in reconciled.ours)
+    return pending or bool(reconciled.ending)

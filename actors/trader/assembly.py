@@ -1,4 +1,4 @@
-"""The parts of a trader, put together."""
+"""Builds a trader from its parts."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from shared.trading.amounts import exact
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraderContext:
-    """Where and how a trader works.
+    """What a trader is started with.
 
     Attributes:
         mode: Of the platform.
-        source: What candles and signals of this mode are marked with.
-        state_dir: Where the lock file lies.
+        source: The source of candles and signals in this mode.
+        state_dir: Contains the lock file.
         symbols: The coins that may be entered.
         history: Closed candles that count for a score.
-        after_quarantine: Started although it kept dying: it may only reduce.
+        after_quarantine: Restarted after a crash loop: it may only reduce.
         closed_venue: Why the venue takes no entries until an operator enables; "" when it does.
     """
 
@@ -51,23 +51,14 @@ class TraderContext:
 
 
 class Trading:
-    """All that a trader consists of, over a venue, a journal, a bus and candles.
-
-    Attributes:
-        cycle: Decides and enters.
-        execution: Enters, closes and protects.
-        pnl: Results, breakers and limits.
-        gates: What it may do.
-        operator: Commands.
-        event_log: Events to Redis.
-    """
+    """The parts of a trader, over a venue, a journal, a bus and candles."""
 
     def __init__(
         self,
         venue: Venue,
         journal: JournalThread,
         settings: TraderSection,
-        place: TraderContext,
+        context: TraderContext,
         *,
         candles: CycleCandles,
         bus: Bus,
@@ -75,16 +66,16 @@ class Trading:
         log: logging.Logger,
     ) -> None:
         self._settings = settings
-        self._place = place
+        self._context = context
         self.pnl = Pnl(journal, venue, settings, clock)
         self.gates = Gates(
-            KillSwitch(place.state_dir),
+            KillSwitch(context.state_dir),
             journal,
             self.pnl,
             settings,
-            run_mode=place.mode,
-            after_quarantine=place.after_quarantine,
-            closed_venue=place.closed_venue,
+            run_mode=context.mode,
+            after_quarantine=context.after_quarantine,
+            closed_venue=context.closed_venue,
             clock=clock,
             log=log,
         )
@@ -100,12 +91,12 @@ class Trading:
             pnl=self.pnl,
             bus=bus,
             settings=settings,
-            source=place.source,
-            history=place.history,
+            source=context.source,
+            history=context.history,
             clock=clock,
             log=log,
         )
-        self.operator = TraderCommands(
+        self.commands = TraderCommands(
             bus,
             journal,
             self.execution,
@@ -117,7 +108,7 @@ class Trading:
         self.event_log = EventLog(bus, journal, clock, log)
 
     async def load(self) -> None:
-        """Take up what the journal remembers.
+        """Load the state from the journal.
 
         Raises:
             JournalUnavailable: It cannot be read now.
@@ -126,8 +117,8 @@ class Trading:
         await self.gates.load()
 
     async def _fractions(self, symbol: str) -> tuple[Decimal, Decimal]:
-        """Return the distances of stop and target for a position in a coin, as for an entry."""
-        if symbol not in self._place.symbols:
+        """Return the distances of stop and target for an adopted position, as for an entry."""
+        if symbol not in self._context.symbols:
             raise TransientError(f"{symbol} is not among the coins of the configuration")
         coin = await self.cycle.coin(symbol)
         if isinstance(coin.now, Exception) or coin.atr_1h is None:

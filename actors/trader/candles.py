@@ -1,4 +1,4 @@
-"""The candles a cycle decides on: from Redis, or straight from Binance while Redis is away.
+"""The candles a cycle decides on: from Redis, or from Binance while Redis is down.
 
 Reads `cache:candles:*` (5m and 1h).
 """
@@ -28,7 +28,7 @@ AT_ONCE = 8
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """Candles of coins at one close. `missing` says why the other coins have none."""
+    """Candles of coins at one close. `missing`: why the other coins have none."""
 
     coins: tuple[CoinWindows, ...]
     missing: dict[str, str]
@@ -38,13 +38,12 @@ class Gathered:
 class CycleCandles:
     """Waits for the candles of a close.
 
-    A coin is complete when its 5m candle that closed then is there, and its newest 1h candle
-    that had closed by then. The same candles come from both places: whatever closed later is
-    left for the rules to cut.
+    A coin is complete with the 5m candle that closed then and the newest 1h candle that had closed
+    by then. Candles that closed later are not removed here.
 
     Args:
-        binance: Asked only while Redis is away.
-        source: What candles of this mode are marked with.
+        binance: Used only while Redis is down.
+        source: The source of candles in this mode.
     """
 
     def __init__(
@@ -67,23 +66,23 @@ class CycleCandles:
         self._is_time_known = False
 
     async def at_close(self, cycle_ms: int, until_ms: int) -> Gathered:
-        """Return the coins whose candles of a close are there, waiting for them until then.
+        """Return the coins whose candles of a close are complete, waiting for them.
 
         Args:
             cycle_ms: A close of 5m candles.
-            until_ms: Our clock's time at which the others are given up.
+            until_ms: When to stop waiting, by our clock.
         """
         found: dict[str, CoinWindows] = {}
         came_from: Literal["redis", "binance"]
         while True:
-            lacking = [symbol for symbol in self._symbols if symbol not in found]
+            pending = [symbol for symbol in self._symbols if symbol not in found]
             faults: dict[str, str] = {}
             try:
-                coins, came_from = await self._from_redis(lacking), "redis"
+                coins, came_from = await self._from_redis(pending), "redis"
             except BusUnavailable:
-                coins, came_from = await self._from_binance(lacking, faults), "binance"
+                coins, came_from = await self._from_binance(pending, faults), "binance"
             for coin in coins:
-                fault = _lacks(coin, cycle_ms)
+                fault = _missing_candle(coin, cycle_ms)
                 if fault:
                     faults.setdefault(coin.symbol, fault)
                 else:
@@ -95,7 +94,7 @@ class CycleCandles:
         return Gathered(chosen, faults, came_from if chosen else "none")
 
     async def newest(self, symbol: str) -> CoinWindows:
-        """Return the candles of one coin as they are now."""
+        """Return the current candles of one coin."""
         try:
             (coin,) = await self._from_redis([symbol])
         except BusUnavailable:
@@ -106,8 +105,8 @@ class CycleCandles:
         parts = [{"symbol": symbol} for symbol in symbols]
         windows = {t: await self._bus.get_many(schema.CANDLES[t], parts) for t in TIMEFRAMES}
         return [
-            CoinWindows(symbol, {t: windows[t][place] for t in TIMEFRAMES})
-            for place, symbol in enumerate(symbols)
+            CoinWindows(symbol, {t: windows[t][i] for t in TIMEFRAMES})
+            for i, symbol in enumerate(symbols)
         ]
 
     async def _from_binance(
@@ -115,22 +114,24 @@ class CycleCandles:
     ) -> list[CoinWindows]:
         slots = asyncio.Semaphore(AT_ONCE)
 
-        async def ask(symbol: str) -> CoinWindows:
+        async def fetch(symbol: str) -> CoinWindows:
             windows: dict[Timeframe, CandleWindow | None] = dict.fromkeys(TIMEFRAMES)
             async with slots:
                 try:
-                    await self._learn_time()
+                    await self._sync_time()
                     for timeframe in TIMEFRAMES:
-                        windows[timeframe] = await self._ask(self._stores[symbol, timeframe])
+                        windows[timeframe] = await self._fetch_window(
+                            self._stores[symbol, timeframe]
+                        )
                 except PlatformError as error:
                     faults[symbol] = str(error)
                     if isinstance(error, RateLimited):
                         self._log.warning("no candles from Binance: %s", error)
             return CoinWindows(symbol, windows)
 
-        return list(await asyncio.gather(*map(ask, symbols)))
+        return list(await asyncio.gather(*map(fetch, symbols)))
 
-    async def _learn_time(self) -> None:
+    async def _sync_time(self) -> None:
         if not self._is_time_known:
             self._is_time_known = True
             try:
@@ -139,20 +140,20 @@ class CycleCandles:
                 self._is_time_known = False
                 raise
 
-    async def _ask(self, store: CandleStore) -> CandleWindow:
+    async def _fetch_window(self, store: CandleStore) -> CandleWindow:
         asked_ms = self._binance.now_ms()
         rows = await self._binance.klines(store.symbol, store.timeframe, limit=KEEP)
         now_ms = self._clock.now_ms()
         try:
             store.accept(rows, asked_ms=asked_ms, fetched_at_ms=now_ms)
         except (OverlapDiffers, WrongTime) as oddity:
-            self._log.warning("all its candles are taken anew: %s", oddity)
+            self._log.warning("all its candles are replaced: %s", oddity)
             store.replace(rows, asked_ms=asked_ms, fetched_at_ms=now_ms)
         return store.window(self._source)
 
 
-def _lacks(coin: CoinWindows, cycle_ms: int) -> str:
-    """Return which candle of a close is not there; "" if all are."""
+def _missing_candle(coin: CoinWindows, cycle_ms: int) -> str:
+    """Return which candle of a close is missing, or ""."""
     for timeframe in TIMEFRAMES:
         window = coin.windows[timeframe]
         due_ms = timeframe.open_at(cycle_ms)

@@ -1,4 +1,4 @@
-"""What operators ask of the trader, each command carried out once.
+"""The operators' commands, each carried out once.
 
 Reads `trader:commands`, writes `trader:replies:{id}`.
 """
@@ -25,7 +25,7 @@ from shared.messages.trading import KillFlag, TraderCommand, TraderReply, Trader
 AT_ONCE = 100
 LATE_MS, FORGOTTEN_MS = 60_000, 3_600_000
 SAFE: frozenset[TraderVerb] = frozenset({"kill", "disable", "reduce", "flatten"})
-"""Carried out also when they come late; nobody waits for the others any more by then."""
+"""Carried out even when late; whoever sent one of the others no longer waits for it."""
 
 Fractions = Callable[[str], Awaitable[tuple[Decimal, Decimal]]]
 
@@ -33,11 +33,11 @@ Fractions = Callable[[str], Awaitable[tuple[Decimal, Decimal]]]
 class TraderCommands:
     """Carries out commands.
 
-    A command is journalled when it is taken up and when it is done. One that was taken up by a
-    process that died is taken up again; doing it twice does the same as doing it once.
+    A command is journalled when begun and when done. One that a dead process had begun is carried
+    out again: commands are idempotent.
 
     Args:
-        fractions: Returns the distances of stop and target for a coin that is adopted.
+        fractions: Returns the distances of stop and target for an adopted coin.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class TraderCommands:
         self._after = "0"
 
     async def resume(self) -> None:
-        """Finish what an earlier process had taken up."""
+        """Finish the commands that an earlier process had begun."""
         for row in await self._journal.do(Journal.begun_commands):
             await self._finish(row)
 
-    async def look(self) -> None:
-        """Carry out the commands that have come since the last look.
+    async def poll(self) -> None:
+        """Carry out the commands that arrived since the last poll.
 
         Raises:
             BusUnavailable: Redis does not answer.
@@ -74,22 +74,22 @@ class TraderCommands:
         try:
             entries = await self._bus.entries_after(schema.TRADER_COMMANDS, self._after, AT_ONCE)
         except BusUnavailable:
-            # it may come back with another stream; what was done is known from the journal
+            # it may come back with another stream; the journal knows what was done
             self._after = "0"
             raise
-        for place, fields in entries:
-            where = f"{schema.TRADER_COMMANDS.name()} {place}"
+        for entry_id, fields in entries:
+            where = f"{schema.TRADER_COMMANDS.name()} {entry_id}"
             try:
                 command = codec.from_plain(TraderCommand, fields, where)
             except BadMessage as error:
-                self._log.warning("no command: %s", error)
+                self._log.warning("bad command: %s", error)
             else:
                 if self._clock.now_ms() - command.at_ms < FORGOTTEN_MS:
-                    await self.take(command)
-            self._after = place
+                    await self.carry_out(command)
+            self._after = entry_id
 
-    async def take(self, command: TraderCommand) -> None:
-        """Carry out one command, unless that was done before, and answer it."""
+    async def carry_out(self, command: TraderCommand) -> None:
+        """Carry out and answer one command, unless that was done before."""
         row = CommandRow(
             id=command.id,
             command=command.command,
@@ -100,7 +100,7 @@ class TraderCommands:
         try:
             row = await self._journal.do(Journal.begin_command, row)
         except JournalUnavailable:
-            if command.command == "flatten":  # closes also without a journal, and is answered later
+            if command.command == "flatten":  # also without a journal; answered later
                 await self._execution.close_all(f"flatten by {row.who}")
             raise
         if row.outcome is None:
@@ -119,8 +119,9 @@ class TraderCommands:
             except _Refused as error:
                 done, text = False, str(error)
         row = replace(row, outcome="done" if done else "failed", text=text)
-        told = f"{what} by {row.who}: {text}"
-        event = trade_event(self._clock.now_ms(), "command", told, row.symbol)
+        event = trade_event(
+            self._clock.now_ms(), "command", f"{what} by {row.who}: {text}", row.symbol
+        )
         await self._journal.do(Journal.end_command, row, event)
         mode, why = self._gates.mode()
         reply = TraderReply(
@@ -129,7 +130,7 @@ class TraderCommands:
             text=f"{text}; mode {mode}: {why}",
             mode=mode,
         )
-        with contextlib.suppress(BusUnavailable):  # whoever asked sees it on the next status
+        with contextlib.suppress(BusUnavailable):  # the next status shows it
             await self._bus.push(schema.TRADER_REPLIES, reply, id=row.id)
 
     @property
@@ -146,7 +147,7 @@ class TraderCommands:
         }
 
     async def _enable(self, _: CommandRow) -> str:
-        await self._gates.look_at_lock()
+        await self._gates.check_lock()
         lock = self._gates.lock
         if lock is not None and lock.mode == "locked":
             raise _Refused(f"locked by {lock.who}: {lock.reason}; release it first")
@@ -168,19 +169,19 @@ class TraderCommands:
 
     async def _lock(self, row: CommandRow, *, flatten: bool) -> None:
         reason = f"{row.command} asked for"
-        await self._gates.look_at_lock()
+        await self._gates.check_lock()
         if self._gates.lock is None or self._gates.lock.flatten < flatten:
             await self._gates.set_lock(lock_of(reason, row.who, row.at_ms, flatten=flatten))
         lock = self._gates.lock or lock_of(reason, row.who, row.at_ms)
         flag = KillFlag(reason=lock.reason, who=lock.who, at_ms=lock.at_ms)
-        with contextlib.suppress(BusUnavailable):  # the lock file holds
+        with contextlib.suppress(BusUnavailable):  # the lock file is enough
             await self._bus.put(schema.TRADER_KILL, flag)
 
     async def _flatten(self, row: CommandRow) -> str:
         await self._lock(row, flatten=True)
         found = await self._execution.close_all(f"flatten by {row.who}")
-        said = ", ".join(f"{symbol} {what}" for symbol, what in found.items())
-        return f"locked; {said or 'no position of ours'}"
+        outcomes = ", ".join(f"{symbol} {what}" for symbol, what in found.items())
+        return f"locked; {outcomes or 'no position of ours'}"
 
     async def _release(self, _: CommandRow) -> str:
         await self._gates.release(self._bus)

@@ -1,6 +1,6 @@
-"""One cycle of the trader: from the close of a 5m candle to orders, in the same order always.
+"""One cycle of the trader: from the close of a 5m candle to orders.
 
-Reads `ta:latest:*` where signals count.
+Reads `ta:latest:*` if signals are used.
 """
 
 from __future__ import annotations
@@ -15,16 +15,15 @@ from actors.trader.execution import AccountSnapshot, Execution
 from actors.trader.gates import Gates
 from actors.trader.journal_thread import JournalThread
 from actors.trader.pnl import Pnl
+from actors.trader.reconciler import EXPECTED_ERRORS
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import TraderSection
 from shared.errors import (
     BusUnavailable,
-    JournalUnavailable,
     VenueDenied,
     VenueRefused,
-    VenueUnavailable,
 )
 from shared.exchanges.liveness import frozen
 from shared.exchanges.ports import Venue
@@ -39,15 +38,14 @@ from shared.trading.plan import Candidate, Refusal
 from shared.trading.sizing import plan_entry
 
 SIGNALS_S, SIGNALS_POLL_S = 5.0, 0.5
-"""How long signals of the deciding candle are waited for, once the candles are there."""
+"""How long to wait for signals of the deciding candle, after its candles."""
 
 MIN_MS = 60_000
-TROUBLES = (VenueUnavailable, VenueRefused, JournalUnavailable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CycleReport:
-    """What a cycle decided on and could not do; `skipped`: by coin, why it was not entered."""
+    """The result of a cycle; `skipped`: by coin, why it was not entered."""
 
     cycle_ms: int
     candles_from: Literal["redis", "binance", "none"] = "none"
@@ -56,7 +54,7 @@ class CycleReport:
 
 
 class Cycle:
-    """Decides on one close after the other, and has it executed.
+    """Decides on each close, and has it executed.
 
     Args:
         history: Closed candles that count for a score.
@@ -93,9 +91,9 @@ class Cycle:
         self._signals: Mapping[str, TaSignal] = {}
 
     async def run(self, cycle_ms: int) -> CycleReport:
-        """Look at the account, manage what is open, and enter what the close calls for.
+        """Read the account, protect what is open, and enter by the scores of the close.
 
-        Everything that fails is in the report; what is open is looked after by the next look.
+        Failures are in the report; protection is retried anyway.
         """
         report = CycleReport(cycle_ms=cycle_ms)
         try:
@@ -108,7 +106,7 @@ class Cycle:
                 return report
             report = await self._enter(report)
             await self._pnl.observe(await self._execution.account(), cycle_ms)
-        except TROUBLES as error:
+        except EXPECTED_ERRORS as error:
             self._log.warning("cycle: %s", error)
             report = replace(report, trouble=str(error))
         return report
@@ -130,7 +128,7 @@ class Cycle:
             self._signals,
             rules,
             signals_before=before,
-            occupied=_taken(account),
+            occupied=_occupied(account),
             last_losses=await self._last_losses(),
         )
         skipped = dict(gathered.missing) | _in_words(refused)
@@ -138,14 +136,14 @@ class Cycle:
         if found:
             await self._execution.protection.read_rules([each.symbol for each in found])
         for candidate in found:
-            why = await self._try(candidate, report.cycle_ms)
+            why = await self._try_entry(candidate, report.cycle_ms)
             if why:
                 skipped[candidate.symbol] = f"{candidate.side}: {why}"
                 await self._journal.do(Journal.tell, self._refusal(candidate, why))
         return report
 
-    async def _try(self, candidate: Candidate, cycle_ms: int) -> str:
-        """Enter one candidate by the account as it is now; return why it was not entered."""
+    async def _try_entry(self, candidate: Candidate, cycle_ms: int) -> str:
+        """Enter one candidate, by the current account; return why it was not entered, or ""."""
         objection = self._gates.objection()
         if objection:
             return objection
@@ -158,11 +156,11 @@ class Cycle:
             funding = await self._venue.funding(symbol)
         except VenueDenied:
             raise
-        except VenueRefused as error:  # of this market; the others may be open
+        except VenueRefused as error:  # by this market only
             return str(error)
-        stands_still = frozen(rule, book, tickers.get(symbol), self._venue.now_ms())
-        if stands_still:
-            return f"the venue counts as down: {stands_still}"
+        down = frozen(rule, book, tickers.get(symbol), self._venue.now_ms())
+        if down:
+            return f"the venue counts as down: {down}"
         account = await self._execution.account()
         await self._pnl.observe(account)
         plan = plan_entry(
@@ -180,7 +178,7 @@ class Cycle:
         return self._gates.objection() or await self._execution.enter(plan, cycle_ms, priced_ms)
 
     async def _read_signals(self, gathered: Gathered, cycle_ms: int) -> dict[str, TaSignal]:
-        """Return the signals of the deciding candle, waiting a little; none while Redis is away."""
+        """Return the signals of the deciding candle, waiting a little; none while Redis is down."""
         if not self._settings.use_ta_signals or gathered.came_from != "redis":
             return {}
         symbols = [coin.symbol for coin in gathered.coins]
@@ -212,14 +210,14 @@ class Cycle:
         return trade_event(self._clock.now_ms(), "refused", text, symbol, side)
 
     async def coin(self, symbol: str) -> CoinAtClose:
-        """Return a coin as it stood at its newest close, for a stop of an adopted position."""
+        """Return a coin as of its newest close."""
         newest = await self._candles.newest(symbol)
         close_ms = Timeframe.M5.open_at(self._clock.now_ms())
         (coin,) = coins_at_close([newest], self._history, close_ms)
         return coin
 
 
-def _taken(account: AccountSnapshot) -> set[str]:
+def _occupied(account: AccountSnapshot) -> set[str]:
     reconciled = account.reconciled
     return (
         {position.symbol for position in reconciled.positions}

@@ -1,8 +1,7 @@
-"""Events from the journal to Redis: `trader:events`, and `trader:events:log` without a hole.
+"""Events from the journal to Redis: `trader:events`, and `trader:events:log` without gaps.
 
-The id of an entry is when the journal's first event was published, and the event's number: Redis
-itself refuses one that is there already, whoever died or was cut off in between, and what another
-journal left behind lies before.
+An entry's id is the time at which the journal's first event was published, and the event's number:
+Redis refuses an id it has already, also after a crash, and sorts entries of older journals before.
 """
 
 from __future__ import annotations
@@ -22,10 +21,10 @@ AT_ONCE = 200
 
 
 class EventLog:
-    """Brings the stream up to the journal, also after Redis was away or has lost everything.
+    """Keeps the stream up to date with the journal, also after Redis was down or lost its data.
 
     Attributes:
-        told: Number of the newest event known to be in the stream; None when that is not known.
+        published_id: The newest event in the stream; None while unknown.
     """
 
     def __init__(self, bus: Bus, journal: JournalThread, clock: Clock, log: logging.Logger) -> None:
@@ -34,21 +33,21 @@ class EventLog:
         self._clock = clock
         self._log = log
         self._since_ms: int | None = None
-        self.told: int | None = None
+        self.published_id: int | None = None
 
     async def publish(self) -> None:
-        """Publish what the stream lacks.
+        """Publish the events missing from the stream.
 
         Raises:
-            BusUnavailable: Redis does not take it (all of it).
+            BusUnavailable: Redis did not accept all of them.
         """
         newest = await self._journal.do(Journal.last_event_id)
         if self._bus.status is BusStatus.DOWN:
-            self.told = None  # it may come back with less than it had
-        if self.told is None:
-            self.told = await self._find_end(newest)
-        while self.told < newest:
-            self.told = await self._send(self.told)
+            self.published_id = None  # it may come back with less than it had
+        if self.published_id is None:
+            self.published_id = await self._find_end(newest)
+        while self.published_id < newest:
+            self.published_id = await self._send(self.published_id)
 
     async def _send(self, after_id: int) -> int:
         since_ms = await self._since()
@@ -61,18 +60,18 @@ class EventLog:
         try:
             await batch.send()
         except BusRefused:
-            # some may have been there: an earlier attempt had arrived after all
+            # an earlier attempt may have arrived after all
             end = await self._find_end(events[-1].event_id)
             if end <= after_id:
                 raise
             return end
         except BusUnavailable:
-            self.told = None
+            self.published_id = None
             raise
         return events[-1].event_id
 
     async def _find_end(self, newest: int) -> int:
-        """Return the number of the last event of this journal in the stream."""
+        """Return the number of this journal's last event in the stream."""
         (last,) = await self._bus.entries(schema.TRADE_LOG, 1) or [("0-0", {})]
         of_ms, _, number = last[0].partition("-")
         end = int(number) if int(of_ms) == await self._since() else 0
@@ -80,9 +79,9 @@ class EventLog:
 
     async def _since(self) -> int:
         if self._since_ms is None:
-            noted = await self._journal.do(Journal.note, "log since")
-            if noted is None:
-                noted = self._clock.now_ms()
-                await self._journal.do(Journal.set_note, "log since", noted)
-            self._since_ms = cast(int, noted)
+            since_ms = await self._journal.do(Journal.note, "log since")
+            if since_ms is None:
+                since_ms = self._clock.now_ms()
+                await self._journal.do(Journal.set_note, "log since", since_ms)
+            self._since_ms = cast(int, since_ms)
         return self._since_ms

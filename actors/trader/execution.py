@@ -1,7 +1,4 @@
-"""The trader's hands: entering, closing, adopting, and looking after what is open.
-
-Everything here goes through the venue's port and the journal, one thing at a time.
-"""
+"""Enters, closes, adopts and protects positions, one operation at a time."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from actors.trader.journal_thread import JournalThread
 from actors.trader.orders import OrderSender
 from actors.trader.positions import MatchedPosition, Reconciliation, client_id_of
 from actors.trader.protection import Protection
-from actors.trader.reconciler import Reconciler
+from actors.trader.reconciler import EXPECTED_ERRORS, Reconciler
 from shared.clock import Clock
 from shared.config.sections import TraderSection
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
@@ -40,8 +37,8 @@ class AccountSnapshot:
     """The account at one moment.
 
     Attributes:
-        unknown: Coins with an order of ours whose outcome is not known.
-        pnl: All that positions of ours have won so far, open ones at the mark. Quote currency.
+        unknown: Coins with an order of ours whose outcome is unknown.
+        pnl: Total of our positions so far, open ones at the mark. Quote currency.
     """
 
     reconciled: Reconciliation
@@ -52,13 +49,13 @@ class AccountSnapshot:
 
 
 class Execution:
-    """Carries out what was decided, and keeps what is open protected.
+    """Carries out decisions, and keeps open positions protected.
 
     Args:
-        objection: Asked at the last moment before an entry is sent: why it must not be, or "".
+        objection: Returns why no entry may be sent, or ""; called right before sending.
 
     Attributes:
-        reconciled: How journal and venue stood at the last look; None before the first.
+        reconciled: The last reconciliation; None before the first.
     """
 
     def __init__(
@@ -82,38 +79,38 @@ class Execution:
             venue, journal, self._orders, settings=settings, clock=clock, log=log
         )
         self._turn = asyncio.Lock()
-        self._is_ending = False
+        self._is_draining = False
         self.reconciled: Reconciliation | None = None
 
     async def protect(self) -> Reconciliation:
-        """Reconcile, then look after every position of ours.
+        """Reconcile, then protect every position of ours.
 
         Raises:
-            VenueUnavailable, VenueRefused, JournalUnavailable: Nothing could be looked at.
+            VenueUnavailable, VenueRefused, JournalUnavailable: Reading failed.
         """
         async with self._turn:
-            reconciled = await self._look()
-            # what cannot be journalled or explained keeps no position from being protected
-            closed = await self.protection.look_after(reconciled)
-            if self._reconciler.lacking is not None:
-                raise self._reconciler.lacking
+            reconciled = await self._reconcile_best_effort()
+            # positions are protected even if the journal is incomplete
+            closed = await self.protection.protect(reconciled)
+            if self._reconciler.first_error is not None:
+                raise self._reconciler.first_error
             return await self._reconcile() if closed else reconciled
 
-    async def rest(self) -> None:
-        """Wait for what is under way, begin nothing more, and leave no position bare if possible.
+    async def drain(self) -> None:
+        """Wait for what is in flight, start nothing more, and protect all positions if possible.
 
         Raises:
             VenueUnavailable, VenueRefused, JournalUnavailable: As for `protect`.
         """
-        self._is_ending = True
-        await self._turn.acquire()  # for good
+        self._is_draining = True
+        await self._turn.acquire()  # never released
         if not await self._is_protected():
-            await self.protection.look_after(await self._look())
+            await self.protection.protect(await self._reconcile_best_effort())
 
     async def _is_protected(self) -> bool:
-        """Tell whether nothing is in doubt, and the last look showed a stop for all that is ours.
+        """Return whether no order is in doubt and the last read showed a stop for all positions.
 
-        An order may have been filled since that look.
+        Compared with the journal: an order may have been filled since that read.
         """
         matched = () if self.reconciled is None else self.reconciled.ours
         stopped = {each.own.own_id for each in matched if each.at_venue.stop_loss is not None}
@@ -122,7 +119,7 @@ class Execution:
         return not in_doubt and stopped.issuperset(own.own_id for own in owned)
 
     async def account(self) -> AccountSnapshot:
-        """Reconcile and return the account as it is now.
+        """Reconcile and return the current account.
 
         Raises:
             VenueUnavailable, VenueRefused, JournalUnavailable: It could not be read.
@@ -132,8 +129,8 @@ class Execution:
             balances = await self._venue.balance()
         balance = next((each for each in balances if each.currency == CURRENCY), None)
         if balance is None:
-            # an account taken for empty would forget what its breakers had counted
-            raise VenueUnavailable(f"the venue tells no balance in {CURRENCY}: nothing is entered")
+            # a balance of 0 would reset the breakers
+            raise VenueUnavailable(f"the venue has no balance in {CURRENCY}: nothing is entered")
         pending = await self._journal.do(Journal.open_intents)
         entries = [
             Holding(symbol=i.symbol, side=i.side, notional=(i.size or ZERO) * (i.price or ZERO))
@@ -151,29 +148,29 @@ class Execution:
     async def _pnl(self, reconciled: Reconciliation) -> Decimal:
         total = await self._journal.do(Journal.closed_pnl)
         for matched in reconciled.ours:
-            total += _earned(matched.own) + matched.at_venue.unrealized_pnl
-        return total + sum(map(_earned, reconciled.ending), ZERO)
+            total += _realized(matched.own) + matched.at_venue.unrealized_pnl
+        return total + sum(map(_realized, reconciled.ending), ZERO)
 
     async def enter(self, plan: EntryPlan, cycle_ms: int, priced_ms: int) -> str:
         """Send an entry and protect what it filled; return why nothing was entered, or "".
 
-        The same decision is sent once, whoever died in between.
+        The same decision is sent once, also across restarts.
 
         Args:
-            priced_ms: Venue time at which the prices of the plan began to be read.
+            priced_ms: Venue time before the plan's prices were read.
 
         Raises:
-            VenueUnavailable, VenueRefused, JournalUnavailable: The venue or the journal failed
-                around it; what was filled is found by the next look.
+            VenueUnavailable, VenueRefused, JournalUnavailable: The venue or the journal failed;
+                the next reconciliation finds what was filled.
         """
         client_id = client_id_of(cycle_ms, plan.symbol, plan.side, "entry")
         async with self._turn:
-            if self._is_ending:
+            if self._is_draining:
                 return "the trader is stopping"
             if await self._journal.do(Journal.intent, client_id) is not None:
                 return "decided in this cycle already"
-            why = await self._hindrance(plan) or await self._set_leverage(plan)
-            why = why or self._objection() or self._too_late(priced_ms)
+            why = await self._conflict(plan) or await self._set_leverage(plan)
+            why = why or self._objection() or self._stale_prices(priced_ms)
             if why:
                 return why
             intent = self._entry(plan, client_id, cycle_ms)
@@ -204,24 +201,24 @@ class Execution:
                 raise
             matched = reconciled.matched(plan.symbol)
             if matched is not None:
-                await self._settle_in(matched)
+                await self._protect_new(matched)
             return ""
 
-    def _too_late(self, priced_ms: int) -> str:
-        """Return why prices are too old to be traded on, or "": this process may have slept."""
+    def _stale_prices(self, priced_ms: int) -> str:
+        """Return why prices are too old to trade on, or "": this process may have been paused."""
         age_s = (self._venue.now_ms() - priced_ms) / 1000
         if age_s <= PRICED_S:
             return ""
         return f"its prices are {age_s:.0f} s old, at most {PRICED_S:.0f} are allowed"
 
     async def _stop_unjournalled(self, plan: EntryPlan, placed: Sequence[PlacedOrder]) -> None:
-        """Set the stop of what was filled and cannot be told from another's without a journal."""
+        """Set the stop of a fill that, not being journalled, looks like a foreign position."""
         for price in filter(None, (order.average_price for order in placed)):
             rule = await self.protection.rule(plan.symbol)
             wanted = levels(plan.side, price, plan.stop_fraction, plan.target_fraction, rule.tick)
             await self._venue.set_stop_loss(plan.symbol, wanted.stop)
 
-    async def _hindrance(self, plan: EntryPlan) -> str:
+    async def _conflict(self, plan: EntryPlan) -> str:
         reconciled = await self._reconcile()
         if reconciled.at_venue(plan.symbol) is not None:
             return "there is a position in this coin"
@@ -233,7 +230,7 @@ class Execution:
         return ""
 
     async def _set_leverage(self, plan: EntryPlan) -> str:
-        """Set the leverage of a coin without a position; return why it is not in force, or ""."""
+        """Set the leverage of a coin without a position; return why that failed, or ""."""
         try:
             leverage = await self._venue.set_leverage(plan.symbol, plan.leverage)
         except VenueRefused as error:
@@ -260,8 +257,8 @@ class Execution:
             leverage=plan.leverage,
         )
 
-    async def _settle_in(self, matched: MatchedPosition) -> None:
-        """Protect what was just entered, and read back that it is; close what cannot stay."""
+    async def _protect_new(self, matched: MatchedPosition) -> None:
+        """Protect a new position and verify it by reading; close it if it is unfit."""
         symbol = matched.own.symbol
         rule = await self.protection.rule(symbol)
         tickers = await self._venue.tickers([symbol])
@@ -269,13 +266,13 @@ class Execution:
         if why:
             await self.protection.close(matched, why)
         else:
-            await self.protection.look_after_one(matched, tickers.get(symbol))
+            await self.protection.protect_one(matched, tickers.get(symbol))
         again = (await self._reconcile()).matched(symbol)
         if again is not None and not again.own.closing and again.at_venue.stop_loss is None:
             raise VenueUnavailable(f"{symbol}: the stop that was set is not there")
 
     def _unfit(self, matched: MatchedPosition, rule: MarketRule) -> str:
-        """Return why a position that was just entered cannot stay, or ""."""
+        """Return why a new position must be closed, or ""."""
         position, liquidation = matched.at_venue, matched.at_venue.liquidation_price
         if position.size < rule.min_size:
             return f"only {position.size} filled, below the smallest of {rule.min_size}"
@@ -287,14 +284,14 @@ class Execution:
         return ""
 
     async def close(self, symbol: str, why: str) -> str:
-        """Close the position of ours in a coin; return what became of it, in words.
+        """Close our position in a coin; return the outcome in words.
 
         Raises:
-            VenueUnavailable, VenueRefused, JournalUnavailable: As for `protect`; it is closed as
-                soon as that is possible.
+            VenueUnavailable, VenueRefused, JournalUnavailable: As for `protect`; closing is
+                retried.
         """
         async with self._turn:
-            reconciled = await self._look()
+            reconciled = await self._reconcile_best_effort()
             matched = reconciled.matched(symbol)
             if matched is None:
                 other = any(each.at_venue.symbol == symbol for each in reconciled.foreign)
@@ -304,17 +301,17 @@ class Execution:
             return "closed" if reconciled.matched(symbol) is None else "being closed"
 
     async def close_all(self, why: str) -> dict[str, str]:
-        """Close every position of ours; return what became of each, by coin."""
+        """Close every position of ours; return the outcomes by coin."""
         async with self._turn:
-            reconciled = await self._look()
-            # all are wanted closed before the first is tried: a failure keeps none of them open
+            reconciled = await self._reconcile_best_effort()
+            # all are marked before the first is closed: a failure keeps none of them open
             for matched in reconciled.ours:
-                await self.protection.want_closed(matched.own, why)
+                await self.protection.mark_closing(matched.own, why)
             found = {}
             for matched in reconciled.ours:
                 try:
                     await self.protection.close(matched, why)
-                except (VenueUnavailable, VenueRefused, JournalUnavailable) as error:
+                except EXPECTED_ERRORS as error:
                     found[matched.own.symbol] = f"being closed ({error})"
             again = await self._reconcile()
             left = {matched.own.symbol for matched in again.ours}
@@ -324,10 +321,10 @@ class Execution:
             }
 
     async def adopt(self, symbol: str, stop_fraction: Decimal, target_fraction: Decimal) -> str:
-        """Call a foreign position ours, and protect it; return what became of it, in words.
+        """Make a foreign position ours, and protect it; return the outcome in words.
 
         Args:
-            stop_fraction, target_fraction: For a stop and a target it does not have.
+            stop_fraction, target_fraction: For a missing stop or target.
         """
         async with self._turn:
             reconciled = await self._reconcile()
@@ -348,20 +345,20 @@ class Execution:
                 Journal.adopt, position, stop_fraction=stop_fraction,
                 target_fraction=target_fraction, at_ms=self._venue.now_ms(), events=[event],
             )  # fmt: skip
-            await self.protection.look_after(await self._reconcile())
+            await self.protection.protect(await self._reconcile())
             return "adopted"
 
-    async def _look(self) -> Reconciliation:
-        """Reconcile as far as that is possible: enough to protect and to close."""
+    async def _reconcile_best_effort(self) -> Reconciliation:
+        """Reconcile as far as possible: enough to protect and to close."""
         self.reconciled = await self._reconciler.reconcile()
         return self.reconciled
 
     async def _reconcile(self) -> Reconciliation:
-        reconciled = await self._look()
-        if self._reconciler.lacking is not None:
-            raise self._reconciler.lacking
+        reconciled = await self._reconcile_best_effort()
+        if self._reconciler.first_error is not None:
+            raise self._reconciler.first_error
         return reconciled
 
 
-def _earned(own: OwnPosition) -> Decimal:
+def _realized(own: OwnPosition) -> Decimal:
     return own.price_pnl - own.fees + own.funding

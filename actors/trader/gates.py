@@ -1,4 +1,4 @@
-"""What the trader may do: lock file, kill flag, breakers, the operator's word. All remembered.
+"""What the trader may do, by lock file, kill flag, breakers and operator; persistent.
 
 Reads `trader:kill`; the lock file in `state_dir` is authoritative.
 """
@@ -29,12 +29,11 @@ class Gates:
     """Everything that keeps the trader from entering, and why.
 
     Args:
-        after_quarantine: Started although it kept dying.
-        closed_venue: Why the venue takes no entries until an operator enables; "" when it does.
+        after_quarantine, closed_venue: See `TraderContext`.
 
     Attributes:
-        lock: The lock file as last looked at.
-        flag: The kill flag as last known; its value holds while Redis is away.
+        lock: The lock file as last read.
+        flag: The kill flag as last read; still valid while Redis is down.
     """
 
     def __init__(
@@ -60,13 +59,13 @@ class Gates:
         self._clock = clock
         self._log = log
         self._choice: Choice | None = None
-        self._telling = asyncio.Lock()
-        self._told: tuple[TraderMode, str] | None = None
+        self._mode_lock = asyncio.Lock()
+        self._journalled: tuple[TraderMode, str] | None = None
         self.lock: Lock | None = None
         self.flag: KillFlag | None = None
 
     async def load(self) -> None:
-        """Take up what was last known."""
+        """Load the last known state."""
         self._choice = cast(Choice | None, await self._journal.do(Journal.note, "choice"))
         flag = await self._journal.do(Journal.note, "flag")
         self.flag = None if flag is None else codec.from_plain(KillFlag, flag, "journal: flag")
@@ -87,61 +86,57 @@ class Gates:
         )
 
     def objection(self) -> str:
-        """Return why nothing may be entered at this moment, or ""; looks at the lock file anew."""
+        """Read the lock file, and return why nothing may be entered now, or ""."""
         self.lock = self._switch.read()
         now, why = self.mode()
         if now != "enabled":
             return f"{now}: {why}"
         return "; ".join(self._pnl.objections())
 
-    async def look_at_lock(self) -> None:
-        """Look at the lock file; journal a change of mode."""
+    async def check_lock(self) -> None:
+        """Read the lock file; journal a change of mode."""
         self.lock = self._switch.read()
-        await self.tell()
+        await self.journal_mode()
 
-    async def look_at_flag(self, bus: Bus) -> None:
-        """Look at the kill flag; journal a change of it, and of the mode.
+    async def check_flag(self, bus: Bus) -> None:
+        """Read the kill flag; journal a change of it, and of the mode.
 
         Raises:
-            BusUnavailable: Redis does not answer: the last known value holds.
+            BusUnavailable: Redis does not answer; the last value stays valid.
         """
         bad = bus.bad_messages
         flag = await bus.get(schema.TRADER_KILL)
-        if bus.bad_messages != bad:  # there, and not readable: in doubt it is set
+        if bus.bad_messages != bad:  # unreadable: counts as set
             reason = "the flag on Redis cannot be read, which counts as set"
             flag = self.flag or KillFlag(reason=reason, who="nobody", at_ms=self._clock.now_ms())
         if flag != self.flag:
             await self._journal.do(Journal.set_note, "flag", flag)
             self.flag = flag
-        await self.tell()
+        await self.journal_mode()
 
-    async def tell(self) -> None:
-        """Journal the mode where it has changed; once, whoever sees it first."""
-        async with self._telling:
-            await self._tell()
+    async def journal_mode(self) -> None:
+        """Journal the mode if it has changed."""
+        async with self._mode_lock:  # callers run concurrently
+            now, before = self.mode(), self._journalled
+            if before is None:  # an unchanged mode after a restart is no event
+                noted = await self._journal.do(Journal.note, "mode")
+                before = now if noted == list(now) else None
+            if now != before:
+                text = f"mode {now[0]}: {now[1]}"
+                event = trade_event(self._clock.now_ms(), "mode", text)
+                await self._journal.do(Journal.set_note, "mode", list(now), event)
+                self._log.info("%s", text)
+            self._journalled = now
 
-    async def _tell(self) -> None:
-        now = self.mode()
-        if now != self._told:
-            # a start that finds things as they were is no news
-            if self._told is None and await self._journal.do(Journal.note, "mode") == list(now):
-                self._told = now
-                return
-            text = f"mode {now[0]}: {now[1]}"
-            event = trade_event(self._clock.now_ms(), "mode", text)
-            await self._journal.do(Journal.set_note, "mode", list(now), event)
-            self._log.info("%s", text)
-            self._told = now
-
-    # What an operator does
+    # Operator commands
 
     async def choose(self, choice: Choice) -> None:
-        """Remember what an operator asked for; enabling also ends what only an operator ends.
+        """Store an operator's choice; enabling also ends a quarantine's restriction.
 
         Raises:
-            OSError: A lock of an earlier disable cannot be removed.
+            OSError: The lock of an earlier disable cannot be removed.
         """
-        self.lock = self._switch.read()  # a kill since the last look is not to be taken away
+        self.lock = self._switch.read()  # a kill in the meantime must not be removed
         if choice != "disabled" and self.lock is not None and self.lock.mode == "disabled":
             self._switch.release()
             self.lock = None
@@ -149,24 +144,24 @@ class Gates:
         self._choice = choice
         if choice == "enabled":
             self._after_quarantine = False
-        await self.tell()
+        await self.journal_mode()
 
     async def set_lock(self, lock: Lock) -> None:
-        """Set the lock file, and journal it where that cannot be written."""
+        """Set the lock file; journal the lock if the file cannot be written."""
         try:
             self.lock = self._switch.set(lock)
         except OSError as error:
-            self._log.error("the lock file cannot be written, the journal remembers: %s", error)
+            self._log.error("the lock file cannot be written, journalled instead: %s", error)
             self.flag = KillFlag(reason=lock.reason, who=lock.who, at_ms=lock.at_ms)
             await self._journal.do(Journal.set_note, "flag", self.flag)
-        await self.tell()
+        await self.journal_mode()
 
     async def release(self, bus: Bus) -> None:
-        """Take away lock, flag and latches.
+        """Remove lock, flag and latches.
 
         Raises:
             OSError: The lock file cannot be removed.
-            BusUnavailable: The flag cannot be: nothing was taken away.
+            BusUnavailable: The flag cannot be removed; nothing was.
         """
         await bus.delete(schema.TRADER_KILL)
         self._switch.release()
@@ -174,12 +169,11 @@ class Gates:
         await self._journal.do(Journal.set_note, "flag", None)
         self.flag = None
         await self._pnl.release()
-        await self.tell()
+        await self.journal_mode()
 
 
 def lock_of(
     reason: str, who: str, at_ms: int, *, flatten: bool = False, disable: bool = False
 ) -> Lock:
-    """Return the lock that a command sets."""
     lock = Lock(reason=reason, who=who, at_ms=at_ms, flatten=flatten)
     return dataclasses.replace(lock, mode="disabled") if disable else lock

@@ -1,4 +1,4 @@
-"""The journal's calls on a thread of their own: a slow disk stops the work, never the beat."""
+"""The journal's calls on their own thread: a slow disk delays the work, not the heartbeat."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from shared.journal.journal import Journal
 
 
 class JournalThread:
-    """Runs one journal's calls one after another, in the order they were asked for.
+    """Runs one journal's calls one after another, in order.
 
-    A disk that hangs would stop an event loop that wrote by itself, and the supervisor would
-    kill an actor that is only waiting; this way it beats on and is seen to be stalled.
+    On the event loop a hanging disk would stop the heartbeat, and the supervisor would kill the
+    actor; this way it is reported as stalled.
     """
 
     def __init__(self, journal: Journal) -> None:
@@ -27,12 +27,12 @@ class JournalThread:
     ) -> T:
         """Return what `call(journal, ...)` returns, or raise what it raises.
 
-        A call that was begun is carried out, even if whoever waits for it is cancelled.
+        A call that has started is completed even if the caller is cancelled.
         """
         bound = functools.partial(call, self._journal, *args, **named)
         return await asyncio.get_running_loop().run_in_executor(self._thread, bound)
 
     def close(self) -> None:
-        """Finish what was asked for, then close the journal."""
+        """Finish pending calls, then close the journal."""
         self._thread.shutdown(wait=True)
         self._journal.close()

@@ -1,4 +1,4 @@
-"""Sending orders, each journalled first, and finding out what became of those nobody answered."""
+"""Sends orders, each journalled first, and finds the outcome of those that got no answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared.journal.rows import Intent, IntentState
 from shared.messages.trading import TradeEvent, trade_event
 
 SETTLE_MS = 5_000
-"""What the venue may take, beyond the signature window, to show an order it has taken."""
+"""How long the venue may take, beyond the signature window, to list an accepted order."""
 
 LOOK_BACK_MS = 60_000
 
@@ -24,10 +24,10 @@ RESTING: tuple[OrderState, ...] = ("open", "part_filled")
 
 
 class OrderSender:
-    """The life of an order between the wish and the venue's word.
+    """Sends orders and settles their intents.
 
-    An intent is on the disk before its order is sent. What was not answered is never sent again:
-    it is looked for by its id, and counts as not taken only when it can no longer be (see
+    An intent is on disk before its order is sent. An order without an answer is never sent again:
+    it is looked up by its id, and counts as not taken only when that is certain (see
     `settle_unknown`).
     """
 
@@ -47,11 +47,11 @@ class OrderSender:
         A close is sent even if the journal cannot be written: it can only reduce.
 
         Returns:
-            The order; None if it was refused or nobody knows.
+            The order; None if it was refused or its outcome is unknown.
 
         Raises:
-            JournalUnavailable: An entry could not be journalled, and was not sent; or what became
-                of an order could not be.
+            JournalUnavailable: An entry could not be journalled, and was not sent; or an outcome
+                could not be journalled.
         """
         intent = replace(intent, sent_ms=self._venue.now_ms())
         try:
@@ -68,12 +68,12 @@ class OrderSender:
             await self._settle(intent, "unknown", "unknown", text)
         except VenueRefused as error:
             await self._settle(intent, "refused", "refused", str(error))
-        except VenueUnavailable as error:  # the port promises: nothing has reached the venue
+        except VenueUnavailable as error:  # by contract, nothing reached the venue
             await self._settle(intent, "not_taken", "refused", f"not sent: {error}")
         else:
-            known = order if order.filled_size else await self._looked_at(intent, order)
+            known = order if order.filled_size else await self._final_order(intent, order)
             if known is not None:
-                await self.take(intent, known)
+                await self.record(intent, known)
             return known
         return None
 
@@ -83,11 +83,11 @@ class OrderSender:
         except OutcomeUnknown as error:
             raise VenueUnavailable(str(error)) from error
 
-    async def _looked_at(self, intent: Intent, order: PlacedOrder) -> PlacedOrder | None:
-        """Return an order as it ended whose reply tells of no fill; None while that is not known.
+    async def _final_order(self, intent: Intent, order: PlacedOrder) -> PlacedOrder | None:
+        """Return the final state of an order whose reply had no fill; None while unknown.
 
-        The reply may be older than the first fill, and a position of no order known to us would
-        be taken for another's.
+        The reply may be older than the first fill, and a position without a known order of ours
+        would count as foreign.
         """
         why = "taken, and not over yet"
         try:
@@ -102,7 +102,7 @@ class OrderSender:
         return None
 
     async def _with_state(self, order: PlacedOrder) -> PlacedOrder:
-        """Return an order with its state, as the venue knows it now."""
+        """Return an order with its current state at the venue."""
         if order.state is not None or order.filled_size >= order.size:
             return order
         return await self._venue.order_status(order.symbol, order.order_id)
@@ -114,12 +114,12 @@ class OrderSender:
             state,
             self._event(kind, intent, text),
             end=text,
-            # from now on no copy of it can still be on its way with a younger signature
+            # no copy in flight can have a younger signature than this
             sent_ms=self._venue.now_ms(),
         )
 
-    async def take(self, intent: Intent, order: PlacedOrder) -> None:
-        """Journal an order of ours that the venue has."""
+    async def record(self, intent: Intent, order: PlacedOrder) -> None:
+        """Journal an order that the venue accepted."""
         price = order.average_price
         text = f"order {order.order_id} taken, {order.filled_size} of {order.size} filled"
         event = replace(
@@ -127,42 +127,42 @@ class OrderSender:
             size_base=str(order.filled_size),
             price=None if price is None else str(price),
         )
-        # a reply that leaves the id out is still the answer to this order
+        # replies may lack the id
         order = replace(order, client_id=intent.client_id)
         await self._journal.do(Journal.take, order, event)
 
-    async def renew_interrupted(self) -> None:
-        """Start the time of orders that a dead process may have sent at its last moment."""
+    async def mark_interrupted(self) -> None:
+        """Mark orders that a dead process may have sent as of unknown outcome."""
         for intent in await self._journal.do(Journal.open_intents):
             if intent.state == "sending":
                 text = "outcome unknown (the trader ended while sending it); looked for by its id"
                 await self._settle(intent, "unknown", "unknown", text)
 
     async def settle_unknown(self, intent: Intent, position: OpenPosition | None) -> bool:
-        """Look for an order whose outcome is unknown; tell whether it is known now.
+        """Look up an order whose outcome is unknown; return whether it is known now.
 
-        It was not taken if, later than its sending, the signature window and 5 s of venue time,
-        it is among neither pending nor finished orders, no fill belongs to it, and the position
-        is what the journal says.
+        It was not taken if the signature window and 5 s of venue time have passed since it was
+        sent, it is neither among pending nor finished orders, no fill belongs to it, and the
+        position matches the journal.
 
         Args:
-            position: Of its coin, read from the venue after the fills of our own positions were.
+            position: In its coin, read from the venue after the fills of our own positions.
         """
-        now_ms = self._venue.now_ms()  # before looking: what comes while looking is seen next time
+        now_ms = self._venue.now_ms()  # before the look-up, during which it may still arrive
         order = await self._find(intent)
         if order is not None:
             try:
                 order = await self._with_state(order)
             except VenueRefused:
-                # what the venue forgets is over; as listed, once nothing can happen to it any more
-                if now_ms <= self._over_ms(intent):
+                # the venue forgets only ended orders: the listed state is final after the deadline
+                if now_ms <= self._deadline_ms(intent):
                     return False
-            if order.state in RESTING:  # nothing of ours ever rests
+            if order.state in RESTING:  # our orders never rest
                 order = await self._venue.cancel(intent.symbol, order.order_id)
-            await self.take(intent, order)
+            await self.record(intent, order)
             return True
-        # looking corrects a clock that was wrong before
-        if min(now_ms, self._venue.now_ms()) <= self._over_ms(intent):
+        # the look-up may have corrected the clock
+        if min(now_ms, self._venue.now_ms()) <= self._deadline_ms(intent):
             return False
         owned = await self._journal.do(Journal.own_positions)
         own = next((own for own in owned if own.symbol == intent.symbol), None)
@@ -172,21 +172,20 @@ class OrderSender:
         await self._settle(intent, "not_taken", "not taken", "not taken: the venue has no trace")
         return True
 
-    def _over_ms(self, intent: Intent) -> int:
-        """Return the venue time until which an order nobody answered may still be taken."""
+    def _deadline_ms(self, intent: Intent) -> int:
+        """Return the venue time until which an unanswered order may still be accepted."""
         return intent.sent_ms + self._venue.window_ms + SETTLE_MS
 
     async def in_doubt(self, symbol: str) -> list[Intent]:
-        """Return the orders that keep a coin from being entered until more is known of them.
+        """Return the unsettled orders that block entries in a coin.
 
-        Those of all coins while they may still be taken; later, when only a position that nobody
-        can explain keeps one from being given up, those of its own coin.
+        Those of all coins while they may still be accepted; later only those of the coin itself.
         """
         now_ms = self._venue.now_ms()
         return [
             intent
             for intent in await self._journal.do(Journal.open_intents)
-            if intent.symbol == symbol or now_ms <= self._over_ms(intent)
+            if intent.symbol == symbol or now_ms <= self._deadline_ms(intent)
         ]
 
     async def _find(self, intent: Intent) -> PlacedOrder | None:
@@ -199,13 +198,13 @@ class OrderSender:
             try:
                 order = await self._venue.order_status(intent.symbol, order_id)
             except VenueRefused:
-                continue  # forgotten already: then it is none of the last seconds
+                continue  # the venue forgot it, so it is not recent
             if order.client_id == intent.client_id:
                 return order
         return None
 
     async def _unknown_orders(self, intent: Intent, fills: Sequence[Fill]) -> list[int]:
-        """Return the orders behind fills on its side that are not in the journal."""
+        """Return the orders of fills on the intent's side that are not in the journal."""
         ids = sorted({fill.order_id for fill in fills if fill.side == intent.order_side})
         return [i for i in ids if await self._journal.do(Journal.order_client, i) is None]
 

@@ -1,4 +1,4 @@
-"""What was won and lost: the breakers' ledger, equity per cycle, how near each limit is."""
+"""P&L: the breakers' ledger, equity per cycle, use of each limit."""
 
 from __future__ import annotations
 
@@ -30,22 +30,22 @@ from shared.trading.breakers import (
 from shared.trading.breakers import released as released_ledger
 
 NOISE = Decimal("0.002")
-"""Balance and positions are read one after the other: a difference below this share of equity,
-while positions are open, is the market's movement in between and no transfer."""
+"""Balance and positions are read one after the other: while positions are open, a difference below
+this share of equity is the market's movement in between, not a transfer."""
 
 SHOWN_CYCLES = 288
 
 
 class Pnl:
-    """Keeps the ledger: in the journal, together with which results it has counted.
+    """Keeps the ledger in the journal, together with which results it has counted.
 
-    Only what positions of ours win or lose counts. Every other change of the account, foreign
-    positions included, is a transfer to it.
+    Only P&L of our positions counts. Every other change of the account, foreign positions included,
+    is a transfer.
 
     Attributes:
-        limits: How near each limit was at the last look.
+        limits: As of the last `observe`.
         equity: (epoch ms, equity) of the newest cycles, oldest first.
-        fees_today: Paid since 00:00 UTC; None before the first look.
+        fees_today: Paid since 00:00 UTC; None before the first `observe`.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Pnl:
         self.fees_today: Decimal | None = None
 
     async def load(self) -> None:
-        """Take up the ledger where it was left."""
+        """Load the ledger from the journal."""
         note = await self._journal.do(Journal.note, "ledger")
         if note is not None:
             self._ledger = Ledger.decode(orjson.dumps(note["ledger"]), "journal: ledger")
@@ -73,22 +73,22 @@ class Pnl:
 
     @property
     def latches(self) -> tuple[Latch, ...]:
-        """Return the breakers that bit and were not released."""
+        """Return the breakers that tripped and were not released."""
         return () if self._ledger is None else self._ledger.latches
 
     @property
     def pnl_today(self) -> Decimal | None:
-        """Return what was won or lost since 00:00 UTC; None before the first look."""
+        """Return the P&L since 00:00 UTC; None before the first `observe`."""
         return None if self._ledger is None else self._ledger.day_pnl
 
     def objections(self) -> list[str]:
-        """Return why nothing may be entered, as far as the ledger knows."""
+        """Return why nothing may be entered, by the ledger."""
         if self._ledger is None:
-            return ["the account has not been looked at yet"]
+            return ["the account has not been read yet"]
         return objections(self._ledger, self._settings, self._venue.now_ms())
 
     async def observe(self, account: AccountSnapshot, cycle_ms: int | None = None) -> None:
-        """Take in the account as it is now, and the results since the last look.
+        """Update the ledger from the account and the results since the last call.
 
         Args:
             cycle_ms: The cycle whose equity this is; None between cycles.
@@ -113,7 +113,7 @@ class Pnl:
         sent_ms = await self._journal.do(Journal.sent_since, self._venue.now_ms() - HOUR_MS)
         ledger = replace(ledger, orders_ms=sent_ms)
         await self._save(ledger, capital, [own.own_id for own in ended])
-        await self._tell_limits(limits(ledger, account.exposure, self._settings, now_ms))
+        await self._journal_limits(limits(ledger, account.exposure, self._settings, now_ms))
         self.fees_today = await self._journal.do(Journal.fees_since, now_ms - now_ms % DAY_MS)
         if cycle_ms is not None:
             await self._add_equity(account, cycle_ms)
@@ -132,7 +132,7 @@ class Pnl:
         self.equity = [*earlier, (cycle_ms, str(row.equity))][-SHOWN_CYCLES:]
 
     async def release(self) -> None:
-        """Release every breaker; what they count begins anew."""
+        """Release every breaker and reset its count."""
         async with self._turn:
             if self._ledger is not None:
                 await self._save(released_ledger(self._ledger), self._capital, [])
@@ -146,10 +146,10 @@ class Pnl:
         ]
         note = {"ledger": orjson.loads(ledger.encode()), "capital": str(capital)}
         await self._journal.do(Journal.judge, judged, note, *events)
-        # together, once both are written: a transfer left out of one would count as a result
+        # together, after both are written: a transfer missing in one would count as a result
         self._ledger, self._capital = ledger, capital
 
-    async def _tell_limits(self, found: list[TraderLimit]) -> None:
+    async def _journal_limits(self, found: list[TraderLimit]) -> None:
         before = {limit.name: limit.state for limit in self.limits}
         for limit in found:
             if limit.state == "warned" and before.get(limit.name, "ok") == "ok":

@@ -1,4 +1,4 @@
-"""How journal and venue compare: what is ours, what is foreign, what has gone. Pure."""
+"""Compares journal and venue: which positions are ours, foreign or gone. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.messages.trading import TradeSide
 
 @dataclass(frozen=True, slots=True)
 class MatchedPosition:
-    """A position of ours, by the journal and as the venue shows it."""
+    """A position of ours in the journal and at the venue."""
 
     own: OwnPosition
     at_venue: OpenPosition
@@ -21,7 +21,7 @@ class MatchedPosition:
 
 @dataclass(frozen=True, slots=True)
 class ForeignPosition:
-    """A position that is not ours, or not all of it; never touched. `why` is for people."""
+    """A position that is not, or not wholly, ours; never touched. `why` is for people."""
 
     at_venue: OpenPosition
     why: str
@@ -32,8 +32,8 @@ class Reconciliation:
     """Every position there is, once.
 
     Attributes:
-        ending: Positions of ours that the venue does not show (any more), or shows as another's.
-        positions: As the venue told them, ours and foreign.
+        ending: Positions of ours that are not at the venue (any more), or foreign there.
+        positions: As read from the venue, ours and foreign.
     """
 
     ours: tuple[MatchedPosition, ...]
@@ -42,19 +42,17 @@ class Reconciliation:
     positions: tuple[OpenPosition, ...]
 
     def matched(self, symbol: str) -> MatchedPosition | None:
-        """Return the position of ours in a coin."""
         return next((matched for matched in self.ours if matched.own.symbol == symbol), None)
 
     def at_venue(self, symbol: str) -> OpenPosition | None:
-        """Return the position in a coin, whoever's it is."""
         return next((each for each in self.positions if each.symbol == symbol), None)
 
 
 def compare(owned: Iterable[OwnPosition], positions: Sequence[OpenPosition]) -> Reconciliation:
-    """Return how the journal's open positions and the venue's stand to each other.
+    """Match the journal's open positions with the venue's.
 
-    A position that is smaller than the journal says is ours: part of it was closed elsewhere. One
-    that is larger, on the other side, or has another number is foreign as a whole.
+    A position smaller than in the journal is ours: part of it was closed elsewhere. One that is
+    larger, on the other side, or has another number is foreign as a whole.
     """
     own_by_symbol = {own.symbol: own for own in owned}
     ours, foreign = [], []
@@ -84,7 +82,7 @@ def _foreign(own: OwnPosition | None, position: OpenPosition) -> str:
 
 
 def differs(own: OwnPosition, position: OpenPosition | None) -> bool:
-    """Tell whether the venue must have executed something that the journal does not know."""
+    """Return whether the venue must have executed something that is not in the journal."""
     size = position.size if position is not None and position.side == own.side else 0
     return not own.is_complete or own.size != size or own.venue_id is None
 
@@ -93,7 +91,7 @@ def client_id_of(cycle_ms: int, symbol: str, side: TradeSide, purpose: str) -> s
     """Return the id of an order: the same decision made twice has the same id.
 
     Args:
-        cycle_ms: Close that was decided on; for closes, when the position was opened.
+        cycle_ms: The close decided on; for closes, when the position was opened.
         purpose: `entry`, or `close` and the number of the attempt.
     """
     text = f"{cycle_ms} {symbol} {side} {purpose}"

@@ -1,4 +1,4 @@
-"""Every position of ours has a stop, or is closed; and is closed when its time has come."""
+"""Keeps a stop on every position of ours, and closes those that have none or are overdue."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from shared.journal.journal import Journal
 from shared.journal.rows import OPEN_STATES, Intent, OwnPosition
 from shared.messages.trading import TradeEvent, trade_event
 from shared.trading.entries import OTHER
-from shared.trading.exits import Levels, is_beyond, is_held_too_long, levels
+from shared.trading.exits import Levels, is_beyond, is_overdue, levels
 
 
 class Protection:
-    """Looks after positions of ours, one by one: what one lacks never keeps the others waiting.
+    """Protects our positions, independently of each other.
 
     Attributes:
-        troubles: What could not be done, by coin; tried again with the next look.
+        failures: By coin, what failed; retried on the next call.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class Protection:
         self._log = log
         self._rules: dict[str, MarketRule] = {}
         self._closed = False
-        self.troubles: dict[str, str] = {}
+        self.failures: dict[str, str] = {}
 
     async def rule(self, symbol: str) -> MarketRule:
         """Return the rules of a market, as last read.
 
         Raises:
-            VenueUnavailable: They are not known, and cannot be read now.
+            VenueUnavailable: They are unknown, and cannot be read now.
         """
         if symbol not in self._rules:
             await self.read_rules([symbol])
@@ -61,13 +61,13 @@ class Protection:
         return self._rules[symbol]
 
     async def read_rules(self, symbols: list[str]) -> Mapping[str, MarketRule]:
-        """Read the rules of markets anew, and return those it lists."""
+        """Read the rules of markets, and return those the venue lists."""
         found = await self._venue.markets(symbols)
         self._rules |= found
         return found
 
-    async def look_after(self, reconciled: Reconciliation) -> bool:
-        """Set what is missing, close what may not stay; tell whether a close was sent."""
+    async def protect(self, reconciled: Reconciliation) -> bool:
+        """Set missing stops and targets, close what must be closed; return if a close was sent."""
         self._closed = False
         marks: Mapping[str, Ticker] = {}
         if reconciled.ours:
@@ -76,33 +76,33 @@ class Protection:
                     [matched.own.symbol for matched in reconciled.ours]
                 )
             except (VenueUnavailable, VenueRefused) as error:
-                # stops can be set without knowing the mark
+                # stops can be set without the mark
                 self._log.warning("no mark prices: %s", error)
-        troubles = {}
+        failures = {}
         for matched in reconciled.ours:
             try:
-                await self.look_after_one(matched, marks.get(matched.own.symbol))
+                await self.protect_one(matched, marks.get(matched.own.symbol))
             except (VenueUnavailable, VenueRefused, JournalUnavailable, ValueError) as error:
-                troubles[matched.own.symbol] = str(error)
-                if matched.own.symbol not in self.troubles:
-                    self._log.warning("%s: not looked after: %s", matched.own.symbol, error)
-        self.troubles = troubles
+                failures[matched.own.symbol] = str(error)
+                if matched.own.symbol not in self.failures:
+                    self._log.warning("%s: not protected: %s", matched.own.symbol, error)
+        self.failures = failures
         return self._closed
 
-    async def look_after_one(self, matched: MatchedPosition, ticker: Ticker | None) -> None:
-        """Set stop and target where they are missing, or close the position.
+    async def protect_one(self, matched: MatchedPosition, ticker: Ticker | None) -> None:
+        """Set a missing stop or target, or close the position.
 
         Raises:
-            VenueUnavailable, VenueRefused: The venue did not do it; to be tried again.
+            VenueUnavailable, VenueRefused: The venue did not do it; to be retried.
         """
         own, position = matched.own, matched.at_venue
         now_ms = self._venue.now_ms()
         if own.closing:
             taken = await self.close(matched, own.closing)
             if not taken and position.stop_loss is None:
-                # it was refused, or its outcome is not known yet and may be that it was
+                # the close was refused, or may have been
                 await self._venue.set_stop_loss(own.symbol, (await self._levels(matched)).stop)
-        elif is_held_too_long(own.opened_ms, now_ms, self._settings.max_hold_h):
+        elif is_overdue(own.opened_ms, now_ms, self._settings.max_hold_h):
             await self.close(matched, f"time stop: held for {self._settings.max_hold_h:g} h")
         elif position.stop_loss is None:
             await self._set_missing_stop(matched, ticker, now_ms)
@@ -132,7 +132,7 @@ class Protection:
             return
         found = await self._venue.set_stop_loss(own.symbol, wanted.stop)
         if found.stop_loss is None:
-            raise VenueUnavailable(f"{own.symbol}: the venue took a stop and shows none")
+            raise VenueUnavailable(f"{own.symbol}: the venue accepted a stop and shows none")
         await self._protected(matched, found)
         await self._set_missing_target(matched, ticker)
 
@@ -163,19 +163,19 @@ class Protection:
         )
 
     async def close(self, matched: MatchedPosition, why: str) -> bool:
-        """Close what the venue shows of a position of ours; wanted until it is done.
+        """Close our position as the venue shows it; it stays marked until closed.
 
         Returns:
-            Whether the venue took a close; nothing is sent while an earlier one may still be taken.
+            Whether the venue accepted the close; none is sent while an earlier one is unsettled.
         """
         own, position = matched.own, matched.at_venue
         earlier = await self._journal.do(Journal.closes_of, own.own_id)
         if any(intent.state in OPEN_STATES for intent in earlier):
             return False
-        await self.want_closed(own, why)
+        await self.mark_closing(own, why)
         client_id = client_id_of(own.opened_ms, own.symbol, own.side, f"close {len(earlier)}")
-        # The size as it was read, so that what somebody adds meanwhile stays theirs; below the
-        # smallest order only the whole can be closed.
+        # The size as read, so that what others add in the meantime stays theirs; below the
+        # smallest order only the whole position can be closed.
         size = None if await self._is_dust(position) else position.size
         intent = Intent(
             client_id=client_id,
@@ -198,7 +198,7 @@ class Protection:
         return order is not None
 
     async def _is_dust(self, position: OpenPosition) -> bool:
-        """Tell whether a position is below the smallest order; without its rules it is not."""
+        """Return whether a position is below the smallest order; False if rules are unknown."""
         try:
             rule = await self.rule(position.symbol)
         except (VenueUnavailable, VenueRefused) as error:
@@ -206,15 +206,15 @@ class Protection:
             return False
         return position.size < rule.min_size
 
-    async def want_closed(self, own: OwnPosition, why: str) -> None:
-        """Remember that a position is to be closed, until it is; the first reason stays."""
+    async def mark_closing(self, own: OwnPosition, why: str) -> None:
+        """Journal that a position is to be closed; the first reason stays."""
         if not own.closing:
             await self._note(Journal.set_closing, own.own_id, why)
 
     async def _note[**P](
         self, call: Callable[Concatenate[Journal, P], None], *args: P.args, **named: P.kwargs
     ) -> None:
-        """Journal what is done to protect a position, which is done also without a journal."""
+        """Journal a step of protection; a failing journal does not stop protection."""
         try:
             await self._journal.do(call, *args, **named)
         except JournalUnavailable as error:

@@ -1,4 +1,4 @@
-"""Holding the journal against the venue: fills it lacks, positions that ended, funding."""
+"""Brings the journal up to date with the venue: fills, ended positions, funding."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from shared.journal.rows import JournalFill, OwnPosition
 from shared.messages.trading import TradeEvent, trade_event
 
 BEFORE_MS = 1_000
-"""Fills are asked for from so long before a position was opened."""
+"""Fills are requested from this long before a position was opened."""
 
 LATE_MS = 60_000
-"""How long the venue may take to show the fills, or the end, of a position that has gone."""
+"""How long the venue may take to list the fills, or the end, of a position that is gone."""
 
-LACKS = (JournalUnavailable, VenueUnavailable, VenueRefused)
-"""What keeps one thing from being known or journalled, and no position from being protected."""
+EXPECTED_ERRORS = (JournalUnavailable, VenueUnavailable, VenueRefused)
+"""Failures of venue and journal, after which the trader goes on."""
 
 CUT = Decimal("0.000001")
-"""Below this a difference in a position partly closed comes from its average price being cut."""
+"""A smaller difference in a partly closed position comes from rounding of its average price."""
 
 
 class Reconciler:
-    """Brings the journal up to what the venue has executed, and says how both stand.
+    """Brings the journal up to date with what the venue has executed.
 
     Attributes:
-        lacking: What the last look could not read or journal; None when it knows everything.
+        first_error: Of the last `reconcile`; None if it was complete.
     """
 
     def __init__(
@@ -51,24 +51,24 @@ class Reconciler:
         self._orders = orders
         self._clock = clock
         self._log = log
-        self.lacking: JournalUnavailable | VenueUnavailable | VenueRefused | None = None
+        self.first_error: JournalUnavailable | VenueUnavailable | VenueRefused | None = None
         self._gone_ms: dict[int, int] = {}
         self._foreign: set[tuple[int, str]] = set()
 
     async def reconcile(self) -> Reconciliation:
-        """Journal what the venue has executed meanwhile, and return how both stand now.
+        """Journal what the venue has executed since, and return the comparison.
 
-        Fills, orders and results that cannot be had now are in `lacking`, and asked for again.
+        What cannot be read or journalled now sets `first_error`, and is retried on the next call.
 
         Raises:
             VenueUnavailable, VenueRefused: The positions could not be read.
             JournalUnavailable: The journal could not be read.
         """
-        self.lacking = None
-        await self._tried(self._orders.renew_interrupted())
+        self.first_error = None
+        await self._attempt(self._orders.mark_interrupted())
         reconciled = await self._read()
         known = [
-            await self._tried(
+            await self._attempt(
                 self._orders.settle_unknown(intent, reconciled.at_venue(intent.symbol))
             )
             for intent in await self._journal.do(Journal.open_intents)
@@ -77,43 +77,45 @@ class Reconciler:
             reconciled = await self._read()
         for matched in reconciled.ours:
             self._gone_ms.pop(matched.own.own_id, None)
-        # without its fills and the orders in doubt nobody can say how one has ended
-        ending = reconciled.ending if self.lacking is None else ()
-        if [own for own in ending if await self._tried(self._end(own))]:
+        # how one ended is known only with all fills, and no order in doubt
+        ending = reconciled.ending if self.first_error is None else ()
+        if [own for own in ending if await self._attempt(self._end(own))]:
             reconciled = compare(
                 await self._journal.do(Journal.own_positions), reconciled.positions
             )
-        await self._tried(self._note_funding(reconciled))
-        await self._tried(self._note_foreign(reconciled))
+        await self._attempt(self._note_funding(reconciled))
+        await self._attempt(self._note_foreign(reconciled))
         return reconciled
 
-    async def _tried[T](self, work: Coroutine[Any, Any, T]) -> T | None:
-        """Do what ends in the journal; where that cannot be done now, remember it and go on."""
+    async def _attempt[T](self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Do some work; on failure set `first_error` and return None."""
         try:
             return await work
-        except LACKS as error:
-            if self.lacking is None:
-                self._log.error("the journal cannot be brought up to the venue: %s", error)
-            self.lacking = self.lacking or error
+        except EXPECTED_ERRORS as error:
+            if self.first_error is None:
+                self._log.error("the journal cannot be brought up to date: %s", error)
+            self.first_error = self.first_error or error
             return None
 
     async def _read(self) -> Reconciliation:
-        """Return how both stand, with the fills of every coin where they differed."""
+        """Compare both, after journalling the fills of coins that differ."""
         owned = await self._journal.do(Journal.own_positions)
         positions = await self._venue.positions()
         at_venue = {position.symbol: position for position in positions}
         odd = [own for own in owned if differs(own, at_venue.get(own.symbol))]
         if odd:
             for own in odd:
-                await self._tried(self._add_fills(own))
+                await self._attempt(self._add_fills(own))
             owned = await self._journal.do(Journal.own_positions)
-            # after the fills, so that what was filled in between makes it smaller, not larger
+            # after the fills: one in between then makes a position smaller, not larger
             positions = await self._venue.positions()
         reconciled = compare(owned, positions)
         for matched in reconciled.ours:
             if matched.own.venue_id is None:
-                seen = matched.at_venue.position_id
-                await self._tried(self._journal.do(Journal.seen_at_venue, matched.own.own_id, seen))
+                venue_id = matched.at_venue.position_id
+                await self._attempt(
+                    self._journal.do(Journal.seen_at_venue, matched.own.own_id, venue_id)
+                )
         return reconciled
 
     async def _add_fills(self, own: OwnPosition) -> None:
@@ -142,10 +144,10 @@ class Reconciler:
             return intent is not None and intent.own_id == own.own_id
         return await self._journal.do(Journal.own_of_entry, client_id) == own.own_id
 
-    # What has ended
+    # Ended positions
 
     async def _end(self, own: OwnPosition) -> bool:
-        """Journal the end of a position that the venue does not show; tell whether it has."""
+        """Journal the end of a position that is not at the venue; return whether it has ended."""
         now_ms = self._venue.now_ms()
         gone_ms = self._gone_ms.setdefault(own.own_id, now_ms)
         record = await self._record(own)
@@ -174,7 +176,7 @@ class Reconciler:
         return True
 
     async def _record(self, own: OwnPosition) -> ClosedPosition | None:
-        """Return what the venue says of a position that ended."""
+        """Return the venue's record of an ended position."""
         if own.venue_id is None:
             return None
         for record in await self._venue.closed_positions(own.opened_ms - BEFORE_MS):
@@ -183,7 +185,7 @@ class Reconciler:
         return None
 
     async def _note_funding(self, reconciled: Reconciliation) -> None:
-        """Journal what open positions have won or paid beside their fills."""
+        """Journal P&L of open positions that is not explained by their fills."""
         for matched in reconciled.ours:
             own, position = matched.own, matched.at_venue
             if not own.is_complete or own.size != position.size:
@@ -196,8 +198,8 @@ class Reconciler:
                                       self._funding_event(own, amount))  # fmt: skip
 
     async def _note_foreign(self, reconciled: Reconciliation) -> None:
-        """Journal positions that are not ours, once each."""
-        seen = {(each.at_venue.position_id, each.why) for each in reconciled.foreign}
+        """Journal foreign positions, once each."""
+        current = {(each.at_venue.position_id, each.why) for each in reconciled.foreign}
         for each in reconciled.foreign:
             position = each.at_venue
             if (position.position_id, each.why) not in self._foreign:
@@ -210,7 +212,7 @@ class Reconciler:
                     self._clock.now_ms(), "foreign", text, symbol, side, size_base=size
                 )
                 await self._journal.do(Journal.tell, event)
-        self._foreign = seen
+        self._foreign = current
 
     def _funding_event(self, own: OwnPosition, amount: Decimal) -> TradeEvent:
         text = f"{amount} beside price and fees of its fills: funding, or what the venue took"
@@ -222,6 +224,6 @@ class Reconciler:
 
 
 def _takes_from(own: OwnPosition, venue_id: int | None, fill: Fill) -> bool:
-    """Tell whether a fill of an order that is not ours has closed a part of our position."""
+    """Return whether a fill of a foreign order has closed a part of our position."""
     is_same = fill.position_id is None or venue_id in (None, fill.position_id)
     return fill.side == CLOSES[own.side] and fill.at_ms >= own.opened_ms and is_same

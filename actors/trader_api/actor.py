@@ -1,7 +1,7 @@
-"""Watches and steers the trader over HTTP, for whoever has the token.
+"""The trader's HTTP API: status, history and commands, with a token.
 
-`/openapi.json` describes all of it. What is so now comes from Redis, what was from the trader's
-journal. `kill`, `disable` and `flatten` hold without Redis and without a trader.
+`/openapi.json` describes it. Current state comes from Redis, history from the trader's journal.
+`kill`, `disable` and `flatten` work without Redis and without a trader.
 """
 
 from __future__ import annotations
@@ -43,8 +43,6 @@ HEADERS = {
 
 
 class TraderApi(Actor):
-    """Serves the API on the section's host and port."""
-
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self._settings = codec.from_plain(
@@ -60,10 +58,10 @@ class TraderApi(Actor):
         self._requests = 0
 
     async def setup(self) -> None:
-        """Make the token if there is none, and listen.
+        """Create the token if there is none, and listen.
 
         Raises:
-            ConfigError: The token's file is not as it must be.
+            ConfigError: The token's file is invalid.
             TransientError: The port is taken, or the token cannot be written.
         """
         await self.teardown()
@@ -91,14 +89,14 @@ class TraderApi(Actor):
         self.ready()
 
     async def teardown(self) -> None:
-        """Stop listening; a command under way gets a second to finish."""
+        """Stop listening; a command in flight gets a second to finish."""
         if self._runner is not None:
             self._address.remove()
             await self._runner.cleanup()
             self._runner = None
 
     async def step(self) -> float:
-        """Say how often it was asked, and what the lock says."""
+        """Report the number of requests, and the lock."""
         lock = await self._readings.lock()
         self.detail |= {
             "requests": self._requests,

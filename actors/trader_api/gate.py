@@ -1,4 +1,4 @@
-"""Who may use the trader's API: whoever has the token that lies in the state_dir."""
+"""Authenticates requests to the trader's API with the token in the state_dir."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ MOST_PEERS = 1000
 
 
 class RequestGate:
-    """Lets in who shows the token, and slows down who guesses.
+    """Accepts requests with the token, and rate-limits wrong ones.
 
-    A right token is never refused for the wrong ones of others behind the same address: on one
-    machine all have the same, and nobody may lock the owner out of the kill switch.
-
-    Args:
-        token: The right one.
+    The right token is never refused because of wrong ones from the same address: on one machine
+    all clients share it, and none may lock the owner out of the kill switch.
     """
 
     def __init__(self, token: bytes, clock: Clock) -> None:
@@ -30,14 +27,14 @@ class RequestGate:
         self.refused = 0
 
     def refusal(self, request: web.Request) -> web.HTTPException | None:
-        """Return why a request is not let in; None if it is."""
+        """Return the refusal of a request; None if it is accepted."""
         given = request.headers.getall(hdrs.AUTHORIZATION, [])
         scheme, _, shown = given[0].partition(" ") if len(given) == 1 else ("", "", "")
         is_bearer = scheme.lower() == "bearer"
         if is_bearer and hmac.compare_digest(shown.strip().encode("utf-8", "replace"), self._token):
             return None
         self.refused += 1
-        # Showing none is no guess.
+        # A request without a token is no guess.
         wait_s = self._wait_s(request.remote or "unknown") if is_bearer else 0.0
         if wait_s > 0:
             return web.HTTPTooManyRequests(
@@ -54,7 +51,7 @@ class RequestGate:
         )
 
     def _wait_s(self, peer: str) -> float:
-        """Count one guess of a peer; return how long it is refused from now on, 0 if not."""
+        """Count one guess of a peer; return for how long it is refused, 0 if not."""
         now = self._clock.monotonic()
         recent = [at for at in self._guesses.pop(peer, []) if now - at < WITHIN_S]
         if len(recent) < MOST_GUESSES:

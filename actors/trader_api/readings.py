@@ -1,7 +1,7 @@
-"""What the trader's API can tell: from Redis what is so now, from the journal what was.
+"""What the trader's API serves: current state from Redis, history from the journal.
 
 Reads `state:positions`, `state:balance`, `state:trader:*`, and the trader's journal, which is
-there also while Redis is away.
+available without Redis.
 """
 
 from __future__ import annotations
@@ -34,15 +34,11 @@ ANSWERING_MS = 30_000
 
 
 class NotPublished(TransientError):
-    """Nobody has published it yet."""
+    """The requested value is not published yet."""
 
 
 class Readings:
-    """Answers what is asked about the trader.
-
-    Args:
-        state_dir: Where lock file and journal lie.
-    """
+    """Reads the trader's state; `state_dir` has its lock file and journal."""
 
     def __init__(self, bus: Bus, clock: Clock, state_dir: Path) -> None:
         self._bus = bus
@@ -51,7 +47,7 @@ class Readings:
         self._journal = state_dir / "trader.db"
 
     async def status(self) -> StatusAnswer:
-        """Return how the trader is; the lock file also while Redis is away."""
+        """Return the trader's status; without Redis only the lock file."""
         now_ms = self._clock.now_ms()
         lock = await self.lock()
         try:
@@ -79,7 +75,7 @@ class Readings:
         return None if lock is None else LockAnswer(**dataclasses.asdict(lock))
 
     async def published[T](self, entry: Entry[T], who: str) -> T:
-        """Return what somebody keeps published.
+        """Return the value that actor `who` keeps published.
 
         Raises:
             BusUnavailable: Redis does not answer.
@@ -87,14 +83,14 @@ class Readings:
         """
         found = await self._bus.get(entry)
         if found is None:
-            raise NotPublished(f"{who} has not told it yet")
+            raise NotPublished(f"{who} has not published it yet")
         return found
 
     async def trades(self, *, limit: int, before_id: int | None) -> TradesAnswer:
         """Return positions of ours.
 
         Raises:
-            JournalUnavailable: The journal cannot be read just now.
+            JournalUnavailable: The journal cannot be read now.
             PermanentError: It is damaged.
         """
 
@@ -140,22 +136,22 @@ class Readings:
         return await self._read(read, EquitiesAnswer(cycles=[]))
 
     async def known_symbols(self, configured: Mapping[str, object]) -> set[str]:
-        """Return the coins a command may name: configured, or with a position, whoever's.
+        """Return the coins a command may name: configured, or with a position, ours or foreign.
 
-        A coin taken out of the configuration can still be closed.
+        A coin removed from the configuration can still be closed.
         """
         found = set(configured)
         try:
             positions = await self._bus.get(schema.POSITIONS)
         except BusUnavailable:
-            positions = None  # told by the command itself, which needs Redis, too
+            positions = None  # the command itself reports that
         if positions is not None:
             found |= {each.symbol for each in positions.positions}
         none: set[str] = set()
         return found | await self._read(lambda j: {p.symbol for p in j.own_positions()}, none)
 
     async def _read[T](self, read: Callable[[Journal], T], none_yet: T) -> T:
-        """Return what a reading of the journal gives; `none_yet` where no trader made one."""
+        """Return what `read` returns of the journal; `none_yet` if there is none."""
 
         def work() -> T:
             try:

@@ -1,4 +1,4 @@
-"""Reads what is asked of the trader's API, and refuses what it does not know."""
+"""Parses requests to the trader's API, and refuses unknown parameters."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ JSON = "application/json"
 def numbers_of(
     request: web.Request, parameters: Sequence[tuple[str, int, int, int | None, str]]
 ) -> dict[str, int | None]:
-    """Return the query's whole numbers by name, defaults where they are left out.
+    """Return the query's whole numbers by name, with defaults.
 
     Args:
         parameters: Name, smallest, largest, default and meaning of each.
 
     Raises:
-        web.HTTPBadRequest: An unknown name, one given twice, or no such number.
+        web.HTTPBadRequest: An unknown or duplicate name, or no such number.
     """
     known = {name: (least, most) for name, least, most, _, _ in parameters}
     found: dict[str, int | None] = {name: usual for name, _, _, usual, _ in parameters}
@@ -46,11 +46,10 @@ def numbers_of(
 
 
 async def body_of(request: web.Request) -> CommandBody:
-    """Return what was said with a command; nothing need be.
+    """Return the optional body of a command.
 
     Raises:
-        web.HTTPException: 413 too large, 415 not JSON by its type, 400 not JSON, 422 something
-            else than expected.
+        web.HTTPException: 413 too large, 415 wrong content type, 400 not JSON, 422 wrong fields.
     """
     raw = await request.read()
     if not raw:
@@ -82,5 +81,5 @@ async def body_of(request: web.Request) -> CommandBody:
 
 
 def _one_line(text: str) -> str:
-    """Return a text that can forge no line of a log and move no cursor."""
+    """Replace what could forge a log line or move a cursor."""
     return "".join(letter if letter.isprintable() else " " for letter in text).strip()

@@ -1,4 +1,4 @@
-"""The beginning of a body that was not what it should be, fit for one line of an error."""
+"""Excerpts of unexpected bodies, for one line of an error."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _MARKUP = re.compile(r"<(script|style)\b.*?(</\1\s*>|$)|<[^>]*(>|$)", re.IGNOREC
 
 
 def excerpt(body: bytes) -> str:
-    """Return the first 120 bytes as one line of text, or words that there is nothing.
+    """Return the first 120 bytes as one line of text, or "an empty body".
 
-    Of a web page its title is returned, or else its first 120 characters without markup: a gateway
-    that answers in place of the service says no more with them.
+    For a web page (of a gateway, usually) return its title, or else its first 120 characters
+    without markup.
     """
     if body.lstrip()[:1] == b"<":
         return _of_page(body[:_SEARCHED].decode("utf-8", "replace"))

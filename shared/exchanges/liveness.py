@@ -1,4 +1,4 @@
-"""Whether a venue that answers is alive: an exchange may end, and its servers go on answering."""
+"""Whether a venue is live: after an exchange has closed, its servers may still answer."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ def frozen(
     now_ms: int,
     oldest_ms: int = OLDEST_BOOK_MS,
 ) -> str:
-    """Return in words why the venue counts as down in one market; "" when it does not.
+    """Return why the venue counts as down in one market, or "".
 
     Args:
-        rule: None where the venue does not list the market.
-        ticker: None where the venue tells no prices.
+        rule: None if the venue does not list the market.
+        ticker: None if the venue has no prices.
         now_ms: Venue time.
-        oldest_ms: Age from which on a book is no longer believed.
+        oldest_ms: Greatest age of a live book.
     """
     symbol = book.symbol
     if rule is None:

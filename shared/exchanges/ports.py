@@ -1,4 +1,4 @@
-"""What the platform needs from an exchange, whichever one it is."""
+"""The platform's interfaces to exchanges."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from shared.market import Candles, Timeframe
 class CandleSource(Protocol):
     """An exchange that serves candles.
 
-    Every call raises RateLimited when nothing may be sent, ExchangeUnavailable when the
-    exchange fails or cannot be understood.
+    Every call raises RateLimited while nothing may be sent, ExchangeUnavailable when the exchange
+    fails or its answer is unreadable.
     """
 
     def now_ms(self) -> int:
         """Return exchange time."""
 
     async def sync_time(self) -> int:
-        """Ask for the exchange's time and return it minus our own."""
+        """Read the exchange's time and return it minus our own."""
 
     async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
         """Return symbol -> status: `TRADING` when it can be traded; anything else when not.
@@ -48,22 +48,22 @@ class CandleSource(Protocol):
 
         Raises:
             UnknownSymbol: The coin is not listed.
-            BadCandle: A row cannot be true.
+            BadCandle: A row is impossible.
         """
 
 
 class Venue(Protocol):
-    """Where orders go: perpetual futures, one net position per market.
+    """A trading venue: perpetual futures, one net position per market.
 
     Lists are complete: every page is read. Every call raises VenueUnavailable when the venue
-    fails or cannot be understood, VenueDenied when it does not accept us, VenueRefused when it
-    says no. Calls that place an order raise OutcomeUnknown instead of VenueUnavailable once
-    anything may have reached the venue.
+    fails or its answer is unreadable, VenueDenied when it rejects our credentials, VenueRefused
+    when it refuses the request. Calls that place an order raise OutcomeUnknown instead of
+    VenueUnavailable once anything may have reached the venue; a refused one was not accepted.
     """
 
     @property
     def name(self) -> str:
-        """Return what people call it."""
+        """Return the name for people."""
 
     @property
     def window_ms(self) -> int:
@@ -73,7 +73,7 @@ class Venue(Protocol):
         """Return venue time: our clock, corrected by the last `server_time`."""
 
     async def server_time(self) -> int:
-        """Ask for the venue's time, correct `now_ms` by it, and return it."""
+        """Read the venue's time, correct `now_ms` by it, and return it."""
 
     async def markets(self, symbols: Sequence[str] | None = None) -> Mapping[str, MarketRule]:
         """Return the rules of some markets (None: of all); those it does not list are left out."""
@@ -88,7 +88,7 @@ class Venue(Protocol):
         """Return the last and the next funding."""
 
     async def balance(self) -> Sequence[AccountBalance]:
-        """Return what the account holds, one entry per currency."""
+        """Return the account's balances, one per currency."""
 
     async def positions(self) -> Sequence[OpenPosition]:
         """Return every open position of the account, ours and others'."""
@@ -102,41 +102,39 @@ class Venue(Protocol):
     async def fills(
         self, symbol: str, since_ms: int, until_ms: int | None = None
     ) -> Sequence[Fill]:
-        """Return our fills in one market since a time, oldest first."""
+        """Return our fills in one market, oldest first; both times are included."""
 
     async def place_order(self, order: OrderRequest) -> PlacedOrder:
-        """Place an order; once.
+        """Place an order; never retried.
 
         Raises:
-            OutcomeUnknown: It may have been taken.
-            VenueRefused: It was not.
+            ValueError: The order is malformed.
         """
 
     async def cancel(self, symbol: str, order_id: int) -> PlacedOrder:
-        """Take an order back."""
+        """Cancel an order."""
 
     async def order_status(self, symbol: str, order_id: int) -> PlacedOrder:
-        """Return one order as it is now.
+        """Return the current state of an order.
 
         Raises:
-            VenueRefused: It does not know the order (any more).
+            VenueRefused: The order is unknown (any more).
         """
 
     async def close_position(
         self, symbol: str, client_id: str, size: Decimal | None = None
     ) -> PlacedOrder:
-        """Close a position at market, all of it or `size` of it.
+        """Close a position at market, all of it or `size` of it; never retried.
 
         Raises:
-            OutcomeUnknown: It may have been closed.
-            VenueRefused: It was not.
+            ValueError: The id or the size is malformed.
         """
 
     async def set_stop_loss(self, symbol: str, price: Decimal) -> OpenPosition:
-        """Set the one stop of the whole position, triggered by the mark price; replaces others."""
+        """Set or replace the stop of the whole position, triggered by the mark price."""
 
     async def set_take_profit(self, symbol: str, price: Decimal) -> OpenPosition:
-        """Set the one target of the whole position, triggered by the mark price."""
+        """Set or replace the target of the whole position, triggered by the mark price."""
 
     async def set_leverage(self, symbol: str, leverage: int) -> int:
-        """Set isolated margin and leverage, and return the leverage that is now in force."""
+        """Set isolated margin and leverage, and return the leverage now in force."""

@@ -1,8 +1,7 @@
-"""What a venue tells and takes: markets, prices, positions, orders, fills. Whichever venue it is.
+"""Types of the port `Venue`: markets, prices, positions, orders, fills.
 
-Money is `Decimal`, as the venue wrote it; sizes are in the base currency, prices and amounts of
-money in the quote currency, times in epoch ms of the venue's clock. None is "there is none".
-The protocol that speaks these is `Venue` in `shared/exchanges/ports.py`.
+Money is `Decimal`, exactly as sent; sizes are in base currency, prices and money in quote
+currency, times in epoch ms of the venue's clock. None is "there is none".
 """
 
 from __future__ import annotations
@@ -24,14 +23,14 @@ CLOSES: dict[TradeSide, OrderSide] = {"long": "sell", "short": "buy"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketRule:
-    """What the venue allows in one market.
+    """The rules of one market.
 
     Attributes:
         min_size: Smallest order, in base currency.
         size_step: Orders are whole multiples of this, in base currency.
         tick: Prices are whole multiples of this.
         leverages: Those that may be set, ascending.
-        available: False when the venue says that the market cannot be traded now.
+        available: False when the market cannot be traded now.
     """
 
     symbol: str
@@ -56,7 +55,7 @@ class Ticker:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookLevel:
-    """Size that rests at a price."""
+    """Resting size at a price."""
 
     price: Decimal
     size: Decimal
@@ -64,9 +63,9 @@ class BookLevel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderBook:
-    """The order book of one market, best price first; empty sides are possible.
+    """The order book of one market, best price first; sides may be empty.
 
-    `updated_ms`: when the venue last changed it; None where it does not say.
+    `updated_ms`: time of its last change; None if the venue does not report it.
     """
 
     symbol: str
@@ -77,7 +76,7 @@ class OrderBook:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Funding:
-    """Funding of one market. Rates are fractions per interval; a positive one is paid by longs."""
+    """Funding of one market. Rates are fractions per interval; longs pay a positive one."""
 
     symbol: str
     latest_rate: Decimal
@@ -98,7 +97,7 @@ class AccountBalance:
 
     @property
     def equity(self) -> Decimal:
-        """Return what the account would be worth if all were closed at the mark."""
+        """Return the value of the account if all were closed at the mark."""
         return self.available + self.frozen + self.margin + self.unrealized_pnl
 
 
@@ -109,7 +108,7 @@ class OpenPosition:
     Attributes:
         realized_pnl: Of this position so far, fees and funding included.
         stop_loss, take_profit: Trigger prices for the whole position.
-        liquidation_price: None where it cannot be liquidated.
+        liquidation_price: None if it cannot be liquidated.
     """
 
     position_id: int
@@ -131,7 +130,7 @@ class OpenPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClosedPosition:
-    """A position that ended. `how` is the venue's own word for it."""
+    """A closed position. `how` is the venue's own term."""
 
     position_id: int
     symbol: str
@@ -145,7 +144,7 @@ class ClosedPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderRequest:
-    """An order we want. `client_id`: 1 to 32 of letters, digits, `-` and `_`, ours for ever.
+    """An order to place. `client_id`: 1 to 32 of letters, digits, `-` and `_`, never reused.
 
     `price` is None for market orders only.
     """
@@ -160,9 +159,9 @@ class OrderRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedOrder:
-    """An order the venue took. `price` is None for market orders.
+    """An order accepted by the venue. `price` is None for market orders.
 
-    `state` is None where the reply does not tell it.
+    `state` is None if the reply lacks it.
     """
 
     order_id: int
@@ -182,16 +181,13 @@ class PlacedOrder:
 
     @property
     def average_price(self) -> Decimal | None:
-        """Return the mean price of what was filled; None where nothing was."""
+        """Return the mean price of the fills; None without any."""
         return self.filled_value / self.filled_size if self.filled_size else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """What was executed at once, at one price.
-
-    `fee_currency` is empty, and `fee` 0, where the venue does not tell the fee.
-    """
+    """An execution at one price. Without a reported fee, `fee` is 0 and `fee_currency` empty."""
 
     fill_id: int
     order_id: int

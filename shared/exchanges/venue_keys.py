@@ -1,4 +1,4 @@
-"""The keys of a venue account: they sign, and show themselves nowhere."""
+"""The keys of a venue account, which must not leak."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ HIDDEN = "hidden"
 class VenueKeys:
     """A pair of keys that cannot be changed, printed, logged, copied or pickled.
 
-    The secret is not kept: only what signs with it is.
+    The secret itself is not kept, only the MAC made from it.
 
     Args:
-        access_id: Names the account to the venue; sent with every signed request.
+        access_id: Identifies the account; sent with every signed request.
         secret: Signs; never sent.
 
     Raises:
-        ValueError: One of them is empty, or holds what no key holds.
+        ValueError: One of them is empty, or has characters that no key has.
     """
 
     __slots__ = ("_access_id", "_mac")
@@ -40,7 +40,7 @@ class VenueKeys:
 
     @property
     def access_id(self) -> str:
-        """Return what names the account, for the request header only."""
+        """Return the access id, for the request header only."""
         return self._access_id
 
     def sign(self, prepared: bytes) -> str:
@@ -50,7 +50,7 @@ class VenueKeys:
         return mac.hexdigest()
 
     def hide(self, text: str) -> str:
-        """Return `text` without the access id, should a venue have sent it back."""
+        """Return `text` with the access id replaced: a venue may echo it."""
         return text.replace(self._access_id, HIDDEN)
 
     def __setattr__(self, name: str, value: object) -> Never:

@@ -1,4 +1,4 @@
-"""The one place that says which venue there is; everybody else knows the port `Venue` only."""
+"""Chooses the venue; all other code knows only the port `Venue`."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def open_venue(
     """Return the venue of the configuration, simulated or real.
 
     Args:
-        session: Used for all requests; closed by whoever made it.
-        keys: None: what needs a signature is denied.
-        share: Part of the account's request limits that this process may use, above 0 to 1.
+        session: Used for all requests; not closed here.
+        keys: None: calls that need a signature are denied.
+        share: Of the account's request limits that this process may use, above 0 to 1.
 
     Raises:
-        ConfigError: Its `base_url` is not what the venue needs.
+        ConfigError: Its `base_url` is malformed.
     """
     wire = CoinExWire(
         session,
@@ -48,7 +48,7 @@ def open_venue(
 
 
 def closed_to_entries(mode: Mode) -> str:
-    """Return why the venue of a mode takes no entries until an operator says so, or ""."""
+    """Return why a mode's venue takes no entries until an operator enables them, or ""."""
     if mode != "live":
         return ""
     return (
@@ -58,5 +58,5 @@ def closed_to_entries(mode: Mode) -> str:
 
 
 def shown_name(venue: Venue, mode: str) -> str:
-    """Return what people call the venue of a mode."""
+    """Return the venue's name for people."""
     return venue.name if mode == "live" else f"{venue.name} (simulated)"

@@ -1,4 +1,4 @@
-"""Numbers of the kernels and of the settings as exact money, and money in whole steps. Pure."""
+"""Floats as exact decimals, and rounding to whole steps. Pure."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from decimal import ROUND_CEILING, ROUND_DOWN, Context, Decimal
 
 EXACT = Context(prec=60, rounding=ROUND_DOWN)
-"""Products of what venues and settings hold are exact in it; only quotients are cut, downwards."""
+"""Products of venue values and settings are exact in it; only quotients are rounded, down."""
 
 
 def exact(value: float) -> Decimal:
-    """Return `value` as it is written: 0.1 becomes 0.1, not the nearest binary fraction.
+    """Return `value` as written: 0.1 becomes 0.1, not the nearest binary fraction.
 
     Raises:
         ValueError: It is not finite.
@@ -21,28 +21,28 @@ def exact(value: float) -> Decimal:
 
 
 def share(pct: float) -> Decimal:
-    """Return a setting in % as a share of one."""
+    """Return a percentage as a fraction."""
     return exact(pct).scaleb(-2)
 
 
 def floored(value: Decimal, step: Decimal) -> Decimal:
-    """Return the largest multiple of `step` that is not above `value`, which is not negative."""
+    """Round `value`, not negative, down to a multiple of `step`."""
     return EXACT.multiply(EXACT.divide_int(value, step), step)
 
 
 def ceiled(value: Decimal, step: Decimal) -> Decimal:
-    """Return the smallest multiple of `step` that is not below `value`, which is not negative."""
+    """Round `value`, not negative, up to a multiple of `step`."""
     whole = floored(value, step)
     return whole if whole == value else EXACT.add(whole, step)
 
 
 def shown(value: Decimal, places: int = 4) -> str:
-    """Return a number for people: at most so many decimals, cut towards zero, no exponent."""
+    """Format a number for people: at most `places` decimals, cut towards zero, no exponent."""
     cut = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN, context=EXACT)
     return f"{cut.normalize(EXACT) + 0:f}"
 
 
 def shown_pct(value: Decimal) -> str:
-    """Return a share of one in %, rounded up, so that no cost looks smaller than it is."""
+    """Format a fraction in %, rounded up, so that no cost looks smaller than it is."""
     pct = value.scaleb(2).quantize(Decimal("0.001"), rounding=ROUND_CEILING, context=EXACT)
     return f"{pct.normalize(EXACT) + 0:f} %"

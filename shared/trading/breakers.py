@@ -1,8 +1,8 @@
-"""Breakers and gates of the whole account, as values and pure functions of them.
+"""Breakers and limits of the whole account, as values and pure functions of them.
 
-A breaker that bites is *latched*: it forbids entries until somebody releases it, whatever the
-figures say by then, and closes nothing. The ledger holds all that breakers need, and outlives the
-process as the bytes of `encode`.
+A breaker that trips is *latched*: it forbids entries until an operator releases it, whatever
+happens to the account, and closes nothing. The ledger has all that breakers need, and is stored as
+the bytes of `encode`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latch:
-    """A breaker that bit, when, and why in words."""
+    """A tripped breaker."""
 
     breaker: Breaker
     at_ms: int
@@ -37,10 +37,10 @@ class Latch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """What the account gained and lost, as far as breakers look back. Units: quote currency.
+    """What the account gained and lost, as far as breakers need it. Units: quote currency.
 
-    Money that was paid in or out is neither gain nor loss: the equities that later ones are held
-    against are scaled with it, as if it had been there, or away, all along.
+    Deposits and withdrawals are neither gain nor loss: the reference equities are scaled with them,
+    as if the money had been there, or not, all along.
 
     Attributes:
         day: UTC day, counted from the epoch.
@@ -62,7 +62,7 @@ class Ledger:
     latches: tuple[Latch, ...] = ()
 
     def is_latched(self, breaker: Breaker) -> bool:
-        """Tell whether this breaker bit and was not released since."""
+        """Return whether this breaker tripped and was not released since."""
         return any(latch.breaker == breaker for latch in self.latches)
 
     def encode(self) -> bytes:
@@ -82,11 +82,7 @@ class Ledger:
 
     @classmethod
     def decode(cls, raw: bytes | str, where: str) -> Ledger:
-        """Return the ledger that `encode` wrote.
-
-        Raises:
-            BadMessage: It is none.
-        """
+        """Return the ledger that `encode` wrote; raise BadMessage if it is none."""
         found = codec.decode(_Written, raw, where)
         return cls(
             day=found.day,
@@ -122,7 +118,7 @@ def _amount(text: str, field: str, where: str) -> Decimal:
     return value
 
 
-# What happens to a ledger.
+# Updates.
 
 
 def observed(
@@ -132,14 +128,14 @@ def observed(
     settings: TraderSection,
     now_ms: int,
 ) -> Ledger:
-    """Return the ledger after a look at the account, breakers latched that bite.
+    """Return the ledger updated by the account's equity, with tripped breakers latched.
 
-    A UTC day begins with the first look in it; a clock that goes back begins none.
+    A UTC day begins with the first update in it; a clock set back begins none.
 
     Args:
-        ledger: As it was; None at the very first look.
+        ledger: None the first time.
         equity: Now.
-        transferred: Paid in (negative: out) since the last look, and part of `equity`.
+        transferred: Deposited (negative: withdrawn) since the last update; part of `equity`.
         settings: The limits.
         now_ms: Our clock.
     """
@@ -160,16 +156,16 @@ def observed(
 
 
 def closed(ledger: Ledger, pnl: Decimal, settings: TraderSection, now_ms: int) -> Ledger:
-    """Return the ledger after a trade was closed; `pnl` with its fees and funding.
+    """Return the ledger after a trade was closed; `pnl` includes fees and funding.
 
-    A trade that ends at exactly 0 neither lengthens a row of losses nor ends it.
+    A trade that ends at exactly 0 neither extends nor ends a losing streak.
     """
     losses = ledger.losses + 1 if pnl < 0 else 0 if pnl > 0 else ledger.losses
     return _judged(replace(ledger, losses=losses), settings, now_ms)
 
 
 def released(ledger: Ledger) -> Ledger:
-    """Return the ledger with no breaker latched; those that were count anew from here."""
+    """Return the ledger with all latches released and their breakers reset."""
     if ledger.is_latched("daily loss"):
         ledger = replace(ledger, day_equity=ledger.equity)
     if ledger.is_latched("drawdown"):
@@ -180,7 +176,7 @@ def released(ledger: Ledger) -> Ledger:
 
 
 def _judged(ledger: Ledger, settings: TraderSection, now_ms: int) -> Ledger:
-    """Return the ledger with every breaker latched that has reached its limit."""
+    """Return the ledger with every breaker at its limit latched."""
     for breaker, used, limit, unit in _breakers(ledger, settings):
         if used >= limit and not ledger.is_latched(breaker):
             why = f"{breaker} of {shown(used)} {unit} reached the limit of {shown(limit)}"
@@ -192,7 +188,7 @@ def _judged(ledger: Ledger, settings: TraderSection, now_ms: int) -> Ledger:
 def _breakers(
     ledger: Ledger, settings: TraderSection
 ) -> Iterator[tuple[Breaker, Decimal, Decimal, str]]:
-    """Yield each breaker: how much of it is used, its limit, their unit."""
+    """Yield each breaker with its use, limit and unit."""
     lost = _lost_pct(ledger.day_equity, ledger.equity)
     yield "daily loss", lost, exact(settings.daily_loss_pct), "%"
     lost = _lost_pct(ledger.peak, ledger.equity)
@@ -201,18 +197,18 @@ def _breakers(
 
 
 def _lost_pct(base: Decimal, equity: Decimal) -> Decimal:
-    """Return what was lost of `base` in %, 0 for gains; nothing can be lost of nothing."""
+    """Return the loss in % of `base`; 0 for gains, or if `base` is not above 0."""
     if base <= 0 or equity >= base:
         return Decimal(0)
     return EXACT.divide(EXACT.multiply(EXACT.subtract(base, equity), Decimal(100)), base)
 
 
 def _paid(ledger: Ledger, equity: Decimal) -> Ledger:
-    """Return the ledger after money came or went that was not traded for."""
+    """Return the ledger after a transfer."""
     if equity == ledger.equity:
         return ledger
     if ledger.equity <= 0 or equity <= 0:
-        # no share of nothing can be scaled: what comes next counts from here
+        # nothing to scale by: restart from here
         return replace(ledger, day_equity=equity, peak=equity, equity=equity)
     return replace(
         ledger,
@@ -226,11 +222,11 @@ def _recent(ledger: Ledger, now_ms: int) -> tuple[int, ...]:
     return tuple(at_ms for at_ms in ledger.orders_ms if now_ms - at_ms < HOUR_MS)
 
 
-# What it means.
+# Consequences.
 
 
 def objections(ledger: Ledger, settings: TraderSection, now_ms: int) -> list[str]:
-    """Return why nothing may be entered now, as far as the ledger knows; empty if it may."""
+    """Return why nothing may be entered now, by the ledger; empty if it may."""
     found = [f"{latch.why} at {utc_text(latch.at_ms)}: release it" for latch in ledger.latches]
     sent = len(_recent(ledger, now_ms))
     if sent >= settings.max_orders_per_hour:
@@ -244,7 +240,7 @@ def objections(ledger: Ledger, settings: TraderSection, now_ms: int) -> list[str
 def limits(
     ledger: Ledger, account: Exposure, settings: TraderSection, now_ms: int
 ) -> list[TraderLimit]:
-    """Return how near every limit is. What is shown as used is cut, never rounded up."""
+    """Return the use of every limit, cut, never rounded up."""
     latched = {latch.breaker for latch in ledger.latches}
     found = [
         _limit(breaker, used, limit, unit, settings, latched=breaker in latched)
@@ -283,7 +279,7 @@ def _limit(
 
 
 def deviation(price: Decimal, reference: Decimal) -> Decimal | None:
-    """Return how far a price is from another, as a share of that; None unless both are above 0."""
+    """Return a price's distance from a reference as a fraction; None unless both are above 0."""
     if not price > 0 or not reference > 0:
         return None
     return EXACT.divide(abs(EXACT.subtract(price, reference)), reference)

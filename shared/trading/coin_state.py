@@ -1,4 +1,4 @@
-"""What is known of a coin at the close that decides: scores of two candles, volume, ATR. Pure."""
+"""A coin's state at the deciding close: scores of two candles, volume, ATR. Pure."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ M5, H1 = Timeframe.M5, Timeframe.H1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoinAtClose:
-    """One coin when its 5m candle closed at the time that decides.
+    """One coin at the deciding close of 5m candles.
 
     Attributes:
-        now: Base score of that candle, or what kept it from having one.
-        before: Base score of the candle before it, or what kept it from having one.
-        sources: Where the candles come from.
-        volume: Of the newest closed candle, in base currency; 0 where nothing is scored.
-        atr_1h: ATR14 of the 1h candles closed by then, in quote currency; None where not known.
+        now: Base score of that candle, or the error.
+        before: Base score of the candle before it, or the error.
+        sources: Of the candles.
+        volume: Of the newest closed candle, in base currency; 0 if nothing is scored.
+        atr_1h: ATR14 of the 1h candles closed by then, in quote currency; None if unknown.
     """
 
     symbol: str
@@ -37,11 +37,10 @@ class CoinAtClose:
 
 
 def coins_at_close(coins: Sequence[CoinWindows], history: int, cycle_ms: int) -> list[CoinAtClose]:
-    """Return every coin as it stood when the 5m candles closed at `cycle_ms`, in the order given.
+    """Return every coin as of the close at `cycle_ms`, in the order given.
 
-    Candles that closed later count for nothing, so the answer is the same whenever it is asked
-    for. A coin whose candle of that close is missing has scores of an earlier one: their
-    `closed_until_ms` tells.
+    Candles that closed later are ignored, so the result does not depend on when it is computed. A
+    coin whose candle of that close is missing has scores of an earlier one: see `closed_until_ms`.
 
     Args:
         coins: Their 5m and 1h windows.

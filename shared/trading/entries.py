@@ -1,18 +1,18 @@
-"""Which sides of which coins are to be entered now, by their scores. Pure.
+"""Which sides of which coins to enter now, by their scores. Pure.
 
 Two scores of a side matter. The *base* comes from its candles. The *total* is the base, and with
 `use_ta_signals` the bonus of the coin's signal on top, capped, if the base is at least
-`base_floor`. Without `use_ta_signals` signals are not looked at, and the total is the base.
+`base_floor`. Without `use_ta_signals` the total is the base.
 
 A side is entered on the bar that *crosses* `entry_score`, not on every bar above it:
 
-- the base crosses: it was below on the candle before and is not now. That alone is enough, with
-  signals or without, so that a trader that loses its signals goes on as one that has none;
-- or, with signals, the total crosses: it is not below now, and on the candle before it was. What
-  it was then is known from the signal of that candle, or without it when no bonus at all could
-  have lifted it. Where it is not known, there is no entry.
+- the base crosses: it was below on the candle before and is not now. That is enough, with or
+  without signals, so that a trader that loses its signals goes on as one without;
+- or, with signals, the total crosses: it was below on the candle before and is not now. The total
+  before is known from the signal of that candle, or without it if no bonus could have lifted it.
+  If it is unknown, there is no entry.
 
-An unknown base on the candle before (not scored, a part of it missing) is no entry either.
+If the base on the candle before is unknown (not scored, a part missing), there is no entry either.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from shared.trading.plan import Candidate, Refusal
 SIDES: tuple[TradeSide, ...] = ("long", "short")
 OTHER: Mapping[TradeSide, TradeSide] = {"long": "short", "short": "long"}
 MAX_BONUS = 45
-"""What a signal can give one side; more is not a signal."""
+"""Of a signal for one side; a signal with more is malformed."""
 
 Signals = Mapping[str, TaSignal | Exception]
 _NONE: Signals = MappingProxyType({})
@@ -43,12 +43,12 @@ _MIN_MS = 60_000
 
 
 class Rules(NamedTuple):
-    """What a cycle decides by, whatever the coin.
+    """What a cycle decides by, for all coins.
 
     Attributes:
-        cycle_ms: The close of 5m candles that is decided on.
+        cycle_ms: The close of 5m candles to decide on.
         now_ms: Time of the decision, for cool-downs.
-        source: Where candles and signals must come from in this mode.
+        source: Required source of candles and signals in this mode.
     """
 
     settings: TraderSection
@@ -66,16 +66,16 @@ def candidates(
     occupied: Collection[str] = (),
     last_losses: Mapping[tuple[str, TradeSide], int] | None = None,
 ) -> tuple[list[Candidate], list[Refusal]]:
-    """Return the sides to enter, the best first, and why others are not.
+    """Return the sides to enter, best first, and why others are not.
 
-    Candidates are ranked by total, then base, then symbol. A side below `entry_score` is no
-    candidate and no refusal; a side that reaches it and is not entered is refused, with every
-    reason there is; a coin that cannot be judged is refused as a whole.
+    Candidates are ranked by total, then base, then symbol. A side below `entry_score` is neither
+    candidate nor refusal; a side that reaches it and is not entered is refused, with all reasons;
+    a coin that cannot be scored is refused as a whole.
 
     Args:
-        signals: By symbol; those that are not of this close, or malformed, bring no bonus.
-        signals_before: Those of the candle before, as far as they are known.
-        occupied: Coins with a position or an entry under way, whoever's it is.
+        signals: By symbol; those of another close, or malformed, give no bonus.
+        signals_before: Those of the candle before, as far as known.
+        occupied: Coins with a position, ours or foreign, or an entry in flight.
         last_losses: Time at which the last loss in a coin and side was closed.
     """
     found: list[Candidate] = []
@@ -115,7 +115,7 @@ def _rank(candidate: Candidate) -> tuple[int, int, str, str]:
 
 
 def _unfit(coin: CoinAtClose, rules: Rules) -> str:
-    """Return why nothing can be decided about a coin; "" if it can."""
+    """Return why a coin cannot be decided on, or ""."""
     foreign = sorted(coin.sources - {rules.source})
     if isinstance(coin.now, Exception):
         return f"not scored: {coin.now}"
@@ -132,10 +132,7 @@ def _unfit(coin: CoinAtClose, rules: Rules) -> str:
 
 
 def _counted(signals: Signals, symbol: str, rules: Rules, close_ms: int) -> TaSignal | None:
-    """Return the signal whose bonus counts for the candle that closed then, if there is one.
-
-    What stands in `signals` may be anything: it came by wire.
-    """
+    """Return a coin's signal if it is valid for the candle that closed then."""
     signal = signals.get(symbol)
     if not rules.settings.use_ta_signals or not isinstance(signal, TaSignal):
         return None
@@ -153,7 +150,7 @@ def _counted(signals: Signals, symbol: str, rules: Rules, close_ms: int) -> TaSi
 def _points(
     score: BaseScore, side: TradeSide, signal: TaSignal | None, settings: TraderSection
 ) -> _Points:
-    """Return what one side has; its lead is over the other's base with all of its bonus."""
+    """Return one side's points; its lead is over the other's base with its full bonus."""
     bonus = {each: min(_bonus(signal, each), settings.bonus_cap) for each in SIDES}
     base, other = score.score(side), OTHER[side]
     counted = bonus[side] if base >= settings.base_floor else 0
@@ -171,7 +168,7 @@ def _bonus(signal: TaSignal | None, side: TradeSide) -> int:
 def _crossing(
     coin: CoinAtClose, side: TradeSide, points: _Points, signals_before: Signals, rules: Rules
 ) -> Iterator[str]:
-    """Yield why this bar is not the one that crosses, if it is not."""
+    """Yield why this bar does not cross, if so."""
     entry_score, before_ms = rules.settings.entry_score, rules.cycle_ms - Timeframe.M5.ms
     before = coin.before
     unknown = ""

@@ -1,4 +1,4 @@
-"""Where a position's stop and target stand, and when it is over. Pure."""
+"""A position's stop, target and time limit. Pure."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ def levels(
 ) -> Levels:
     """Return stop and target of a position, rounded to the tick towards the entry price.
 
-    Nearer than the first whole tick on its own side of the entry price neither can be, so there
-    they stand then: the stop always loses, the target always wins.
+    Each is at least one whole tick away from the entry price: the stop always loses, the target
+    always wins.
 
     Args:
-        entry_price: The average one the venue tells.
+        entry_price: The average, from the venue.
         stop_fraction, target_fraction: Distances as shares of it.
         tick: Prices are whole multiples of this.
 
     Raises:
-        ValueError: Something is not above 0, or no whole tick above 0 lies on that side.
+        ValueError: An argument is not above 0, or there is no tick above 0 on that side.
     """
     for name, value in (
         ("entry price", entry_price),
@@ -72,10 +72,10 @@ def _below(entry_price: Decimal, fraction: Decimal, tick: Decimal) -> Decimal:
 
 
 def is_beyond(side: TradeSide, mark: Decimal, stop: Decimal) -> bool:
-    """Tell whether the mark has reached or passed a stop, so that setting it comes too late."""
+    """Return whether the mark has reached or passed a stop."""
     return mark <= stop if side == "long" else mark >= stop
 
 
-def is_held_too_long(opened_ms: int, now_ms: int, max_hold_h: float) -> bool:
-    """Tell whether a position has been open for `max_hold_h` hours."""
+def is_overdue(opened_ms: int, now_ms: int, max_hold_h: float) -> bool:
+    """Return whether a position has been open for `max_hold_h` hours."""
     return now_ms - opened_ms >= exact(max_hold_h) * _HOUR_MS

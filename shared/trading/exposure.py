@@ -1,4 +1,4 @@
-"""What the account holds when an entry is decided: equity, free margin, every position. Pure."""
+"""Exposure of the account: equity, free margin, positions. Pure."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ class Holding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposure:
-    """What the account holds. Units: quote currency.
+    """The account's exposure. Units: quote currency.
 
     Attributes:
-        equity: Worth of the account if all were closed at the mark.
-        available: Margin that is free for new positions.
-        holdings: Ours and foreign ones alike, and entries whose outcome is not known.
+        equity: Value of the account if all were closed at the mark.
+        available: Free margin.
+        holdings: Ours and foreign ones, and entries whose outcome is unknown.
     """
 
     equity: Decimal
@@ -35,7 +35,7 @@ class Exposure:
 
     @property
     def gross_notional(self) -> Decimal:
-        """Return the sizes of all holdings, whatever their side."""
+        """Return the notional of all holdings, long and short added up."""
         return sum((holding.notional for holding in self.holdings), Decimal(0))
 
     def count(self, side: TradeSide) -> int:
@@ -51,21 +51,21 @@ def exposure(
     """Return the exposure of an account.
 
     Args:
-        balance: Of the currency that is traded in.
-        positions: Every open one, whoever opened it.
-        pending: Entries of ours that may have been taken and are no position yet.
+        balance: In the settlement currency.
+        positions: All open ones, ours and foreign.
+        pending: Our entries that may have been accepted and are no position yet.
     """
-    held = tuple(_holding(position) for position in positions)
-    taken = {holding.symbol for holding in held}
+    open_holdings = tuple(_holding(position) for position in positions)
+    taken = {holding.symbol for holding in open_holdings}
     return Exposure(
         equity=balance.equity,
         available=balance.available,
-        holdings=(*held, *(each for each in pending if each.symbol not in taken)),
+        holdings=(*open_holdings, *(each for each in pending if each.symbol not in taken)),
     )
 
 
 def _holding(position: OpenPosition) -> Holding:
-    # size × mark is size × entry price, plus what the position won or lost since
+    # size × mark = size × entry price + unrealized P&L of a long
     moved = position.unrealized_pnl if position.side == "long" else -position.unrealized_pnl
     notional = position.size * position.entry_price + moved
     return Holding(symbol=position.symbol, side=position.side, notional=max(notional, Decimal(0)))

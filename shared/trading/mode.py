@@ -1,4 +1,4 @@
-"""What the trader may do, from all that restrains it. Pure."""
+"""The trader's mode, from all its restraints. Pure."""
 
 from __future__ import annotations
 
@@ -16,23 +16,20 @@ STILL_MANAGED = "no new entries; open positions are still managed"
 
 
 class SetLock(Protocol):
-    """A lock file that is there, readable or not."""
+    """An existing lock file, readable or not."""
 
     @property
-    def mode(self) -> Literal["locked", "disabled"]:
-        """Return what it puts the trader into."""
+    def mode(self) -> Literal["locked", "disabled"]: ...
 
     @property
-    def who(self) -> str:
-        """Return who set it."""
+    def who(self) -> str: ...
 
     @property
-    def reason(self) -> str:
-        """Return why."""
+    def reason(self) -> str: ...
 
 
 class Flag(Protocol):
-    """The last known kill flag of the bus, where it is set."""
+    """The last known kill flag of the bus, if set."""
 
     @property
     def who(self) -> str: ...
@@ -46,14 +43,13 @@ class ModeInputs:
     """All that decides what the trader may do.
 
     Attributes:
-        lock: The lock file; None where there is certainly none.
-        flag: The kill flag of the bus; its last known value while the bus is away.
+        lock: The lock file; None if there is certainly none.
+        flag: The kill flag of the bus; its last known value while the bus is down.
         latches: Breakers not released.
         is_enabled: By the configuration, see `is_enabled`.
-        choice: What an operator asked for last; None when nobody did. Goes before the
-            configuration.
-        after_quarantine: Started although it kept dying; over when somebody enables it.
-        closed_venue: Why the venue takes no entries at all; "" when it does.
+        choice: An operator's last choice, if any; overrides the configuration.
+        after_quarantine: Restarted after a crash loop, and not enabled by an operator since.
+        closed_venue: Why the venue takes no entries; "" when it does.
     """
 
     lock: SetLock | None = None
@@ -66,19 +62,18 @@ class ModeInputs:
 
 
 def is_enabled(settings: TraderSection, mode: Mode) -> bool:
-    """Tell whether the configuration lets the trader enter: left out, in demo mode only."""
+    """Return whether the configuration lets the trader enter; by default in demo mode only."""
     return mode == "demo" if settings.enabled is None else settings.enabled
 
 
-def mode(seen: ModeInputs) -> tuple[TraderMode, str]:
-    """Return what the trader may do, and every reason for it in words.
+def mode(inputs: ModeInputs) -> tuple[TraderMode, str]:
+    """Return the trader's mode, and all reasons for it in words.
 
-    The strictest reason names the mode: `locked` (lock, flag, a latched breaker: only a release
-    ends it), `disabled` (operator, configuration), `reducing` (operator, after a quarantine, a
-    venue without entries), `enabled`. In all but the last nothing is entered, and open positions
-    are managed in all of them.
+    The strictest reason decides: `locked` (lock, flag, a latched breaker: only a release ends it),
+    `disabled` (operator, configuration), `reducing` (operator, after a quarantine, a venue without
+    entries), `enabled`. Only `enabled` allows entries; open positions are managed in all modes.
     """
-    found = list(_restraints(seen))
+    found = list(_restraints(inputs))
     if not found:
         return "enabled", "entries and exits"
     strictest = min((name for name, _ in found), key=_STRICTEST_FIRST.index)
@@ -88,21 +83,21 @@ def mode(seen: ModeInputs) -> tuple[TraderMode, str]:
 _STRICTEST_FIRST = ("locked", "disabled", "reducing", "enabled")
 
 
-def _restraints(seen: ModeInputs) -> Iterator[tuple[TraderMode, str]]:
-    if seen.lock is not None:
-        word = "killed" if seen.lock.mode == "locked" else "disabled"
-        yield seen.lock.mode, f"{word} by {seen.lock.who}: {seen.lock.reason}"
-    if seen.flag is not None:
-        yield "locked", f"kill flag set by {seen.flag.who}: {seen.flag.reason}"
-    for latch in seen.latches:
+def _restraints(inputs: ModeInputs) -> Iterator[tuple[TraderMode, str]]:
+    if inputs.lock is not None:
+        word = "killed" if inputs.lock.mode == "locked" else "disabled"
+        yield inputs.lock.mode, f"{word} by {inputs.lock.who}: {inputs.lock.reason}"
+    if inputs.flag is not None:
+        yield "locked", f"kill flag set by {inputs.flag.who}: {inputs.flag.reason}"
+    for latch in inputs.latches:
         yield "locked", f"{latch.why} at {utc_text(latch.at_ms)}"
-    if seen.choice == "disabled":
+    if inputs.choice == "disabled":
         yield "disabled", "disabled by an operator"
-    elif seen.choice is None and not seen.is_enabled:
+    elif inputs.choice is None and not inputs.is_enabled:
         yield "disabled", "trader.enabled is false for this mode"
-    elif seen.choice == "reducing":
+    elif inputs.choice == "reducing":
         yield "reducing", "an operator asked for it"
-    if seen.after_quarantine:
+    if inputs.after_quarantine:
         yield "reducing", "started although it died too often: enable it when that is understood"
-    if seen.closed_venue:
-        yield "reducing", seen.closed_venue
+    if inputs.closed_venue:
+        yield "reducing", inputs.closed_venue

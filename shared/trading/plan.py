@@ -1,4 +1,4 @@
-"""What the trader's decisions hand on: a side worth entering, why not, and what to send.
+"""Results of the trader's decisions: candidates, refusals, entry plans.
 
 Money is `Decimal`: sizes in base currency, prices in quote currency, times in epoch ms.
 """
@@ -13,16 +13,16 @@ from shared.messages.trading import TradeSide
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
-    """One side of one coin whose score says: enter.
+    """One side of one coin to enter by its score.
 
     Attributes:
         base: Points of the base score.
-        bonus: Points of the signals that count, capped; 0 when they are not used.
-        total: What was held against `entry_score`.
+        bonus: Points of valid signals, capped; 0 if signals are not used.
+        total: The score compared with `entry_score`.
         lead: Points ahead of the other side.
-        close: Of the 5m candle that decided, on the exchange the candles come from.
-        atr_1h: ATR14 of the 1h candles that had closed by then, in quote currency.
-        closed_until_ms: Until when the deciding candle ran.
+        close: Of the deciding 5m candle, on the exchange the candles come from.
+        atr_1h: ATR14 of the 1h candles closed by then, in quote currency.
+        closed_until_ms: Close time of the deciding candle.
     """
 
     symbol: str
@@ -38,7 +38,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
-    """Why a side is not entered, for people. `side` is None where neither is."""
+    """Why a side is not entered, for people. `side` is None if it applies to both."""
 
     symbol: str
     side: TradeSide | None
@@ -47,13 +47,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntryPlan:
-    """An entry that is ready to be sent.
+    """An entry ready to send.
 
     Attributes:
         size: In base currency, whole steps of the market.
         limit_price: In whole ticks.
         stop_fraction, target_fraction: Distances from the average entry price, as shares of it.
-        leverage: One that the market offers.
         reason: Score, bonus and costs in words.
     """
 

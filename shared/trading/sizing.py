@@ -1,13 +1,13 @@
-"""From a candidate to an order: prices held against each other, costs, stop, size, leverage. Pure.
+"""From a candidate to an order: price checks, costs, stop, size, leverage. Pure.
 
 Costs are shares of the book's mid price, for the round trip: fees 2 · taker, the spread once, and
-the slippage beyond the best price that the order would have by the book, at most
-`max_slippage_bps`, which is also what the limit allows.
+the order's slippage beyond the best price by the book, at most `max_slippage_bps`, which the limit
+price enforces.
 
-Two settings look at them. `stop_costs` widens the stop: it is max(`stop_atr` · ATR14 of 1h,
-`stop_costs` · cost) away. `cost_share_pct` refuses: cost may be that much of the stop's distance.
-A stop that costs have widened passes the second by arithmetic while `stop_costs` ·
-`cost_share_pct` is at least 100, as by default; below that, the gate decides.
+Two settings use them. `stop_costs` widens the stop: its distance is max(`stop_atr` · ATR14 of 1h,
+`stop_costs` · cost). `cost_share_pct` refuses: cost may be at most that share of the distance. A
+stop widened by costs always passes the second while `stop_costs` · `cost_share_pct` is at least
+100, as by default.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def plan_entry(
     """Return the entry to send for a candidate, or why there is none.
 
     Args:
-        account: As it is now: asked for again after each fill.
+        account: Current, read again after each fill.
         now_ms: Venue time.
 
     Raises:
-        ValueError: What was given is of different coins.
+        ValueError: The arguments are of different coins.
     """
     symbols = {candidate.symbol, rule.symbol, book.symbol, ticker.symbol, funding.symbol}
     if len(symbols) > 1:
@@ -69,14 +69,14 @@ def plan_entry(
 
 
 def liquidation_distance(side: TradeSide, leverage: int, maintenance_rate: Decimal) -> Decimal:
-    """Return how far the entry price is from liquidation, as a share of it; isolated margin.
+    """Return the distance from entry to liquidation as a share of the entry price; isolated margin.
 
     Units: `maintenance_rate` is the share of a position's value that must remain as its margin.
     Raises: ValueError: leverage below 1, or the rate not within 0..1.
     Source: margin + PnL = rate · value at that price. With a margin of entry / leverage this is
         entry (1 - 1/leverage) / (1 - rate) for longs and entry (1 + 1/leverage) / (1 + rate) for
-        shorts, as CoinEx states it for linear contracts. Fees and funding taken from the margin
-        are not in it.
+        shorts, as CoinEx documents for linear contracts. Fees and funding taken from the margin
+        are not included.
     """
     if leverage < 1 or not 0 <= maintenance_rate < 1:
         raise ValueError(
@@ -107,11 +107,7 @@ class _Costs(NamedTuple):
 
 
 class _Quote(NamedTuple):
-    """The side of the book that an entry takes from.
-
-    Attributes:
-        worst: The highest price it may be filled at, for notionals.
-    """
+    """The side of the book an entry trades with; `worst`: its highest fill price, for notionals."""
 
     levels: Sequence[BookLevel]
     best: Decimal
@@ -140,7 +136,7 @@ def _room(
 def _prices(
     candidate: Candidate, book: OrderBook, ticker: Ticker, settings: TraderSection
 ) -> Iterator[str]:
-    """Yield what is not sane about the venue's prices, now and beside the candle."""
+    """Yield what is implausible about the venue's prices, by themselves and against the candle."""
     if not book.bids or not book.asks:
         yield f"the book has {len(book.bids)} bids and {len(book.asks)} asks, expected both"
         return
@@ -168,11 +164,11 @@ def _prices(
 def _funding(
     side: TradeSide, funding: Funding, settings: TraderSection, now_ms: int
 ) -> Iterator[str]:
-    """Yield whether a funding against us is too near; one whose time is not told counts as near."""
+    """Yield whether a funding against us is near; one without a known time counts as near."""
     limit = share(settings.funding_limit_pct)
     window_ms = exact(settings.funding_min) * _MIN_MS
     sign = 1 if side == "long" else -1
-    # venues differ in whether the latest funding is the last one paid or the one that is due
+    # by venue, the latest funding is the last one paid or the one due next
     for rate, due_ms in (
         (funding.latest_rate, funding.latest_ms),
         (funding.next_rate, funding.next_ms),
@@ -184,7 +180,7 @@ def _funding(
                 f"{shown_pct(limit)} is allowed within {settings.funding_min:g} min before it"
             )
     if sign * funding.next_rate > limit and funding.next_ms is None:
-        yield f"funding will cost {shown_pct(sign * funding.next_rate)}, and its time is not told"
+        yield f"funding will cost {shown_pct(sign * funding.next_rate)}, and its time is unknown"
 
 
 def _plan(
@@ -194,12 +190,12 @@ def _plan(
     account: Exposure,
     settings: TraderSection,
 ) -> EntryPlan | str:
-    """Return the plan, or why the costs, the size or the margin allow none."""
+    """Return the plan, or why costs, size or margin allow none."""
     quote = _quote(candidate.side, book, rule.tick, settings)
     moved = candidate.atr_1h / candidate.close
     costs = _Costs(2 * rule.taker_fee, quote.spread, Decimal(0))
     stop = _stop(moved, costs, settings)
-    # Slippage of a size that is not yet made smaller by it: never less than that of the one sent.
+    # Slippage of a size not yet reduced by it: never less than that of the size sent.
     first, _ = _size(stop, quote, rule, account, settings)
     costs = costs._replace(slippage=_slippage(quote, first))
     stop = _stop(moved, costs, settings)
@@ -260,7 +256,7 @@ def _quote(side: TradeSide, book: OrderBook, tick: Decimal, settings: TraderSect
 
 
 def _within(quote: _Quote) -> Iterator[BookLevel]:
-    """Yield the levels that the limit reaches."""
+    """Yield the levels within the limit price."""
     buying = quote.limit >= quote.mid
     for level in quote.levels:
         if level.price > quote.limit if buying else level.price < quote.limit:
@@ -269,9 +265,9 @@ def _within(quote: _Quote) -> Iterator[BookLevel]:
 
 
 def _slippage(quote: _Quote, size: Decimal) -> Decimal:
-    """Return how far beyond the best price a size is filled on average, as a share of mid.
+    """Return the average slippage of a size beyond the best price, as a share of mid.
 
-    What the book does not show counts at the limit.
+    What the book lacks counts at the limit price.
     """
     if not size > 0:
         return Decimal(0)
@@ -293,7 +289,7 @@ def _stop(moved: Decimal, costs: _Costs, settings: TraderSection) -> Decimal:
 def _size(
     stop: Decimal, quote: _Quote, rule: MarketRule, account: Exposure, settings: TraderSection
 ) -> tuple[Decimal, str]:
-    """Return the largest size in whole steps that nothing forbids, and what bounds it."""
+    """Return the largest allowed size in whole steps, and what limits it."""
     equity = account.equity
     risk = equity * share(settings.risk_pct)
     coin = equity * exact(settings.max_notional)
@@ -315,14 +311,13 @@ def _leverage(
     account: Exposure,
     settings: TraderSection,
 ) -> int | str:
-    """Return the smallest leverage whose margin is free, or why none will do.
+    """Return the smallest leverage whose margin is available, or why there is none.
 
-    The smallest has the farthest liquidation too, so where that is too near none is better. The
-    maintenance rate is not among a market's rules. It is below the initial margin at the highest
-    leverage of the market, or a position could not be opened with it; so that stands for it.
+    The smallest also has the farthest liquidation price. The maintenance rate is not among a
+    market's rules; the initial margin rate at the market's highest leverage is an upper bound.
     """
     usable = sorted(x for x in rule.leverages if 1 <= x <= settings.max_leverage)
-    # margin and the fee of the entry are both taken from what is free
+    # margin and entry fee are both taken from the available money
     fitting = (x for x in usable if notional * (1 + rule.taker_fee * x) <= account.available * x)
     leverage = next(fitting, None)
     if leverage is None:

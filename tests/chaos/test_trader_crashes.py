@@ -37,7 +37,7 @@ async def a_cycle_and_a_close(trader: CrashingTrader) -> None:
     await trader.trading.cycle.run(trader.cycle_ms)
     await trader.clock.sleep(3)
     await execution.protect()
-    await trader.trading.operator.take(close_command(trader))
+    await trader.trading.commands.carry_out(close_command(trader))
     await execution.protect()
 
 
@@ -64,9 +64,9 @@ async def recover(trader: CrashingTrader) -> dict[str, Any]:
     ready_ms = trader.client.now_ms()
     await execution.protect()
     bare_ms = 0
-    await trader.trading.operator.resume()
+    await trader.trading.commands.resume()
     report = await trader.trading.cycle.run(trader.cycle_ms)
-    await trader.trading.operator.take(close_command(trader))
+    await trader.trading.commands.carry_out(close_command(trader))
     for _ in range(LOOKS):
         reconciled = await execution.protect()
         positions = await trader.client.positions()
@@ -133,27 +133,27 @@ def check(run: CrashRun, found: dict[str, Any]) -> None:
 
 
 def begin(run: CrashRun) -> None:
-    run.anew()
+    run.reset()
     run.ask("/sim/venue/position", BY_HAND)
     run.by_hand_deals = len(run.ask("/sim/venue")["deals"])
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("life", "every"), [(a_cycle_and_a_close, 1), (without_a_stop, 3)])
+@pytest.mark.parametrize(("scenario", "every"), [(a_cycle_and_a_close, 1), (without_a_stop, 3)])
 def test_trader_killed_at_any_step_neither_loses_nor_doubles_an_order(
-    run: CrashRun, life: Any, every: int
+    run: CrashRun, scenario: Any, every: int
 ) -> None:
     begin(run)
-    ended_by, whole = run.live(life)
+    ended_by, whole = run.run_trader(scenario)
     assert ended_by is None
-    check(run, run.live(recover)[1]["found"])
+    check(run, run.run_trader(recover)[1]["found"])
     assert whole["steps"] > 100
     for kill_at in range(1, whole["steps"] + 1, every):
         begin(run)
-        ended_by, _ = run.live(life, kill_at)
+        ended_by, _ = run.run_trader(scenario, kill_at)
         assert ended_by == signal.SIGKILL, kill_at
         run.time.set(run.time.now_ms() + 2_000)
         try:
-            check(run, run.live(recover)[1]["found"])
+            check(run, run.run_trader(recover)[1]["found"])
         except AssertionError as error:
             raise AssertionError(f"killed at step {kill_at} of {whole['steps']}") from error

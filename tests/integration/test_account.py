@@ -247,7 +247,7 @@ async def test_venue_that_is_down_or_frozen_leaves_the_last_values_and_their_tim
         positions, balance = await told.both(lambda p, b: p.reason, within_s=20)
         again, _ = await told.both(lambda p, b: p.reason)
         assert positions.reason.startswith("CoinEx: ")
-        assert ("stands still" in positions.reason) is (fault == "venue_frozen")
+        assert ("is frozen" in positions.reason) is (fault == "venue_frozen")
         assert again.as_of_ms == positions.as_of_ms >= before.as_of_ms
         assert [each.symbol for each in positions.positions] == ["BTCUSDT"]
         assert balance.equity_quote is not None

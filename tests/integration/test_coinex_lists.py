@@ -79,7 +79,7 @@ async def test_list_that_repeats_itself_without_end_is_given_up(
 ) -> None:
     scripted.answer("futures/pending-position", ok(positions(10), has_next=True))
     error = await outcome(coinex.positions())
-    assert "futures/pending-position: page 2 promises another one" in str(error)
+    assert "futures/pending-position: page 2 announces another one" in str(error)
     assert scripted.count("futures/pending-position") == 2
 
 

@@ -63,7 +63,7 @@ async def test_stop_right_after_an_entry_without_an_answer_protects_what_it_fill
     await fault(here, kind, "order")
     assert "unknown" in await here.enter(plan())
     await here.clock.advance(3)
-    await here.execution.rest()
+    await here.execution.drain()
     (position,) = await here.client.positions()
     assert position.stop_loss is not None
 
@@ -83,7 +83,7 @@ async def test_stop_protects_an_entry_that_could_not_be_looked_at_after_its_fill
     monkeypatch.setattr(here.client, "positions", second_fails)
     with pytest.raises(VenueUnavailable, match="away"):
         await here.enter(plan())
-    await here.execution.rest()
+    await here.execution.drain()
     (position,) = await positions()
     assert position.stop_loss is not None
 
@@ -94,7 +94,7 @@ async def test_stop_asks_the_venue_nothing_where_all_is_protected(
     assert await here.enter(plan()) == ""
     await here.execution.protect()
     monkeypatch.delattr(type(here.client), "positions")
-    await here.execution.rest()
+    await here.execution.drain()
 
 
 @pytest.mark.parametrize("kind", IN_DOUBT)
@@ -297,7 +297,7 @@ async def test_close_that_nobody_answers_nor_journals_keeps_no_other_waiting(
     await fault(here, "venue_5xx", "close-position", for_s=30)
     await here.clock.advance(3)
     await here.execution.protect()
-    assert "unknown" in here.execution.protection.troubles["BTCUSDT"]
+    assert "unknown" in here.execution.protection.failures["BTCUSDT"]
     stops = {p.symbol: p.stop_loss for p in await here.client.positions()}
     assert stops["SOLUSDT"] is not None
 

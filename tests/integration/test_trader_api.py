@@ -154,7 +154,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     "a word for a number": ({"path": "/trades?limit=many"}, 400, "expected one whole number"),
     "too many rows": ({"path": "/events?limit=1001"}, 400, "from 1 to 1000"),
     "a parameter twice": ({"path": "/events?limit=1&limit=2"}, 400, "one whole number"),
-    "nothing told yet": ({"path": "/positions"}, 503, "account has not told it yet"),
+    "nothing told yet": ({"path": "/positions"}, 503, "account has not published it yet"),
 }  # fmt: skip
 
 
@@ -237,7 +237,7 @@ async def test_command_is_answered_with_what_the_trader_did(
     status, body, _ = await site.ask("POST", path_of(verb), json=asked)
     assert (status, body["outcome"], body["command"]) == (200, "done", verb)
     assert body["text"] == f"{verb} done by the stand-in"
-    (heard,) = trader.heard
+    (heard,) = trader.commands
     assert (heard.command, heard.who, heard.id) == (verb, "ada", body["id"])
     assert heard.symbol == ("BTCUSDT" if verb in ("close", "adopt") else None)
 
@@ -253,7 +253,7 @@ async def test_what_must_hold_is_in_the_lock_file_before_the_trader_hears_of_it(
     locks: list[Lock | None] = []
 
     class Looking(StandIn):
-        def hear(self, command: TraderCommand) -> None:
+        def record(self, command: TraderCommand) -> None:
             locks.append(KillSwitch(site.state_dir).read())
 
     async with stand_in(redis_url, Looking):
@@ -282,7 +282,7 @@ async def test_enable_ends_a_disable_and_never_a_kill(site: Site, trader: StandI
     assert status == 409
     assert "odd; release it first" in body["detail"]
     assert KillSwitch(site.state_dir).read() is not None
-    assert [heard.command for heard in trader.heard] == ["disable", "enable", "kill"]
+    assert [heard.command for heard in trader.commands] == ["disable", "enable", "kill"]
 
 
 async def test_disable_leaves_a_kill_a_kill(site: Site, trader: StandIn) -> None:
@@ -404,7 +404,7 @@ async def test_lock_file_that_cannot_be_written_still_reaches_the_trader(
     status, body, _ = await site.ask("POST", "/kill")
     assert (status, body["mode"]) == (200, "locked")
     assert isinstance(await bus.get(schema.TRADER_KILL), KillFlag)
-    assert [heard.command for heard in trader.heard] == ["kill"]
+    assert [heard.command for heard in trader.commands] == ["kill"]
 
 
 # Its description
@@ -422,4 +422,4 @@ async def test_made_up_requests_find_no_answer_the_description_does_not_know(
     )  # fmt: skip
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
-    assert {heard.command for heard in trader.heard} >= {"kill", "release", "close", "flatten"}
+    assert {heard.command for heard in trader.commands} >= {"kill", "release", "close", "flatten"}

@@ -240,7 +240,7 @@ async def test_kill_that_comes_during_an_enable_stays(tmp_path: Path) -> None:
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
         switch = KillSwitch(tmp_path)
         switch.set(Lock(reason="x", who="ada", at_ms=1, mode="disabled"))
-        await trader.trading.gates.look_at_lock()
+        await trader.trading.gates.check_lock()
         killed = switch.set(Lock(reason="y", who="bob", at_ms=2))
         await trader.trading.gates.choose("enabled")
         assert switch.read() == killed

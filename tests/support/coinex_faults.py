@@ -1,4 +1,4 @@
-"""What can go wrong at a venue, by name; an order and the calls that send one."""
+"""Faults of a venue, by name; an order and the calls that send one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ ORDER_CALLS: dict[str, Callable[[CoinExClient], Awaitable[Any]]] = {
 
 
 async def outcome(call: Awaitable[Any]) -> Exception:
-    """Return the error a call to a venue ends with."""
+    """Return the error of a call to a venue."""
     with pytest.raises((VenueUnavailable, VenueRefused, OutcomeUnknown)) as caught:
         await call
     return caught.value

@@ -1,4 +1,4 @@
-"""Objects in the shapes CoinEx documents; values are made up, and any field can be another."""
+"""Objects as CoinEx documents them, with made-up values; arguments replace fields."""
 
 from __future__ import annotations
 
@@ -37,7 +37,6 @@ def ticker_row(**fields: Any) -> dict[str, Any]:
 
 
 def position_row(**fields: Any) -> dict[str, Any]:
-    """Return an open position."""
     return {
         "position_id": 1,
         "market": "BTCUSDT",
@@ -58,7 +57,6 @@ def position_row(**fields: Any) -> dict[str, Any]:
 
 
 def order_row(**fields: Any) -> dict[str, Any]:
-    """Return an order."""
     return {
         "order_id": 1,
         "market": "BTCUSDT",
@@ -77,7 +75,6 @@ def order_row(**fields: Any) -> dict[str, Any]:
 
 
 def deal_row(**fields: Any) -> dict[str, Any]:
-    """Return a fill."""
     return {
         "deal_id": 1,
         "created_at": AT_MS,

@@ -1,7 +1,7 @@
-"""A trader that is killed at any step, and the simulated venue beside it, each a process.
+"""A trader killed at a given step, and the simulated venue, each in its own process.
 
-All of them read one time, in shared memory: the trader moves it where it would sleep, the venue
-waits for it. Nothing waits for real time.
+They share one time, in shared memory: the trader advances it instead of sleeping, the venue waits
+for it. Nothing waits for real time.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ POLL_S = 0.001
 
 
 class SharedTime:
-    """Epoch ms that every process forked from here on sees alike."""
+    """Epoch ms shared with every process forked from this one."""
 
     def __init__(self, now_ms: int) -> None:
         self._memory = mmap.mmap(-1, 8)
@@ -67,7 +67,7 @@ class SharedTime:
 
 
 class MovingClock(SharedTime):
-    """The trader's clock: its sleeps move time."""
+    """The trader's clock: sleeping advances time."""
 
     def __init__(self, shared: SharedTime) -> None:
         self._memory = shared._memory
@@ -78,7 +78,7 @@ class MovingClock(SharedTime):
 
 
 class WaitingClock(SharedTime):
-    """The venue's clock: it waits until somebody has moved time."""
+    """The venue's clock: sleeping waits for the trader to advance time."""
 
     def __init__(self, shared: SharedTime) -> None:
         self._memory = shared._memory
@@ -89,12 +89,8 @@ class WaitingClock(SharedTime):
             await asyncio.sleep(POLL_S)
 
 
-class Fate:
-    """Counts the steps of a process and kills it at one of them.
-
-    Args:
-        at: The step; 0 for none.
-    """
+class StepKiller:
+    """Counts the steps of a process and kills it at step `at`; 0 for never."""
 
     def __init__(self, at: int) -> None:
         self._at = at
@@ -104,10 +100,10 @@ class Fate:
         self.steps += 1
         if self.steps == self._at:
             os.kill(os.getpid(), signal.SIGKILL)
-            time.sleep(DEADLINE_S)  # another thread may have been told first
+            time.sleep(DEADLINE_S)  # the signal may be delivered to another thread first
 
-    def over(self, session_hooks: aiohttp.TraceConfig) -> None:
-        """Count what goes to the network: before it is sent, once it is, when it is answered."""
+    def count_requests(self, session_hooks: aiohttp.TraceConfig) -> None:
+        """Count three steps per request: before sending, when sent, when answered."""
 
         async def step(*_: object) -> None:
             self.step()
@@ -116,8 +112,8 @@ class Fate:
         session_hooks.on_request_chunk_sent.append(step)
         session_hooks.on_request_end.append(step)
 
-    def over_journal(self, journal: Journal) -> None:
-        """Count every statement that writes, each before it is carried out."""
+    def count_writes(self, journal: Journal) -> None:
+        """Count every statement that writes, before it is executed."""
 
         def step(statement: str) -> None:
             if not statement.lstrip().startswith(("SELECT", "PRAGMA")):
@@ -126,12 +122,12 @@ class Fate:
         journal._db.set_trace_callback(step)
 
 
-Life = Callable[["CrashingTrader"], Awaitable[Any]]
+Scenario = Callable[["CrashingTrader"], Awaitable[Any]]
 
 
 @dataclass
 class CrashingTrader:
-    """A trader inside a process of its own."""
+    """A trader inside its own process."""
 
     client: CoinExClient
     journal_thread: JournalThread
@@ -141,10 +137,10 @@ class CrashingTrader:
 
 
 class CrashRun:
-    """One simulated venue in a process, and traders forked from this one, warm as it is.
+    """One simulated venue in a process, and traders forked from this one with warm caches.
 
     Args:
-        cycle_ms: The close that is decided on.
+        cycle_ms: The close to decide on.
     """
 
     def __init__(self, coins: Sequence[str], cycle_ms: int, settings: TraderSection) -> None:
@@ -170,8 +166,8 @@ class CrashRun:
         self._venue_pid = _fork(lambda: asyncio.run(self._serve(into)))
         os.close(into)
         try:
-            with os.fdopen(out) as told:
-                self.url = told.readline().strip()
+            with os.fdopen(out) as pipe:
+                self.url = pipe.readline().strip()
             yield self
         finally:
             os.kill(self._venue_pid, signal.SIGKILL)
@@ -188,13 +184,13 @@ class CrashRun:
         )  # fmt: skip
         panel = VenuePanel(wire)
 
-        async def anew(_: web.Request) -> web.Response:
+        async def reset(_: web.Request) -> web.Response:
             wire.venue = SimVenue(MarketPrices(self.market), fresh_state(self.cycle_ms))
             panel._venue = wire.venue
             return web.Response()
 
         app = web.Application()
-        app.router.add_post("/anew", anew)
+        app.router.add_post("/anew", reset)
         wire.add_routes(app)
         panel.add_routes(app)
         async with served(app) as url:
@@ -202,15 +198,15 @@ class CrashRun:
             os.close(into)
             await asyncio.Event().wait()
 
-    def anew(self) -> None:
-        """Begin again: a fresh account, no journal, the time of the close."""
+    def reset(self) -> None:
+        """Start over: a fresh account, no journal, the time of the close."""
         self.time.set(self.cycle_ms + 3_000)
         shutil.rmtree(self.state_dir, ignore_errors=True)
         self.state_dir.mkdir()
         self.ask("/anew", [])
 
     def ask(self, path: str, body: object = None) -> Any:
-        """Ask the venue's operator side."""
+        """Call the venue's control panel."""
         raw = None if body is None else json.dumps(body).encode()
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(f"{self.url}{path}", raw, headers)
@@ -218,11 +214,11 @@ class CrashRun:
             content = reply.read()
             return json.loads(content) if content else None
 
-    def live(self, life: Life, kill_at: int = 0) -> tuple[int | None, Any]:
-        """Let a trader live in a process of its own.
+    def run_trader(self, scenario: Scenario, kill_at: int = 0) -> tuple[int | None, Any]:
+        """Run a trader in its own process.
 
         Returns:
-            The signal that ended it, None if it ended by itself, and what `life` returned.
+            The signal that ended it or None, and what `scenario` returned.
 
         Raises:
             AssertionError: It failed.
@@ -231,9 +227,9 @@ class CrashRun:
         result.unlink(missing_ok=True)
 
         def work() -> None:
-            fate = Fate(kill_at)
-            found = asyncio.run(self._live(life, fate))
-            result.write_text(json.dumps({"found": found, "steps": fate.steps}))
+            killer = StepKiller(kill_at)
+            found = asyncio.run(self._run_scenario(scenario, killer))
+            result.write_text(json.dumps({"found": found, "steps": killer.steps}))
 
         _, status = os.waitpid(_fork(work, self.home / "failure"), 0)
         if os.WIFSIGNALED(status):
@@ -242,13 +238,13 @@ class CrashRun:
             raise AssertionError((self.home / "failure").read_text())
         return None, json.loads(result.read_text())
 
-    async def _live(self, life: Life, fate: Fate) -> Any:
+    async def _run_scenario(self, scenario: Scenario, killer: StepKiller) -> Any:
         clock = MovingClock(self.time)
         journal = Journal(self.state_dir / "trader.db", "demo")
-        fate.over_journal(journal)
+        killer.count_writes(journal)
         journal_thread = JournalThread(journal)
         hooks = aiohttp.TraceConfig()
-        fate.over(hooks)
+        killer.count_requests(hooks)
         bus = Bus(NO_REDIS, name="trader", clock=clock)
         async with aiohttp.ClientSession(trace_configs=[hooks]) as session:
             client = client_of(session, self.url, clock, timeout_s=20)
@@ -257,7 +253,7 @@ class CrashRun:
                 state_dir=self.state_dir, settings=self.settings,
             )  # fmt: skip
             await trading.load()
-            found = await life(
+            found = await scenario(
                 CrashingTrader(client, journal_thread, trading, clock, self.cycle_ms)
             )
         journal_thread.close()
@@ -267,7 +263,7 @@ class CrashRun:
 
 def _fork(work: Callable[[], None], failure: Path | None = None) -> int:
     with warnings.catch_warnings():
-        # threads of earlier tests hold nothing that the child needs
+        # threads of earlier tests own no lock that the child needs
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid:
@@ -276,7 +272,7 @@ def _fork(work: Callable[[], None], failure: Path | None = None) -> int:
     try:
         work()
         code = 0
-    except BaseException:  # noqa: BLE001  # told to the parent
+    except BaseException:  # noqa: BLE001  # reported to the parent
         if failure is not None:
             failure.write_text(traceback.format_exc())
         else:

@@ -1,4 +1,4 @@
-"""The trader's execution on the simulated venue, over a real socket, in time a test moves."""
+"""The trader's execution on the simulated venue, over a real socket, on a manual clock."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SETTINGS = TraderSection(enabled=True)
 
 
 class JumpingClock:
-    """A clock whose sleeper does not wait: time jumps to where it wanted to wake."""
+    """A clock whose sleep does not wait: time jumps to its end."""
 
     def __init__(self, manual: ManualClock) -> None:
         self._manual = manual
@@ -61,20 +61,18 @@ class ExecutionUnderTest:
     objections: list[str]
 
     async def note[T](self, call: Any, *args: Any) -> Any:
-        """Read the journal."""
+        """Call the journal."""
         return await self.journal_thread.do(call, *args)
 
     async def events(self) -> list[TradeEvent]:
-        """Return all events so far."""
         found: list[TradeEvent] = await self.note(Journal.events, 0, 100_000)
         return found
 
     async def kinds(self) -> list[str]:
-        """Return the kinds of all events so far."""
         return [event.kind for event in await self.events()]
 
     async def pass_time(self, seconds: float, every_s: float = 3) -> None:
-        """Let time pass and protect all along, as the trader does."""
+        """Advance time, protecting regularly as the trader does."""
         passed = 0.0
         while passed < seconds:
             await self.clock.advance(every_s)
@@ -82,14 +80,14 @@ class ExecutionUnderTest:
             await self.execution.protect()
 
     async def enter(self, plan: EntryPlan, cycle_ms: int | None = None, priced_s: float = 0) -> str:
-        """Enter, deciding on the last close unless another is named, on prices so old."""
+        """Enter, deciding on the last close by default, on prices that are `priced_s` old."""
         now_ms = self.clock.now_ms()
         decided_ms = now_ms - now_ms % 300_000 if cycle_ms is None else cycle_ms
         priced_ms = self.client.now_ms() - round(1000 * priced_s)
         return await self.execution.enter(plan, decided_ms, priced_ms)
 
     async def orders(self) -> list[dict[str, Any]]:
-        """Return every order the venue has ever taken, as it tells its operator."""
+        """Return every order the venue has ever accepted."""
         books = await self.at.books()
         over: list[dict[str, Any]] = books["over"] + books["orders"]
         return over
@@ -117,20 +115,18 @@ def plan(
 async def remove_trigger(
     client: CoinExClient, symbol: str, name: Literal["stop-loss", "take-profit"]
 ) -> None:
-    """Remove the stop or the target of a position at the venue, as its owner can by hand."""
+    """Remove the stop or the target of a position at the venue."""
     body = {"market": symbol, "market_type": "FUTURES"}
     await client._wire.post(f"futures/cancel-position-{name}", body, LimitGroup.TRADE)
 
 
 def all_intents(journal: Journal) -> list[Intent]:
-    """Return every intent there ever was, oldest first."""
     return journal._intents("1")
 
 
 def client_of(
     session: aiohttp.ClientSession, url: str, clock: Clock, timeout_s: float = 0.5
 ) -> CoinExClient:
-    """Return a client of the simulated venue."""
     wire = CoinExWire(
         session,
         base_url=f"{url}/v2",
@@ -151,18 +147,18 @@ async def execution_on(
     settings: TraderSection = SETTINGS,
     start_ms: int = START_MS,
 ) -> AsyncIterator[ExecutionUnderTest]:
-    """Serve a venue and let an execution trade there."""
+    """Serve a venue with an execution that trades there."""
     manual = ManualClock(start_ms)
     feed = ScriptedPrices(start_ms, prices or PRICES)
     async with (
         venue_on(feed, manual, directory) as at,
-        desk_at(at, feed, manual, directory, settings=settings) as execution,
+        execution_at(at, feed, manual, directory, settings=settings) as execution,
     ):
         yield execution
 
 
 @asynccontextmanager
-async def desk_at(
+async def execution_at(
     at: VenueUnderTest,
     feed: ScriptedPrices,
     manual: ManualClock,
@@ -170,7 +166,7 @@ async def desk_at(
     *,
     settings: TraderSection = SETTINGS,
 ) -> AsyncIterator[ExecutionUnderTest]:
-    """Let an execution trade at a venue that is served already; a second goes on from its files."""
+    """Yield an execution that trades at a running venue; a second one uses the same files."""
     clock = JumpingClock(manual)
     objections: list[str] = []
     journal_thread = JournalThread(Journal(directory / "trader.db", "demo"))

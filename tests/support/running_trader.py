@@ -1,4 +1,4 @@
-"""The trader actor at work: real Redis, simulated venue and Binance on one socket, fast time."""
+"""The running trader actor: real Redis, simulated venue and Binance on one socket, fast time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from tests.support.venue import VenueUnderTest
 async def exchanges_on(
     symbols: Sequence[str], clock: Clock, directory: Path
 ) -> AsyncIterator[VenueUnderTest]:
-    """Serve the simulated venue and a simulated Binance of the same prices."""
+    """Serve the simulated venue and a simulated Binance with the same prices."""
     market = Market(GeneratedPrices(symbols, 7))
     script = FaultScript(None)
     file = VenueFile(directory / "venue.json")
@@ -58,7 +58,7 @@ async def exchanges_on(
 
 
 class RunningTrader:
-    """A trader at work; leaving the context stops it as SIGTERM would."""
+    """A running trader; leaving the context stops it as SIGTERM would."""
 
     def __init__(
         self,
@@ -112,7 +112,7 @@ class RunningTrader:
             await self.context.bus.close()
 
     def is_ready(self) -> bool:
-        """Tell whether it has said so; fail at once if it has died."""
+        """Return whether it is ready; fail at once if it has died."""
         assert self.task is not None
         if self.task.done():
             self.task.result()
@@ -120,12 +120,11 @@ class RunningTrader:
 
 
 async def status(bus: Bus) -> TraderStatus | None:
-    """Return what the trader has published of itself."""
     return await bus.get(schema.TRADER_STATUS)
 
 
 async def put_candles(bus: Bus, candles: MarketCandles, symbols: Sequence[str], at_ms: int) -> None:
-    """Put what the fetcher would have written by a time."""
+    """Put the candles the fetcher would have written by a time."""
     for symbol in symbols:
         windows: Mapping[Any, Any] = candles.coin(symbol, at_ms).windows
         for timeframe, window in windows.items():

@@ -1,4 +1,4 @@
-"""A CoinEx that says what it is told to say, over real sockets; it checks signatures by itself."""
+"""A CoinEx with scripted answers over real sockets; it checks signatures by itself."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PUBLIC = {"time", "futures/market", "futures/ticker", "futures/depth", "futures/
 
 @dataclass(frozen=True)
 class Asked:
-    """A request as it came."""
+    """A received request."""
 
     method: str
     endpoint: str
@@ -38,23 +38,21 @@ class Asked:
 
     @property
     def query(self) -> dict[str, str]:
-        """Return the parameters in the URL."""
         return {k: v[0] for k, v in parse_qs(self.target.partition("?")[2]).items()}
 
     @property
     def fields(self) -> Any:
-        """Return the parameters in the body."""
         return orjson.loads(self.body)
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What is sent back, and how badly.
+    """An answer, good or broken.
 
     Attributes:
         sent: Part of the body that is sent before the connection is cut; None: all, and no cut.
-        hangs: No answer at all, until the client goes away.
-        raw: The body is sent alone, without a word of HTTP.
+        hangs: No answer until the client disconnects.
+        raw: The body is sent without HTTP.
     """
 
     body: bytes = b""
@@ -73,7 +71,7 @@ Script = Answer | Callable[[Asked], Answer]
 
 
 def ok(data: Any, **pagination: Any) -> Answer:
-    """Return a reply that says "OK"."""
+    """Return a good reply."""
     document = {"code": 0, "data": data, "message": "OK"}
     if pagination:
         document["pagination"] = pagination
@@ -86,7 +84,7 @@ def no(code: int, message: str = "no") -> Answer:
 
 
 class ScriptedVenue:
-    """Answers each call with what was scripted for it, the last answer again and again.
+    """Answers each call with what was scripted for it, repeating the last answer.
 
     Signed calls are refused as the real venue does: 4005 without a known access id, 4017 when
     the timestamp is older than its window, 4006 when the signature is wrong.
@@ -99,15 +97,14 @@ class ScriptedVenue:
         self._scripts: dict[str, list[Script]] = defaultdict(list)
 
     def answer(self, endpoint: str, *answers: Script) -> None:
-        """Script what is answered from now on."""
+        """Script the answers of an endpoint from now on."""
         self._scripts[endpoint] = list(answers)
 
     def count(self, endpoint: str) -> int:
-        """Return how often something was asked."""
+        """Return the number of requests to an endpoint."""
         return sum(asked.endpoint == endpoint for asked in self.asked)
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one request."""
         asked = Asked(
             request.method,
             request.match_info["endpoint"],
@@ -153,10 +150,7 @@ class ScriptedVenue:
 
 
 def paged(rows: Sequence[Any], most: int = 1000) -> Callable[[Asked], Answer]:
-    """Return a script that serves a list in pages, of at most `most` rows whatever is asked.
-
-    The list may change between two pages.
-    """
+    """Return a script that serves a list, which may change, in pages of at most `most` rows."""
 
     def script(asked: Asked) -> Answer:
         page, limit = int(asked.query.get("page", 1)), int(asked.query.get("limit", 10))
@@ -182,7 +176,6 @@ async def scripted_venue(clock: Clock) -> AsyncIterator[ScriptedVenue]:
 async def venue_client(
     url: str, clock: Clock, keys: VenueKeys | None = None, **options: Any
 ) -> AsyncIterator[CoinExClient]:
-    """Yield a client of a venue."""
     async with aiohttp.ClientSession() as session:
         wire = CoinExWire(session, base_url=url, clock=clock, keys=keys, **options)
         yield CoinExClient(wire)

@@ -21,29 +21,24 @@ MODES: dict[TraderVerb, TraderMode] = {
 
 
 class StandIn:
-    """A trader that only talks.
-
-    Attributes:
-        heard: The commands, as they came.
-        refuses: Commands answered with `failed`, and why.
-    """
+    """A trader that only answers; `refuses`: commands to answer with `failed`, and why."""
 
     def __init__(self, bus: Bus) -> None:
-        self.heard: list[TraderCommand] = []
+        self.commands: list[TraderCommand] = []
         self.refuses: dict[TraderVerb, str] = {}
         self._bus = bus
         self._seen: set[str] = set()
 
     async def answer_for_ever(self) -> None:
-        """Look for commands until cancelled."""
+        """Poll for commands until cancelled."""
         while True:
             with contextlib.suppress(BusUnavailable):
                 await self._answer()
             await asyncio.sleep(0.01)
 
-    def hear(self, command: TraderCommand) -> None:
-        """Take note of a command, before it is answered."""
-        self.heard.append(command)
+    def record(self, command: TraderCommand) -> None:
+        """Record a command, before it is answered."""
+        self.commands.append(command)
 
     async def _answer(self) -> None:
         for number, fields in await self._bus.entries(schema.TRADER_COMMANDS, 1000):
@@ -51,7 +46,7 @@ class StandIn:
                 continue
             self._seen.add(number)
             command = from_plain(TraderCommand, fields, number)
-            self.hear(command)
+            self.record(command)
             why = self.refuses.get(command.command)
             reply = TraderReply(
                 id=command.id,
@@ -64,7 +59,6 @@ class StandIn:
 
 @asynccontextmanager
 async def stand_in(url: str, make: Callable[[Bus], StandIn] = StandIn) -> AsyncIterator[StandIn]:
-    """Yield a stand-in that answers."""
     bus = Bus(url, name="trader", clock=SystemClock())
     trader = make(bus)
     task = asyncio.create_task(trader.answer_for_ever())

@@ -1,4 +1,4 @@
-"""A whole trader on the simulated market, cycle by cycle, in time a test moves."""
+"""A whole trader on the simulated market, cycle by cycle, on a manual clock."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ EAGER = TraderSection(
     cost_share_pct=100, stop_costs=1, stop_atr=0.7, max_hold_h=1.5, max_losses=10_000,
     daily_loss_pct=100, drawdown_pct=100, max_orders_per_hour=10_000, wait_s=1,
 )  # fmt: skip
-"""Enters often, and is out again soon."""
+"""Enters often and exits soon."""
 
 
 class MarketCandles(CycleCandles):
-    """Candles read off the simulated market without a wire: the same numbers, at once."""
+    """Candles read directly from the simulated market."""
 
     def __init__(self, market: Market, symbols: Sequence[str], clock: Clock) -> None:
         self._market = market
@@ -57,11 +57,10 @@ class MarketCandles(CycleCandles):
         return self.coin(symbol, self._now.now_ms())
 
     def coin(self, symbol: str, now_ms: int) -> CoinWindows:
-        """Return what would be known of a coin at a time."""
+        """Return a coin's windows as of a time."""
         return CoinWindows(symbol, {t: self.window(symbol, t, now_ms) for t in TIMEFRAMES})
 
     def window(self, symbol: str, timeframe: Timeframe, now_ms: int) -> CandleWindow:
-        """Return one window of it."""
         bars = self._market.bars(symbol, timeframe, now_ms, limit=KEEP)
         scale = self._market.scale(symbol, now_ms)
         opened, high, low, close = (
@@ -80,7 +79,7 @@ class MarketCandles(CycleCandles):
 
 @dataclasses.dataclass
 class TraderUnderTest:
-    """A trader without its process: its parts, its journal and its venue."""
+    """A trader without its process."""
 
     at: VenueUnderTest
     clock: ManualClock
@@ -102,11 +101,11 @@ def assemble(
     settings: TraderSection = EAGER,
 ) -> Trading:
     """Return the parts of a trader in demo mode."""
-    place = TraderContext(
+    context = TraderContext(
         mode="demo", source="sim", state_dir=state_dir, symbols=symbols, history=500
     )
     return Trading(
-        venue, journal_thread, settings, place, candles=candles, bus=bus, clock=clock, log=LOG
+        venue, journal_thread, settings, context, candles=candles, bus=bus, clock=clock, log=LOG
     )
 
 
@@ -120,7 +119,7 @@ async def trader_on(
     redis_url: str = NO_REDIS,
     seed: int = 7,
 ) -> AsyncIterator[TraderUnderTest]:
-    """Let a trader work on a generated market."""
+    """Yield a trader on a generated market."""
     manual = ManualClock(start_ms)
     market = Market(GeneratedPrices(symbols, seed))
     clock = JumpingClock(manual)

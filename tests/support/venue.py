@@ -1,4 +1,4 @@
-"""The simulated venue under test: served on a real socket, asked by a client of its own."""
+"""The simulated venue under test, on a real socket, and a client for it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ FUTURES = {"market_type": "FUTURES"}
 
 
 class ScriptedPrices:
-    """Prices that go where a test sends them: straight with `go`, at once with `jump`."""
+    """Prices moved by a test: in a straight line with `go`, at once with `jump`."""
 
     def __init__(self, start_ms: int, prices: Mapping[str, str]) -> None:
         self._corners = {m: [Corner(start_ms, Decimal(p))] for m, p in prices.items()}
@@ -66,7 +66,7 @@ class ScriptedPrices:
 
 
 class VenueUnderTest:
-    """A venue on a socket, and how a client and an operator speak to it."""
+    """A venue on a socket, and calls of a client and of an operator."""
 
     def __init__(
         self, url: str, wire: CoinexWire, clock: Clock, session: aiohttp.ClientSession
@@ -88,12 +88,12 @@ class VenueUnderTest:
             "X-COINEX-KEY": key, "X-COINEX-SIGN": sign, "X-COINEX-TIMESTAMP": stamp,
             "Content-Type": "application/json", **headers,
         }  # fmt: skip
-        url = URL(f"{self.url}/v2{path}", encoded=True)  # sent as it was signed
+        url = URL(f"{self.url}/v2{path}", encoded=True)  # sent as signed
         async with self._session.request(method, url, data=body or None, headers=whole) as reply:
             return reply.status, await reply.read()
 
     async def reply(self, method: str, path: str, **given: Any) -> dict[str, Any]:
-        """Ask, and return the whole envelope; every call of the account is for futures."""
+        """Send a request and return the whole envelope."""
         if method == "GET":
             query = "&".join(f"{name}={value}" for name, value in given.items())
             status, body = await self.raw("GET", f"{path}?{query}" if query else path)
@@ -104,15 +104,12 @@ class VenueUnderTest:
         return envelope
 
     async def get(self, path: str, **query: Any) -> Any:
-        """Return the data of a reply that must be good."""
         return good(await self.reply("GET", path, **query))
 
     async def post(self, path: str, **given: Any) -> Any:
-        """Return the data of a reply that must be good."""
         return good(await self.reply("POST", f"/futures/{path}", **FUTURES, **given))
 
     async def code(self, path: str, **given: Any) -> int:
-        """Return the code of a reply."""
         reply = await self.reply("POST", f"/futures/{path}", **FUTURES, **given)
         code: int = reply["code"]
         return code
@@ -123,24 +120,22 @@ class VenueUnderTest:
         return rows
 
     async def buy(self, amount: str, market: str = "BTCUSDT", **more: Any) -> Any:
-        """Buy at market."""
         return await self.post("order", market=market, side="buy", type="market",
                                amount=amount, **more)  # fmt: skip
 
     async def sell(self, amount: str, market: str = "BTCUSDT", **more: Any) -> Any:
-        """Sell at market."""
         return await self.post("order", market=market, side="sell", type="market",
                                amount=amount, **more)  # fmt: skip
 
     async def balance(self) -> dict[str, Decimal]:
-        """Return the account's one currency, with its equity."""
+        """Return the balance in the settlement currency, with the equity."""
         (row,) = await self.get("/assets/futures/balance")
         found = {name: Decimal(row[name]) for name in row if name != "ccy"}
         parts = ("available", "frozen", "margin", "unrealized_pnl")
         return found | {"equity": sum((found[part] for part in parts), Decimal(0))}
 
     async def books(self) -> dict[str, Any]:
-        """Return the ledger as the operator sees it."""
+        """Return the account as the operator sees it."""
         async with self._session.get(f"{self.url}/sim/venue") as reply:
             assert reply.status == 200, await reply.text()
             books: dict[str, Any] = await reply.json()
@@ -157,7 +152,7 @@ class VenueUnderTest:
             assert reply.status == 200, await reply.text()
 
     async def advance(self, seconds: float) -> None:
-        """Let time pass, unless it does so by itself."""
+        """Advance a manual clock, or wait."""
         if isinstance(self.clock, ManualClock):
             await self.clock.advance(seconds)
         else:
@@ -174,7 +169,7 @@ def good(reply: Mapping[str, Any]) -> Any:
 async def venue_on(
     feed: PriceFeed, clock: Clock, directory: Path, *, limited: bool = False
 ) -> AsyncIterator[VenueUnderTest]:
-    """Serve a venue whose account is kept in `directory`."""
+    """Serve a venue that stores its account in `directory`."""
     script = FaultScript(None)
     file = VenueFile(directory / "venue.json")
     state = file.load(clock.now_ms())

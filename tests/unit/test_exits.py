@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from shared.messages.trading import TradeSide
-from shared.trading.exits import is_beyond, is_held_too_long, levels
+from shared.trading.exits import is_beyond, is_overdue, levels
 
 D = Decimal
 
@@ -67,4 +67,4 @@ def test_a_mark_at_the_stop_or_past_it_is_beyond(side: TradeSide, mark: str, bey
 
 @pytest.mark.parametrize(("ms", "over"), [(5_399_999, False), (5_400_000, True)])
 def test_a_position_is_over_after_its_hours(ms: int, over: bool) -> None:
-    assert is_held_too_long(1_000, 1_000 + ms, 1.5) == over
+    assert is_overdue(1_000, 1_000 + ms, 1.5) == over

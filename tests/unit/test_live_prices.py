@@ -53,7 +53,7 @@ def test_nothing_is_known_before_a_candle_is() -> None:
 
 def test_window_gives_the_way_that_was_missed_and_the_price_now() -> None:
     feed = prices(AT)
-    feed.take_window(window(BARS, AT))
+    feed.apply_window(window(BARS, AT))
     assert feed.price("BTCUSDT", AT) == D("95.5")
     seen = [c.price for c in feed.path("BTCUSDT", START, AT)]
     assert seen[:4] == [D("100.0"), D("98.0"), D("104.0"), D("103.0")]
@@ -63,53 +63,53 @@ def test_window_gives_the_way_that_was_missed_and_the_price_now() -> None:
 
 def test_candles_before_the_time_asked_for_are_not_gone_through() -> None:
     feed = prices(AT, since_ms=START + BAR + 1)
-    feed.take_window(window(BARS, AT))
+    feed.apply_window(window(BARS, AT))
     assert [c.price for c in feed.path("BTCUSDT", START, AT)] == [D("95.5")]
 
 
 def test_window_read_again_is_not_gone_through_twice() -> None:
     feed = prices(AT)
-    feed.take_window(window(BARS, AT))
+    feed.apply_window(window(BARS, AT))
     before = feed.path("BTCUSDT", START, AT)
-    feed.take_window(window(BARS, AT))
+    feed.apply_window(window(BARS, AT))
     assert [c.price for c in feed.path("BTCUSDT", START, AT)] == [c.price for c in before]
 
 
 def test_price_stands_between_two_updates_and_jumps_to_the_next() -> None:
     feed = prices(AT + 5000)
-    feed.take_window(window(BARS, AT))
-    feed.take_update(update((95.0, 96.0, 94.5, 95.8), AT + 2000))
+    feed.apply_window(window(BARS, AT))
+    feed.apply_update(update((95.0, 96.0, 94.5, 95.8), AT + 2000))
     assert feed.price("BTCUSDT", AT + 1999) == D("95.5")
     assert feed.price("BTCUSDT", AT + 2000) == D("95.8")
 
 
 def test_extremes_an_open_candle_has_reached_since_are_on_the_way() -> None:
     feed = prices(AT + 5000)
-    feed.take_window(window(BARS, AT))
-    feed.take_update(update((95.0, 97.0, 92.0, 95.5), AT + 2000))
+    feed.apply_window(window(BARS, AT))
+    feed.apply_update(update((95.0, 97.0, 92.0, 95.5), AT + 2000))
     way = [c.price for c in feed.path("BTCUSDT", AT, AT + 2000)]
     assert D("92.0") in way
     assert D("97.0") in way
-    feed.take_update(update((95.0, 97.0, 92.0, 95.6), AT + 3000))
+    feed.apply_update(update((95.0, 97.0, 92.0, 95.6), AT + 3000))
     assert min(c.price for c in feed.path("BTCUSDT", AT + 2000, AT + 3000)) == D("95.5")
 
 
 def test_candles_of_another_source_are_left_alone() -> None:
     feed = prices(AT)
-    feed.take_window(window(BARS, AT, "sim"))
+    feed.apply_window(window(BARS, AT, "sim"))
     assert feed.price("BTCUSDT", AT) is None
 
 
 def test_time_that_is_ahead_of_our_clock_is_not_believed() -> None:
     feed = prices(AT)
-    feed.take_window(window(BARS, AT))
-    feed.take_update(update((95.0, 96.0, 94.5, 95.9), AT + 60_000))
+    feed.apply_window(window(BARS, AT))
+    feed.apply_update(update((95.0, 96.0, 94.5, 95.9), AT + 60_000))
     assert feed.price("BTCUSDT", AT) == D("95.9")
 
 
 def test_what_is_forgotten_leaves_the_price_as_it_was() -> None:
     feed = prices(AT)
-    feed.take_window(window(BARS, AT))
+    feed.apply_window(window(BARS, AT))
     now = feed.price("BTCUSDT", AT)
     feed.forget(AT)
     assert feed.price("BTCUSDT", AT) == now
@@ -118,7 +118,7 @@ def test_what_is_forgotten_leaves_the_price_as_it_was() -> None:
 
 def test_day_is_that_of_the_closed_candles() -> None:
     feed = prices(AT)
-    feed.take_window(window(BARS, AT))
+    feed.apply_window(window(BARS, AT))
     day = feed.day("BTCUSDT", AT)
     assert day is not None
     assert (day.open, day.high, day.low, day.volume) == (D(100), D(105), D(90), D(2))
@@ -126,9 +126,9 @@ def test_day_is_that_of_the_closed_candles() -> None:
 
 def test_candle_that_closed_while_nobody_listened_shows_where_it_had_been() -> None:
     feed = prices(AT + 2 * BAR)
-    feed.take_window(window(BARS, AT))
+    feed.apply_window(window(BARS, AT))
     longer = [*BARS[:2], (95.0, 99.0, 80.0, 96.0), (96.0, 96.5, 95.5, 96.2)]
-    feed.take_window(window(longer, AT + BAR))
+    feed.apply_window(window(longer, AT + BAR))
     way = [c.price for c in feed.path("BTCUSDT", AT, AT + BAR)]
     assert min(way) == 80
     assert max(way) == 99

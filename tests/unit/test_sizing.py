@@ -163,7 +163,7 @@ def test_nothing_is_entered_shortly_before_funding_that_costs(
 
 def test_funding_whose_time_is_not_told_counts_as_near() -> None:
     assert refused(funding={"next_rate": D("0.01"), "next_ms": None}) == (
-        "funding will cost 1 %, and its time is not told"
+        "funding will cost 1 %, and its time is unknown"
     )
     assert outcome(funding={"next_rate": D("0.0005"), "next_ms": None})
 

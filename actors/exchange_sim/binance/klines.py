@@ -1,4 +1,4 @@
-"""How bars and coins look on the wire of Binance."""
+"""Bars and coins in Binance's wire format."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 WEIGHT_LIMIT = 6000
 FIRST_BAN_MS = 120_000
 LONGEST_BAN_MS = 259_200_000
-# Requests already under way when the 429 went out are no reason for a ban.
+# Requests in flight when the 429 went out are no reason for a ban.
 GRACE = 10
 _MINUTE_MS = 60_000
 
@@ -23,9 +23,9 @@ class LimitRefusal:
 class RequestLimits:
     """Counts weight and decides on 429 and 418, for one address.
 
-    A minute's weight above the limit is answered 429 until the minute ends. Whoever asks more
-    than `GRACE` times all the same is banned: 2 minutes, then twice as long each time, at most
-    3 days. Asking during a ban does not prolong it.
+    A minute's weight above the limit is answered 429 until the minute ends. More than `GRACE`
+    requests after that are banned: 2 minutes, then twice as long each time, at most 3 days.
+    Requests during a ban do not prolong it.
     """
 
     def __init__(self, limit: int = WEIGHT_LIMIT) -> None:
@@ -55,20 +55,17 @@ class RequestLimits:
         return None
 
     def pause(self, now_ms: int, length_ms: int) -> LimitRefusal:
-        """Answer 429 from now on, for so long."""
         self._broken_until_ms, self._ignored = now_ms + length_ms, 0
         return LimitRefusal(429, self._broken_until_ms)
 
     def ban(self, now_ms: int, length_ms: int) -> LimitRefusal:
-        """Answer 418 from now on, for so long."""
         self.bans += 1
         self._banned_until_ms = now_ms + length_ms
         return LimitRefusal(418, self._banned_until_ms)
 
     def banned_for_ms(self, now_ms: int) -> int:
-        """Return how much of a ban is left; 0 or less without one."""
+        """Return the rest of a ban; 0 or less without one."""
         return self._banned_until_ms - now_ms
 
     def lift(self) -> None:
-        """Take back pauses and bans."""
         self._broken_until_ms = self._banned_until_ms = self.bans = 0

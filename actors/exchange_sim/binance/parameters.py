@@ -86,11 +86,7 @@ def exchange_info_symbols(query: MultiMapping[str]) -> list[str] | None:
 
 
 def no_parameters(query: MultiMapping[str]) -> None:
-    """Refuse any parameter at all.
-
-    Raises:
-        BadParameter: -1101.
-    """
+    """Raise BadParameter -1101 for any parameter."""
     _only(query, ())
 
 

@@ -1,7 +1,6 @@
-"""The wire of Binance spot, spoken by the simulated market: REST, and the control panel.
+"""Binance's spot REST API over the simulated market, and the simulator's control panel.
 
-`/api/v3/...` answers as Binance does, `/sim/...` is the control panel: faults in, counts out.
-The streams are in `stream.py`.
+`/api/v3/...` answers as Binance does; `/sim/...` takes faults and returns counts.
 """
 
 from __future__ import annotations
@@ -45,7 +44,7 @@ class BinanceWire:
 
     Args:
         market: The bars.
-        script: The faults; by its times the exchange misbehaves.
+        script: The injected faults.
         clock: The exchange's time, before any clock_skew.
     """
 
@@ -187,7 +186,7 @@ class BinanceWire:
                 continue
             status = "HALT" if self.market.is_halted(symbol, shown_ms) else "TRADING"
             entries.append(symbol_entry(symbol, self.market.scale(symbol, shown_ms), status))
-            await asyncio.sleep(0)  # the first look at a coin takes tens of milliseconds
+            await asyncio.sleep(0)  # the first access to a coin takes tens of milliseconds
         return orjson.dumps(
             {
                 "timezone": "UTC",

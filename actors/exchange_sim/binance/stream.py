@@ -1,4 +1,4 @@
-"""The kline streams of Binance spot (websocket), spoken by the simulated market.
+"""Binance's spot kline streams (websocket) over the simulated market.
 
 `/ws`, `/ws/<name>[/<name>...]` and `/stream?streams=<name>/...`: updates every 2 s, the closing
 frame 0.1 s after the boundary, a ping every 20 s, the cut after 24 hours, and the faults whose
@@ -28,7 +28,7 @@ UPDATE_S = 2.0
 CLOSE_DELAY_MS, NEXT_AFTER_MS = 100, 1_000  # after the boundary
 PING_S, PONG_WITHIN_S = 20.0, 60.0
 LIFE_S = 86_400.0
-LOOK_S = 0.1  # how soon a connection notices a fault or a boundary
+POLL_S = 0.1  # for faults and boundaries
 SHUTDOWN_NOTICE_S = 10.0
 MOST_ATTEMPTS, ATTEMPTS_WITHIN_MS = 300, 300_000
 MOST_MESSAGES, MESSAGES_WITHIN_S = 5, 1.0
@@ -38,7 +38,7 @@ class StreamWire:
     """Websocket handlers over a market and a fault script.
 
     Args:
-        limits: Whom it bans gets no new connection; open ones stay.
+        limits: While banned, no new connection is accepted; open ones stay.
         life_s: Age at which a connection is cut.
 
     Attributes:
@@ -74,7 +74,6 @@ class StreamWire:
 
     @property
     def connections(self) -> int:
-        """Return how many connections are open now."""
         return len(self._open)
 
     def shown_ms(self) -> int:
@@ -143,16 +142,16 @@ class StreamConnection:
         self._names: dict[str, None] = dict.fromkeys(names)
         self._properties = {"combined": combined}
         self._opened_s = wire.clock.monotonic()
-        self._dead = False  # half open: nothing is heard or said any more
+        self._is_half_open = False  # nothing is read or sent any more
         self._lost = asyncio.Event()
         self._announced_s: float | None = None
         self._unanswered_since_s: float | None = None
         self._last: dict[str, bytes] = {}
-        self._held: dict[str, bytes] = {}
+        self._reordered: dict[str, bytes] = {}
         self._late: list[tuple[int, str]] = []
 
     def cut(self, why: str) -> None:
-        """End the connection without a word."""
+        """Abort the connection, without a closing handshake."""
         self._wire.counts[f"cut: {why}"] += 1
         self._lost.set()
         if self._request.transport is not None:
@@ -160,7 +159,7 @@ class StreamConnection:
 
     async def serve(self) -> None:
         """Send until the client leaves or the connection is cut."""
-        work = (self._read(), self._update(), self._close_candles(), self._ping(), self._police())
+        work = (self._read(), self._update(), self._close_candles(), self._ping(), self._enforce())
         jobs = [asyncio.create_task(job) for job in (*work, self._until_lost())]
         try:
             await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
@@ -180,13 +179,13 @@ class StreamConnection:
         while True:
             message = await self._socket.receive()
             if message.type in (WSMsgType.CLOSE, WSMsgType.CLOSING, WSMsgType.CLOSED):
-                if self._dead:
+                if self._is_half_open:
                     await self._lost.wait()
                 await self._socket.close()
                 return
             if message.type is WSMsgType.ERROR:
                 return
-            if self._dead:
+            if self._is_half_open:
                 continue
             now_s = self._wire.clock.monotonic()
             times.append(now_s)
@@ -199,7 +198,7 @@ class StreamConnection:
             elif message.type is WSMsgType.PONG:
                 self._unanswered_since_s = None
             else:
-                await self._say(answer(message.data, self._names, self._properties))
+                await self._send(answer(message.data, self._names, self._properties))
 
     async def _update(self) -> None:
         while True:
@@ -218,7 +217,7 @@ class StreamConnection:
                 boundary_ms = expected_ms  # exchange time has jumped
             left_ms = boundary_ms + CLOSE_DELAY_MS - now_ms
             if left_ms > 0:
-                await wire.clock.sleep(min(left_ms / 1000, LOOK_S))
+                await wire.clock.sleep(min(left_ms / 1000, POLL_S))
                 continue
             await self._send_closes(boundary_ms)
             boundary_ms += Timeframe.M5.ms
@@ -226,30 +225,30 @@ class StreamConnection:
     async def _send_closes(self, boundary_ms: int) -> None:
         frames = []
         for name in list(self._names):
-            meant = kline_name(name)
-            if meant is None or boundary_ms % meant.timeframe.ms:
+            parsed = kline_name(name)
+            if parsed is None or boundary_ms % parsed.timeframe.ms:
                 continue
-            if late := self._wire.fault("late", meant.symbol):
+            if late := self._wire.fault("late", parsed.symbol):
                 due_ms = boundary_ms + round(late.value(late.entry.for_s) * 1000)
                 self._late.append((due_ms, name))
             elif (frame := self._event(name, boundary_ms)) is not None:
                 frames.append(frame)
-        for name, symbol, event in frames:  # all are made by now, so they go out together
+        for name, symbol, event in frames:  # all are built by now, so they go out together
             await self._deliver(name, symbol, event, is_closed=True)
 
     async def _ping(self) -> None:
         clock = self._wire.clock
         while True:
             await clock.sleep(PING_S)
-            if not self._dead:
+            if not self._is_half_open:
                 self._unanswered_since_s = self._unanswered_since_s or clock.monotonic()
                 await self._socket.ping(str(clock.now_ms()).encode())
 
-    async def _police(self) -> None:
+    async def _enforce(self) -> None:
         wire = self._wire
         while True:
             now_s = wire.clock.monotonic()
-            self._dead = self._dead or wire.fault("stream_half_open") is not None
+            self._is_half_open = self._is_half_open or wire.fault("stream_half_open") is not None
             if wire.fault("stream_cut"):
                 return self.cut("fault")
             if now_s - self._opened_s > wire.life_s:
@@ -261,10 +260,10 @@ class StreamConnection:
             shown_ms = wire.shown_ms()
             for entry in [late for late in self._late if late[0] <= shown_ms]:
                 self._late.remove(entry)
-                meant = kline_name(entry[1])
-                if meant is not None:
-                    await self._send_bar(entry[1], meant.timeframe.open_at(shown_ms))
-            await wire.clock.sleep(LOOK_S)
+                parsed = kline_name(entry[1])
+                if parsed is not None:
+                    await self._send_bar(entry[1], parsed.timeframe.open_at(shown_ms))
+            await wire.clock.sleep(POLL_S)
 
     async def _announce_shutdown(self, now_s: float) -> None:
         fault = self._wire.fault("stream_shutdown")
@@ -273,7 +272,7 @@ class StreamConnection:
                 return  # opened since: another server of the exchange
             self._announced_s = now_s + fault.value(SHUTDOWN_NOTICE_S)
             event = b'{"e":"serverShutdown","E":%d}' % self._wire.shown_ms()
-            await self._say(self._wrapped("!serverShutdown", event))
+            await self._send(self._wrapped("!serverShutdown", event))
         if self._announced_s is not None and now_s >= self._announced_s:
             self.cut("shutdown")
 
@@ -284,37 +283,37 @@ class StreamConnection:
             await self._deliver(name, symbol, event, is_closed=boundary_ms is not None)
 
     def _event(self, name: str, boundary_ms: int | None) -> tuple[str, str, bytes] | None:
-        meant, wire = kline_name(name), self._wire
-        if meant is None or meant.symbol not in wire.market.symbols():
+        parsed, wire = kline_name(name), self._wire
+        if parsed is None or parsed.symbol not in wire.market.symbols():
             return None
-        if wire.fault("delisted", meant.symbol):
+        if wire.fault("delisted", parsed.symbol):
             return None
         shown_ms = wire.shown_ms()
         is_closed = boundary_ms is not None
-        open_ms = meant.timeframe.open_at(shown_ms) if boundary_ms is None else boundary_ms
-        open_ms -= meant.timeframe.ms if is_closed else 0
+        open_ms = parsed.timeframe.open_at(shown_ms) if boundary_ms is None else boundary_ms
+        open_ms -= parsed.timeframe.ms if is_closed else 0
         if not is_closed and shown_ms - open_ms < NEXT_AFTER_MS:
             return None  # the closing frame of the candle before comes first
-        bar = self._bar(meant, open_ms, shown_ms)
+        bar = self._bar(parsed, open_ms, shown_ms)
         if bar is None or (not is_closed and self._last.get(name) == bar.tobytes()):
             return None
         self._last[name] = bar.tobytes()
-        if is_closed and (wrong := wire.fault("stream_wrong_close", meant.symbol)):
+        if is_closed and (wrong := wire.fault("stream_wrong_close", parsed.symbol)):
             bar[CLOSE] += round(wrong.value(1))
             bar[HIGH], bar[LOW] = max(bar[HIGH], bar[CLOSE]), min(bar[LOW], bar[CLOSE])
         event = kline_event(
             bar,
-            wire.market.scale(meant.symbol, shown_ms),
-            symbol=meant.symbol,
-            timeframe=meant.timeframe,
+            wire.market.scale(parsed.symbol, shown_ms),
+            symbol=parsed.symbol,
+            timeframe=parsed.timeframe,
             event_ms=shown_ms,
             is_closed=is_closed,
         )
-        return name, meant.symbol, event
+        return name, parsed.symbol, event
 
-    def _bar(self, meant: KlineName, open_ms: int, shown_ms: int) -> Integers | None:
+    def _bar(self, parsed: KlineName, open_ms: int, shown_ms: int) -> Integers | None:
         try:
-            bars = self._wire.market.bars(meant.symbol, meant.timeframe, shown_ms, limit=3)
+            bars = self._wire.market.bars(parsed.symbol, parsed.timeframe, shown_ms, limit=3)
         except UnknownSymbol:
             return None  # a recorded coin whose file cannot be read
         found = bars[:, bars[TIME] == open_ms]
@@ -329,25 +328,25 @@ class StreamConnection:
         if wire.fault("stream_garbage", symbol):
             event = event[: len(event) // 2]
         frames = [self._wrapped(name, event)]
-        held = self._held.pop(name, None)
-        if held is not None:
-            frames.append(held)
+        reordered = self._reordered.pop(name, None)
+        if reordered is not None:
+            frames.append(reordered)
         elif wire.fault("stream_out_of_order", symbol):
-            self._held[name] = frames[0]
+            self._reordered[name] = frames[0]
             return
         if wire.fault("stream_duplicate", symbol):
             frames *= 2
         for frame in frames:
-            await self._say(frame)
+            await self._send(frame)
 
     def _wrapped(self, name: str, event: bytes) -> bytes:
         if not self._properties["combined"]:
             return event
         return b'{"stream":"%s","data":%s}' % (name.encode(), event)
 
-    async def _say(self, frame: bytes) -> None:
-        self._dead = self._dead or self._wire.fault("stream_half_open") is not None
-        if not self._dead:
+    async def _send(self, frame: bytes) -> None:
+        self._is_half_open = self._is_half_open or self._wire.fault("stream_half_open") is not None
+        if not self._is_half_open:
             self._wire.counts["frames"] += 1
             with contextlib.suppress(ConnectionError):  # the reader sees the end too
                 await self._socket.send_frame(frame, WSMsgType.TEXT)

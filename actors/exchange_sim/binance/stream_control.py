@@ -1,4 +1,4 @@
-"""What a client may ask on Binance's stream socket: stream names and control messages."""
+"""Stream names and control messages of Binance's stream socket."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class KlineName:
 
 
 def kline_name(text: str) -> KlineName | None:
-    """Return what a stream name means; None for one that is not served: it stays silent."""
+    """Parse a stream name; None for one that is not served and stays silent."""
     found = _NAME.fullmatch(text)
     return KlineName(found[1].upper(), Timeframe(found[2])) if found else None
 

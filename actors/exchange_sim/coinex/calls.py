@@ -1,4 +1,4 @@
-"""What each path of CoinEx's futures API does to the simulated venue, and what it answers."""
+"""The endpoints of CoinEx's futures API, carried out on the simulated venue."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ _Do = Callable[[SimVenue, Parameters], CallReply]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One path.
+    """One endpoint.
 
     Attributes:
-        rate: Requests per second its group may have; None for no limit of its own.
-        signed: The account's own business: needs a signature and `market_type`.
+        rate: Requests per second allowed for its group; None without a limit of its own.
+        signed: Needs a signature and `market_type`.
     """
 
     method: Literal["GET", "POST"]
@@ -63,7 +63,7 @@ class Call:
 
 
 def calls() -> list[Call]:
-    """Return all paths that are served, below `/v2`."""
+    """Return all endpoints served below `/v2`."""
     return [*_public(), *_reading(), *_writing()]
 
 
@@ -123,10 +123,10 @@ def _writing() -> list[Call]:
 
 
 def _named(venue: SimVenue, given: Parameters) -> list[str]:
-    """Return the markets asked for.
+    """Return the requested markets.
 
     Raises:
-        SimRefused: One of them is unknown: "invalid argument" it is then, as was seen.
+        SimRefused: One is unknown: "invalid argument", as recorded.
     """
     names, known = given.names(), venue.feed.symbols()
     if names is None:
@@ -202,8 +202,8 @@ def _within(given: Parameters, at_ms: int) -> bool:
 
 def _pending_positions(venue: SimVenue, given: Parameters) -> CallReply:
     market = _market(venue, given)
-    held = [p for p in venue.account.positions.values() if market in (None, p.market)]
-    return _paged(given, [position_row(venue, p) for p in reversed(held)])
+    positions = [p for p in venue.account.positions.values() if market in (None, p.market)]
+    return _paged(given, [position_row(venue, p) for p in reversed(positions)])
 
 
 def _finished_positions(venue: SimVenue, given: Parameters) -> CallReply:
@@ -308,8 +308,8 @@ def _leverage(venue: SimVenue, given: Parameters) -> CallReply:
 
 
 def _margin(venue: SimVenue, given: Parameters) -> CallReply:
-    held = venue.move_margin(given.text("market"), given.amount("amount"))
-    return CallReply(position_row(venue, held))
+    position = venue.move_margin(given.text("market"), given.amount("amount"))
+    return CallReply(position_row(venue, position))
 
 
 _TRIGGER_NAMES: dict[Cause, str] = {"stop": "stop_loss", "target": "take_profit"}
@@ -317,14 +317,14 @@ _TRIGGER_NAMES: dict[Cause, str] = {"stop": "stop_loss", "target": "take_profit"
 
 def _set_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> CallReply:
     name = _TRIGGER_NAMES[cause]
-    held = venue.set_trigger(
+    position = venue.set_trigger(
         given.text("market"),
         cause,
         given.price_kind(f"{name}_type"),
         given.amount(f"{name}_price"),
         given.maybe_amount(f"{name}_amount"),
     )
-    return CallReply(position_row(venue, held))
+    return CallReply(position_row(venue, position))
 
 
 def _cancel_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> CallReply:

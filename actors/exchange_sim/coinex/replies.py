@@ -1,4 +1,4 @@
-"""The shapes in which CoinEx tells things: numbers as texts, times in ms, "0" and "" for none."""
+"""CoinEx's reply format: numbers as strings, times in ms, "0" and "" for none."""
 
 from __future__ import annotations
 
@@ -194,22 +194,22 @@ def deal_row(deal: SimFill) -> Row:
     }
 
 
-def position_row(venue: SimVenue, held: SimPosition) -> Row:
-    rule, mark = venue.rule(held.market), venue.mark(held.market)
-    rate = rule.maintenance_rate(held.size)
-    value, unrealized = mark * held.size, held.unrealized(mark)
-    liquidation = held.liquidation_price(rate)
+def position_row(venue: SimVenue, position: SimPosition) -> Row:
+    rule, mark = venue.rule(position.market), venue.mark(position.market)
+    rate = rule.maintenance_rate(position.size)
+    value, unrealized = mark * position.size, position.unrealized(mark)
+    liquidation = position.liquidation_price(rate)
     return {
-        **_position(held),
-        "close_avbl": number(venue.closable(held)),
+        **_position(position),
+        "close_avbl": number(venue.closable(position)),
         "unrealized_pnl": number(unrealized),
         "settle_price": number(mark),
         "settle_value": number(value),
-        "position_margin_rate": number((held.margin + unrealized) / value),
+        "position_margin_rate": number((position.margin + unrealized) / value),
         "maintenance_margin_rate": number(rate),
         "maintenance_margin_value": number(rate * value),
         "liq_price": number(liquidation or NOTHING),
-        "bkr_price": number(max(held.bankruptcy_price(), NOTHING)),
+        "bkr_price": number(max(position.bankruptcy_price(), NOTHING)),
         "adl_level": 1,
     }
 
@@ -232,28 +232,28 @@ def ended_row(ended: SimClosedPosition) -> Row:
     }
 
 
-def _position(held: SimPosition) -> Row:
+def _position(position: SimPosition) -> Row:
     return {
-        "position_id": held.position_id,
-        "market": held.market,
+        "position_id": position.position_id,
+        "market": position.market,
         "market_type": _MARKET_TYPE,
-        "side": held.side,
+        "side": position.side,
         "margin_mode": "isolated",
-        "open_interest": number(held.size),
-        "ath_position_amount": number(held.most_size),
-        "realized_pnl": number(held.realized),
-        "avg_entry_price": number(held.entry_price),
-        "cml_position_value": number(held.opened_value),
-        "max_position_value": number(held.most_value),
-        "created_at": held.created_ms,
-        "updated_at": held.updated_ms,
-        "leverage": str(held.leverage),
-        "margin_avbl": number(held.margin),
-        "ath_margin_size": number(held.most_margin),
-        **_first_trigger("take_profit", held.targets),
-        **_first_trigger("stop_loss", held.stops),
-        "stop_loss_list": [_trigger_row(held, stop) for stop in held.stops],
-        "take_profit_list": [_trigger_row(held, target) for target in held.targets],
+        "open_interest": number(position.size),
+        "ath_position_amount": number(position.most_size),
+        "realized_pnl": number(position.realized),
+        "avg_entry_price": number(position.entry_price),
+        "cml_position_value": number(position.opened_value),
+        "max_position_value": number(position.most_value),
+        "created_at": position.created_ms,
+        "updated_at": position.updated_ms,
+        "leverage": str(position.leverage),
+        "margin_avbl": number(position.margin),
+        "ath_margin_size": number(position.most_margin),
+        **_first_trigger("take_profit", position.targets),
+        **_first_trigger("stop_loss", position.stops),
+        "stop_loss_list": [_trigger_row(position, stop) for stop in position.stops],
+        "take_profit_list": [_trigger_row(position, target) for target in position.targets],
     }
 
 
@@ -265,12 +265,12 @@ def _first_trigger(name: str, triggers: list[Trigger]) -> Row:
     }
 
 
-def _trigger_row(held: SimPosition, trigger: Trigger) -> Row:
+def _trigger_row(position: SimPosition, trigger: Trigger) -> Row:
     return {
         "id": trigger.trigger_id,
         "price": number(trigger.price),
         "type": trigger.kind,
-        "amount": number(held.size if trigger.amount is None else trigger.amount),
+        "amount": number(position.size if trigger.amount is None else trigger.amount),
         "is_all": trigger.amount is None,
         "created_at": trigger.created_ms,
     }

@@ -1,4 +1,4 @@
-"""What a client may send to the simulated venue: signatures, parameters, and how often."""
+"""Checks requests to the simulated venue: signatures, parameters, rate limits."""
 
 from __future__ import annotations
 
@@ -33,14 +33,14 @@ _SIGN = re.compile(r"[0-9a-f]{64}")
 
 
 def sign(prepared: bytes) -> str:
-    """Return the signature of method, path, body and timestamp, run together."""
+    """Return the signature of method, path, body and timestamp, concatenated."""
     return hmac.new(SIM_SECRET_KEY.encode(), prepared, hashlib.sha256).hexdigest()
 
 
 def check_signature(
     headers: Mapping[str, str], method: str, path: str, body: bytes, now_ms: int
 ) -> None:
-    """Refuse a request that is not signed by the one key there is, or not now.
+    """Refuse a request whose key, signature or timestamp is wrong.
 
     Args:
         path: As it was sent, with `/v2` and the query.
@@ -106,7 +106,7 @@ class Parameters:
         return cls(document)
 
     def moved(self, names: Sequence[str], by_ms: int) -> Parameters:
-        """Return these with some times moved."""
+        """Return a copy with some times shifted."""
         given = dict(self._given)
         for name in names:
             if (value := self.maybe_whole(name)) is not None:
@@ -114,7 +114,6 @@ class Parameters:
         return Parameters(given)
 
     def futures(self) -> None:
-        """Require `market_type` FUTURES."""
         if self._given.get("market_type") != "FUTURES":
             raise SimRefused(*BAD_ARGUMENT)
 
@@ -128,7 +127,7 @@ class Parameters:
         return self.text(name) if self._given.get(name) not in (None, "") else None
 
     def names(self) -> list[str] | None:
-        """Return the markets asked for, None for all."""
+        """Return the requested markets; None for all."""
         text = self.maybe("market")
         if text is None:
             return None
@@ -138,7 +137,7 @@ class Parameters:
         return names
 
     def amount(self, name: str) -> Decimal:
-        """Return a decimal number that must be there, sent as text."""
+        """Return a required decimal number, sent as a string."""
         try:
             number = Decimal(self.text(name))
         except InvalidOperation:
@@ -151,7 +150,7 @@ class Parameters:
         return self.amount(name) if self._given.get(name) not in (None, "") else None
 
     def whole(self, name: str, default: int | None = None) -> int:
-        """Return a whole number, sent as number or as text."""
+        """Return a whole number, sent as a number or a string."""
         value = self._given.get(name, default)
         if isinstance(value, int) and not isinstance(value, bool):
             return value
@@ -186,12 +185,12 @@ class Parameters:
         return kind
 
     def price_kind(self, name: str) -> PriceKind:
-        """Return which price a stop or a target looks at."""
+        """Return the price that triggers a stop or a target."""
         kind: PriceKind = self._among(name, PriceKind)
         return kind
 
     def client_id(self) -> str:
-        """Return the client's own name for an order, "" for none."""
+        """Return the client's id of an order, "" for none."""
         text = self.maybe("client_id") or ""
         if text and not _CLIENT_ID.fullmatch(text):
             raise invalid("client_id is not 1 to 32 of letters, digits, - and _")

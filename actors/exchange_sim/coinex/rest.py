@@ -1,7 +1,7 @@
-"""The wire of CoinEx's futures API v2 over the simulated venue, faults included.
+"""CoinEx's futures API v2 over the simulated venue, faults included.
 
-What was asked is done and on disk before it is answered. Business errors come with HTTP 200 and a
-code; the kinds `..._after` of the fault script do what was asked and then fail to say so.
+A request is carried out and on disk before it is answered. Business errors come with HTTP 200 and
+a code; the fault kinds `..._after` carry the request out and then lose the answer.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class CoinexWire:
 
     Args:
         venue: The account and its markets.
-        file: Where the account is kept.
-        script: The faults; its kinds `venue_...` concern this wire.
+        file: Stores the account.
+        script: The injected faults; the kinds `venue_...` concern this wire.
         clock: The venue's time, before any venue_clock_skew.
-        limited: False to let any number of requests through.
+        limited: False disables the rate limits.
 
     Attributes:
         counts: Requests by endpoint.
@@ -86,9 +86,9 @@ class CoinexWire:
             app.router.add_route(call.method, f"/v2{call.path}", self._endpoint(call))
 
     def pass_time(self) -> int:
-        """Let everything happen that is due by now, keep it, and return the time.
+        """Advance the venue to now, save it, and return the time.
 
-        A frozen venue stands still; what its prices did meanwhile is a jump when it thaws.
+        While frozen it does not advance; afterwards its prices jump.
         """
         now_ms = self._clock.now_ms()
         thin = self._script.active("venue_thin", now_ms)
@@ -102,11 +102,11 @@ class CoinexWire:
             self.venue.skip(now_ms)
         else:
             self.venue.advance(now_ms)
-        self.keep()
+        self.save()
         return now_ms
 
-    def keep(self) -> None:
-        """Write what has changed; where that fails, say so once and try again next time."""
+    def save(self) -> None:
+        """Write changes to disk; a failure is logged once and retried on the next call."""
         if not self.venue.changed:
             return
         try:
@@ -114,8 +114,8 @@ class CoinexWire:
         except OSError as error:
             if self.unsaved is None:
                 self._log.error(
-                    "simulated venue: %s cannot be written (%s); a restart now would forget the "
-                    "newest changes. Make room or mend the rights; it is tried again each second",
+                    "simulated venue: %s cannot be written (%s); a restart now would lose the "
+                    "newest changes. Free disk space or fix permissions; retried every second",
                     self._file.path, error,
                 )  # fmt: skip
             self.unsaved = str(error)
@@ -128,16 +128,16 @@ class CoinexWire:
     def _endpoint(self, call: Call) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
             self.counts[call.endpoint] += 1
-            return await _Exchange(self, call, request, await request.read()).respond()
+            return await _Request(self, call, request, await request.read()).respond()
 
         return handle
 
     def fault(self, kind: FaultKind, symbol: str | None, endpoint: str) -> InjectedFault | None:
-        """Return the fault of a kind that concerns a request made now."""
+        """Return the active fault of a kind for a request."""
         return self._script.active(kind, self._clock.now_ms(), symbol, endpoint)
 
     async def wait_out(self, fault: InjectedFault) -> None:
-        """Say nothing until a fault ends."""
+        """Sleep until a fault ends."""
         await self._clock.sleep((fault.until_ms - self._clock.now_ms()) / 1000)
 
     def tokens(self, call: Call) -> int | None:
@@ -147,7 +147,7 @@ class CoinexWire:
         return self._buckets.take(call.group, call.rate, self._clock.monotonic())
 
 
-class _Exchange:
+class _Request:
     """One request and its answer."""
 
     def __init__(self, wire: CoinexWire, call: Call, request: web.Request, body: bytes) -> None:
@@ -169,8 +169,8 @@ class _Exchange:
             self._refuse_by_script()
             answer = self._do(skew_ms)
         except SimRefused as refused:
-            return self._said(refused.code, {}, refused.text)
-        return await self._tell(answer, skew_ms)
+            return self._reply(refused.code, {}, refused.text)
+        return await self._deliver(answer, skew_ms)
 
     def _do(self, skew_ms: int) -> CallReply:
         call, request = self._call, self._request
@@ -191,31 +191,31 @@ class _Exchange:
             self._headers["X-RateLimit-Remaining"] = str(left or 0)
         if left is None:
             raise SimRefused(*RATE_LIMIT)
-        if call.endpoint == "time":  # it goes on, even while all else is frozen
+        if call.endpoint == "time":  # the clock runs even while the venue is frozen
             return CallReply({"timestamp": now_ms})
         try:
             return call.do(self._wire.venue, _shifted_back(given, skew_ms))
         finally:
-            self._wire.keep()
+            self._wire.save()
 
-    async def _tell(self, answer: CallReply, skew_ms: int) -> web.StreamResponse:
+    async def _deliver(self, answer: CallReply, skew_ms: int) -> web.StreamResponse:
         if self._call.method == "POST":
             for kind in _AFTER:
                 if fault := self._fault(kind):
                     return await self._fail(kind, fault)
         data = _shifted(answer.data, skew_ms) if skew_ms else answer.data
-        response = self._said(0, data, "OK", answer.pagination)
+        response = self._reply(0, data, "OK", answer.pagination)
         if self._fault("venue_half_body"):
             return await self._half(response.body)
         return response
 
     async def _fail(self, kind: FaultKind, fault: InjectedFault) -> web.StreamResponse:
-        """Keep back the answer to what was done."""
+        """Lose the answer to a request that was carried out."""
         if kind == "venue_5xx_after":
             return self._page(int(fault.value(502)))
         if kind == "venue_unavailable_after":
             code = int(fault.value(4001))
-            return self._said(code, {}, UNAVAILABLE.get(code, "unavailable"))
+            return self._reply(code, {}, UNAVAILABLE.get(code, "unavailable"))
         if kind == "venue_timeout_after":
             await self._wire.wait_out(fault)
         self._cut()
@@ -249,7 +249,7 @@ class _Exchange:
     def _fault(self, kind: FaultKind) -> InjectedFault | None:
         return self._wire.fault(kind, self._symbol, self._call.endpoint)
 
-    def _said(self, code: int, data: Any, text: str, pagination: Any = None) -> web.Response:
+    def _reply(self, code: int, data: Any, text: str, pagination: Any = None) -> web.Response:
         self._wire.codes[code] += 1
         document = {"code": code, "data": data, "message": text}
         if pagination is not None:
@@ -276,7 +276,7 @@ class _Exchange:
 
 
 def _symbol(call: Call, request: web.Request, body: bytes) -> str | None:
-    """Return the one coin a request is about, as far as can be seen."""
+    """Return the coin a request names, if any."""
     if call.method == "GET":
         return request.query.get("market")
     try:
@@ -288,7 +288,7 @@ def _symbol(call: Call, request: web.Request, body: bytes) -> str | None:
 
 
 def _shifted(value: Any, skew_ms: int) -> Any:
-    """Return a reply with all its times moved."""
+    """Return a reply with all its times shifted."""
     if isinstance(value, list):
         return [_shifted(item, skew_ms) for item in value]
     if isinstance(value, dict):
@@ -301,5 +301,5 @@ def _shifted(value: Any, skew_ms: int) -> Any:
 
 
 def _shifted_back(given: Parameters, skew_ms: int) -> Parameters:
-    """Return parameters with their times as the unskewed clock has them."""
+    """Return parameters with their times in unskewed time."""
     return given.moved(("start_time", "end_time"), -skew_ms) if skew_ms else given

@@ -1,4 +1,4 @@
-"""Bars of the simulated market: whole numbers, so that 5m adds up to 1h and 4h to the digit."""
+"""Bars of the simulated market: integers, so that 5m bars add up to 1h and 4h exactly."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def empty_bars() -> Bars:
 def bars_from(
     open_time_ms: Integers, prices: tuple[Integers, ...], volume: Integers, scale: Scale
 ) -> Bars:
-    """Build bars from OHLCV; the fields no recording kept are derived from it.
+    """Build bars from OHLCV; the fields that recordings lack are derived from it.
 
     Shapes: all arrays (bars,); `prices` is open, high, low, close.
     Units:  prices and volume in units of their last digit.
@@ -78,14 +78,14 @@ def aggregate(bars: Bars, timeframe: Timeframe) -> Bars:
 
 
 def path_of(bar: Integers) -> Integers:
-    """Return a path through a bar of which no more is known: open, far side, near side, close."""
+    """Return a price path for a bar without finer data: open, far side, near side, close."""
     rising = bar[CLOSE] >= bar[OPEN]
     first, second = (LOW, HIGH) if rising else (HIGH, LOW)
     return bar[[OPEN, first, second, CLOSE]]
 
 
 def so_far(bar: Integers, points: Integers, elapsed_ms: int) -> Integers:
-    """Return what a 5m bar looks like `elapsed_ms` after it opened.
+    """Return a 5m bar as of `elapsed_ms` after it opened.
 
     Args:
         bar: The finished bar, shape (10,).

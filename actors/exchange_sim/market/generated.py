@@ -1,10 +1,9 @@
-"""Made-up prices that are a pure function of seed, coin and absolute time.
+"""Generated prices, a pure function of seed, coin and absolute time.
 
-Nothing is remembered from one moment to the next, so a killed simulator comes back with the
-very same history. The logarithm of a price is the sum of a factor common to all coins and the
-coin's own path. Each path is pinned at every UTC midnight to a smooth sum of noises of 1 to
-128 days, and filled in between by a Brownian bridge whose volatility wanders through calm and
-lively hours. A bar's open, high, low and close are read off the points of that path.
+There is no state, so a killed simulator restarts with the same history. The logarithm of a price
+is the sum of a factor common to all coins and the coin's own path. Each path is pinned at every
+UTC midnight to a smooth sum of noises of 1 to 128 days, with a Brownian bridge in between whose
+volatility varies over the hours. Open, high, low and close are read off the points of that path.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ STEPS = 6
 GENESIS_DAY = 18_262  # 2020-01-01: no generated coin has a history before it
 _POINTS = BARS_PER_DAY * STEPS
 _KNOTS = 6
-# Days generated at one time: few, so that the arrays stay in the processor's cache.
+# Days generated at once: few, so that the arrays stay in the CPU cache.
 _BLOCK_DAYS = 16
 _KEPT_BLOCKS = 12
 _OCTAVES = 8
@@ -46,8 +45,8 @@ class GeneratedPrices:
     """Prices of the given coins, generated day by day.
 
     Args:
-        symbols: The coins that exist; any name gets a level, a known one a realistic level.
-        seed: Another seed is another market.
+        symbols: The coins that exist; well-known ones get a realistic price.
+        seed: Each seed is another market.
     """
 
     def __init__(self, symbols: Sequence[str], seed: int) -> None:
@@ -119,7 +118,7 @@ class GeneratedPrices:
         return np.maximum(points, 1).astype(np.int64), noise
 
     def _common(self, first_day: int, count: int) -> Floats:
-        # Every coin asks for the same days when it is first wanted.
+        # Every coin needs the same days when it is first used.
         block, skip = divmod(first_day, _BLOCK_DAYS)
         if block not in self._factor_blocks:
             while len(self._factor_blocks) >= _KEPT_BLOCKS:
@@ -129,7 +128,7 @@ class GeneratedPrices:
 
 
 class _Coin:
-    """What is peculiar to one coin."""
+    """Parameters of one coin."""
 
     def __init__(self, symbol: str, seed: int) -> None:
         key = _key(seed, symbol)
@@ -231,7 +230,7 @@ def _noise(key: int, at: Integers, period: int) -> Floats:
 
 
 def _hours() -> Floats:
-    # Trading is liveliest when Europe and America are both awake.
+    # Trading is busiest when Europe and America overlap.
     hours = np.arange(BARS_PER_DAY) / 12
     busy: Floats = 1 + 0.5 * np.cos((hours - 15) / 24 * 2 * np.pi)
     return busy

@@ -1,8 +1,8 @@
-"""Prices for the simulated venue in paper mode: those of real candles, from the bus.
+"""Prices for the simulated venue in paper mode, from the real candles on the bus.
 
-Reads `cache:candles:{symbol}` and follows `market:candles:{symbol}`. What was missed, by this
-process or by a connection, is taken from closed candles: each is a way from its open over the far
-side and the near one to its close. What an open candle reached since the last look counts, too.
+Reads `cache:candles:{symbol}` and follows `market:candles:{symbol}`. Gaps are filled from closed
+candles, each as a path from its open over the far side and the near one to its close. New extremes
+of an open candle count, too.
 """
 
 from __future__ import annotations
@@ -23,36 +23,31 @@ from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow, Source
 
 KEEP_CORNERS = 20_000
-DIGITS = 10  # of prices between corners; those of the corners are as told
+DIGITS = 10  # of prices between corners; those of the corners are exact
 _BAR_MS = Timeframe.M5.ms
 _DAY_BARS = 288
 
 
 @dataclass(slots=True)
 class _Coin:
-    """What is known of one coin.
-
-    Attributes:
-        told_ms: When a price was last told.
-        open_ms, high, low: The open candle, as last told.
-    """
+    """State of one coin; `open_ms`, `high` and `low` are of the open candle."""
 
     corners: list[Corner] = field(default_factory=list)
-    told_ms: int | None = None
+    priced_ms: int | None = None
     open_ms: int = 0
     high: float = 0.0
     low: float = 0.0
     closed: dict[int, CandleRow] = field(default_factory=dict)
 
     def add(self, at_ms: int, price: float) -> None:
-        """Go to a price, straight; never back in time."""
+        """Move to a price in a straight line; never back in time."""
         if self.corners:
             at_ms = max(at_ms, self.corners[-1].at_ms)
         self.corners.append(Corner(at_ms, _exact(price)))
         del self.corners[:-KEEP_CORNERS]
 
     def jump(self, at_ms: int, price: float) -> None:
-        """Stand still until a time, then be at another price."""
+        """Stay at the last price until a time, then jump to another."""
         if self.corners and self.corners[-1].price == _exact(price):
             return
         if self.corners and self.corners[-1].at_ms < at_ms:
@@ -60,7 +55,7 @@ class _Coin:
         self.add(at_ms, price)
 
     def close(self, row: CandleRow) -> None:
-        """Remember a closed candle of the last 24 hours."""
+        """Add a closed candle; those of the last 24 hours are kept."""
         self.closed[row.open_time_ms] = row
         for old_ms in sorted(self.closed)[:-_DAY_BARS]:
             del self.closed[old_ms]
@@ -70,9 +65,8 @@ class LivePrices:
     """Prices of some coins.
 
     Args:
-        since_ms: From when on the way of the prices is wanted: candles that opened earlier
-            are not gone through.
-        source: Candles of any other are left alone.
+        since_ms: Start of the price paths: candles that opened earlier are not replayed.
+        source: Candles of any other are ignored.
     """
 
     def __init__(
@@ -90,12 +84,11 @@ class LivePrices:
         return self._symbols
 
     def digits(self, symbol: str, at_ms: int) -> int:
-        """Return the decimals a well-known coin is priced with, else 0."""
         return usual_digits(symbol)
 
     def price(self, symbol: str, at_ms: int) -> Decimal | None:
-        way = self.path(symbol, at_ms, at_ms)
-        return way[-1].price if way else None
+        path = self.path(symbol, at_ms, at_ms)
+        return path[-1].price if path else None
 
     def path(self, symbol: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
         coin = self._coins.get(symbol)
@@ -117,7 +110,7 @@ class LivePrices:
 
     def moved_ms(self, symbol: str, at_ms: int) -> int | None:
         coin = self._coins.get(symbol)
-        return coin.told_ms if coin is not None else None
+        return coin.priced_ms if coin is not None else None
 
     def forget(self, before_ms: int) -> None:
         for coin in self._coins.values():
@@ -125,11 +118,7 @@ class LivePrices:
             del coin.corners[: max(0, first - 1)]
 
     async def follow(self, bus: Bus, moved: Callable[[], None]) -> None:
-        """Follow the candles on the bus, for ever.
-
-        Args:
-            moved: Called when prices have been taken in.
-        """
+        """Follow the candles on the bus until cancelled; call `moved` after each update."""
         names = [schema.CANDLE_UPDATES.name(symbol=symbol) for symbol in self._symbols]
         async with bus.subscribe(*names) as deliveries:
             async for delivery in deliveries:
@@ -139,40 +128,39 @@ class LivePrices:
                     continue
                 update = bus.decode(schema.CANDLE_UPDATES, delivery.raw, delivery.channel)
                 if update is not None:
-                    self.take_update(update)
+                    self.apply_update(update)
                     moved()
 
     async def read(self, bus: Bus) -> None:
-        """Take the windows that are on the bus."""
+        """Apply the windows on the bus."""
         parts = [{"symbol": symbol} for symbol in self._symbols]
         try:
             windows = await bus.get_many(schema.CANDLES[Timeframe.M5], parts)
-        except BusUnavailable:  # the bus logs it; the subscription comes again
+        except BusUnavailable:  # the bus logs it and resubscribes
             return
         for window in windows:
             if window is not None:
-                self.take_window(window)
+                self.apply_window(window)
 
-    def take_window(self, window: CandleWindow) -> None:
-        """Go through the closed candles that are new here, and on to the open one."""
+    def apply_window(self, window: CandleWindow) -> None:
+        """Replay the closed candles that are new, then the open one."""
         if window.source != self._source or window.symbol not in self._coins:
             return
         coin, closed = self._coins[window.symbol], window.closed()
         for row in _rows(closed.tail(_DAY_BARS), closed=True):
             coin.close(row)
         for row in _rows(closed[closed.open_time_ms == coin.open_ms], closed=True):
-            self._tell(coin, row, row.open_time_ms + _BAR_MS)  # it was open when last seen
-        known_ms = max(self._since_ms, coin.told_ms or 0)
+            self._apply(coin, row, row.open_time_ms + _BAR_MS)  # it was open before
+        known_ms = max(self._since_ms, coin.priced_ms or 0)
         for row in _rows(closed[closed.open_time_ms >= known_ms], closed=True):
             self._walk(coin, row)
         for row in _rows(window.candles[len(closed) :], closed=False):
-            self._tell(coin, row, window.fetched_at_ms)
-        if coin.told_ms is None and len(closed):
+            self._apply(coin, row, window.fetched_at_ms)
+        if coin.priced_ms is None and len(closed):
             coin.jump(window.fetched_at_ms, float(closed.close[-1]))
-            coin.told_ms = window.fetched_at_ms
+            coin.priced_ms = window.fetched_at_ms
 
-    def take_update(self, update: CandleUpdate) -> None:
-        """Go on to what an update tells."""
+    def apply_update(self, update: CandleUpdate) -> None:
         if update.source != self._source or update.timeframe != str(Timeframe.M5):
             return
         coin = self._coins.get(update.symbol)
@@ -182,10 +170,10 @@ class LivePrices:
             if row.closed:
                 coin.close(row)
             if row.open_time_ms >= coin.open_ms:
-                self._tell(coin, row, update.at_ms)
+                self._apply(coin, row, update.at_ms)
 
-    def _tell(self, coin: _Coin, row: CandleRow, at_ms: int) -> None:
-        """Go to what a candle says now, over extremes it has reached since the last look."""
+    def _apply(self, coin: _Coin, row: CandleRow, at_ms: int) -> None:
+        """Move to a candle's close, over the extremes it reached since the last update."""
         at_ms = min(at_ms, self._clock.now_ms())
         if row.open_time_ms == coin.open_ms:
             sides = [row.low] * (row.low < coin.low) + [row.high] * (row.high > coin.high)
@@ -197,7 +185,7 @@ class LivePrices:
                 coin.jump(at_ms, side)
         coin.open_ms, coin.high, coin.low = row.open_time_ms, row.high, row.low
         coin.jump(at_ms, row.close)
-        coin.told_ms = max(at_ms, coin.told_ms or 0)
+        coin.priced_ms = max(at_ms, coin.priced_ms or 0)
 
     def _walk(self, coin: _Coin, row: CandleRow) -> None:
         far, near = (row.low, row.high) if row.close >= row.open else (row.high, row.low)

@@ -1,7 +1,7 @@
-"""The simulated market: which bars exist at a given moment, on every timeframe.
+"""The simulated market: the bars that exist at a given time, on every timeframe.
 
-All of it follows from the price source and the time asked about; what is kept is only a copy,
-trimmed to what one request can ask for.
+All of it follows from the price source and the time; bars are only cached, as many as one request
+can ask for.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from actors.exchange_sim.market.bars import (
 )
 from shared.market import Timeframe
 
-# Whole days that hold the newest 1000 bars, today not counted.
+# Whole days that contain the newest 1000 bars, without today.
 _KEPT_DAYS = {Timeframe.M5: 5, Timeframe.H1: 43, Timeframe.H4: 168}
 
 
 class PriceSource(Protocol):
-    """Where 5m bars come from: a pure function of coin and absolute time."""
+    """A source of 5m bars: a pure function of coin and absolute time."""
 
     def symbols(self) -> Sequence[str]:
         """Return the coins that exist."""
@@ -73,7 +73,7 @@ class _History:
 
 
 class Market:
-    """Bars of all coins as they stand at a given moment.
+    """Bars of all coins as of a given time.
 
     Args:
         source: Generated or recorded prices.
@@ -93,16 +93,16 @@ class Market:
         Raises:
             UnknownSymbol: No such coin.
         """
-        self._history(symbol, now_ms // DAY_MS)  # a recorded file is then read only once
+        self._history(symbol, now_ms // DAY_MS)  # so that a recorded file is read only once
         return self._source.scale(symbol)
 
     def add_halt(self, symbol: str, halt: Halt) -> None:
-        """Put a halt into the coin's history (and future)."""
+        """Add a halt to the coin's history (and future)."""
         self._halts[symbol] = (*self._halts.get(symbol, ()), halt)
         self._histories.pop(symbol, None)
 
     def clear_halts(self) -> None:
-        """Let all coins trade as if no halt had been."""
+        """Remove all halts, past ones included."""
         for symbol in self._halts:
             self._histories.pop(symbol, None)
         self._halts.clear()
@@ -121,7 +121,7 @@ class Market:
         limit: int = 500,
         absent: Collection[int] = (),
     ) -> Bars:
-        """Return bars as they stand at `now_ms`, oldest first; the last may still be open.
+        """Return bars as of `now_ms`, oldest first; the last may still be open.
 
         Args:
             start_ms: Bars that open then or later; with it the oldest `limit` of them.
@@ -160,10 +160,10 @@ class Market:
         return found[:, :limit] if start_ms is not None else found[:, -limit:]
 
     def path(self, symbol: str, from_ms: int, until_ms: int) -> list[tuple[int, int]]:
-        """Return times and prices of corners that the price passes, straight from each to the next.
+        """Return times and prices of the corners of the price path, straight lines in between.
 
         The first is at or before `from_ms`, the last may be after `until_ms`. Two at one time are
-        a jump; in a hole the price stands. Prices are in units of their last digit. Empty before
+        a jump; in a gap the price stays. Prices are in units of their last digit. Empty before
         the coin's history begins.
 
         Raises:
@@ -213,7 +213,7 @@ class Market:
         return closed
 
     def _open(self, symbol: str, timeframe: Timeframe, now_ms: int) -> Bars:
-        """Return the bar still open (or none, in a halt), shape (10, 0 or 1)."""
+        """Return the open bar (none in a halt), shape (10, 0 or 1)."""
         fives = self._history(symbol, now_ms // DAY_MS).bars[Timeframe.M5]
         begin, stop = np.searchsorted(fives[TIME], [timeframe.open_at(now_ms), now_ms + 1])
         parts = fives[:, begin:stop].copy()
@@ -225,14 +225,14 @@ class Market:
         open_ms = int(bar[TIME])
         for halt in self._halts.get(symbol, ()):
             if halt.from_ms <= now_ms and open_ms < halt.until_ms:
-                return bar  # as it was left when trading stopped
+                return bar  # unchanged since trading stopped
             if open_ms <= halt.from_ms < open_ms + BAR_MS:
                 whole = self._untouched(symbol, open_ms)
                 bar = bar if whole is None else whole
         return so_far(bar, self._source.points(symbol, bar), now_ms - open_ms)
 
     def _untouched(self, symbol: str, open_ms: int) -> Integers | None:
-        """Return the bar that opens then as the source has it, or the one before a hole."""
+        """Return the source's bar that opens then, or the one before a gap."""
         day = open_ms // DAY_MS
         bars = self._source.days(symbol, day - 1, day)
         known = int(np.searchsorted(bars[TIME], open_ms, side="right"))

@@ -1,4 +1,4 @@
-"""Prices for the simulated venue, read off the very paths the simulated candles follow."""
+"""Prices for the simulated venue, from the paths that the simulated candles are made of."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from shared.market import Timeframe
 
 
 class MarketPrices:
-    """Prices of the simulated market, on the very path its candles are read off."""
-
     def __init__(self, market: Market) -> None:
         self._market = market
 
@@ -24,8 +22,8 @@ class MarketPrices:
         return self._market.scale(symbol, at_ms).price_digits
 
     def price(self, symbol: str, at_ms: int) -> Decimal | None:
-        way = self.path(symbol, at_ms, at_ms)
-        return way[-1].price if way else None
+        path = self.path(symbol, at_ms, at_ms)
+        return path[-1].price if path else None
 
     def path(self, symbol: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
         digits = self.digits(symbol, until_ms)
@@ -53,7 +51,7 @@ class MarketPrices:
         )
 
     def moved_ms(self, symbol: str, at_ms: int) -> int | None:
-        return at_ms  # this market never stands still
+        return at_ms  # this market always moves
 
     def forget(self, before_ms: int) -> None:
-        """Do nothing: this market remembers no more than it needs anyhow."""
+        """Do nothing: this market keeps no prices."""

@@ -1,8 +1,8 @@
-"""Recorded prices replayed as if they were today's.
+"""Recorded prices, replayed as if they were today's.
 
-Files `SYMBOL-5m.csv.gz` are moved by a whole number of days, so that now lies some days before
-the end of the data: what is behind is true history, what is ahead is replayed. When the data
-run out, they go on backwards in time, then forwards again.
+Files `SYMBOL-5m.csv.gz` are shifted by a whole number of days, so that now lies some days before
+the end of the data: the past is real history, the future is replayed. At the end of the data they
+are replayed backwards in time, then forwards again.
 """
 
 from __future__ import annotations
@@ -38,14 +38,14 @@ LIVE_DAYS = 21
 
 
 class RecordedPrices:
-    """Prices of recorded coins, moved to the present.
+    """Prices of recorded coins, shifted to the present.
 
-    A coin without a (readable) file is unknown; the others are not touched by it.
+    A coin without a readable file is unknown; the others are not affected.
 
     Args:
-        directory: Where the `SYMBOL-5m.csv.gz` files are.
-        symbols: The coins wanted.
-        state_file: Remembers how far the recording was moved, so that a restart changes nothing.
+        directory: Contains the `SYMBOL-5m.csv.gz` files.
+        symbols: The coins to load.
+        state_file: Stores the shift, so that a restart changes nothing.
         today: Day since the epoch.
 
     Raises:
@@ -63,7 +63,7 @@ class RecordedPrices:
         if not directory.is_dir():
             raise ConfigError(
                 [
-                    f"simulator.candles_dir: no directory {str(directory)!r}; give one holding "
+                    f"simulator.candles_dir: no directory {str(directory)!r}; give one with "
                     "SYMBOL-5m.csv.gz files, or leave it empty for generated prices"
                 ]
             )
@@ -75,7 +75,7 @@ class RecordedPrices:
         self._last_read: tuple[str, Bars] = ("", empty_bars())
         for symbol in self._wanted:
             if not self._file(symbol).is_file():
-                self._give_up(symbol, f"no file {self._file(symbol)}; expected gzip CSV")
+                self._leave_out(symbol, f"no file {self._file(symbol)}; expected gzip CSV")
         self.shift_days = self._remembered_shift(state_file, today)
 
     def symbols(self) -> Sequence[str]:
@@ -105,7 +105,7 @@ class RecordedPrices:
         return joined
 
     def points(self, symbol: str, bar: Integers) -> Integers:
-        """Return a path through one 5m bar: open, the far side, the near side, close."""
+        """Return the path through one 5m bar: open, far side, near side, close."""
         return path_of(bar)
 
     def _file(self, symbol: str) -> Path:
@@ -124,13 +124,13 @@ class RecordedPrices:
             try:
                 recording, bars = _load(self._file(symbol), symbol)
             except BadCandle as error:
-                self._give_up(symbol, str(error))
+                self._leave_out(symbol, str(error))
                 raise UnknownSymbol(f"{symbol}: {self.faults[symbol]}") from error
             self._recordings[symbol] = recording
             self._last_read = (symbol, bars)
         return self._recordings[symbol], self._last_read[1]
 
-    def _give_up(self, symbol: str, reason: str) -> None:
+    def _leave_out(self, symbol: str, reason: str) -> None:
         self.faults[symbol] = reason
         self._log.error("recorded coin left out: %s: %s", symbol, self.faults[symbol])
 
@@ -146,7 +146,7 @@ class RecordedPrices:
                         return shift
             except (ValueError, KeyError, TypeError) as error:
                 self._log.error(
-                    "%s is unreadable (%r): the recording is moved anew", state_file, error
+                    "%s is unreadable (%r): the recording is shifted anew", state_file, error
                 )
         recording = next(iter(self._recordings.values()))
         live_days = min(LIVE_DAYS, (end_day - recording.first_day) // 2)
@@ -165,7 +165,7 @@ class RecordedPrices:
 
 @dataclass(frozen=True, slots=True)
 class _Recording:
-    """What is remembered of a file: its days `[first_day, end_day)` and its decimals."""
+    """A file's days `[first_day, end_day)` and decimals."""
 
     first_day: int
     end_day: int

@@ -1,4 +1,4 @@
-"""The memory of a ban: a file, so that a restarted process keeps silent too."""
+"""The ban file: a restarted process obeys a ban too."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ UNREADABLE_BAN_MS = 120_000
 
 
 class BanFile:
-    """One ban, shared by all processes on this machine; times are those of its own clock.
+    """One ban, shared by all processes on this machine; times are of its own clock.
 
-    Reading costs one `stat` while the file has not changed.
-
-    Args:
-        path: Where the ban is written.
+    Reading costs one `stat` while the file is unchanged.
     """
 
     def __init__(self, path: Path, log: logging.Logger | None = None) -> None:
@@ -31,8 +28,7 @@ class BanFile:
     def read(self) -> Ban | None:
         """Return the ban last written, over or not, or None.
 
-        A file that is there but cannot be understood counts as a ban of two minutes from its
-        last change: silence is the safe reading.
+        An unreadable file counts as a ban of two minutes from its last change.
         """
         try:
             state = self._path.stat()
@@ -47,12 +43,12 @@ class BanFile:
         except (BadMessage, OSError) as error:
             changed_ms = state.st_mtime_ns // 1_000_000
             self._ban = Ban(until_ms=changed_ms + UNREADABLE_BAN_MS, status=418, at_ms=changed_ms)
-            self._log.error("ban file unreadable, taken for a ban of 120 s: %s", error)
+            self._log.error("ban file unreadable, counts as a ban of 120 s: %s", error)
         self._seen = version
         return self._ban
 
     def write(self, ban: Ban) -> None:
-        """Remember a ban: on the disk when this returns, never half.
+        """Write a ban atomically; it is on disk when this returns.
 
         Raises:
             OSError: The file cannot be written.

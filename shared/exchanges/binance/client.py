@@ -1,4 +1,4 @@
-"""Binance spot market data over REST: the one client that may talk to it."""
+"""The client of Binance spot market data over REST."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ _BANNED_UNTIL = re.compile(rb"banned until (\d{13})\b")
 
 
 class BinanceClient:
-    """Asks Binance for candles, within its limits and silent while it forbids requests.
+    """Requests candles from Binance, within its limits and not at all while banned.
 
-    No call is repeated here: whoever calls decides. A request that would exceed the share of
-    the weight limit waits for the next clock minute. A 429 or 418 is written to the ban file
-    and ends every call of this client at once, those on the wire and those queued included.
+    No call is retried here. A request that would exceed the share of the weight limit waits for
+    the next clock minute. A 429 or 418 is written to the ban file and ends every call of this
+    client at once, in flight or queued.
 
     Args:
-        session: Used for all requests; closed by whoever made it.
+        session: Used for all requests; not closed here.
         base_url: Scheme, host and port, such as https://data-api.binance.vision.
         clock: Our own time.
-        ban: Read before every request; may be written by other processes too.
+        ban: Read before every request; other processes may write it, too.
         timeout_s: For one request, connecting included.
-        weight_share: Part of the exchange's weight limit this client may spend.
+        weight_share: Share of the exchange's weight limit this client may use.
     """
 
     def __init__(
@@ -74,23 +74,23 @@ class BinanceClient:
 
     @property
     def weight_limit(self) -> int:
-        """Return the weight allowed per clock minute: 6000 until `statuses` was told more."""
+        """Return the weight allowed per clock minute: 6000 until `statuses` was called."""
         return self._budget.limit
 
     def now_ms(self) -> int:
         return self._clock.now_ms() + self.offset_ms
 
     def forbidden_until_ms(self) -> int | None:
-        """Return, in our own time, the end of the silence asked for; None when there is none."""
+        """Return the end of a current ban, in our own time; None without one."""
         ban = self._ban()
         return ban.until_ms if ban is not None and ban.until_ms > self._clock.now_ms() else None
 
     def heed(self, status: int, retry_after: str) -> None:
-        """Take a 429 or 418 met elsewhere (a refused websocket) as one of our own."""
+        """Obey a 429 or 418 received elsewhere (a refused websocket)."""
         self._silence(status, retry_after, b"")
 
     async def sync_time(self) -> int:
-        """Ask for the exchange's time and return the new `offset_ms`.
+        """Read the exchange's time and return the new `offset_ms`.
 
         Raises:
             RateLimited, ExchangeUnavailable: See the class.
@@ -105,10 +105,10 @@ class BinanceClient:
         return self.offset_ms
 
     async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
-        """Return symbol -> status; the weight limit told with it counts from then on.
+        """Return symbol -> status, and adopt the weight limit.
 
         Raises:
-            UnknownSymbol: One of them is not listed; the exchange does not say which.
+            UnknownSymbol: One of them is not listed; the exchange does not name it.
             RateLimited, ExchangeUnavailable: See the class.
         """
         query = {"symbols": orjson.dumps(list(symbols)).decode()}
@@ -136,11 +136,11 @@ class BinanceClient:
         """Return the newest candles, or from `start_ms` the oldest; the last may be open.
 
         Args:
-            limit: 1 to 1000; fewer come for a young coin.
+            limit: 1 to 1000; a new coin has fewer.
 
         Raises:
             UnknownSymbol: The coin is not listed.
-            BadCandle: A row cannot be true; names coin, timeframe and time.
+            BadCandle: A row is impossible; names coin, timeframe and time.
             RateLimited, ExchangeUnavailable: See the class.
         """
         query = {"symbol": symbol, "interval": str(timeframe), "limit": str(limit)}
@@ -203,7 +203,7 @@ class BinanceClient:
             if used.isascii() and used.isdecimal():
                 self._budget.report(int(used), sent_ms, self.now_ms())
             if response.status in DEFAULT_PAUSE_S:
-                # At once: nobody else may send while this body is still on its way.
+                # At once: no other call may send while this body is still being read.
                 self._on_the_wire.discard(deadline)
                 retry_after = response.headers.get("Retry-After", "")
                 self._silence(response.status, retry_after, b"")
@@ -230,14 +230,14 @@ class BinanceClient:
         )
 
     def _silence(self, status: int, retry_after: str, body: bytes) -> None:
-        """Forbid requests for as long as a 429 or 418 says, and end those under way."""
+        """Record the ban of a 429 or 418, and cancel requests in flight."""
         now_ms = self._clock.now_ms()
-        told_s = retry_after.strip()
-        known = told_s.isascii() and told_s.isdecimal() and len(told_s) < 10
-        pause_s = max(1, int(told_s)) if known else DEFAULT_PAUSE_S[status]
+        seconds = retry_after.strip()
+        known = seconds.isascii() and seconds.isdecimal() and len(seconds) < 10
+        pause_s = max(1, int(seconds)) if known else DEFAULT_PAUSE_S[status]
         until_ms = now_ms + pause_s * 1000
-        if told := _BANNED_UNTIL.search(body):
-            until_ms = max(until_ms, int(told[1]) - self.offset_ms)
+        if stated := _BANNED_UNTIL.search(body):
+            until_ms = max(until_ms, int(stated[1]) - self.offset_ms)
         until_ms = min(until_ms, now_ms + LONGEST_PAUSE_MS)
         known_ban = self._ban()
         if known_ban is None or known_ban.until_ms < until_ms:
@@ -253,7 +253,7 @@ class BinanceClient:
         try:
             self._ban_file.write(ban)
         except OSError as error:
-            self._log.error("ban not written, only this process keeps to it: %s", error)
+            self._log.error("ban not written, only this process obeys it: %s", error)
 
     def _ban(self) -> Ban | None:
         """Return the longest ban known, over or not."""
@@ -264,7 +264,7 @@ class BinanceClient:
         now_ms = self._clock.now_ms()
         length_ms = min(ban.until_ms - ban.at_ms, LONGEST_PAUSE_MS)
         if ban.at_ms > now_ms + CLOCK_STEP_MS:
-            # Our clock was set back since: a ban of two minutes must not become one of a year.
+            # Our clock was set back: a ban of two minutes must not become one of a year.
             self._remember(Ban(until_ms=now_ms + length_ms, status=ban.status, at_ms=now_ms))
             return self._last_ban
         return Ban(until_ms=ban.at_ms + length_ms, status=ban.status, at_ms=ban.at_ms)
@@ -276,8 +276,8 @@ class BinanceClient:
 
 
 def _connections(session: aiohttp.ClientSession) -> int:
-    # A call queued inside aiohttp is sent the moment a 418's connection is free again, before
-    # anyone here has seen the 418. So calls queue here instead.
+    # A call queued inside aiohttp is sent as soon as a 418's connection is free again, before the
+    # 418 is seen here. So calls queue here instead.
     connector = session.connector
     limits = (connector.limit, connector.limit_per_host) if connector is not None else ()
     return min((limit for limit in limits if limit > 0), default=MOST_AT_ONCE)

@@ -1,4 +1,4 @@
-"""Klines as Binance sends them, turned into checked candles."""
+"""Parses Binance's klines into checked candles."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _OHLCV = (1, 2, 3, 4, 5)
 
 
 def parse_klines(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Candles:
-    """Return the candles held in a klines body.
+    """Return the candles of a klines body.
 
     Raises:
-        BadCandle: A row has not 12 fields of the documented types, a text is no finite number,
-            a close time does not fit, or the candles are impossible (see `Candles.check`).
+        BadCandle: A row has not 12 fields of the documented types, a string is no finite number,
+            a close time does not match, or the candles are impossible (see `Candles.check`).
     """
     if not rows:
         return Candles.empty()
@@ -48,7 +48,7 @@ def parse_klines(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Cand
 
 
 def _culprit(rows: Sequence[Any], symbol: str, timeframe: Timeframe, error: Exception) -> BadCandle:
-    """Return the error that names the first bad row; only now is each one looked at."""
+    """Return an error naming the first bad row; rows are checked one by one only here."""
     for number, row in enumerate(rows):
         why = _fault(row, timeframe)
         if why:

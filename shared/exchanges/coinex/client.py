@@ -1,4 +1,4 @@
-"""CoinEx perpetual futures over REST (API v2): one venue behind the port `Venue`."""
+"""CoinEx perpetual futures over REST (API v2), an implementation of `Venue`."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ from shared.exchanges.venue import (
 NAMES_PER_CALL = 10
 BOOK_LEVELS = (5, 10, 20, 50)
 FUTURES = {"market_type": "FUTURES"}
-# Whether the venue's `start_time` means when a position began or ended is not known: positions
-# are asked for from this long before, and chosen here by their end.
+# `start_time` may mean a position's start or end: positions are requested from this long before,
+# and filtered here by their end.
 LONGEST_HELD_MS = 30 * 86_400_000
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 class CoinExClient:
-    """Trades on CoinEx; everything it promises stands at `Venue`.
+    """Trades on CoinEx; see `Venue`.
 
-    No call is repeated here but those refused for their timestamp alone, orders never.
-    Markets that are not linear have sizes of another kind, and are left out.
+    Only calls refused for their timestamp are retried, orders never. Markets that are not linear
+    are left out: their sizes are not in the base currency.
     """
 
     name = "CoinEx"
@@ -76,7 +76,7 @@ class CoinExClient:
         for row in reply.rows():
             if row.market() == symbol:
                 return read.funding(row)
-        raise VenueUnavailable(f"{reply.endpoint}: tells no funding of {symbol}")
+        raise VenueUnavailable(f"{reply.endpoint}: no funding of {symbol}")
 
     async def balance(self) -> Sequence[AccountBalance]:
         reply = await self._wire.get("assets/futures/balance", {}, LimitGroup.ACCOUNT)
@@ -91,7 +91,7 @@ class CoinExClient:
     async def closed_positions(self, since_ms: int) -> Sequence[ClosedPosition]:
         """Return the positions that ended since, oldest first.
 
-        Those held for more than 30 days may be missing.
+        Those open for more than 30 days may be missing.
         """
         query: Query = {**FUTURES, "start_time": max(0, since_ms - LONGEST_HELD_MS)}
         rows = await self._wire.pages(
@@ -103,7 +103,7 @@ class CoinExClient:
     async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
         query = {**FUTURES, "market": symbol, "client_id": _checked_id(client_id)}
         found: dict[int, PlacedOrder] = {}
-        # In this order: an order that ends in between is seen twice, never not at all.
+        # In this order: an order that ends in between is listed twice, never missed.
         for endpoint, group in (
             ("futures/pending-order", LimitGroup.ORDERS),
             ("futures/finished-order", LimitGroup.HISTORY),
@@ -116,7 +116,6 @@ class CoinExClient:
     async def fills(
         self, symbol: str, since_ms: int, until_ms: int | None = None
     ) -> Sequence[Fill]:
-        """Return our fills in one market since a time, oldest first; `until_ms` is included."""
         query: dict[str, str | int] = {**FUTURES, "market": symbol, "start_time": since_ms}
         if until_ms is not None:
             query["end_time"] = until_ms
@@ -129,13 +128,6 @@ class CoinExClient:
         return sorted(fills, key=lambda fill: (fill.at_ms, fill.fill_id))
 
     async def place_order(self, order: OrderRequest) -> PlacedOrder:
-        """Place an order; once.
-
-        Raises:
-            OutcomeUnknown: It may have been taken.
-            VenueRefused, VenueUnavailable: It was not.
-            ValueError: It is no order.
-        """
         if (order.price is None) != (order.kind == "market"):
             raise ValueError(f"{order.client_id}: a price is for all orders but market orders")
         body = {
@@ -153,13 +145,6 @@ class CoinExClient:
     async def close_position(
         self, symbol: str, client_id: str, size: Decimal | None = None
     ) -> PlacedOrder:
-        """Close a position at market, all of it or `size` of it.
-
-        Raises:
-            OutcomeUnknown: It may have been closed.
-            VenueRefused, VenueUnavailable: It was not.
-            ValueError: The id or the size is none.
-        """
         body = {"market": symbol, **FUTURES, "type": "market", "client_id": _checked_id(client_id)}
         if size is not None:
             body["amount"] = number_text("size", size)
@@ -197,7 +182,7 @@ class CoinExClient:
         return row.leverage()
 
     async def _of_markets(self, endpoint: str, symbols: Sequence[str] | None) -> list[Row]:
-        """Return the rows of some markets; one name that is not listed must not hide nine."""
+        """Return the rows of some markets; one unlisted name in ten must not hide the others."""
         if symbols is None:
             return (await self._wire.get(endpoint, {}, LimitGroup.PUBLIC)).rows()
         rows: list[Row] = []
@@ -251,11 +236,7 @@ def _checked_id(client_id: str) -> str:
 
 
 def number_text(name: str, value: Decimal) -> str:
-    """Return a size or price as it is sent: plain digits, every one of them.
-
-    Raises:
-        ValueError: It is not above 0; names `name`.
-    """
+    """Format a size or price exactly, without exponent; raise ValueError unless above 0."""
     if not value.is_finite() or value <= 0:
         raise ValueError(f"{name}: expected a number above 0, found {value}")
     return format(value, "f")

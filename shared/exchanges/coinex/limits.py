@@ -1,4 +1,4 @@
-"""How often CoinEx may be asked: token buckets by group of calls, per account and second."""
+"""CoinEx's rate limits: token buckets by group of calls, per account and second."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class LimitGroup(StrEnum):
-    """Calls that share a limit."""
+    """Groups of calls that share a limit."""
 
     PUBLIC = "public"
     TRADE = "trade"
@@ -17,8 +17,8 @@ class LimitGroup(StrEnum):
     ACCOUNT = "account"
 
 
-# Requests a second that the venue allows. Public calls have only the limit of 400 per address,
-# of which the groups below already take 130.
+# Allowed requests per second. Public calls have only the limit of 400 per address, of which the
+# groups below use 130.
 PER_S: Mapping[LimitGroup, int] = {
     LimitGroup.PUBLIC: 200,
     LimitGroup.TRADE: 20,
@@ -30,10 +30,10 @@ PER_S: Mapping[LimitGroup, int] = {
 
 
 class TokenBucket:
-    """Tokens that come back at a steady rate and never number more than a second's worth.
+    """A token bucket with a capacity of one second's tokens.
 
     Args:
-        per_s: Tokens that come back in a second, above 0.
+        per_s: Refill rate, above 0.
     """
 
     def __init__(self, per_s: float) -> None:
@@ -43,21 +43,18 @@ class TokenBucket:
         self._at_s = 0.0
 
     def take(self, now_s: float) -> float:
-        """Take one token and return the seconds to wait until it is there.
-
-        Whoever came first is served first: a token that is waited for is already taken.
-        """
+        """Take one token, in order of arrival, and return the seconds to wait for it."""
         self._refill(now_s)
         self._tokens -= 1
         return max(0.0, -self._tokens / self._per_s)
 
     def report(self, remaining: int, now_s: float) -> None:
-        """Learn how many the venue says are left; others may share the account."""
+        """Adopt the venue's count of tokens left; other clients may share the account."""
         self._refill(now_s)
         self._tokens = min(self._tokens, remaining)
 
     def exhaust(self, now_s: float) -> None:
-        """Take a second's worth more than is there: the venue said "too many"."""
+        """Go one second's tokens into debt: the venue answered "too many"."""
         self._refill(now_s)
         self._tokens = min(self._tokens, 0.0) - self._most
 

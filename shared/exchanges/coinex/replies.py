@@ -1,4 +1,4 @@
-"""What CoinEx answers: the envelope around every reply, and what its error codes mean to us."""
+"""CoinEx's replies: the envelope, and the meaning of error codes."""
 
 from __future__ import annotations
 
@@ -12,64 +12,58 @@ from shared.errors import VenueDenied, VenueRefused, VenueUnavailable
 from shared.exchanges.coinex.rows import Row, Unreadable, rows_of
 from shared.exchanges.excerpts import excerpt
 
-# Busy, unavailable, timed out or failed inside: an order may have been taken all the same.
+# Busy, unavailable, timed out or internal error: an order may have been accepted anyway.
 UNSURE = frozenset({3008, 4001, 4002, 4003})
 TOO_MANY = frozenset({4123, 4213})
 EXPIRED = frozenset({4010, 4017})
 # A market that is not listed: on public calls, and on all others.
 UNLISTED = frozenset({4004, 3639})
-# Keys, signature, address, account: none of them is mended by asking again.
+# Keys, signature, address, account: a retry does not help.
 DENIED = frozenset({4005, 4006, 4007, 4008, 4011, 4115, 4117, 4130, 4158, 4159, 4512})
 
 
 class TooMany(VenueUnavailable):
-    """Refused for its rate alone; surely not carried out."""
+    """Refused by the rate limit; certainly not carried out."""
 
 
 class Expired(VenueUnavailable):
-    """Refused for its timestamp alone; surely not carried out."""
+    """Refused for its timestamp; certainly not carried out."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoinExReply:
-    """A reply that says "OK".
-
-    Attributes:
-        endpoint: What was asked, for errors.
-        data: As it came.
-        pagination: As it came; None where the reply has none.
-    """
+    """A good reply, unparsed; `endpoint` is for errors."""
 
     endpoint: str
     data: Any
     pagination: Any
 
     def row(self) -> Row:
-        """Return the one object that `data` is."""
+        """Return `data`, which must be an object."""
         return Row(self.data, self.endpoint, "data")
 
     def rows(self) -> list[Row]:
-        """Return the objects of the list that `data` is."""
+        """Return `data`, which must be a list of objects."""
         return rows_of(self.data, self.endpoint, "data")
 
     def has_next(self) -> bool:
-        """Return whether there is another page; a list that does not say so cannot be read."""
+        """Return whether there is another page."""
         return Row(self.pagination, self.endpoint, "pagination").flag("has_next")
 
 
 def read_reply(
     endpoint: str, status: int, body: bytes, hide: Callable[[str], str] = str
 ) -> CoinExReply:
-    """Return what a response holds.
+    """Parse a response.
 
     Args:
-        endpoint: What was asked, for errors.
-        hide: Takes what must not be shown out of what a venue or gateway wrote.
+        endpoint: For errors.
+        hide: Removes secrets from texts of a venue or gateway.
 
     Raises:
-        Unreadable: It may have been carried out: a fault inside, or no reply of the API.
-        TooMany, Expired: It was not, and may be asked again.
-        VenueDenied, VenueRefused: It was not, and the venue says why.
+        Unreadable: The request may have been carried out: internal error, or no reply of the API.
+        TooMany, Expired: It was not, and may be retried.
+        VenueDenied, VenueRefused: It was not.
     """
     try:
         document = orjson.loads(body)

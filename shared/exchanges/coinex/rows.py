@@ -1,7 +1,7 @@
-"""Objects as CoinEx sends them, turned into what every venue tells.
+"""Parses CoinEx's objects into the types of `shared/exchanges/venue.py`.
 
-Numbers are texts on this wire and become `Decimal` to the digit; `"0"` and `""` are both "none"
-where there may be none. Whatever does not fit is named by endpoint and field.
+Numbers are strings on this wire and become exact `Decimal`; optional ones are `"0"` or `""` for
+none. Errors name endpoint and field.
 """
 
 from __future__ import annotations
@@ -36,19 +36,18 @@ _MISSING = object()
 
 
 class Unreadable(VenueUnavailable):
-    """No reply, or one that leaves open whether what was asked was carried out."""
+    """No reply, or one that leaves open whether the request was carried out."""
 
 
 class Row:
     """One object of a reply, read field by field.
 
     Args:
-        document: As it came.
-        endpoint: What was asked, for errors.
-        path: Where in the reply it stands, for errors.
+        document: The parsed JSON.
+        endpoint, path: For errors; `path` is the position in the reply.
 
     Raises:
-        Unreadable: It is no object; every method: the field is missing or not what it must be.
+        Unreadable: It is no object; every method: the field is missing or invalid.
     """
 
     def __init__(self, document: Any, endpoint: str, path: str) -> None:
@@ -58,7 +57,7 @@ class Row:
         self._fields = document
 
     def has(self, name: str) -> bool:
-        """Return whether the field is there and not null."""
+        """Return whether the field is present and not null."""
         return self._fields.get(name) is not None
 
     def text(self, name: str) -> str:
@@ -76,7 +75,7 @@ class Row:
         return self._typed(name, int, "a whole number")
 
     def whole_or_none(self, name: str) -> int | None:
-        """Return a whole number; None where it is 0 or not told."""
+        """Return a whole number; None if 0 or missing."""
         return (self.whole(name) or None) if self.has(name) else None
 
     def places(self, name: str) -> int:
@@ -86,7 +85,7 @@ class Row:
         return places if known else self._wrong(name, "0 to 18 decimal places")
 
     def leverage(self, name: str = "leverage") -> int:
-        """Return a leverage, which is a text in some replies and a number in others."""
+        """Return a leverage, which is a string in some replies and a number in others."""
         value = self._fields.get(name)
         if type(value) is str and re.fullmatch(r"[1-9][0-9]{0,3}", value):
             return int(value)
@@ -94,23 +93,22 @@ class Row:
         return value if known else self._wrong(name, "a leverage")  # type: ignore[return-value]
 
     def decimal(self, name: str) -> Decimal:
-        """Return a number that came as a text."""
         return self._number(name, self.text(name))
 
     def amount(self, name: str) -> Decimal:
-        """Return a number that came as a text and is not negative."""
+        """Return a number that must not be negative."""
         number = self.decimal(name)
         return number if number >= 0 else self._wrong(name, "a number from 0 up")
 
     def positive(self, name: str) -> Decimal:
-        """Return a number that came as a text and is above 0."""
+        """Return a number that must be above 0."""
         number = self.decimal(name)
         return number if number > 0 else self._wrong(name, "a number above 0")
 
     def amount_or_none(self, name: str) -> Decimal | None:
-        """Return a number that came as a text; None where it is 0, empty or not told."""
-        told = self.has(name) and self.text(name) != ""
-        return (self.amount(name) or None) if told else None
+        """Return a number; None if 0, empty or missing."""
+        present = self.has(name) and self.text(name) != ""
+        return (self.amount(name) or None) if present else None
 
     def one_of[T: str](self, name: str, choices: Sequence[T]) -> T:
         word = self.text(name)
@@ -121,7 +119,7 @@ class Row:
         return Row(self._fields.get(name), self._endpoint, f"{self._path}.{name}")
 
     def rows(self, name: str) -> list[Row]:
-        """Return a list of objects within; empty where it is not told."""
+        """Return a list of objects; empty if missing."""
         found = self._fields.get(name)
         return [] if found is None else rows_of(found, self._endpoint, f"{self._path}.{name}")
 
@@ -163,18 +161,14 @@ class Row:
 
 
 def rows_of(document: Any, endpoint: str, path: str) -> list[Row]:
-    """Return the objects of a list.
-
-    Raises:
-        Unreadable: It is no list of objects.
-    """
+    """Return the objects of a list; raise Unreadable if it is none."""
     if type(document) is not list:
         raise Unreadable(f"{endpoint}: {path}: expected a list, found {type(document).__name__}")
     return [Row(entry, endpoint, f"{path}[{i}]") for i, entry in enumerate(document)]
 
 
 def market_rule(row: Row) -> MarketRule:
-    """Return one market; the shape of 2024, without tick size and status, is read as well."""
+    """Parse a market; the format of 2024, without tick size and status, is accepted, too."""
     tick = row.amount_or_none("tick_size")
     switches = ("is_market_available", "is_api_trading_available")
     return MarketRule(
@@ -191,7 +185,7 @@ def market_rule(row: Row) -> MarketRule:
 
 
 def is_linear(row: Row) -> bool:
-    """Return whether sizes of this market are in its base currency, as everywhere here."""
+    """Return whether sizes of this market are in its base currency, as `Venue` has them."""
     return not row.has("contract_type") or row.text("contract_type") == "linear"
 
 
@@ -205,7 +199,7 @@ def ticker(row: Row) -> Ticker:
 
 
 def book(row: Row) -> OrderBook:
-    """Return an order book, best price first on both sides."""
+    """Parse an order book, best price first on both sides."""
     depth = row.row("depth")
     bids, asks = depth.levels("bids"), depth.levels("asks")
     return OrderBook(
@@ -227,7 +221,6 @@ def funding(row: Row) -> Funding:
 
 
 def balance(row: Row) -> AccountBalance:
-    """Return one currency of the account."""
     return AccountBalance(
         currency=row.text("ccy"),
         available=row.decimal("available"),
@@ -238,7 +231,7 @@ def balance(row: Row) -> AccountBalance:
 
 
 def open_position(row: Row) -> OpenPosition:
-    """Return an open position. Stops and targets of a part of it do not count as its own."""
+    """Parse an open position. Stops and targets of a part of it are ignored."""
     size = row.amount("open_interest")
     return OpenPosition(
         position_id=row.whole("position_id"),
@@ -273,7 +266,7 @@ def closed_position(row: Row) -> ClosedPosition:
 
 
 def placed_order(row: Row) -> PlacedOrder:
-    """Return an order; its state only where the reply tells it."""
+    """Parse an order; its state only if the reply has it."""
     return PlacedOrder(
         order_id=row.whole("order_id"),
         client_id=row.text("client_id") if row.has("client_id") else "",
@@ -293,8 +286,8 @@ def placed_order(row: Row) -> PlacedOrder:
 
 
 def fill(row: Row) -> Fill:
-    """Return a fill; replies of 2024 tell neither role nor fee nor position."""
-    told = row.has("fee")
+    """Parse a fill; replies of 2024 have neither role nor fee nor position."""
+    present = row.has("fee")
     return Fill(
         fill_id=row.whole("deal_id"),
         order_id=row.whole("order_id"),
@@ -304,8 +297,8 @@ def fill(row: Row) -> Fill:
         price=row.positive("price"),
         size=row.positive("amount"),
         role=row.one_of("role", get_args(Role)) if row.has("role") else None,
-        fee=row.decimal("fee") if told else Decimal(0),
-        fee_currency=row.text("fee_ccy") if told else "",
+        fee=row.decimal("fee") if present else Decimal(0),
+        fee_currency=row.text("fee_ccy") if present else "",
         at_ms=row.whole("created_at"),
     )
 

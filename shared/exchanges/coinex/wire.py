@@ -1,4 +1,4 @@
-"""Requests to CoinEx: signed over the exact bytes sent, within its limits, read with care."""
+"""Requests to CoinEx: signed over the exact bytes sent, and rate-limited."""
 
 from __future__ import annotations
 
@@ -26,39 +26,32 @@ MOST_PAGES = 200
 MOST_READINGS = 4
 type Query = Mapping[str, str | int]
 
-NO_KEYS = 0  # where an error needs a code of the venue's, and the venue was not asked
+NO_KEYS = 0  # error code where the venue was not asked
 
 
 def signed_bytes(method: str, target: str, body: bytes, timestamp_ms: int) -> bytes:
-    """Return what a signature is made over.
-
-    Args:
-        method: GET or POST.
-        target: Path and query exactly as sent, from /v2 on.
-        body: As sent; empty for GET.
-        timestamp_ms: As in the header.
-    """
+    """Return the bytes to sign; `target` is path and query exactly as sent, from /v2 on."""
     return b"".join((method.encode(), target.encode(), body, str(timestamp_ms).encode()))
 
 
 class CoinExWire:
-    """Asks CoinEx one thing at a time and returns what it says.
+    """Sends requests to CoinEx and parses the replies.
 
-    Requests refused for their timestamp alone are sent once more, after a look at the venue's
-    clock; nothing else is ever repeated here.
+    Requests refused for their timestamp are sent once more, after reading the venue's clock;
+    nothing else is retried here.
 
     Args:
-        session: Used for all requests; closed by whoever made it.
+        session: Used for all requests; not closed here.
         base_url: Scheme, host, port and /v2.
         clock: Our own time.
         keys: None: public calls only; all others raise VenueDenied.
         window_ms: How long after its timestamp a request is valid.
         timeout_s: For one request; connecting may take half of it.
-        share: Part of each limit of the account this client may use; processes that trade on
-            one account share its limits.
+        share: Of each limit of the account this client may use: processes that trade on one
+            account share its limits.
 
     Raises:
-        ConfigError: `base_url` is not what is expected.
+        ConfigError: `base_url` is malformed.
     """
 
     def __init__(
@@ -93,7 +86,7 @@ class CoinExWire:
         return self._clock.now_ms() + self.offset_ms
 
     async def sync_time(self) -> int:
-        """Ask for the venue's time, correct `now_ms` by it, and return it."""
+        """Read the venue's time, correct `now_ms` by it, and return it."""
         began_ms = self._clock.now_ms()
         reply = await self.get("time", {}, LimitGroup.PUBLIC)
         ended_ms = self._clock.now_ms()
@@ -104,7 +97,7 @@ class CoinExWire:
         return time_ms
 
     async def get(self, endpoint: str, query: Query, group: LimitGroup) -> CoinExReply:
-        """Ask for something; signed in every group but PUBLIC.
+        """Send a GET request; signed in every group but PUBLIC.
 
         Raises:
             Unreadable: No answer, or not one of the API.
@@ -112,39 +105,35 @@ class CoinExWire:
         """
         text = urlencode(query, safe=",", quote_via=quote)
         target = f"{PREFIX}/{endpoint}" + (f"?{text}" if text else "")
-        return await self._in_time(group, "GET", endpoint, target, b"")
+        return await self._call_in_time(group, "GET", endpoint, target, b"")
 
     async def post(
         self, endpoint: str, body: Mapping[str, Any], group: LimitGroup, *, once: bool = False
     ) -> CoinExReply:
-        """Ask for something to be done; signed.
+        """Send a signed POST request.
 
         Args:
-            once: Not even sent again when it was refused for its timestamp.
+            once: Never sent again, even if refused for its timestamp.
 
         Raises:
-            Unreadable: It may have been done.
+            Unreadable: It may have been carried out.
             VenueUnavailable, VenueDenied, VenueRefused: It was not.
         """
         target, raw = f"{PREFIX}/{endpoint}", orjson.dumps(body)
-        return await self._in_time(group, "POST", endpoint, target, raw, again=not once)
+        return await self._call_in_time(group, "POST", endpoint, target, raw, again=not once)
 
     async def pages(self, endpoint: str, query: Query, group: LimitGroup, key: str) -> list[Row]:
-        """Return the rows of every page, each once.
-
-        Args:
-            key: The field that tells rows apart.
-        """
+        """Return the rows of every page, each `key` once."""
         rows, _ = await self._read_pages(endpoint, query, group, key)
         return list(rows.values())
 
     async def steady_pages(
         self, endpoint: str, query: Query, group: LimitGroup, key: str
     ) -> list[Row]:
-        """Return the rows of every page of a list that shrinks while it is read.
+        """Return the rows of every page of a list that may shrink while it is read.
 
-        An entry that goes shifts a later one onto a page already read: a list of more than one
-        page is believed when two readings in a row have the same entries.
+        A removed entry shifts a later one onto a page already read: a list of more than one page
+        is accepted when two consecutive reads have the same entries.
         """
         rows, pages = await self._read_pages(endpoint, query, group, key)
         for _ in range(MOST_READINGS - 1):
@@ -155,7 +144,7 @@ class CoinExWire:
                 return list(again.values())
             rows = again
         raise VenueUnavailable(
-            f"{endpoint}: {MOST_READINGS} readings of its pages all differ; ask again"
+            f"{endpoint}: {MOST_READINGS} reads of its pages all differ; try again"
         )
 
     async def _read_pages(
@@ -171,11 +160,11 @@ class CoinExWire:
                 return found, page
             if len(found) == known:
                 raise VenueUnavailable(
-                    f"{endpoint}: page {page} promises another one but brings nothing new"
+                    f"{endpoint}: page {page} announces another one but has nothing new"
                 )
         raise VenueUnavailable(f"{endpoint}: no end after {MOST_PAGES} pages")
 
-    async def _in_time(
+    async def _call_in_time(
         self,
         group: LimitGroup,
         method: str,
@@ -190,7 +179,7 @@ class CoinExWire:
         except Expired as expired:
             if group is LimitGroup.PUBLIC:
                 raise
-            self._log.warning("%s; asking for the venue's time", expired)
+            self._log.warning("%s; reading the venue's time", expired)
             if not again:
                 await self._try_to_sync()
                 raise
@@ -201,7 +190,7 @@ class CoinExWire:
         try:
             await self.sync_time()
         except (VenueUnavailable, VenueRefused) as error:
-            self._log.warning("the venue's time is not known: %s", error)
+            self._log.warning("the venue's time is unknown: %s", error)
 
     async def _call(
         self, group: LimitGroup, method: str, endpoint: str, target: str, body: bytes

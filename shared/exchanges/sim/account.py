@@ -1,13 +1,13 @@
-"""The account at the simulated venue: positions, margin, and a ledger that adds up.
+"""The account at the simulated venue: positions, margin and ledger.
 
-Money is exact: what is booked is a multiple of `MONEY_STEP`, and whatever a division leaves over
-stays with what was divided. The wallet is always the sum of all that was ever booked:
+Money is exact: bookings are multiples of `MONEY_STEP`, and the remainder of a division stays with
+what was divided. The wallet is always the sum of all bookings:
 
     equity = wallet + unrealized PnL
            = deposits + PnL of fills - fees + funding - liquidation fees + unrealized PnL
 
-Of the wallet, margin lies with positions, and what orders may need is frozen; the rest is
-available. Margin is isolated: a liquidation takes the margin of its position and nothing else.
+Of the wallet, some is margin of positions and some is frozen for orders; the rest is available.
+Margin is isolated: a liquidation takes the margin of its position and nothing else.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SIGN: dict[TradeSide, int] = {"long": 1, "short": -1}
 
 
 def money(amount: Decimal, rounding: str = ROUND_FLOOR) -> Decimal:
-    """Return an amount in whole steps of money."""
+    """Round an amount to `MONEY_STEP`."""
     return amount.quantize(MONEY_STEP, rounding)
 
 
 @dataclass(slots=True, kw_only=True)
 class Trigger:
-    """A stop or a target of a position; `amount` is None where it is for all of it."""
+    """A stop or a target of a position; `amount` is None for the whole position."""
 
     trigger_id: int
     price: Decimal
@@ -53,8 +53,8 @@ class SimPosition:
     """The one net position of a market.
 
     Attributes:
-        cost: What its size cost to open.
-        entry_price: The average price it was opened at: the cost divided by the size.
+        cost: Value of its size at the prices it was opened at.
+        entry_price: The average: cost divided by size.
         realized: PnL of what was closed, fees and funding, since it was opened.
     """
 
@@ -77,22 +77,22 @@ class SimPosition:
     targets: list[Trigger] = field(default_factory=list)
 
     def unrealized(self, mark: Decimal) -> Decimal:
-        """Return its PnL if it were closed at that price, without fees."""
+        """Return the PnL of closing at a price, without fees."""
         return SIGN[self.side] * (mark * self.size - self.cost)
 
     def bankruptcy_price(self) -> Decimal:
-        """Return the price at which its margin is lost; 0 or less where that cannot be."""
+        """Return the price at which its margin is lost; 0 or less if there is none."""
         return (self.cost - SIGN[self.side] * self.margin) / self.size
 
     def liquidation_price(self, maintenance_rate: Decimal) -> Decimal | None:
-        """Return the mark price at which it is liquidated; None where that cannot be."""
+        """Return the mark price at which it is liquidated; None if there is none."""
         price = self.bankruptcy_price() / (1 - SIGN[self.side] * maintenance_rate)
         return price if price > 0 else None
 
 
 @dataclass(slots=True, kw_only=True)
 class SimClosedPosition:
-    """A position that ended, as it was when nothing was left, and by what."""
+    """A closed position, and what closed it."""
 
     position: SimPosition
     how: str
@@ -100,7 +100,7 @@ class SimClosedPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimFill:
-    """One fill, on one side of zero: it opened or closed."""
+    """One fill; it either opens or closes."""
 
     deal_id: int
     at_ms: int
@@ -127,7 +127,7 @@ class LedgerEntry:
 
 @dataclass(slots=True, kw_only=True)
 class SimAccount:
-    """All the account holds. Of deals, ended positions and entries the newest `KEEP` are kept."""
+    """The account. Of deals, ended positions and ledger entries the newest `KEEP` are kept."""
 
     wallet: Decimal = NOTHING
     totals: dict[str, Decimal] = field(default_factory=dict)
@@ -139,13 +139,13 @@ class SimAccount:
     last_id: int = FIRST_ID
 
     def next_id(self) -> int:
-        """Return a number nothing else has."""
+        """Return a new unique number."""
         self.last_id += 1
         return self.last_id
 
     @property
     def margin(self) -> Decimal:
-        """Return what lies with positions."""
+        """Return the margin of all positions."""
         return sum((p.margin for p in self.positions.values()), NOTHING)
 
     def unrealized(self, marks: Mapping[str, Decimal]) -> Decimal:
@@ -164,31 +164,31 @@ class SimAccount:
         self, market: str, side: OrderSide, price: Decimal, amount: Decimal, *,
         role: Role, fee_rate: Decimal, order_id: int, at_ms: int, how: str,
     ) -> list[SimFill]:  # fmt: skip
-        """Execute: first reduce an opposite position, then open with what is left.
+        """Execute: first reduce an opposite position, then open with the rest.
 
         Args:
-            how: By what a position ends, if this ends one.
+            how: What closed the position, if this does.
 
         Returns:
-            One deal, or two where it turned the position round.
+            One deal, or two if it reversed the position.
         """
         deal = partial(
             self._deal, side=side, price=price,
             role=role, fee_rate=fee_rate, order_id=order_id, at_ms=at_ms,
         )  # fmt: skip
         deals = []
-        held = self.positions.get(market)
-        if held is not None and CLOSES[held.side] == side:
-            closing = min(amount, held.size)
-            pnl = self._reduce(held, price, closing)
-            deals.append(deal(held, amount=closing, pnl=pnl))
+        position = self.positions.get(market)
+        if position is not None and CLOSES[position.side] == side:
+            closing = min(amount, position.size)
+            pnl = self._reduce(position, price, closing)
+            deals.append(deal(position, amount=closing, pnl=pnl))
             amount -= closing
-            if not held.size:
-                self._end(held, how)
+            if not position.size:
+                self._end(position, how)
         if amount:
-            held = self.positions.get(market)
-            if held is None:
-                held = SimPosition(
+            position = self.positions.get(market)
+            if position is None:
+                position = SimPosition(
                     position_id=self.next_id(),
                     market=market,
                     side="long" if OPENS["long"] == side else "short",
@@ -196,78 +196,78 @@ class SimAccount:
                     created_ms=at_ms,
                     updated_ms=at_ms,
                 )
-                self.positions[market] = held
-            _enlarge(held, price, amount)
-            deals.append(deal(held, amount=amount, pnl=NOTHING))
+                self.positions[market] = position
+            _enlarge(position, price, amount)
+            deals.append(deal(position, amount=amount, pnl=NOTHING))
         return deals
 
     def fund(self, market: str, rate: Decimal, mark: Decimal, at_ms: int) -> Decimal:
-        """Pay or receive funding: a positive rate is paid by longs; return what was received.
+        """Pay or receive funding: longs pay a positive rate; return the amount received.
 
-        What is not available for it is taken from the position's own margin.
+        What the available money does not cover is taken from the position's own margin.
         """
-        held = self.positions[market]
-        amount = money(-SIGN[held.side] * rate * mark * held.size)
-        held.realized += amount
-        self._book("funding", market, amount, held.position_id, at_ms)
-        lacking = self.margin - self.wallet
-        if lacking > 0:
-            held.margin -= min(lacking, held.margin)
+        position = self.positions[market]
+        amount = money(-SIGN[position.side] * rate * mark * position.size)
+        position.realized += amount
+        self._book("funding", market, amount, position.position_id, at_ms)
+        shortfall = self.margin - self.wallet
+        if shortfall > 0:
+            position.margin -= min(shortfall, position.margin)
         return amount
 
     def liquidate(
         self, market: str, mark: Decimal, tick: Decimal, order_id: int, at_ms: int
     ) -> SimFill:
-        """Close a position at the mark, and keep what is left of its margin as the fee.
+        """Close a position at the mark; the rest of its margin is the fee.
 
-        Beyond the bankruptcy price others bear the loss: the position is closed at that price,
-        rounded to the tick in favour of the account.
+        The account loses no more than the margin: beyond the bankruptcy price the position is
+        closed at that price, rounded to the tick in favour of the account.
         """
-        held = self.positions[market]
-        sign = SIGN[held.side]
-        ticks = held.bankruptcy_price() / tick
+        position = self.positions[market]
+        sign = SIGN[position.side]
+        ticks = position.bankruptcy_price() / tick
         bound = ticks.to_integral_value(ROUND_CEILING if sign > 0 else ROUND_FLOOR) * tick
         price = max(mark, bound) if sign > 0 else min(mark, bound)
-        margin, amount, side = held.margin, held.size, CLOSES[held.side]
-        pnl = self._reduce(held, price, amount)
+        margin, amount, side = position.margin, position.size, CLOSES[position.side]
+        pnl = self._reduce(position, price, amount)
         deal = self._deal(
-            held, side, price, amount,
+            position, side, price, amount,
             pnl=pnl, role="taker", fee_rate=NOTHING, order_id=order_id, at_ms=at_ms,
         )  # fmt: skip
         fee = max(margin + pnl, NOTHING)
-        held.realized -= fee
-        self._book("liquidation", market, -fee, held.position_id, at_ms)
-        self._end(held, "liq")
+        position.realized -= fee
+        self._book("liquidation", market, -fee, position.position_id, at_ms)
+        self._end(position, "liq")
         return deal
 
     def move_margin(self, market: str, amount: Decimal, at_ms: int) -> None:
         """Add available money to a position's margin, or take (negative) from it."""
-        held = self.positions[market]
-        held.margin += money(amount)
-        held.most_margin = max(held.most_margin, held.margin)
-        held.updated_ms = at_ms
+        position = self.positions[market]
+        position.margin += money(amount)
+        position.most_margin = max(position.most_margin, position.margin)
+        position.updated_ms = at_ms
 
-    def _reduce(self, held: SimPosition, price: Decimal, amount: Decimal) -> Decimal:
-        whole = amount == held.size
-        cost = held.cost if whole else money(held.cost * amount / held.size)
-        margin = held.margin if whole else money(held.margin * amount / held.size)
-        held.size -= amount
-        held.cost -= cost
-        held.margin -= margin
-        return SIGN[held.side] * (money(price * amount) - cost)
+    def _reduce(self, position: SimPosition, price: Decimal, amount: Decimal) -> Decimal:
+        whole = amount == position.size
+        cost = position.cost if whole else money(position.cost * amount / position.size)
+        margin = position.margin if whole else money(position.margin * amount / position.size)
+        position.size -= amount
+        position.cost -= cost
+        position.margin -= margin
+        return SIGN[position.side] * (money(price * amount) - cost)
 
     def _deal(
-        self, held: SimPosition, side: OrderSide, price: Decimal, amount: Decimal, *, pnl: Decimal,
-        role: Role, fee_rate: Decimal, order_id: int, at_ms: int,
+        self, position: SimPosition, side: OrderSide, price: Decimal, amount: Decimal, *,
+        pnl: Decimal, role: Role, fee_rate: Decimal, order_id: int, at_ms: int,
     ) -> SimFill:  # fmt: skip
         fee = money(price * amount * fee_rate, ROUND_CEILING)
         deal = SimFill(
             deal_id=self.next_id(),
             at_ms=at_ms,
-            market=held.market,
+            market=position.market,
             side=side,
             order_id=order_id,
-            position_id=held.position_id,
+            position_id=position.position_id,
             price=price,
             amount=amount,
             role=role,
@@ -275,15 +275,15 @@ class SimAccount:
         )
         self.deals.append(deal)
         del self.deals[:-KEEP]
-        held.realized += pnl - fee
-        held.updated_ms = at_ms
-        self._book("pnl", held.market, pnl, deal.deal_id, at_ms)
-        self._book("fee", held.market, -fee, deal.deal_id, at_ms)
+        position.realized += pnl - fee
+        position.updated_ms = at_ms
+        self._book("pnl", position.market, pnl, deal.deal_id, at_ms)
+        self._book("fee", position.market, -fee, deal.deal_id, at_ms)
         return deal
 
-    def _end(self, held: SimPosition, how: str) -> None:
-        del self.positions[held.market]
-        self.ended.append(SimClosedPosition(position=held, how=how))
+    def _end(self, position: SimPosition, how: str) -> None:
+        del self.positions[position.market]
+        self.ended.append(SimClosedPosition(position=position, how=how))
         del self.ended[:-KEEP]
 
     def _book(self, kind: Booking, market: str, amount: Decimal, number: int, at_ms: int) -> None:
@@ -296,13 +296,13 @@ class SimAccount:
             del self.ledger[:-KEEP]
 
 
-def _enlarge(held: SimPosition, price: Decimal, amount: Decimal) -> None:
+def _enlarge(position: SimPosition, price: Decimal, amount: Decimal) -> None:
     value = money(price * amount)
-    held.size += amount
-    held.cost += value
-    held.entry_price = held.cost / held.size
-    held.margin += money(value / held.leverage, ROUND_CEILING)
-    held.opened_value += value
-    held.most_size = max(held.most_size, held.size)
-    held.most_value = max(held.most_value, held.cost)
-    held.most_margin = max(held.most_margin, held.margin)
+    position.size += amount
+    position.cost += value
+    position.entry_price = position.cost / position.size
+    position.margin += money(value / position.leverage, ROUND_CEILING)
+    position.opened_value += value
+    position.most_size = max(position.most_size, position.size)
+    position.most_value = max(position.most_value, position.cost)
+    position.most_margin = max(position.most_margin, position.margin)

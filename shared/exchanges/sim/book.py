@@ -1,4 +1,4 @@
-"""A small order book around the price, and orders walking it.
+"""A small order book around the price.
 
 The book is made from the price alone; what our orders took from it is missing for `REFILL_MS`.
 """
@@ -21,7 +21,7 @@ _GROWTH = Decimal("0.25")  # each level is larger than the one before by so much
 
 
 class Level(NamedTuple):
-    """Size that rests at a price."""
+    """Resting size at a price."""
 
     price: Decimal
     size: Decimal
@@ -29,7 +29,7 @@ class Level(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimBook:
-    """Both sides, best price first."""
+    """An order book, best price first."""
 
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
@@ -40,7 +40,7 @@ class SimBook:
 
 
 class BookMaker:
-    """Makes books, and remembers what was taken from them."""
+    """Makes books, less what orders took from them recently."""
 
     def __init__(self) -> None:
         self._taken: dict[tuple[str, OrderSide, Decimal], tuple[Decimal, int]] = {}
@@ -54,7 +54,7 @@ class BookMaker:
         )
 
     def take(self, market: str, side: OrderSide, fills: Sequence[Level], at_ms: int) -> None:
-        """Note what an order of `side` took."""
+        """Remove what an order of `side` took."""
         for price, size in fills:
             key = (market, side, price)
             self._taken[key] = (self._missing(key, at_ms) + size, at_ms)
@@ -85,7 +85,7 @@ class BookMaker:
 
 
 def whole_ticks(price: Decimal, tick: Decimal) -> Decimal:
-    """Return the nearest price of whole ticks."""
+    """Round a price to the nearest tick."""
     return (price / tick).to_integral_value(ROUND_HALF_UP) * tick
 
 
@@ -96,7 +96,7 @@ def spacing(rule: VenueRule, price: Decimal) -> Decimal:
 
 def walk(levels: Sequence[Level], amount: Decimal, limit: tuple[OrderSide, Decimal] | None
          ) -> list[Level]:  # fmt: skip
-    """Return what an order finds, level by level, until it is filled, beyond its limit or alone.
+    """Return an order's fills, level by level, until it is filled, at its limit, or the book empty.
 
     Args:
         limit: The order's side and limit price; None for a market order.
@@ -112,7 +112,7 @@ def walk(levels: Sequence[Level], amount: Decimal, limit: tuple[OrderSide, Decim
 
 
 def is_beyond(price: Decimal, side: OrderSide, limit: Decimal) -> bool:
-    """Tell whether a price is worse than an order's limit."""
+    """Return whether a price is worse than an order's limit."""
     return price > limit if side == "buy" else price < limit
 
 

@@ -1,4 +1,4 @@
-"""How the simulated venue says no: CoinEx's codes, which come with HTTP 200."""
+"""Refusals of the simulated venue: CoinEx's error codes, which come with HTTP 200."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ RATE_LIMIT = 4213, "rate limit triggered"
 
 
 class SimRefused(Exception):
-    """A request the venue understood and refuses."""
+    """A request the venue refuses."""
 
     def __init__(self, code: int, text: str) -> None:
         super().__init__(text)

@@ -1,4 +1,4 @@
-"""The markets of the simulated venue as they stand now: rules, prices, books, funding rates."""
+"""The markets of the simulated venue: rules, prices, books, funding rates."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from shared.exchanges.sim.prices import PriceFeed
 from shared.exchanges.sim.rules import VenueRule, rule_of, usual_digits, usual_price
 from shared.exchanges.sim.save_file import VenueState
 
-STALE_MS = 90_000  # prices older than this, and the market stands still
+STALE_MS = 90_000  # with older prices a market cannot be traded
 
 
 class VenueMarkets:
-    """Markets around one account.
+    """Markets of one account.
 
     Args:
         feed: The prices.
-        state: What has happened so far; changed in place.
+        state: Changed in place.
 
     Attributes:
-        changed: True when `state` holds something new; whoever saves it sets it back.
-        depth: The share of the usual book that is there.
-        frozen: While it is True no market can be traded.
+        changed: Whether `state` has unsaved changes; reset by the caller that saves it.
+        depth: Available share of the usual book.
+        frozen: While True no market can be traded.
     """
 
     def __init__(self, feed: PriceFeed, state: VenueState) -> None:
@@ -45,7 +45,7 @@ class VenueMarkets:
 
     @property
     def now_ms(self) -> int:
-        """Return the time up to which everything has happened."""
+        """Return the time up to which the venue has advanced."""
         return self.state.at_ms
 
     @property
@@ -57,7 +57,7 @@ class VenueMarkets:
         """Return a market's rules.
 
         Raises:
-            SimRefused: No such market, or no price of it is known yet.
+            SimRefused: No such market, or its price is unknown yet.
         """
         if market not in self._rules:
             if market not in self.feed.symbols() and market not in self.account.positions:
@@ -69,10 +69,10 @@ class VenueMarkets:
         return self._rules[market]
 
     def mark(self, market: str) -> Decimal:
-        """Return the price of a market now; while none is known, what is held there cost.
+        """Return the price of a market now; while unknown, a position's entry price.
 
         Raises:
-            SimRefused: No such market, or no price of it is known and nothing is held.
+            SimRefused: No such market, or neither price nor position.
         """
         price = self.price(market)
         if price is not None:
@@ -82,13 +82,13 @@ class VenueMarkets:
         raise SimRefused(*STOPPED)
 
     def price(self, market: str) -> Decimal | None:
-        """Return the price of a market now, or what is held there cost; None with neither."""
+        """Return the price of a market now, or a position's entry price; None with neither."""
         try:
             price = self.feed.price(market, self.now_ms)
         except UnknownSymbol:
             price = None
-        held = self.account.positions.get(market)
-        return money(held.entry_price) if price is None and held is not None else price
+        position = self.account.positions.get(market)
+        return money(position.entry_price) if price is None and position is not None else price
 
     def is_open(self, market: str) -> bool:
         if market not in self.feed.symbols():
@@ -105,7 +105,7 @@ class VenueMarkets:
         return {market: self.mark(market) for market in self.account.positions}
 
     def funding_rate(self, market: str, at_ms: int) -> Decimal:
-        """Return the rate paid at that funding time; a pure function unless set by hand."""
+        """Return the rate paid at a funding time; a pure function unless set by the operator."""
         if market in self.state.rates:
             return self.state.rates[market]
         digest = hashlib.blake2s(f"{market}/{at_ms}".encode(), digest_size=2).digest()

@@ -1,4 +1,4 @@
-"""Orders as the simulated venue takes them: checked, filled from the book, resting, cancelled."""
+"""Order matching of the simulated venue: check, fill from the book, rest, cancel."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ _FARTHEST = Decimal("0.05")
 
 
 class VenueOrders(VenueMarkets):
-    """Markets that take orders."""
+    """Markets that accept orders."""
 
     def place(
         self, market: str, side: OrderSide, kind: OrderKind, amount: Decimal,
         price: Decimal | None, *, client_id: str = "",
     ) -> SimOrder:  # fmt: skip
-        """Take an order, and fill of it what can be filled at once.
+        """Accept an order, and fill at once what can be filled.
 
         Raises:
             SimRefused: It is refused; nothing has changed.
@@ -48,21 +48,21 @@ class VenueOrders(VenueMarkets):
         self, market: str, kind: OrderKind, amount: Decimal | None, price: Decimal | None,
         *, client_id: str = "",
     ) -> SimOrder:  # fmt: skip
-        """Take an order that closes a position, all of it that is free or `amount` of it.
+        """Accept an order that closes a position, `amount` or all that no other order closes.
 
         Raises:
             SimRefused: It is refused; nothing has changed.
         """
         rule = self.rule(market)
-        held = self.position(market)
-        free = self.closable(held)
+        position = self.position(market)
+        free = self.closable(position)
         if amount is None:
             amount = free
         check_size(rule, amount, rule.step)
         if amount > free:
             raise invalid(f"amount {amount} is more than the {free} that can be closed")
         return self._take(
-            rule, CLOSES[held.side], kind, amount, price=price, client_id=client_id, closes=True
+            rule, CLOSES[position.side], kind, amount, price=price, client_id=client_id, closes=True
         )
 
     def position(self, market: str) -> SimPosition:
@@ -71,16 +71,16 @@ class VenueOrders(VenueMarkets):
         Raises:
             SimRefused: There is none.
         """
-        held = self.account.positions.get(market)
-        if held is None:
+        position = self.account.positions.get(market)
+        if position is None:
             self.rule(market)
             raise invalid(f"no position in {market}")
-        return held
+        return position
 
-    def closable(self, held: SimPosition) -> Decimal:
-        """Return how much of a position no resting order is there to close."""
-        orders = self.state.orders.of(held.market)
-        return held.size - sum((o.unfilled for o in orders if o.closes), NOTHING)
+    def closable(self, position: SimPosition) -> Decimal:
+        """Return how much of a position no resting order closes."""
+        orders = self.state.orders.of(position.market)
+        return position.size - sum((o.unfilled for o in orders if o.closes), NOTHING)
 
     def order(self, market: str, order_id: int) -> SimOrder:
         """Return an order, resting or over.
@@ -103,7 +103,7 @@ class VenueOrders(VenueMarkets):
         order = self.order(market, order_id)
         if order not in self.state.orders.pending:
             raise SimRefused(*NO_ORDER)
-        self._give_up(order)
+        self._cancel_order(order)
         return order
 
     def modify(
@@ -112,7 +112,7 @@ class VenueOrders(VenueMarkets):
         """Change size or price of a resting order, which keeps its number.
 
         Raises:
-            SimRefused: It does not rest, or what it would become is refused; it is as before.
+            SimRefused: It does not rest, or the change is refused; it is unchanged.
         """
         old = self.order(market, order_id)
         if old not in self.state.orders.pending:
@@ -127,12 +127,12 @@ class VenueOrders(VenueMarkets):
         changed.price = old.price if price is None else price
         changed.updated_ms = self.now_ms
         pending = self.state.orders.pending
-        place = pending.index(old)
+        index = pending.index(old)
         pending.remove(old)
         try:
             self._execute(rule, changed)
         except SimRefused:
-            pending.insert(place, old)
+            pending.insert(index, old)
             raise
         return changed
 
@@ -156,7 +156,7 @@ class VenueOrders(VenueMarkets):
         return order
 
     def _execute(self, rule: VenueRule, order: SimOrder, *, new: bool = False) -> None:
-        """Fill an order, let the rest of it rest, or be cancelled.
+        """Fill an order; let its rest rest, or cancel it.
 
         Raises:
             SimRefused: It is refused; nothing has changed.
@@ -181,7 +181,7 @@ class VenueOrders(VenueMarkets):
         self.changed = True
 
     def _matches(self, rule: VenueRule, order: SimOrder) -> list[Level]:
-        """Return what an order finds in the book at once."""
+        """Return an order's immediate fills."""
         levels = self.book(rule.market).against(order.side)
         if order.kind == "market":
             fills = walk(levels, order.unfilled, None)
@@ -202,19 +202,19 @@ class VenueOrders(VenueMarkets):
         return fills
 
     def _needed(self, order: SimOrder, fills: Sequence[Level], *, rests: bool) -> Decimal:
-        """Return what must be frozen for the rest of an order.
+        """Return the money to freeze for the rest of an order.
 
         Raises:
-            SimRefused: The money for all of it is not there.
+            SimRefused: The money for the order is not available.
         """
         if order.closes:
             return NOTHING
         trial = SimAccount(wallet=self.available, positions={}, leverages=self.account.leverages)
-        held = self.account.positions.get(order.market)
-        if held is not None:
-            trial.wallet += held.margin
-            trial.positions[order.market] = copy.copy(held)
-        opens = _opens(held, order.side, order.unfilled)
+        position = self.account.positions.get(order.market)
+        if position is not None:
+            trial.wallet += position.margin
+            trial.positions[order.market] = copy.copy(position)
+        opens = _opens(position, order.side, order.unfilled)
         for price, size in fills:
             trial.fill(
                 order.market, order.side, price, size,
@@ -239,32 +239,32 @@ class VenueOrders(VenueMarkets):
             order_id=order.order_id, at_ms=self.now_ms, how=how,
         )  # fmt: skip
         order.take(deals, self.account.totals["pnl"] - before)
-        self._orphans(order.market, order)
+        self._cancel_orphans(order.market, order)
         self.changed = True
 
-    def _give_up(self, order: SimOrder) -> None:
+    def _cancel_order(self, order: SimOrder) -> None:
         order.cancel(self.now_ms)
         self.state.orders.finish(order)
         self.changed = True
 
-    def _orphans(self, market: str, cause: SimOrder) -> None:
-        """Cancel what was to close a position that is gone, or is on the other side now."""
-        held = self.account.positions.get(market)
-        side = CLOSES[held.side] if held is not None else None
+    def _cancel_orphans(self, market: str, cause: SimOrder) -> None:
+        """Cancel closing orders of a position that is gone or reversed."""
+        position = self.account.positions.get(market)
+        side = CLOSES[position.side] if position is not None else None
         for other in self.state.orders.of(market):
             if other.closes and other is not cause and other.side != side:
-                self._give_up(other)
+                self._cancel_order(other)
 
 
-def _opens(held: SimPosition | None, side: OrderSide, amount: Decimal) -> Decimal:
-    """Return how much of an order opens or enlarges, once it has reduced what is held."""
-    if held is None or OPENS[held.side] == side:
+def _opens(position: SimPosition | None, side: OrderSide, amount: Decimal) -> Decimal:
+    """Return how much of an order opens or enlarges a position, after reducing an opposite one."""
+    if position is None or OPENS[position.side] == side:
         return amount
-    return max(amount - held.size, NOTHING)
+    return max(amount - position.size, NOTHING)
 
 
 def check_size(rule: VenueRule, amount: Decimal, least: Decimal) -> None:
-    """Refuse a size below the least, or between two steps."""
+    """Refuse a size that is too small or no multiple of the step."""
     if amount < least:
         raise SimRefused(*TOO_SMALL)
     if amount % rule.step:

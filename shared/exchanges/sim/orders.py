@@ -1,4 +1,4 @@
-"""Orders at the simulated venue: those that rest, and those that are over."""
+"""Orders at the simulated venue, resting and ended."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class SimOrder:
 
     Attributes:
         price: None for market orders.
-        frozen: What it may need of the available money while it rests.
-        closes: It may only reduce the position it was placed against.
+        frozen: Money set aside for it while it rests.
+        closes: It may only reduce the position.
     """
 
     order_id: int
@@ -44,7 +44,7 @@ class SimOrder:
         return self.amount - self.filled
 
     def take(self, deals: Sequence[SimFill], realized: Decimal) -> None:
-        """Count deals in; `realized` is their PnL without fees."""
+        """Add deals; `realized` is their PnL without fees."""
         for deal in deals:
             self.filled += deal.amount
             self.value += money(deal.price * deal.amount)
@@ -55,28 +55,27 @@ class SimOrder:
         self.state = "filled" if not self.unfilled else "part_filled"
 
     def cancel(self, at_ms: int) -> None:
-        """Give up what is not filled."""
         self.state = "part_canceled" if self.filled else "canceled"
         self.updated_ms = at_ms
 
 
 @dataclass(slots=True, kw_only=True)
 class SimOrders:
-    """Orders that rest, oldest first, and the newest `KEEP` of those that are over."""
+    """Resting orders, oldest first, and the newest `KEEP` ended ones."""
 
     pending: list[SimOrder] = field(default_factory=list)
     over: list[SimOrder] = field(default_factory=list)
 
     @property
     def frozen(self) -> Decimal:
-        """Return what resting orders may need of the available money."""
+        """Return the money set aside for resting orders."""
         return sum((order.frozen for order in self.pending), NOTHING)
 
     def of(self, market: str) -> list[SimOrder]:
         return [order for order in self.pending if order.market == market]
 
     def find(self, order_id: int) -> SimOrder | None:
-        """Return an order by its number, resting or over."""
+        """Return an order by its number, resting or ended."""
         both = (*self.pending, *reversed(self.over))
         return next((order for order in both if order.order_id == order_id), None)
 
@@ -84,7 +83,7 @@ class SimOrders:
         self.pending.append(order)
 
     def finish(self, order: SimOrder) -> None:
-        """Put an order that is filled or cancelled among those that are over."""
+        """Move a filled or cancelled order to the ended ones."""
         order.frozen = NOTHING
         if order in self.pending:
             self.pending.remove(order)
@@ -92,5 +91,5 @@ class SimOrders:
         del self.over[:-KEEP]
 
     def finished(self) -> list[SimOrder]:
-        """Return what the venue lists as finished: those cancelled without a fill vanish."""
+        """Return the orders the venue lists as finished: not those cancelled without a fill."""
         return [order for order in self.over if order.filled]

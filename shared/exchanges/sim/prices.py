@@ -1,4 +1,4 @@
-"""Where the simulated venue's prices come from, and which way they went in between."""
+"""The simulated venue's price feed, and paths of prices."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 
 class Corner(NamedTuple):
-    """A price at a time. From corner to corner it goes straight; two at one time are a jump."""
+    """A price at a time; straight lines in between, two at one time are a jump."""
 
     at_ms: int
     price: Decimal
@@ -28,46 +28,46 @@ class Day:
 
 
 class PriceFeed(Protocol):
-    """Prices of the venue's markets; last, mark and index are one."""
+    """Prices of the venue's markets; last, mark and index price are the same."""
 
     def symbols(self) -> Sequence[str]:
-        """Return the markets there are."""
+        """Return all markets."""
 
     def digits(self, symbol: str, at_ms: int) -> int:
-        """Return the decimals prices have at least."""
+        """Return the least number of decimals of prices."""
 
     def price(self, symbol: str, at_ms: int) -> Decimal | None:
-        """Return the price at a time; None where none is known."""
+        """Return the price at a time; None if unknown."""
 
     def path(self, symbol: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
-        """Return the way from `from_ms` to `until_ms`, a corner at each; empty if unknown."""
+        """Return the price path, with a corner at `from_ms` and `until_ms`; empty if unknown."""
 
     def day(self, symbol: str, at_ms: int) -> Day | None:
-        """Return the last 24 hours; None where too little is known."""
+        """Return the last 24 hours; None if too little is known."""
 
     def moved_ms(self, symbol: str, at_ms: int) -> int | None:
-        """Return when the price was last told, at or before a time."""
+        """Return the time of the last price at or before a time."""
 
     def forget(self, before_ms: int) -> None:
-        """Let go of what lies before a time: nobody will ask about it again."""
+        """Drop prices before a time, which are not requested any more."""
 
 
 def between(corners: Sequence[Corner], from_ms: int, until_ms: int, digits: int) -> list[Corner]:
-    """Return the part of a way between two times, with a corner at each.
+    """Return the part of a path between two times, with a corner at each.
 
     Args:
         corners: In order of time, the first at or before `from_ms`; else the result is empty.
-            After the last the price stands.
-        digits: Prices in between are rounded down to so many decimals.
+            The last price stays.
+        digits: Prices between corners are rounded down to this many decimals.
     """
     if not corners or corners[0].at_ms > from_ms:
         return []
     times = [corner.at_ms for corner in corners]
     first, last = bisect_right(times, from_ms), bisect_right(times, until_ms)
-    way = [Corner(from_ms, price_at(corners, first, from_ms, digits)), *corners[first:last]]
-    if way[-1].at_ms < until_ms:
-        way.append(Corner(until_ms, price_at(corners, last, until_ms, digits)))
-    return way
+    path = [Corner(from_ms, price_at(corners, first, from_ms, digits)), *corners[first:last]]
+    if path[-1].at_ms < until_ms:
+        path.append(Corner(until_ms, price_at(corners, last, until_ms, digits)))
+    return path
 
 
 def price_at(corners: Sequence[Corner], following: int, at_ms: int, digits: int) -> Decimal:

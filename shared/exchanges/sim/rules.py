@@ -1,4 +1,4 @@
-"""What the simulated venue has per market: usual price, steps, leverage, maintenance margin."""
+"""Market rules of the simulated venue: usual price, steps, leverage, maintenance margin."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ FUNDING_MS = 8 * HOUR_MS
 QUOTE_CCY = "USDT"
 
 _LEVERAGES = (1, 2, 3, 5, 8, 10, 15, 20, 30, 50, 100)
-_FINEST_TICK = 5e-5  # of the price; coarser ticks would make the spread the greatest of costs
+_FINEST_TICK = 5e-5  # of the price; with coarser ticks the spread would be the largest cost
 _LEAST_NOTIONAL = 5.0
-# As recorded; for others about as much money.
+# As recorded; other markets get about the same notional.
 _LEAST_AMOUNTS = {
     "BTCUSDT": "0.0001", "ETHUSDT": "0.005", "LTCUSDT": "0.05",
     "XRPUSDT": "5", "ADAUSDT": "10", "TRXUSDT": "50",
 }  # fmt: skip
 _DEEPEST = ("BTCUSDT", "ETHUSDT")
-# Notional in USDT up to which a tier goes, its highest leverage, its maintenance margin rate.
+# Highest notional in USDT of a tier, its highest leverage, its maintenance margin rate.
 _TIERS = ((1e6, 100, "0.005"), (5e6, 50, "0.01"), (2e7, 20, "0.025"), (1e8, 10, "0.05"))
 
 # Level in USDT, decimals of price and of volume, USDT traded per 5m bar.
@@ -47,7 +47,7 @@ USUAL: dict[str, tuple[float, int, int, float]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tier:
-    """Positions up to `amount` may have that leverage and need that maintenance margin."""
+    """Highest leverage and maintenance margin of positions up to `amount`."""
 
     amount: Decimal
     leverage: int
@@ -55,7 +55,7 @@ class Tier:
 
     @property
     def initial_rate(self) -> Decimal:
-        """Return the least initial margin as a share of the value."""
+        """Return the minimum initial margin as a share of the value."""
         return 1 / Decimal(self.leverage)
 
 
@@ -83,18 +83,18 @@ class VenueRule:
         return decimals(self.step)
 
     def maintenance_rate(self, size: Decimal) -> Decimal:
-        """Return the maintenance margin rate of a position so large."""
+        """Return the maintenance margin rate of a position of this size."""
         fitting = (t.maintenance_rate for t in self.tiers if size < t.amount)
         return next(fitting, self.tiers[-1].maintenance_rate)
 
 
 def usual_price(symbol: str) -> float | None:
-    """Return about where a well-known coin is priced, in USDT; None for any other."""
+    """Return the approximate price of a well-known coin in USDT; None for any other."""
     return USUAL[symbol][0] if symbol in USUAL else None
 
 
 def usual_digits(symbol: str) -> int:
-    """Return the decimals a well-known coin is priced with; 0 for any other."""
+    """Return the price decimals of a well-known coin; 0 for any other."""
     return USUAL[symbol][1] if symbol in USUAL else 0
 
 
@@ -102,7 +102,7 @@ def rule_of(market: str, price: float, price_digits: int) -> VenueRule:
     """Return the rules of a market whose price is usually about `price`.
 
     Args:
-        price_digits: Decimals prices have at least; ticks are finer where they would be coarse.
+        price_digits: Least number of price decimals; more if the tick would be too coarse.
     """
     digits = price_digits
     while 10.0**-digits > _FINEST_TICK * price:
@@ -133,12 +133,12 @@ def decimals(number: Decimal) -> int:
 
 
 def next_funding_ms(at_ms: int) -> int:
-    """Return the first 00, 08 or 16 o'clock UTC after a time."""
+    """Return the next 00:00, 08:00 or 16:00 UTC after a time."""
     return at_ms - at_ms % FUNDING_MS + FUNDING_MS
 
 
 def _round_amount(amount: float) -> str:
-    """Return the next 1, 2 or 5 with zeros, before or behind the point."""
+    """Round up to 1, 2 or 5 times a power of ten."""
     power = math.floor(math.log10(amount))
     digit = next(d for d in (1, 2, 5, 10) if d >= amount / 10.0**power - 1e-9)
     return format(Decimal(digit).scaleb(power).quantize(

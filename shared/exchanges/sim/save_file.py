@@ -1,4 +1,4 @@
-"""What the simulated venue must not forget, and the file that remembers it."""
+"""The simulated venue's persistent state and its file."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ START_USDT = Decimal(10_000)
 
 @dataclass(slots=True, kw_only=True)
 class VenueState:
-    """The account, its orders, and the time up to which everything has happened.
+    """The account, its orders, and the time up to which the venue has advanced.
 
     Attributes:
-        rates: Funding rates set by hand, by market.
+        rates: Funding rates set by the operator, by market.
     """
 
     version: int = VERSION
@@ -34,26 +34,26 @@ class VenueState:
 
 
 def fresh_state(now_ms: int) -> VenueState:
-    """Return the state of an account that was opened just now."""
+    """Return the state of a new account."""
     account = SimAccount()
     account.transfer(START_USDT, now_ms)
     return VenueState(at_ms=now_ms, account=account, orders=SimOrders())
 
 
 class VenueFile:
-    """The state in a file; a killed simulator goes on from what was written last."""
+    """Loads and saves the state."""
 
     def __init__(self, path: Path, log: logging.Logger | None = None) -> None:
         self.path = path
         self._log = log or logging.getLogger(__name__)
 
     def load(self, now_ms: int) -> VenueState:
-        """Return what was saved, or a fresh account.
+        """Return the saved state, or a fresh account.
 
-        A file that cannot be used is renamed and named in the log: nothing in it is lost.
+        An unusable file is renamed, and logged.
 
         Raises:
-            OSError: The file is there, but can be neither read nor renamed.
+            OSError: The file exists, but can be neither read nor renamed.
         """
         try:
             raw = self.path.read_bytes()
@@ -69,7 +69,7 @@ class VenueFile:
             self.path.rename(aside)
             self._log.error(
                 "simulated venue: %s; the file is kept as %s, and the account begins anew with "
-                "%s USDT. To have the old one back: stop, mend the file, rename it to %s",
+                "%s USDT. To restore the old one: stop, fix the file, rename it to %s",
                 error, aside, START_USDT, self.path,
             )  # fmt: skip
             return fresh_state(now_ms)
@@ -83,6 +83,6 @@ class VenueFile:
         """Write the state; it is on disk when this returns.
 
         Raises:
-            OSError: It is not; the old file is untouched.
+            OSError: It is not; the old file is unchanged.
         """
         write_atomically(self.path, codec.encode(state))

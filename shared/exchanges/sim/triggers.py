@@ -1,4 +1,4 @@
-"""What happens first when a price goes its way: the earliest of the levels it reaches. Pure."""
+"""The first level that a price path reaches: liquidation, stop, target or order. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Cause = Literal["liquidation", "stop", "target", "order"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """A level that something waits for; `falling`: reached from above."""
+    """A price level being watched; `falling`: reached from above."""
 
     cause: Cause
     level: Decimal
@@ -27,16 +27,13 @@ class Watch:
     what: Trigger | SimOrder | None = None
 
     def is_reached(self, price: Decimal) -> bool:
-        """Tell whether a price is at the level or beyond it."""
+        """Return whether a price is at the level or beyond it."""
         return price <= self.level if self.falling else price >= self.level
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A level that was reached, when, and the price then: beyond the level after a jump.
-
-    `rest` is the way from there on.
-    """
+    """A level that was reached; after a jump the price is beyond it. `rest`: the path from it."""
 
     at_ms: int
     price: Decimal
@@ -45,47 +42,47 @@ class Hit:
 
 
 def watches(
-    rule: VenueRule, held: SimPosition | None, orders: Sequence[SimOrder]
+    rule: VenueRule, position: SimPosition | None, orders: Sequence[SimOrder]
 ) -> Iterator[Watch]:
-    """Yield what waits in a market; where several are reached at once, the first goes first."""
-    if held is not None:
-        long = held.side == "long"
-        level = held.liquidation_price(rule.maintenance_rate(held.size))
+    """Yield the levels of a market; of several reached at once, the first counts."""
+    if position is not None:
+        long = position.side == "long"
+        level = position.liquidation_price(rule.maintenance_rate(position.size))
         if level is not None:
             yield Watch(cause="liquidation", level=level, falling=long)
-        for stop in held.stops:
+        for stop in position.stops:
             yield Watch(cause="stop", level=stop.price, falling=long, what=stop)
-        for target in held.targets:
+        for target in position.targets:
             yield Watch(cause="target", level=target.price, falling=not long, what=target)
     for order in orders:
         if order.price is not None:
-            # the other side's best price is so far from the price itself
+            # the other side's best price is this far from the price
             gap = spacing(rule, order.price)
             buys = order.side == "buy"
             level = order.price - gap if buys else order.price + gap
             yield Watch(cause="order", level=level, falling=buys, what=order)
 
 
-def first_hit(way: Sequence[Corner], waiting: Sequence[Watch], tick: Decimal) -> Hit | None:
-    """Return the first level reached on a way, or None.
+def first_hit(path: Sequence[Corner], waiting: Sequence[Watch], tick: Decimal) -> Hit | None:
+    """Return the first level reached on a path, or None.
 
-    What is reached already at the first corner is hit there. On a straight piece the price of
-    a hit is the level, rounded to the tick beyond it; after a jump it is the price jumped to.
+    A level reached at the first corner is hit there. On a straight segment the price of a hit is
+    the level, rounded to the tick beyond it; after a jump it is the price jumped to.
     """
-    if not way or not waiting:
+    if not path or not waiting:
         return None
     for watch in waiting:
-        if watch.is_reached(way[0].price):
-            return Hit(way[0].at_ms, way[0].price, watch, way)
-    for number, (start, end) in enumerate(pairwise(way), 1):
+        if watch.is_reached(path[0].price):
+            return Hit(path[0].at_ms, path[0].price, watch, path)
+    for number, (start, end) in enumerate(pairwise(path), 1):
         reached = [watch for watch in waiting if watch.is_reached(end.price)]
         if not reached:
             continue
         if start.at_ms == end.at_ms:
-            return Hit(end.at_ms, end.price, reached[0], way[number:])
+            return Hit(end.at_ms, end.price, reached[0], path[number:])
         watch = min(reached, key=lambda w: abs(w.level - start.price))
         at = _on_straight(start, end, watch, tick)
-        return Hit(at.at_ms, at.price, watch, [at, *way[number:]])
+        return Hit(at.at_ms, at.price, watch, [at, *path[number:]])
     return None
 
 

@@ -1,7 +1,7 @@
-"""The simulated venue itself: orders, stops and targets, and time that passes over them.
+"""The simulated venue: orders, stops, targets, and the passage of time.
 
-Nothing happens by itself: `advance` lets everything happen that was due since the last look, in
-the order of time along the way of the prices. Times are arguments, in epoch ms.
+`advance` executes everything due since the last call, in order of time along the price paths.
+Times are arguments, in epoch ms.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from shared.exchanges.venue import CLOSES, OrderSide
 
 MOST_TRIGGERS = 20
 _REMEMBERED_MS = 600_000
-_GAP_OUT = Decimal("0.005")  # what a forced close pays beyond a book that is too thin for it
+_GAP_OUT = Decimal("0.005")  # price penalty of a forced close for what the book lacks
 _ENDS: dict[Cause, str] = {"stop": "stop_loss", "target": "take_profit"}
 
 
@@ -32,16 +32,16 @@ class SimVenue(VenueOrders):
     def set_trigger(
         self, market: str, cause: Cause, kind: PriceKind, price: Decimal, amount: Decimal | None
     ) -> SimPosition:
-        """Set a stop or a target: for all of the position it replaces those there are.
+        """Set a stop or a target; one for the whole position replaces all others.
 
         Raises:
             SimRefused: No position, a price off the ticks, or too many of them.
         """
         rule = self.rule(market)
-        held = self.position(market)
+        position = self.position(market)
         if price <= 0 or price % rule.tick:
             raise invalid(f"price {price} is no multiple of the tick size {rule.tick}")
-        triggers = held.stops if cause == "stop" else held.targets
+        triggers = position.stops if cause == "stop" else position.targets
         if amount is None:
             triggers.clear()
         else:
@@ -57,9 +57,9 @@ class SimVenue(VenueOrders):
                 created_ms=self.now_ms,
             )
         )
-        held.updated_ms = self.now_ms
+        position.updated_ms = self.now_ms
         self.changed = True
-        return held
+        return position
 
     def cancel_triggers(self, market: str, cause: Cause, trigger_id: int | None) -> SimPosition:
         """Remove one stop or target, or all of them.
@@ -67,31 +67,31 @@ class SimVenue(VenueOrders):
         Raises:
             SimRefused: No position, or none of that number.
         """
-        held = self.position(market)
-        triggers = held.stops if cause == "stop" else held.targets
+        position = self.position(market)
+        triggers = position.stops if cause == "stop" else position.targets
         gone = [t for t in triggers if trigger_id in (None, t.trigger_id)]
         if trigger_id is not None and not gone:
             raise invalid(f"{market} has none of the number {trigger_id}")
         for trigger in gone:
             triggers.remove(trigger)
-        held.updated_ms = self.now_ms
+        position.updated_ms = self.now_ms
         self.changed = True
-        return held
+        return position
 
     def set_leverage(self, market: str, leverage: int) -> None:
         """Set the leverage of a market; an open position's margin changes with it.
 
         Raises:
-            SimRefused: It is not among the market's, or the money for it is not there.
+            SimRefused: The market does not offer it, or the margin is not available.
         """
         rule = self.rule(market)
         if leverage not in rule.leverages:
             raise invalid(f"leverage {leverage} is not among {rule.leverages}")
-        held = self.account.positions.get(market)
-        if held is not None:
-            more = money(held.cost / leverage, ROUND_CEILING) - held.margin
-            self._move_margin(held, more)
-            held.leverage = leverage
+        position = self.account.positions.get(market)
+        if position is not None:
+            more = money(position.cost / leverage, ROUND_CEILING) - position.margin
+            self._move_margin(position, more)
+            position.leverage = leverage
         self.account.leverages[market] = leverage
         self.changed = True
 
@@ -99,21 +99,24 @@ class SimVenue(VenueOrders):
         """Add to a position's margin, or take (negative) from it.
 
         Raises:
-            SimRefused: The money is not there, or too little margin would be left.
+            SimRefused: The money is not available, or too little margin would be left.
         """
-        held = self.position(market)
-        self._move_margin(held, amount)
+        position = self.position(market)
+        self._move_margin(position, amount)
         self.changed = True
-        return held
+        return position
 
-    def _move_margin(self, held: SimPosition, amount: Decimal) -> None:
+    def _move_margin(self, position: SimPosition, amount: Decimal) -> None:
         if amount > self.available:
             raise SimRefused(*NO_BALANCE)
-        mark = self.mark(held.market)
-        least = held.cost / self.rule(held.market).leverages[-1]
-        if amount < 0 and held.margin + amount + min(held.unrealized(mark), NOTHING) < least:
+        mark = self.mark(position.market)
+        least = position.cost / self.rule(position.market).leverages[-1]
+        if (
+            amount < 0
+            and position.margin + amount + min(position.unrealized(mark), NOTHING) < least
+        ):
             raise SimRefused(*NO_BALANCE)
-        self.account.move_margin(held.market, amount, self.now_ms)
+        self.account.move_margin(position.market, amount, self.now_ms)
 
     def transfer(self, amount: Decimal) -> None:
         """Book a deposit, or a withdrawal (negative) of what is available.
@@ -127,7 +130,7 @@ class SimVenue(VenueOrders):
         self.changed = True
 
     def set_funding_rate(self, market: str, rate: Decimal | None) -> None:
-        """Set a market's funding rate from now on; None: as it would be without.
+        """Set a market's funding rate from now on; None restores the generated one.
 
         Raises:
             SimRefused: No such market.
@@ -139,7 +142,7 @@ class SimVenue(VenueOrders):
         self.changed = True
 
     def advance(self, now_ms: int) -> None:
-        """Let everything happen that is due until a time; earlier ones change nothing."""
+        """Execute everything due until a time; a time in the past changes nothing."""
         while self.now_ms < now_ms:
             until_ms = min(now_ms, next_funding_ms(self.now_ms))
             self._pass(until_ms)
@@ -147,25 +150,25 @@ class SimVenue(VenueOrders):
                 self._fund()
 
     def skip(self, now_ms: int) -> None:
-        """Let a time pass in which the venue stood still: prices jump, funding is paid after."""
+        """End a freeze: prices jump, then missed funding is paid."""
         missed = range(next_funding_ms(self.now_ms), now_ms + 1, FUNDING_MS)
         before = {m: price for m in self._busy() if (price := self.price(m)) is not None}
         self.state.at_ms = max(self.now_ms, now_ms)
         for market, price in before.items():
-            way = [Corner(self.now_ms, price), Corner(self.now_ms, self.mark(market))]
-            self._follow(market, way)
+            path = [Corner(self.now_ms, price), Corner(self.now_ms, self.mark(market))]
+            self._follow(market, path)
         for _ in missed:
             self._fund()
         self.changed = True
 
     def _busy(self) -> list[str]:
-        """Return the markets in which a position is held or an order rests."""
+        """Return the markets with a position or a resting order."""
         resting = (order.market for order in self.state.orders.pending)
         return list(dict.fromkeys((*self.account.positions, *resting)))
 
     def _pass(self, until_ms: int) -> None:
         busy = self._busy()
-        hits = {m: self._first(m, self._way(m, self.now_ms, until_ms)) for m in busy}
+        hits = {m: self._first(m, self._path(m, self.now_ms, until_ms)) for m in busy}
         while True:
             due = [(hit.at_ms, market) for market, hit in hits.items() if hit is not None]
             if not due:
@@ -179,28 +182,28 @@ class SimVenue(VenueOrders):
         self.state.at_ms = until_ms
         self.feed.forget(until_ms - _REMEMBERED_MS)
 
-    def _way(self, market: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
-        """Return the way since this was asked last, or since no price was known."""
+    def _path(self, market: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
+        """Return the price path since `from_ms`, or since the price became unknown."""
         from_ms = self._unknown_since_ms.pop(market, from_ms)
         try:
-            way = self.feed.path(market, from_ms, until_ms)
+            path = self.feed.path(market, from_ms, until_ms)
         except UnknownSymbol:  # its recording is gone
-            way = []
-        if not way:
+            path = []
+        if not path:
             self._unknown_since_ms[market] = from_ms
-        return way
+        return path
 
-    def _first(self, market: str, way: Sequence[Corner]) -> Hit | None:
-        if not way:
+    def _first(self, market: str, path: Sequence[Corner]) -> Hit | None:
+        if not path:
             return None
         rule = self.rule(market)
         waiting = watches(rule, self.account.positions.get(market), self.state.orders.of(market))
-        return first_hit(way, list(waiting), rule.tick)
+        return first_hit(path, list(waiting), rule.tick)
 
-    def _follow(self, market: str, way: Sequence[Corner]) -> None:
-        while (hit := self._first(market, way)) is not None:
+    def _follow(self, market: str, path: Sequence[Corner]) -> None:
+        while (hit := self._first(market, path)) is not None:
             self._happen(market, hit)
-            way = hit.rest
+            path = hit.rest
 
     def _happen(self, market: str, hit: Hit) -> None:
         what, rule = hit.watch.what, self.rule(market)
@@ -216,22 +219,26 @@ class SimVenue(VenueOrders):
             mark = whole_ticks(hit.price, rule.tick)
             deal = self.account.liquidate(market, mark, rule.tick, order.order_id, self.now_ms)
             order.take([deal], self.account.totals["pnl"] - before)
-            self._orphans(market, order)
+            self._cancel_orphans(market, order)
         self.changed = True
 
     def _fill_resting(self, rule: VenueRule, order: SimOrder) -> None:
         assert order.price is not None, "market orders do not rest"
-        held = self.account.positions.get(order.market)
+        position = self.account.positions.get(order.market)
         size = order.unfilled
         if order.closes:
-            size = min(size, held.size) if held and CLOSES[held.side] == order.side else NOTHING
+            size = (
+                min(size, position.size)
+                if position and CLOSES[position.side] == order.side
+                else NOTHING
+            )
         order.frozen = NOTHING
         try:
             self._needed(order, [Level(order.price, size)], rests=False)
         except SimRefused:
             size = NOTHING
         if not size:
-            self._give_up(order)
+            self._cancel_order(order)
             return
         self._fill(order, Level(order.price, size), "maker", "limit")
         if order.unfilled:
@@ -239,12 +246,12 @@ class SimVenue(VenueOrders):
         self.state.orders.finish(order)
 
     def _close_by(self, rule: VenueRule, hit: Hit, trigger: Trigger) -> None:
-        """Close at market around the price of the hit, whatever is in the book."""
-        held = self.account.positions[rule.market]
-        triggers = held.stops if hit.watch.cause == "stop" else held.targets
+        """Close at market around the price of the hit, however thin the book is."""
+        position = self.account.positions[rule.market]
+        triggers = position.stops if hit.watch.cause == "stop" else position.targets
         triggers.remove(trigger)
-        amount = held.size if trigger.amount is None else min(trigger.amount, held.size)
-        side = CLOSES[held.side]
+        amount = position.size if trigger.amount is None else min(trigger.amount, position.size)
+        side = CLOSES[position.side]
         book = self._books.book(rule, hit.price, self.now_ms, self.depth)
         fills = walk(book.against(side), amount, None)
         missing = amount - total(fills)
@@ -257,7 +264,7 @@ class SimVenue(VenueOrders):
             self._fill(order, fill, "taker", _ENDS[hit.watch.cause])
 
     def _forced(self, rule: VenueRule, side: OrderSide, amount: Decimal) -> SimOrder:
-        """Return a market order the venue itself places."""
+        """Return a market order placed by the venue itself."""
         order = SimOrder(
             order_id=self.account.next_id(),
             market=rule.market,
