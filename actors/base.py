@@ -85,7 +85,7 @@ class Actor:
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._broken: asyncio.Future[None]
+        self._failure: asyncio.Future[None]
         self._steps = 0
         self._last_step_ms: int | None = None
         self._step_ms: float | None = None
@@ -144,8 +144,8 @@ class Actor:
     def _on_background_end(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
-        if error is not None and not self._broken.done():
-            self._broken.set_exception(error)
+        if error is not None and not self._failure.done():
+            self._failure.set_exception(error)
 
     async def run(self) -> None:
         """Run until stopped.
@@ -153,29 +153,29 @@ class Actor:
         Raises:
             Exception: Whatever ended a step, a background task or the beat.
         """
-        self._broken = asyncio.get_running_loop().create_future()
+        self._failure = asyncio.get_running_loop().create_future()
         self.background(self._beat(), "beat")
         self.background(self._publish_heartbeats(), "heartbeat")
         if self.context.trial is not None:
             self.background(self.context.trial.obey(self.clock), "trial")
-        main = asyncio.create_task(self._live(), name="steps")
+        main = asyncio.create_task(self._run_steps(), name="steps")
         try:
-            await self._until_over(main)
+            await self._wait_for_end(main)
         finally:
             tasks = [main, *self._tasks]
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            self._broken.cancel()
+            self._failure.cancel()
             await self.teardown()
 
-    async def _until_over(self, main: asyncio.Task[None]) -> None:
+    async def _wait_for_end(self, main: asyncio.Task[None]) -> None:
         stopping = asyncio.create_task(self._stop.wait(), name="stop")
         try:
-            awaited: list[asyncio.Future[Any]] = [main, stopping, self._broken]
+            awaited: list[asyncio.Future[Any]] = [main, stopping, self._failure]
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
-            if self._broken.done():
-                self._broken.result()
+            if self._failure.done():
+                self._failure.result()
             if self._stop.is_set():  # the steps may have ended before anybody heard of it
                 await asyncio.wait([main], timeout=DRAIN_S)
                 await self.drain()
@@ -184,12 +184,12 @@ class Actor:
         finally:
             stopping.cancel()
 
-    async def _live(self) -> None:
-        await self._patiently(self.setup)
+    async def _run_steps(self) -> None:
+        await self._with_retries(self.setup)
         while not self._stop.is_set():
             self._wake.clear()
             started = self.clock.monotonic()
-            pause = await self._patiently(self.step)
+            pause = await self._with_retries(self.step)
             self._steps += 1
             self._step_ms = (self.clock.monotonic() - started) * 1000
             self._last_step_ms = self.clock.now_ms()
@@ -198,7 +198,7 @@ class Actor:
                 return
             await self._pause(pause if pause is not None else 0.0)
 
-    async def _patiently[T](self, work: Any) -> Any:
+    async def _with_retries[T](self, work: Any) -> Any:
         failures = 0
         while not self._stop.is_set():
             try:

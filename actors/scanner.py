@@ -47,8 +47,10 @@ class Scanner(Actor):
         self._settings = codec.from_plain(ScannerSection, section["scanner"], "config")
         self._history: int = section["history"]
         self._symbols: list[str] = list(section["symbols"])
-        self._away = {s: t for s, t in context.quarantined_coins.items() if s in self._symbols}
-        self._suspects = set(self._symbols) if context.probation else set(self._away)
+        self._quarantined = {
+            s: t for s, t in context.quarantined_coins.items() if s in self._symbols
+        }
+        self._suspects = set(self._symbols) if context.probation else set(self._quarantined)
 
         self._labels: dict[tuple[str, TradeSide], Label] | None = None
         self._bad_history: set[str] = set()
@@ -60,7 +62,7 @@ class Scanner(Actor):
         self._all_due = True
         self._next_scan = self.clock.monotonic()
         self.detail |= {"coins": len(self._symbols), "last_scan_ms": None, "scan_ms": None}
-        self._tell()
+        self._report()
 
     async def setup(self) -> None:
         """Start listening for closed candles and new signals."""
@@ -85,8 +87,8 @@ class Scanner(Actor):
             self._next_scan = started + self._settings.interval_s
             self.detail["scan_ms"] = round((self.clock.monotonic() - started) * 1000, 2)
             self.detail["last_scan_ms"] = self.clock.now_ms()
-        self._tell()
-        self._tell_readiness()
+        self._report()
+        self._report_readiness()
         pause = self._next_scan - self.clock.monotonic()
         return max(0.0, min(pause, RETRY_MISSING_S) if self._missing else pause)
 
@@ -104,18 +106,18 @@ class Scanner(Actor):
                     self.wake()
                 elif delivery.channel in signals:
                     signal = self.bus.decode(schema.TA_SIGNALS, delivery.raw, delivery.channel)
-                    if signal is not None and self._brings_a_bonus(signal):
-                        self._look_at(signal.symbol)
+                    if signal is not None and self._changes_bonus(signal):
+                        self._mark_due(signal.symbol)
                 else:
                     update = self.bus.decode(schema.CANDLE_UPDATES, delivery.raw, delivery.channel)
-                    if update is not None and self._closes_a_candle(update):
-                        self._look_at(update.symbol)
+                    if update is not None and self._has_new_close(update):
+                        self._mark_due(update.symbol)
 
-    def _look_at(self, symbol: str) -> None:
+    def _mark_due(self, symbol: str) -> None:
         self._due.add(symbol)
         self.wake()
 
-    def _closes_a_candle(self, update: CandleUpdate) -> bool:
+    def _has_new_close(self, update: CandleUpdate) -> bool:
         """Tell whether the update holds a closed candle newer than those seen so far."""
         newest = max((row.open_time_ms for row in update.candles if row.closed), default=-1)
         key = (update.symbol, update.timeframe)
@@ -124,7 +126,7 @@ class Scanner(Actor):
         self._closed[key] = newest
         return True
 
-    def _brings_a_bonus(self, signal: TaSignal) -> bool:
+    def _changes_bonus(self, signal: TaSignal) -> bool:
         """Tell whether the signal is of the candle scored, with another bonus than published."""
         known = self._scores.get(signal.symbol)
         if known is None or known.closed_until_ms != signal.closed_until_ms:
@@ -134,13 +136,15 @@ class Scanner(Actor):
     # One scan.
 
     async def _scan(self, symbols: Sequence[str], *, whole: bool) -> None:
-        self._let_back()
+        self._end_quarantines()
         labels = self._labels
         if labels is None:
             labels = await self._read_history()
             self._labels = labels
-        scores: dict[str, CoinScore] = {s: self._left_out(s) for s in symbols if s in self._away}
-        present = [s for s in symbols if s not in self._away]
+        scores: dict[str, CoinScore] = {
+            s: self._quarantined_score(s) for s in symbols if s in self._quarantined
+        }
+        present = [s for s in symbols if s not in self._quarantined]
         suspects = [s for s in present if s in self._suspects]
         try:
             for symbol in suspects:
@@ -185,7 +189,7 @@ class Scanner(Actor):
         found = base_scores(coins, self._history, self.clock.now_ms())
         scores = {}
         for (symbol, result), signal in zip(found.items(), signals, strict=True):
-            self._take_note(symbol, result)
+            self._record(symbol, result)
             scores[symbol] = (
                 _faulty(symbol, f"{type(result).__name__}: {result}")
                 if isinstance(result, Exception)
@@ -193,7 +197,7 @@ class Scanner(Actor):
             )
         return scores
 
-    def _take_note(self, symbol: str, result: BaseScore | Exception) -> None:
+    def _record(self, symbol: str, result: BaseScore | Exception) -> None:
         self._missing.discard(symbol)
         if isinstance(result, NoCandles):
             self._missing.add(symbol)
@@ -205,14 +209,14 @@ class Scanner(Actor):
             self._failed.discard(symbol)
             self.log.info("%s: scored again", symbol)
 
-    def _left_out(self, symbol: str) -> CoinScore:
-        until = utc_text(self._away[symbol])
+    def _quarantined_score(self, symbol: str) -> CoinScore:
+        until = utc_text(self._quarantined[symbol])
         return _faulty(symbol, f"left out until {until}: the process died while scoring it")
 
-    def _let_back(self) -> None:
+    def _end_quarantines(self) -> None:
         now_ms = self.clock.now_ms()
-        for symbol in [s for s, until_ms in self._away.items() if until_ms <= now_ms]:
-            del self._away[symbol]
+        for symbol in [s for s, until_ms in self._quarantined.items() if until_ms <= now_ms]:
+            del self._quarantined[symbol]
             self.log.info("%s: quarantine over, tried again", symbol)
 
     async def _publish(
@@ -242,14 +246,14 @@ class Scanner(Actor):
 
     # What the actor says about itself.
 
-    def _tell_readiness(self) -> None:
+    def _report_readiness(self) -> None:
         """Be ready once a coin is scored, or none is merely waiting for its candles."""
         if len(self._missing) < len(self._symbols):
             self.ready()
         else:
             self.not_ready("waiting for candles")
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         scores = self._scores.values()
         self.detail |= {
             "coins_complete": sum(score.fault == "" for score in scores),

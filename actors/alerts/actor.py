@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 
 from actors.alerts.outbox import Outbox
-from actors.alerts.policy import BusWatch, look, sight
+from actors.alerts.policy import BusState, next_alert, observe
 from actors.alerts.services import open_services
 from actors.alerts.state import AlertFile, AlertState
 from actors.base import Actor, Context
@@ -20,7 +20,7 @@ from shared.config.sections import AlertsSection
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.actors import HealthNote
 
-LOOK_S = 1.0
+CHECK_S = 1.0
 
 
 class Alerts(Actor):
@@ -33,7 +33,7 @@ class Alerts(Actor):
         )
         self._began_ms = self.clock.now_ms()
         self._file = AlertFile(context.state_dir, context.log)
-        self._book = AlertState().book
+        self._alert_log = AlertState().book
         self._outboxes: list[Outbox] = []
 
     async def setup(self) -> None:
@@ -53,7 +53,7 @@ class Alerts(Actor):
         self.doing("loading the services")
         services = await asyncio.to_thread(open_services, urls, timeout_s)
         state = self._file.read()
-        self._book = state.book
+        self._alert_log = state.book
         for index, service in enumerate(services):
             outbox = Outbox(
                 service,
@@ -62,7 +62,7 @@ class Alerts(Actor):
                 clock=self.clock,
                 rng=self.context.rng,
                 log=self.log,
-                taken=self.wake,
+                on_sent=self.wake,
             )
             self._outboxes.append(outbox)
             self.background(outbox.run(), f"service {service.name}")
@@ -74,37 +74,37 @@ class Alerts(Actor):
         with contextlib.suppress(BusUnavailable):  # logged by the bus, and told once it lasts
             note = await self.bus.get(schema.HEALTH)
         now_ms = self.clock.now_ms()
-        listening = BusWatch(
+        bus = BusState(
             status=self.bus.status.value,
             since_ms=self.bus.status_since_ms,
             reason=self.bus.reason,
             began_ms=self._began_ms,
         )
-        seen = sight(note, listening, self.context.mode, now_ms)
-        self._book, alert = look(self._book, seen, now_ms, self._settings)
+        observation = observe(note, bus, self.context.mode, now_ms)
+        self._alert_log, alert = next_alert(self._alert_log, observation, now_ms, self._settings)
         if alert is not None:
             for outbox in self._outboxes:
                 outbox.put(alert)
         self._report()
-        await self._keep()
+        await self._save()
         self.ready()
-        return LOOK_S
+        return CHECK_S
 
     async def teardown(self) -> None:
         """Write down what was told, and what is still on its way."""
         if self._outboxes:
-            await self._keep()
+            await self._save()
 
-    async def _keep(self) -> None:
+    async def _save(self) -> None:
         waiting = [outbox.waiting() for outbox in self._outboxes]
         # fsync on a slow disk takes its time
-        await asyncio.to_thread(self._file.write, AlertState(book=self._book, waiting=waiting))
+        await asyncio.to_thread(self._file.write, AlertState(book=self._alert_log, waiting=waiting))
 
     def _report(self) -> None:
         self.detail |= {
             "services": len(self._outboxes),
-            "open": sum(problem.gone_ms is None for problem in self._book.told),
-            "held_back": self._book.held_count,
+            "open": sum(problem.gone_ms is None for problem in self._alert_log.told),
+            "held_back": self._alert_log.held_count,
             "sent": sum(outbox.sent for outbox in self._outboxes),
             "waiting": sum(len(outbox.waiting()) for outbox in self._outboxes),
             "dropped": sum(outbox.dropped for outbox in self._outboxes),

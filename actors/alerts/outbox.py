@@ -40,7 +40,7 @@ class Outbox:
         clock: Clock,
         rng: random.Random,
         log: logging.Logger,
-        taken: Callable[[], None],
+        on_sent: Callable[[], None],
     ) -> None:
         self.name = service.name
         self.trouble = ""
@@ -51,7 +51,7 @@ class Outbox:
         self._clock = clock
         self._rng = rng
         self._log = log
-        self._taken = taken
+        self._on_sent = on_sent
         self._any = asyncio.Event()
         if self._waiting:
             self._any.set()
@@ -93,4 +93,4 @@ class Outbox:
                 self._waiting.popleft()
             if not self._waiting:
                 self._any.clear()
-            self._taken()
+            self._on_sent()

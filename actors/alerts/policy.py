@@ -87,7 +87,7 @@ class Observation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BusWatch:
+class BusState:
     """How the bus is, as the watcher's own connection sees it.
 
     Attributes:
@@ -101,14 +101,14 @@ class BusWatch:
     began_ms: int
 
 
-def sight(note: HealthNote | None, listening: BusWatch, mode: str, now_ms: int) -> Observation:
+def observe(note: HealthNote | None, bus: BusState, mode: str, now_ms: int) -> Observation:
     """Return what is wrong: as health says, or that it cannot be heard."""
-    problem = redis_problem(listening.status, listening.since_ms, listening.reason, now_ms)
+    problem = redis_problem(bus.status, bus.since_ms, bus.reason, now_ms)
     if problem is not None:
-        return _partial(problem, listening.since_ms, mode)
+        return _partial(problem, bus.since_ms, mode)
     last_ms = note.at_ms if note is not None else 0
     # Whoever could not be heard is given its time again.
-    since_ms = max(last_ms, listening.since_ms, listening.began_ms)
+    since_ms = max(last_ms, bus.since_ms, bus.began_ms)
     silent_s = (now_ms - since_ms) / 1000
     if silent_s > SILENT_S:
         last = f"since {utc_text(last_ms)}" if last_ms else "yet"
@@ -129,42 +129,42 @@ def _partial(problem: Problem, since_ms: int, mode: str) -> Observation:
     return Observation(problems=(noted,), whole=False, mode=mode)
 
 
-def look(
-    book: AlertLog, seen: Observation, now_ms: int, settings: AlertsSection
+def next_alert(
+    log: AlertLog, observation: Observation, now_ms: int, settings: AlertsSection
 ) -> tuple[AlertLog, Alert | None]:
     """Return the book after one look, and what people are to be told, if anything."""
-    sent_ms = [at_ms for at_ms in book.sent_ms if 0 <= now_ms - at_ms < HOUR_MS]
+    sent_ms = [at_ms for at_ms in log.sent_ms if 0 <= now_ms - at_ms < HOUR_MS]
     has_room = len(sent_ms) < settings.max_per_hour
-    told, lines = _events(book.told, seen, now_ms, settings, repeats=has_room)
-    book = dataclasses.replace(book, told=told, sent_ms=sent_ms)
+    told, lines = _events(log.told, observation, now_ms, settings, repeats=has_room)
+    log = dataclasses.replace(log, told=told, sent_ms=sent_ms)
     if not has_room:
-        return _held_back(book, [line for _, line in lines], now_ms), None
-    if not lines and not book.held_count:
-        return book, None
+        return _hold_back(log, [line for _, line in lines], now_ms), None
+    if not lines and not log.held_count:
+        return log, None
     sent_ms = [*sent_ms, now_ms]
-    alert = _message(book, lines, seen.mode, now_ms)
+    alert = _message(log, lines, observation.mode, now_ms)
     if len(sent_ms) == settings.max_per_hour:
         again = utc_text(sent_ms[0] + HOUR_MS)
         cap = f"This was message {len(sent_ms)} within an hour: the next comes after {again}."
         alert = dataclasses.replace(alert, body=f"{alert.body}\n\n{cap}")
-    emptied = dataclasses.replace(book, sent_ms=sent_ms, held=[], held_count=0, held_since_ms=0)
+    emptied = dataclasses.replace(log, sent_ms=sent_ms, held=[], held_count=0, held_since_ms=0)
     return emptied, alert
 
 
 def _events(
     before: Sequence[AlertedProblem],
-    seen: Observation,
+    observation: Observation,
     now_ms: int,
     settings: AlertsSection,
     *,
     repeats: bool,
 ) -> tuple[list[AlertedProblem], list[tuple[str, str]]]:
     """Return what people know afterwards, and a (word, line) of each thing to be told."""
-    there: Mapping[str, NotedProblem] = {problem.key: problem for problem in seen.problems}
+    present: Mapping[str, NotedProblem] = {problem.key: problem for problem in observation.problems}
     known = {problem.key for problem in before}
     told: list[AlertedProblem] = []
     lines: list[tuple[str, str]] = []
-    for problem in there.values():
+    for problem in present.values():
         if problem.key not in known and now_ms - problem.since_ms >= 1000 * settings.after_s:
             told.append(
                 AlertedProblem(
@@ -177,7 +177,7 @@ def _events(
             )
             lines.append(("new", _line("PROBLEM", problem.text, problem, now_ms)))
     for old in before:
-        now = there.get(old.key)
+        now = present.get(old.key)
         if now is not None:
             is_due = settings.repeat_min and now_ms - old.told_ms >= 60_000 * settings.repeat_min
             if is_due and repeats:
@@ -189,7 +189,7 @@ def _events(
                 )
             else:
                 told.append(dataclasses.replace(old, gone_ms=None))
-        elif not seen.whole:
+        elif not observation.whole:
             told.append(old)
         elif old.gone_ms is None and settings.after_s:
             told.append(dataclasses.replace(old, gone_ms=now_ms))
@@ -200,36 +200,36 @@ def _events(
     return told, lines
 
 
-def _held_back(book: AlertLog, lines: Sequence[str], now_ms: int) -> AlertLog:
+def _hold_back(log: AlertLog, lines: Sequence[str], now_ms: int) -> AlertLog:
     if not lines:
-        return book
+        return log
     return dataclasses.replace(
-        book,
-        held=[*book.held, *lines][:HELD_SHOWN],
-        held_count=book.held_count + len(lines),
-        held_since_ms=book.held_since_ms or now_ms,
+        log,
+        held=[*log.held, *lines][:HELD_SHOWN],
+        held_count=log.held_count + len(lines),
+        held_since_ms=log.held_since_ms or now_ms,
     )
 
 
-def _message(book: AlertLog, lines: Sequence[tuple[str, str]], mode: str, now_ms: int) -> Alert:
+def _message(log: AlertLog, lines: Sequence[tuple[str, str]], mode: str, now_ms: int) -> Alert:
     words = [word for word, _ in lines]
     counts = [
         (words.count("new"), "problem", "problems"),
         (words.count("still"), "problem goes on", "problems go on"),
         (words.count("ended"), "ended", "ended"),
-        (book.held_count, "held back", "held back"),
+        (log.held_count, "held back", "held back"),
     ]
-    said = ", ".join(
+    summary = ", ".join(
         f"{count} {one if count == 1 else many}" for count, one, many in counts if count
     )
     parts = _listed([line for _, line in lines])
-    if book.held_count:
-        since = utc_text(book.held_since_ms)
+    if log.held_count:
+        since = utc_text(log.held_since_ms)
         parts.append(f"HELD BACK since {since}, more than may be sent in an hour:")
-        parts += _listed(book.held, book.held_count)
-    is_open = sum(problem.gone_ms is None for problem in book.told)
+        parts += _listed(log.held, log.held_count)
+    is_open = sum(problem.gone_ms is None for problem in log.told)
     parts.append(f"Open now: {is_open}. Told {utc_text(now_ms)}.")
-    return Alert(title=f"coinex {mode}: {said}", body="\n\n".join(parts), at_ms=now_ms)
+    return Alert(title=f"coinex {mode}: {summary}", body="\n\n".join(parts), at_ms=now_ms)
 
 
 def _listed(lines: Sequence[str], count: int | None = None) -> list[str]:

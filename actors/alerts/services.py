@@ -58,25 +58,25 @@ class Service:
         if self._busy:
             raise ServiceFailed("it has not come back from the message before")
         self._busy = True
-        words = _Words()
+        warning = _LastWarning()
         try:
             async with asyncio.timeout(timeout_s):
-                taken = await _in_thread(lambda: self._call(title, body, words), self.name)
+                taken = await _in_thread(lambda: self._call(title, body, warning), self.name)
         except TimeoutError:
             raise ServiceFailed(f"no answer within {timeout_s:g} s") from None
         if not taken:
-            raise ServiceFailed(self._masked(words.said) or "it refused the message")
+            raise ServiceFailed(self._masked(warning.text) or "it refused the message")
 
-    def _call(self, title: str, body: str, words: _Words) -> bool:
+    def _call(self, title: str, body: str, warning: _LastWarning) -> bool:
         log = logging.getLogger("apprise")
-        log.addHandler(words)
+        log.addHandler(warning)
         try:
             return self._notify(title, body)
         except Exception as error:  # noqa: BLE001  # another's code; whatever it is, it is told
-            words.said = f"{type(error).__name__}: {error}"
+            warning.text = f"{type(error).__name__}: {error}"
             return False
         finally:
-            log.removeHandler(words)
+            log.removeHandler(warning)
             self._busy = False
 
     def _masked(self, text: str) -> str:
@@ -85,16 +85,16 @@ class Service:
         return text[:SHOWN]
 
 
-class _Words(logging.Handler):
+class _LastWarning(logging.Handler):
     """Keeps the last warning that the library gave in the thread of one message."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.said = ""
+        self.text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
         if record.threadName == threading.current_thread().name:
-            self.said = record.getMessage()
+            self.text = record.getMessage()
 
 
 def open_services(urls: Sequence[str], timeout_s: float) -> list[Service]:

@@ -31,7 +31,7 @@ SCAN_MS = 500
 Used = Mapping[Timeframe, Candles]
 
 
-class _Doubt(NamedTuple):
+class _UnprovenDifference(NamedTuple):
     """Candles as they stood at a time, kept until a later signal proves or clears a difference."""
 
     at_ms: int
@@ -57,19 +57,19 @@ class Auditor(Actor):
             IndicatorsSection, section["indicators"], "config: indicators"
         )
         self._symbols: list[str] = list(section["symbols"])
-        self._turn = deque(self._symbols)
+        self._queue = deque(self._symbols)
         self._per_turn = coins_per_turn(len(self._symbols), self._settings.interval_s)
         # A candle may close, or be fetched again, between signal and look; the next scan mends it.
-        self._patience_s = min(self._indicators.interval_s + 5, self._settings.interval_s)
+        self._wait_s = min(self._indicators.interval_s + 5, self._settings.interval_s)
         self._referee: PandasTa | None = None
-        self._looks: dict[str, tuple[int, Sequence[Check]]] = {}
+        self._latest_checks: dict[str, tuple[int, Sequence[Check]]] = {}
         self._skipped: dict[str, str] = {}
         self._suspects: list[str] = []
-        self._doubts: dict[str, _Doubt] = {}
+        self._unproven: dict[str, _UnprovenDifference] = {}
         self._failed: set[str] = set()
-        self._accused: set[str] = set()
+        self._beyond_tolerance: set[str] = set()
         self.detail |= {"referee": None, "coins_per_turn": self._per_turn}
-        self._tell()
+        self._report()
 
     async def setup(self) -> None:
         """Take over the suspects of an earlier life."""
@@ -90,15 +90,15 @@ class Auditor(Actor):
             await self.clock.sleep(LOAD_AFTER_S)
             referee = self._referee = await asyncio.to_thread(PandasTa)
             self.detail["referee"] = referee.name
-        due = list(self._turn)[: self._per_turn]
-        chosen = list(dict.fromkeys([*self._suspects, *self._doubts, *due]))
+        due = list(self._queue)[: self._per_turn]
+        chosen = list(dict.fromkeys([*self._suspects, *self._unproven, *due]))
         self.doing(f"comparing {', '.join(chosen[:5])}{' …' if len(chosen) > 5 else ''}")
-        found = await self._look_at(chosen, referee)
-        self._turn.rotate(-self._per_turn)
-        self._take(found)
+        found = await self._check_coins(chosen, referee)
+        self._queue.rotate(-self._per_turn)
+        self._record(found)
         if found:
             await self._publish(referee)
-        self._tell()
+        self._report()
         self.doing("")
         return max(0.0, started + self._settings.interval_s - self.clock.monotonic())
 
@@ -107,9 +107,11 @@ class Auditor(Actor):
     async def _signals(self, coins: Sequence[str]) -> list[TaSignal | None]:
         return await self.bus.get_many(schema.TA_LATEST, [{"symbol": coin} for coin in coins])
 
-    async def _look_at(self, coins: Sequence[str], referee: PandasTa) -> dict[str, Sequence[Check]]:
+    async def _check_coins(
+        self, coins: Sequence[str], referee: PandasTa
+    ) -> dict[str, Sequence[Check]]:
         """Return the checks of each coin that could be compared; note why others could not."""
-        deadline = self.clock.monotonic() + self._patience_s
+        deadline = self.clock.monotonic() + self._wait_s
         found: dict[str, Sequence[Check]] = {}
         newest: dict[str, int] = dict.fromkeys(coins, 0)
         while True:
@@ -146,16 +148,16 @@ class Auditor(Actor):
             self._failed.add(coin)
             return f"pandas-ta failed on it ({type(error).__name__}: {error})"
         self._failed.discard(coin)
-        before = self._doubts.pop(coin, None)
+        before = self._unproven.pop(coin, None)
         unchanged = before is not None and _same(before.used, used)
         if proven or all(check.holds for check in found):
             return found
         if before is None or not unchanged:
-            self._doubts[coin] = _Doubt(at_ms, used)
+            self._unproven[coin] = _UnprovenDifference(at_ms, used)
         elif signal.computed_at_ms > before.at_ms + SCAN_MS:
             return found
         else:
-            self._doubts[coin] = before
+            self._unproven[coin] = before
         return "its candles may have changed since the signal"
 
     async def _candles_of(self, signal: TaSignal) -> tuple[Used, bool]:
@@ -167,19 +169,19 @@ class Auditor(Actor):
         used: dict[Timeframe, Candles] = {}
         proven = True
         for timeframe in Timeframe:
-            said = signal.inputs[timeframe]
-            if not said.bars or said.unfilled_gap or said.closed_until_ms is None:
+            inputs = signal.inputs[timeframe]
+            if not inputs.bars or inputs.unfilled_gap or inputs.closed_until_ms is None:
                 continue
             window = await self.bus.get(schema.CANDLES[timeframe], symbol=signal.symbol)
             if window is None:
                 return {}, False
-            closed = window.closed().closed(timeframe, said.closed_until_ms)
+            closed = window.closed().closed(timeframe, inputs.closed_until_ms)
             candles = closed.tail(self._indicators.history)
             ends_ms = int(candles.open_time_ms[-1]) + timeframe.ms if len(candles) else 0
-            if (len(candles), ends_ms) != (said.bars, said.closed_until_ms):
+            if (len(candles), ends_ms) != (inputs.bars, inputs.closed_until_ms):
                 return {}, False
             used[timeframe] = candles
-            proven = proven and window.fetched_at_ms == said.fetched_at_ms
+            proven = proven and window.fetched_at_ms == inputs.fetched_at_ms
         return used, proven
 
     def _checks(self, signal: TaSignal, used: Used, referee: PandasTa) -> Sequence[Check]:
@@ -189,15 +191,17 @@ class Auditor(Actor):
 
     # What came of it.
 
-    def _take(self, found: Mapping[str, Sequence[Check]]) -> None:
+    def _record(self, found: Mapping[str, Sequence[Check]]) -> None:
         now_ms = self.clock.now_ms()
-        self._looks |= {coin: (now_ms, checks_) for coin, checks_ in found.items()}
+        self._latest_checks |= {coin: (now_ms, checks_) for coin, checks_ in found.items()}
         oldest_ms = now_ms - round(1000 * (COVER_S + 2 * self._settings.interval_s))
-        self._looks = {c: look for c, look in self._looks.items() if look[0] >= oldest_ms}
+        self._latest_checks = {
+            c: look for c, look in self._latest_checks.items() if look[0] >= oldest_ms
+        }
 
     async def _publish(self, referee: PandasTa) -> None:
         report = summary(
-            {coin: look for coin, (_, look) in self._looks.items()},
+            {coin: look for coin, (_, look) in self._latest_checks.items()},
             referee=referee.name,
             skipped=self._skipped,
             at_ms=self.clock.now_ms(),
@@ -207,24 +211,24 @@ class Auditor(Actor):
         await self.bus.put(schema.AUDIT, report)
 
     def _log_changes(self, report: AuditReport) -> None:
-        accused = {name for name, field in report.fields.items() if field.coins_beyond}
-        for name in sorted(accused - self._accused):
+        beyond = {name for name, field in report.fields.items() if field.coins_beyond}
+        for name in sorted(beyond - self._beyond_tolerance):
             field = report.fields[name]
             self.log.error(
                 "%s: %s is %s, %s says %s (tolerance %g)",
                 field.coin, name, field.published, report.referee, field.expected,
                 field.tolerance,
             )  # fmt: skip
-        for name in sorted(self._accused - accused):
+        for name in sorted(self._beyond_tolerance - beyond):
             self.log.info("%s is within its tolerance again", name)
-        self._accused = accused
+        self._beyond_tolerance = beyond
 
-    def _tell(self) -> None:
-        ages = [self.clock.now_ms() - at_ms for at_ms, _ in self._looks.values()]
+    def _report(self) -> None:
+        ages = [self.clock.now_ms() - at_ms for at_ms, _ in self._latest_checks.values()]
         self.detail |= {
-            "coins_compared": len(self._looks),
+            "coins_compared": len(self._latest_checks),
             "oldest_look_ms": max(ages, default=None),
-            "beyond_tolerance": _listed(self._accused),
+            "beyond_tolerance": _listed(self._beyond_tolerance),
             "suspects": _listed(self._suspects),
             "skipped": dict(self._skipped),
         }

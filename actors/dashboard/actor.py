@@ -43,7 +43,7 @@ from shared.web.listening import listen
 
 TICK_S = 0.25
 POLL_S = 2.0
-LOOK_FOR_REDIS_S = 1.0
+REDIS_PROBE_S = 1.0
 SAME_S = 1.0
 WEIGHT_SHARE = 0.05
 """Of the exchange's limit: a twentieth is 300 a minute, and 29 coins in turn need 116."""
@@ -72,8 +72,8 @@ class Dashboard(Actor):
         snapshot = SnapshotReader(
             self.bus, self.clock, mode=context.mode, symbols=symbols, actors=section["actors"]
         )
-        self._world = PageInputs(
-            seen=snapshot.seen,
+        self._inputs = PageInputs(
+            snapshot=snapshot.seen,
             source=context.source,
             namespace=section["namespace"],
             groups=groups,
@@ -81,13 +81,13 @@ class Dashboard(Actor):
             prices={symbol: CoinPrices() for symbol in symbols},
         )
         self._reader = Reader(
-            self._world, snapshot, bus=self.bus, clock=self.clock, log=self.log, on_due=self.wake
+            self._inputs, snapshot, bus=self.bus, clock=self.clock, log=self.log, on_due=self.wake
         )
-        self._board = DocumentVersions()
+        self._versions = DocumentVersions()
         self._clients = Clients(
-            self._board,
+            self._versions,
             clock=self.clock,
-            most=self._settings.max_clients,
+            max_clients=self._settings.max_clients,
             send_timeout_s=self._settings.send_timeout_s,
             log=self.log,
         )
@@ -97,7 +97,7 @@ class Dashboard(Actor):
         self._runner: web.AppRunner | None = None
         self._client: BinanceClient
         self._fallback: Fallback
-        self._drawn_s = float("-inf")
+        self._rendered_s = float("-inf")
 
     async def setup(self) -> None:
         """Listen, and begin to follow the bus.
@@ -117,16 +117,16 @@ class Dashboard(Actor):
         )
         self._fallback = Fallback(
             self._client,
-            self._world.seen.symbols,
+            self._inputs.snapshot.symbols,
             clock=self.clock,
             source=self.context.source,
-            take=lambda window: self._world.prices[window.symbol].take_window(window),
+            on_window=lambda window: self._inputs.prices[window.symbol].apply_window(window),
             log=self.log,
         )
-        self._draw()
+        self._render()
         await self._listen()
         self.background(self._reader.listen(), "bus")
-        self.background(self._keep_drawing(), "draw")
+        self.background(self._keep_rendering(), "draw")
 
     async def _listen(self) -> None:
         settings = self._settings
@@ -159,10 +159,10 @@ class Dashboard(Actor):
             await self._choose_source()  # at once: the exchange is not asked while Redis answers
             await self._reader.poll()
         await self._choose_source()
-        self._reader.see_redis()
-        self._tell()
+        self._reader.update_redis_status()
+        self._report()
         self.ready()
-        return POLL_S if self.bus.status is not BusStatus.DOWN else LOOK_FOR_REDIS_S
+        return POLL_S if self.bus.status is not BusStatus.DOWN else REDIS_PROBE_S
 
     async def _choose_source(self) -> None:
         away_s = (self.clock.now_ms() - self.bus.status_since_ms) / 1000
@@ -170,11 +170,11 @@ class Dashboard(Actor):
             await self._fallback.stop()
         elif away_s >= AFTER_S:
             self._fallback.start()
-        self._world.fallback = self._fallback.is_active
-        self._world.fallback_troubles = dict(self._fallback.troubles)
-        self._world.banned_until_ms = self._client.forbidden_until_ms()
+        self._inputs.fallback = self._fallback.is_active
+        self._inputs.fallback_troubles = dict(self._fallback.troubles)
+        self._inputs.banned_until_ms = self._client.forbidden_until_ms()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         count = len(self._clients)
         self.doing(f"{count} browser{'' if count == 1 else 's'} connected")
         self.detail |= {
@@ -188,25 +188,25 @@ class Dashboard(Actor):
 
     # What is shown
 
-    async def _keep_drawing(self) -> None:
+    async def _keep_rendering(self) -> None:
         while True:
             await self.clock.sleep(TICK_S)
-            moved = self._reader.digest()
+            moved = self._reader.decode_pending()
             # Verdicts on age change without anything moving.
-            if moved or self.clock.monotonic() - self._drawn_s >= SAME_S:
-                self._draw()
+            if moved or self.clock.monotonic() - self._rendered_s >= SAME_S:
+                self._render()
 
-    def _draw(self) -> None:
-        self._drawn_s = self.clock.monotonic()
-        if self._board.show(document(self._world, self.clock.now_ms())):
-            self._clients.tell()
+    def _render(self) -> None:
+        self._rendered_s = self.clock.monotonic()
+        if self._versions.update(document(self._inputs, self.clock.now_ms())):
+            self._clients.notify()
 
     async def _serve_state(self, _: web.Request) -> web.Response:
-        return _json(self._board.data(self.clock.now_ms()))
+        return _json(self._versions.data(self.clock.now_ms()))
 
     async def _serve_series(self, request: web.Request) -> web.Response:
         symbol, name = request.match_info["symbol"], request.match_info["timeframe"]
-        if symbol not in self._world.prices or name not in list(Timeframe):
+        if symbol not in self._inputs.prices or name not in list(Timeframe):
             raise web.HTTPNotFound(text=f"no such coin and timeframe: {symbol[:20]} {name[:10]}")
         timeframe, now_s = Timeframe(name), self.clock.monotonic()
         self._series = {k: v for k, v in self._series.items() if now_s - v[0] < SAME_S}

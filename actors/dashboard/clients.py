@@ -43,39 +43,39 @@ class Clients:
 
     def __init__(
         self,
-        board: DocumentVersions,
+        versions: DocumentVersions,
         *,
         clock: Clock,
-        most: int,
+        max_clients: int,
         send_timeout_s: float,
         log: logging.Logger,
     ) -> None:
-        self._board = board
+        self._versions = versions
         self._clock = clock
-        self._most = most
+        self._max_clients = max_clients
         self._send_timeout_s = send_timeout_s
         self._log = log
         self._open: set[web.WebSocketResponse] = set()
-        self._places = 0
+        self._count = 0
         self._changed = asyncio.Event()
         self.refused = 0
         self.dropped = 0
         self.sent = 0
 
     def __len__(self) -> int:
-        return self._places
+        return self._count
 
-    def tell(self) -> None:
+    def notify(self) -> None:
         """Say that the board has a new version."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer one browser until it leaves."""
-        if self._places >= self._most:
+        if self._count >= self._max_clients:
             self.refused += 1
             raise web.HTTPServiceUnavailable(
-                text=f"{self._most} browsers are connected, which is all that dashboard."
+                text=f"{self._max_clients} browsers are connected, which is all that dashboard."
                 "max_clients allows; close one, or raise it",
                 headers={"Retry-After": "10"},
             )
@@ -83,14 +83,14 @@ class Clients:
         ws = web.WebSocketResponse(
             heartbeat=PING_S, compress=False, max_msg_size=LONGEST_MESSAGE, timeout=1.0
         )
-        self._places += 1
+        self._count += 1
         try:
             await ws.prepare(request)
             self._open.add(ws)
-            _narrow(request)
-            await self._attend(ws, request)
+            _limit_send_buffer(request)
+            await self._serve_client(ws, request)
         finally:
-            self._places -= 1
+            self._count -= 1
             self._open.discard(ws)
         return ws
 
@@ -98,20 +98,20 @@ class Clients:
         closing = [ws.close(code=WSCloseCode.GOING_AWAY) for ws in self._open]
         await asyncio.gather(*closing, return_exceptions=True)
 
-    async def _attend(self, ws: web.WebSocketResponse, request: web.Request) -> None:
-        telling = asyncio.create_task(self._keep_telling(ws, request))
+    async def _serve_client(self, ws: web.WebSocketResponse, request: web.Request) -> None:
+        pushing = asyncio.create_task(self._push(ws, request))
         try:
             async for _ in ws:
                 pass  # whatever a browser says changes nothing; pings are answered below us
         finally:
-            telling.cancel()
+            pushing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await telling
+                await pushing
 
-    async def _keep_telling(self, ws: web.WebSocketResponse, request: web.Request) -> None:
+    async def _push(self, ws: web.WebSocketResponse, request: web.Request) -> None:
         try:
             async with asyncio.timeout(None) as deadline:
-                await self._tell(ws, deadline)
+                await self._push_updates(ws, deadline)
         except TimeoutError:
             self.dropped += 1
             self._log.info("a browser took nothing for %g s: let go", self._send_timeout_s)
@@ -120,21 +120,21 @@ class Clients:
         except ConnectionError:
             pass  # it left while being told; the reading side ends the visit
 
-    async def _tell(self, ws: web.WebSocketResponse, deadline: asyncio.Timeout) -> None:
+    async def _push_updates(self, ws: web.WebSocketResponse, deadline: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()
-        sequence, version = 1, self._board.version
-        message = self._board.snapshot(sequence, self._clock.now_ms())
+        sequence, version = 1, self._versions.version
+        message = self._versions.snapshot(sequence, self._clock.now_ms())
         while True:
             deadline.reschedule(loop.time() + self._send_timeout_s)
             await ws.send_frame(message, WSMsgType.TEXT)
             deadline.reschedule(None)
             self.sent += 1
             await self._clock.sleep(PAUSE_S)
-            if version == self._board.version:
+            if version == self._versions.version:
                 await self._wait_for_change()
             sequence += 1
-            message = self._board.patch(version, sequence, self._clock.now_ms())
-            version = self._board.version
+            message = self._versions.patch(version, sequence, self._clock.now_ms())
+            version = self._versions.version
 
     async def _wait_for_change(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -142,6 +142,6 @@ class Clients:
                 await self._changed.wait()
 
 
-def _narrow(request: web.Request) -> None:
+def _limit_send_buffer(request: web.Request) -> None:
     if request.transport is not None and (sock := request.transport.get_extra_info("socket")):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)

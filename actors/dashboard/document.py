@@ -40,7 +40,7 @@ class PageInputs:
         banned_until_ms: As this process was told, besides what is on the bus.
     """
 
-    seen: Snapshot
+    snapshot: Snapshot
     source: str
     namespace: str
     groups: Mapping[str, Sequence[str]]
@@ -56,41 +56,41 @@ class PageInputs:
     banned_until_ms: int | None = None
 
 
-def document(world: PageInputs, now_ms: int) -> dict[str, Any]:
+def document(inputs: PageInputs, now_ms: int) -> dict[str, Any]:
     """Return the data of a snapshot. Nothing in it changes by time alone but verdicts on age."""
-    seen, trading = world.seen, world.limits.trading
+    snapshot, trading = inputs.snapshot, inputs.limits.trading
     signals: dict[str, TaSignal | None] = {
         # What cannot be renewed is unavailable, which is not the same as neutral.
-        symbol: None if world.fallback else seen.signals.get(symbol)
-        for symbol in seen.symbols
+        symbol: None if inputs.fallback else snapshot.signals.get(symbol)
+        for symbol in snapshot.symbols
     }
     return {
-        "mode": seen.mode,
-        "source": world.source,
+        "mode": snapshot.mode,
+        "source": inputs.source,
         "asOf": now_ms,
-        "namespace": world.namespace,
-        "groups": world.groups,
+        "namespace": inputs.namespace,
+        "groups": inputs.groups,
         "coinData": [
-            _coin(world, group, symbol, signals[symbol], now_ms)
-            for group, symbols in world.groups.items()
+            _coin(inputs, group, symbol, signals[symbol], now_ms)
+            for group, symbols in inputs.groups.items()
             for symbol in symbols
         ],
         "taSignals": signals,
-        "positions": shown_positions(seen.trading, seen.actors, trading),
-        "balance": shown_balance(seen.trading, trading),
-        "trader": shown_trader(seen.trading, world.trader_config, seen.actors, trading),
-        "tradeEvents": [dataclasses.asdict(event) for event in world.events],
-        "equity": shown_equity(seen.trading),
-        "signalHistory": [_label_change(change) for change in world.history],
-        "actors": [_actor(seen, name) for name in seen.actor_names],
+        "positions": shown_positions(snapshot.trading, snapshot.actors, trading),
+        "balance": shown_balance(snapshot.trading, trading),
+        "trader": shown_trader(snapshot.trading, inputs.trader_config, snapshot.actors, trading),
+        "tradeEvents": [dataclasses.asdict(event) for event in inputs.events],
+        "equity": shown_equity(snapshot.trading),
+        "signalHistory": [_label_change(change) for change in inputs.history],
+        "actors": [_actor(snapshot, name) for name in snapshot.actor_names],
         "redis": {
-            "status": seen.redis.status,
-            "sinceMs": seen.redis.since_ms,
-            "reason": seen.redis.reason,
-            "fallback": world.fallback,
+            "status": snapshot.redis.status,
+            "sinceMs": snapshot.redis.since_ms,
+            "reason": snapshot.redis.reason,
+            "fallback": inputs.fallback,
         },
-        "exchange": _exchange(world, now_ms),
-        "errors": judge(seen, now_ms, world.limits).problems,
+        "exchange": _exchange(inputs, now_ms),
+        "errors": judge(snapshot, now_ms, inputs.limits).problems,
     }
 
 
@@ -98,12 +98,12 @@ def document(world: PageInputs, now_ms: int) -> dict[str, Any]:
 
 
 def _coin(
-    world: PageInputs, group: str, symbol: str, signal: TaSignal | None, now_ms: int
+    inputs: PageInputs, group: str, symbol: str, signal: TaSignal | None, now_ms: int
 ) -> dict[str, Any]:
-    prices = world.prices[symbol]
-    score = None if world.fallback else world.scores.get(symbol)
-    quarantine = _quarantine(world.seen, symbol, now_ms)
-    state, reason = _state(world, symbol, signal, quarantine, now_ms)
+    prices = inputs.prices[symbol]
+    score = None if inputs.fallback else inputs.scores.get(symbol)
+    quarantine = _quarantine(inputs.snapshot, symbol, now_ms)
+    state, reason = _state(inputs, symbol, signal, quarantine, now_ms)
     change = score.change_24h_pct if score is not None else None
     return {
         "symbol": symbol,
@@ -126,26 +126,26 @@ def _coin(
 
 
 def _state(
-    world: PageInputs,
+    inputs: PageInputs,
     symbol: str,
     signal: TaSignal | None,
     quarantine: Mapping[str, Any] | None,
     now_ms: int,
 ) -> tuple[str, str]:
     """Return the coin's state and why, the gravest first; reasons name no age: it would grow."""
-    seen = world.seen
-    if world.fallback:
-        return "unavailable", world.fallback_troubles.get(symbol) or "Redis does not answer"
-    if reason := _fetcher_says(seen, "delisted").get(symbol):
+    snapshot = inputs.snapshot
+    if inputs.fallback:
+        return "unavailable", inputs.fallback_troubles.get(symbol) or "Redis does not answer"
+    if reason := _fetcher_says(snapshot, "delisted").get(symbol):
         return "delisted", str(reason)
     if quarantine is not None:
         return "quarantined", str(quarantine["reason"])
-    trouble = str(_fetcher_says(seen, "coins").get(symbol, ""))
+    trouble = str(_fetcher_says(snapshot, "coins").get(symbol, ""))
     if signal is not None:
-        return _state_of(signal, trouble, now_ms, world.limits)
-    if world.prices[symbol].price is None:
+        return _state_of(signal, trouble, now_ms, inputs.limits)
+    if inputs.prices[symbol].price is None:
         return "loading", trouble or "waiting for the first data"
-    if is_starting(seen, now_ms, world.limits):
+    if is_starting(snapshot, now_ms, inputs.limits):
         return "warming", trouble or "waiting for the first signal"
     return "stale", trouble or "no signal"
 
@@ -169,14 +169,14 @@ def _lag_s(signal: TaSignal, state: InputState) -> float:
     return (signal.computed_at_ms - (state.fetched_at_ms or 0)) / 1000
 
 
-def _quarantine(seen: Snapshot, symbol: str, now_ms: int) -> dict[str, Any] | None:
+def _quarantine(snapshot: Snapshot, symbol: str, now_ms: int) -> dict[str, Any] | None:
     found: list[Quarantine] = [
-        q for (_, name), q in seen.quarantines.items() if name == symbol and q.until_ms > now_ms
+        q for (_, name), q in snapshot.quarantines.items() if name == symbol and q.until_ms > now_ms
     ]
     if found:
         longest = max(found, key=lambda q: q.until_ms)
         return {"stage": longest.stage, "reason": longest.reason, "untilMs": longest.until_ms}
-    for status in seen.statuses.values():
+    for status in snapshot.statuses.values():
         until_ms = status.quarantined_coins.get(symbol, 0)
         if until_ms > now_ms:
             reason = f"{status.name} died while computing it"
@@ -222,9 +222,9 @@ def _label_change(change: LabelChange) -> dict[str, Any]:
 # Actors and the exchange
 
 
-def _actor(seen: Snapshot, name: str) -> dict[str, Any]:
-    status: ActorStatus | None = seen.statuses.get(name)
-    heartbeat: Heartbeat | None = seen.heartbeats.get(name)
+def _actor(snapshot: Snapshot, name: str) -> dict[str, Any]:
+    status: ActorStatus | None = snapshot.statuses.get(name)
+    heartbeat: Heartbeat | None = snapshot.heartbeats.get(name)
     shown: dict[str, Any] = {
         "name": name,
         "state": "unknown" if heartbeat is None else heartbeat.state,
@@ -256,19 +256,19 @@ def _actor(seen: Snapshot, name: str) -> dict[str, Any]:
     }
 
 
-def _fetcher_says(seen: Snapshot, what: str) -> Mapping[str, Any]:
-    heartbeat = seen.heartbeats.get("fetcher")
+def _fetcher_says(snapshot: Snapshot, what: str) -> Mapping[str, Any]:
+    heartbeat = snapshot.heartbeats.get("fetcher")
     found = heartbeat.detail.get(what) if heartbeat else None
     return found if isinstance(found, dict) else {}
 
 
-def _exchange(world: PageInputs, now_ms: int) -> dict[str, Any]:
-    seen = world.seen
-    ends = [seen.ban.until_ms if seen.ban else 0, world.banned_until_ms or 0]
+def _exchange(inputs: PageInputs, now_ms: int) -> dict[str, Any]:
+    snapshot = inputs.snapshot
+    ends = [snapshot.ban.until_ms if snapshot.ban else 0, inputs.banned_until_ms or 0]
     until_ms = max(ends)
-    troubles = world.fallback_troubles if world.fallback else _fetcher_says(seen, "coins")
+    troubles = inputs.fallback_troubles if inputs.fallback else _fetcher_says(snapshot, "coins")
     return {
         "bannedUntilMs": until_ms if until_ms > now_ms else None,
-        "delisted": dict(_fetcher_says(seen, "delisted")),
+        "delisted": dict(_fetcher_says(snapshot, "delisted")),
         "troubles": dict(troubles),
     }

@@ -47,14 +47,14 @@ class Fallback:
         *,
         clock: Clock,
         source: Source,
-        take: Callable[[CandleWindow], None],
+        on_window: Callable[[CandleWindow], None],
         log: logging.Logger,
     ) -> None:
         self._client = client
         self._symbols = list(symbols)
         self._clock = clock
         self._source: Source = source
-        self._take = take
+        self._on_window = on_window
         self._log = log
         self._asked_s: dict[str, float] = {}
         self._wanted: dict[str, Timeframe] = {}
@@ -139,4 +139,4 @@ class Fallback:
         )
         self._windows[symbol, timeframe] = window
         if timeframe is Timeframe.M5:
-            self._take(window)
+            self._on_window(window)

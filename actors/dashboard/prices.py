@@ -39,7 +39,7 @@ class CoinPrices:
         self._times: list[int] = []
         self._closes: list[float] = []
 
-    def take_window(self, window: CandleWindow) -> None:
+    def apply_window(self, window: CandleWindow) -> None:
         """Start anew from a 5m window, unless something newer is known."""
         if self._is_overtaken(window.fetched_at_ms):
             return
@@ -54,7 +54,7 @@ class CoinPrices:
         self.fetched_at_ms = window.fetched_at_ms
         self._summarize()
 
-    def take_update(self, update: CandleUpdate) -> bool:
+    def apply_update(self, update: CandleUpdate) -> bool:
         """Follow a 5m update; False: it does not fit on what is held, the window must be read."""
         if self.fetched_at_ms is None:
             return False

@@ -38,7 +38,7 @@ class Reader:
 
     def __init__(
         self,
-        world: PageInputs,
+        inputs: PageInputs,
         snapshot: SnapshotReader,
         *,
         bus: Bus,
@@ -46,13 +46,13 @@ class Reader:
         log: logging.Logger,
         on_due: Callable[[], None],
     ) -> None:
-        self._world = world
+        self._inputs = inputs
         self._snapshot = snapshot
         self._bus = bus
         self._clock = clock
         self._log = log
         self._on_due = on_due
-        self._symbols = list(world.seen.symbols)
+        self._symbols = list(inputs.snapshot.symbols)
         self._raw_signals: dict[str, bytes] = {}
         self._raw_scan: bytes | None = None
         self._windows_due = dict.fromkeys(self._symbols)
@@ -72,7 +72,7 @@ class Reader:
                 if not delivery.channel:
                     self._read_everything_again()
                 elif delivery.channel.startswith(candles):
-                    self._take_update(delivery.channel, delivery.raw)
+                    self._apply_update(delivery.channel, delivery.raw)
                 elif delivery.channel.startswith(signals):
                     # Only the newest of each coin is decoded, when it is about to be shown.
                     self._raw_signals[delivery.channel] = delivery.raw
@@ -84,19 +84,19 @@ class Reader:
                 else:
                     self._raw_scan = delivery.raw
 
-    def digest(self) -> bool:
+    def decode_pending(self) -> bool:
         """Decode what came; tell whether anything has moved since the last time."""
         for channel, raw in self._raw_signals.items():
             signal = self._bus.decode(schema.TA_SIGNALS, raw, channel)
-            if signal is not None and signal.symbol in self._world.prices:
+            if signal is not None and signal.symbol in self._inputs.prices:
                 self._snapshot.take_signal(signal)
-                self._show_snapshot()
+                self._publish_snapshot()
         self._raw_signals.clear()
         raw_scan, self._raw_scan = self._raw_scan, None
         if raw_scan is not None:
             scan = self._bus.decode(schema.SCAN, raw_scan, schema.SCAN.name())
             if scan is not None:
-                self._take_scan(scan)
+                self._apply_scan(scan)
                 self._history_due = True
                 self._on_due()
         moved, self._moved = self._moved, False
@@ -114,7 +114,7 @@ class Reader:
             self._slow_due_s = now_s + SLOW_S
         if now_s >= self._quick_due_s:
             await self._snapshot.read()
-            self._show_snapshot()
+            self._publish_snapshot()
             self._quick_due_s = now_s + QUICK_S
             # One coin after the other, whether or not it seems to need it.
             self._windows_due[self._symbols[self._next_window]] = None
@@ -126,13 +126,13 @@ class Reader:
         while self._windows_due:
             await self._read_windows(list(self._windows_due)[:WINDOWS_AT_ONCE])
 
-    def see_redis(self) -> None:
+    def update_redis_status(self) -> None:
         """Take note of how Redis is."""
         self._snapshot.see_redis()
-        self._show_snapshot()
+        self._publish_snapshot()
 
-    def _show_snapshot(self) -> None:
-        self._world.seen = self._snapshot.seen
+    def _publish_snapshot(self) -> None:
+        self._inputs.snapshot = self._snapshot.seen
         self._moved = True
 
     def _read_everything_again(self) -> None:
@@ -143,39 +143,39 @@ class Reader:
 
     # What comes on channels
 
-    def _take_update(self, channel: str, raw: bytes) -> None:
+    def _apply_update(self, channel: str, raw: bytes) -> None:
         update = self._bus.decode(schema.CANDLE_UPDATES, raw, channel)
         if update is None or update.timeframe != Timeframe.M5:
             return
-        prices = self._world.prices.get(update.symbol)
+        prices = self._inputs.prices.get(update.symbol)
         if prices is None:
             return
-        if not prices.take_update(update):
+        if not prices.apply_update(update):
             self._windows_due[update.symbol] = None
             self._on_due()
         self._moved = True
 
-    def _take_scan(self, scan: ScanResult | None) -> None:
-        self._world.scan = scan
-        self._world.scores = {} if scan is None else {coin.symbol: coin for coin in scan.coins}
+    def _apply_scan(self, scan: ScanResult | None) -> None:
+        self._inputs.scan = scan
+        self._inputs.scores = {} if scan is None else {coin.symbol: coin for coin in scan.coins}
         self._moved = True
 
     # What is read from keys
 
     async def _read_slowly(self) -> None:
-        self._take_scan(await self._bus.get(schema.SCAN_LATEST))
+        self._apply_scan(await self._bus.get(schema.SCAN_LATEST))
         config = await self._bus.get(schema.TRADER_CONFIG)
-        self._world.trader_config = config or self._world.trader_config
+        self._inputs.trader_config = config or self._inputs.trader_config
         self._events_due = True
 
     async def _read_history(self) -> None:
         self._history_due = False
-        self._world.history = await self._newest(schema.HISTORY, HISTORY_SHOWN, LabelChange)
+        self._inputs.history = await self._newest(schema.HISTORY, HISTORY_SHOWN, LabelChange)
         self._moved = True
 
     async def _read_events(self) -> None:
         self._events_due = False
-        self._world.events = await self._newest(schema.TRADE_LOG, EVENTS_SHOWN, TradeEvent)
+        self._inputs.events = await self._newest(schema.TRADE_LOG, EVENTS_SHOWN, TradeEvent)
         self._moved = True
 
     async def _newest[T](self, entry: schema.Entry[Any], count: int, kind: type[T]) -> list[T]:
@@ -197,6 +197,6 @@ class Reader:
         for symbol, window in zip(symbols, windows, strict=True):
             self._windows_due.pop(symbol, None)
             if window is not None:
-                self._world.prices[symbol].take_window(window)
+                self._inputs.prices[symbol].apply_window(window)
         self._moved = True
         await asyncio.sleep(0)  # each window costs milliseconds: let others have their turn

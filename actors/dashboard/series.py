@@ -111,7 +111,7 @@ class _Lines:
                 "k": self._numbers(self._stoch.k[0]),
                 "d": self._numbers(self._stoch.d[0]),
             },
-            "divergences": _told(
+            "divergences": _divergence_list(
                 self._divergences, self._times, self._stoch.k, self._high[0], self._low[0],
                 since=max(0, len(self._times) - self._count + self._open),
             ),
@@ -137,7 +137,7 @@ def _ribbon_state(sign: int, complete: bool) -> str | None:
     return "mixed" if sign == 0 else "bullish" if sign > 0 else "bearish"
 
 
-def _told(
+def _divergence_list(
     found: Divergences,
     times: npt.NDArray[np.int64],
     k: Floats,
@@ -153,13 +153,13 @@ def _told(
     """
     lowest, highest = rolling_min(k, 3)[0], rolling_max(k, 3)[0]
     side, a, b = found.side[0], found.pivot_a[0], found.pivot_b[0]
-    told: dict[tuple[int, int, int], dict[str, Any]] = {}
+    listed: dict[tuple[int, int, int], dict[str, Any]] = {}
     for bar in np.flatnonzero(side).tolist():
         sign, bar_a, bar_b = int(side[bar]), int(a[bar]), int(b[bar])
-        if (sign, bar_a, bar_b) in told:
+        if (sign, bar_a, bar_b) in listed:
             continue
         around, price = (lowest, low) if sign > 0 else (highest, high)
-        told[sign, bar_a, bar_b] = {
+        listed[sign, bar_a, bar_b] = {
             "kind": "bullish" if sign > 0 else "bearish",
             "strength": number(found.strength[0, bar]),
             "pivotAMs": int(times[bar_a]),
@@ -171,5 +171,5 @@ def _told(
             "priceB": float(price[bar_b]),
             "bar": bar,
         }
-    shown = [one for one in told.values() if one["bar"] >= since]
+    shown = [one for one in listed.values() if one["bar"] >= since]
     return [{key: value for key, value in one.items() if key != "bar"} for one in shown]

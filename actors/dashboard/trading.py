@@ -17,14 +17,14 @@ def shown_positions(
 
     What an account left behind that is no more is shown, with its age, but raises no alarm.
     """
-    told = view.positions
-    if told is None:
+    message = view.positions
+    if message is None:
         return None
     if ACCOUNT not in actors and TRADER not in actors:
         view = dataclasses.replace(view, bare_since_ms={})
-    return dataclasses.asdict(told) | {
+    return dataclasses.asdict(message) | {
         "old_after_ms": _ms(limits.account_s),
-        "positions": [_position(view, position, limits) for position in told.positions],
+        "positions": [_position(view, position, limits) for position in message.positions],
     }
 
 

@@ -35,7 +35,7 @@ class DocumentVersions:
         self._snapshot: bytes | None = None
         self._patches: dict[int, bytes] = {}
 
-    def show(self, document: Document) -> bool:
+    def update(self, document: Document) -> bool:
         """Take the newest document; tell whether it differs from the one before."""
         before, after = self._document, document
         version = self.version + 1

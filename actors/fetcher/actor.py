@@ -34,7 +34,7 @@ from shared.messages.actors import Quarantine
 AFTER_CLOSE_MS, JITTER_MS = 1_500, 300  # Binance has the new candle about a second after a close
 QUIET_S = 3.5  # before the pass that follows a close; streamed closes come in between
 LATE_TRIES, LATE_PAUSE_S = 4, 1.5
-BAN_LOOK_S = 5.0  # the mirror of a ban is renewed this often, in case Redis lost it
+BAN_CHECK_S = 5.0  # the mirror of a ban is renewed this often, in case Redis lost it
 GROUPED_MS = 5_000  # long timeframes due within this are fetched in the same pass
 NOT_LISTED = "not listed at the exchange"
 
@@ -47,9 +47,9 @@ class FetchedCoin:
     stores: dict[Timeframe, CandleStore]
     circuit: CircuitBreaker
     unlisted: str = ""
-    begun_s: float = 0.0
+    started_s: float = 0.0
     served_s: float = float("-inf")
-    shunned_since_ms: int | None = None
+    left_out_since_ms: int | None = None
 
     def windows_settled(self) -> int:
         """Return how many of its windows are fetched, or known not to come for now."""
@@ -82,7 +82,7 @@ class Fetcher(Actor):
         # one at a time on probation, so that the coin named last is the one to blame
         self._slots = asyncio.Semaphore(1 if self._on_probation else self.settings.concurrency)
         self.stores = [store for coin in self.coins for store in coin.stores.values()]
-        self.feed = CandlePublisher(
+        self.publisher = CandlePublisher(
             self.stores, bus=self.bus, clock=self.clock, rng=context.rng, source=context.source
         )
 
@@ -105,12 +105,12 @@ class Fetcher(Actor):
         )
         await self.exchange.sync_time()
         try:
-            restored = await self.feed.restore(self.client.now_ms())
+            restored = await self.publisher.restore(self.client.now_ms())
             self.log.info("%d of %d windows found on the bus", restored, len(self.stores))
         except BusUnavailable as error:
             self.log.info("starting without earlier windows: %s", error)
-        self.background(self.feed.watch(), "watch bus")
-        self.background(self.feed.send_unsent(), "send unsent")
+        self.background(self.publisher.watch(), "watch bus")
+        self.background(self.publisher.send_unsent(), "send unsent")
         if self.settings.stream:
             self._start_stream(self._session)
 
@@ -118,17 +118,17 @@ class Fetcher(Actor):
         binance = self.context.section["binance"]
         self.streamed = streamed = CandleStream(
             self.stores,
-            feed=self.feed,
+            publisher=self.publisher,
             client=self.client,
             clock=self.clock,
             log=self.log,
-            on_missing=self._ask_now,
-            tell=lambda figures: self.detail.update(stream=figures),
+            on_missing=self._fetch_now,
+            on_stats=lambda stats: self.detail.update(stream=stats),
         )
         url = binance.get("stream_url") or stream_url(binance["base_url"])
         self.background(streamed.connect(session, url, self.context.rng).run(), "streams")
         self.background(streamed.publish_closes(), "publish streamed closes")
-        self.background(streamed.look_after(), "look after streams")
+        self.background(streamed.maintain(), "look after streams")
 
     async def teardown(self) -> None:
         """Drop requests under way and close the client."""
@@ -147,15 +147,15 @@ class Fetcher(Actor):
             left_s = (until_ms - self.clock.now_ms()) / 1000
             self.doing("silent: the exchange forbids requests")
             self.not_ready(f"the exchange forbids requests for another {left_s:.0f} s")
-            await self._tell()
-            return min(left_s, BAN_LOOK_S)
+            await self._publish_status()
+            return min(left_s, BAN_CHECK_S)
         started_s, started_ms = self.clock.monotonic(), self.client.now_ms()
         self.doing(f"pass over {len(self.coins)} coins")
         if self.exchange.is_sync_due():
-            self._begin("time", self.exchange.sync_time())
+            self._start_job("time", self.exchange.sync_time())
         if self.exchange.are_rules_due():
-            self._begin("rules", self._read_rules())
-        self._begin_serving(self.coins)
+            self._start_job("rules", self._read_rules())
+        self._start_fetching(self.coins)
         if self._jobs:
             left_s = self._until_next_pass(started_s, started_ms)
             await asyncio.wait(self._jobs.values(), timeout=left_s)
@@ -165,26 +165,26 @@ class Fetcher(Actor):
             self._slots = asyncio.Semaphore(self.settings.concurrency)
         self.detail["last_pass_at_ms"] = self.clock.now_ms()
         self.detail["last_pass_ms"] = round((self.clock.monotonic() - started_s) * 1000, 1)
-        self._say_progress()
-        await self._tell()
+        self._report_readiness()
+        await self._publish_status()
         return self._until_next_pass(started_s, started_ms)
 
-    def _begin_serving(self, coins: Iterable[FetchedCoin]) -> None:
+    def _start_fetching(self, coins: Iterable[FetchedCoin]) -> None:
         for coin in coins:
             if coin.symbol in self._jobs:
                 continue
             if self.context.quarantined_coins.get(coin.symbol, 0) > self.clock.now_ms():
                 coin.circuit.reason = "quarantined by the supervisor: a death was laid at its door"
-            elif coin.circuit.take(self.clock.monotonic()):
-                self._begin(coin.symbol, self._serve(coin))
+            elif coin.circuit.allow(self.clock.monotonic()):
+                self._start_job(coin.symbol, self._fetch_coin(coin))
 
-    def _ask_now(self, symbols: set[str]) -> None:
+    def _fetch_now(self, symbols: set[str]) -> None:
         """Ask for coins whose streamed close is missing, without waiting for the next pass."""
         self._reap()
         if not self.exchange.forbidden_until_ms() and not self._on_probation:
-            self._begin_serving(coin for coin in self.coins if coin.symbol in symbols)
+            self._start_fetching(coin for coin in self.coins if coin.symbol in symbols)
 
-    def _begin(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+    def _start_job(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         if name in self._jobs:
             work.close()
         else:
@@ -217,8 +217,8 @@ class Fetcher(Actor):
 
     # One coin
 
-    async def _serve(self, coin: FetchedCoin) -> None:
-        coin.begun_s = self.clock.monotonic()
+    async def _fetch_coin(self, coin: FetchedCoin) -> None:
+        coin.started_s = self.clock.monotonic()
         try:
             waiting = [store for store in coin.stores.values() if self._is_due(store)]
             for attempt in range(LATE_TRIES + 1):
@@ -230,7 +230,7 @@ class Fetcher(Actor):
                 if not waiting:
                     break
         except RateLimited as error:
-            coin.circuit.spared()
+            coin.circuit.release()
             self.exchange.forbid(error)
         except UnknownSymbol:
             self._failed(coin, NOT_LISTED)
@@ -242,7 +242,7 @@ class Fetcher(Actor):
             self._failed(coin, f"unexpected {error!r}")
         else:
             self._succeeded(coin)
-        self._say_progress()
+        self._report_readiness()
 
     def _is_due(self, store: CandleStore) -> bool:
         if store.timeframe is Timeframe.M5:
@@ -259,18 +259,18 @@ class Fetcher(Actor):
     async def _fetch(self, store: CandleStore) -> None:
         is_5m = store.timeframe is Timeframe.M5
         every_s = self.settings.interval_s if is_5m else self.settings.long_interval_s
-        await self._publish(store, await self._ask(store), every_s)
-        from_ms = store.question(self.client.now_ms())
+        await self._publish(store, await self._fetch_rows(store), every_s)
+        from_ms = store.missing_from_ms(self.client.now_ms())
         if from_ms is not None:
-            await self._publish(store, await self._ask(store, from_ms), every_s)
+            await self._publish(store, await self._fetch_rows(store, from_ms), every_s)
 
     async def _publish(self, store: CandleStore, change: Change, every_s: float) -> None:
         if self.streamed is not None:
-            self.streamed.contradicted(store, change.corrected)
-            change = self.streamed.without_told(store, change)
-        await self.feed.publish(store, change, every_s)
+            self.streamed.record_mismatches(store, change.corrected)
+            change = self.streamed.without_streamed_forming(store, change)
+        await self.publisher.publish(store, change, every_s)
 
-    async def _ask(self, store: CandleStore, from_ms: int | None = None) -> Change:
+    async def _fetch_rows(self, store: CandleStore, from_ms: int | None = None) -> Change:
         limit = KEEP if from_ms is not None else store.rows_needed(self.client.now_ms())
         rows, times = await self._klines(store, limit, from_ms)
         try:
@@ -296,7 +296,7 @@ class Fetcher(Actor):
 
     def _failed(self, coin: FetchedCoin, reason: str) -> None:
         now_s = self.clock.monotonic()
-        recent_s = coin.begun_s - 1.5 * self.settings.interval_s
+        recent_s = coin.started_s - 1.5 * self.settings.interval_s
         if not coin.circuit.reason:
             self.log.warning("%s: %s", coin.symbol, reason)
         unlisted = reason == NOT_LISTED
@@ -304,10 +304,10 @@ class Fetcher(Actor):
             coin.unlisted = NOT_LISTED
             self.exchange.read_rules_soon()
         if not unlisted and not any(c.served_s > recent_s for c in self.coins if c is not coin):
-            coin.circuit.spared(reason)  # nobody gets an answer: not this coin's fault
+            coin.circuit.release(reason)  # nobody gets an answer: not this coin's fault
             return
-        if coin.circuit.failed(now_s, reason, at_once=unlisted) and coin.shunned_since_ms is None:
-            coin.shunned_since_ms = self.clock.now_ms()
+        if coin.circuit.failed(now_s, reason, at_once=unlisted) and coin.left_out_since_ms is None:
+            coin.left_out_since_ms = self.clock.now_ms()
             self.log.warning("%s: left out, tried every %g s", coin.symbol, self.settings.circuit_s)
 
     def _succeeded(self, coin: FetchedCoin) -> None:
@@ -333,7 +333,7 @@ class Fetcher(Actor):
 
     # What is told about the fetcher itself
 
-    def _say_progress(self) -> None:
+    def _report_readiness(self) -> None:
         settled = sum(coin.windows_settled() for coin in self.coins)
         total = len(self.coins) * len(Timeframe)
         if settled == total:
@@ -341,7 +341,7 @@ class Fetcher(Actor):
         else:
             self.not_ready(f"warming up: {settled} of {total} windows")
 
-    async def _tell(self) -> None:
+    async def _publish_status(self) -> None:
         now_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
         until_ms = self.exchange.forbidden_until_ms()
         self.detail |= {
@@ -355,7 +355,7 @@ class Fetcher(Actor):
             "banned_until_ms": until_ms,
             "refetches": self.refetches,
             "gaps": {f"{s.symbol} {s.timeframe}": len(h) for s in self.stores if (h := s.holes())},
-            "unsent_windows": len(self.feed.unsent),
+            "unsent_windows": len(self.publisher.unsent),
             "troubles": self.exchange.troubles,
         }
         batch = self.bus.batch()
@@ -368,7 +368,7 @@ class Fetcher(Actor):
                     symbol=coin.symbol,
                     stage="fetch",
                     reason=coin.circuit.reason,
-                    since_ms=coin.shunned_since_ms or now_ms,
+                    since_ms=coin.left_out_since_ms or now_ms,
                     until_ms=now_ms + left_ms,
                 )
                 # outlives the one try at its end, so that readers see no gap between pauses
@@ -377,8 +377,8 @@ class Fetcher(Actor):
                 )
                 batch.put(schema.QUARANTINE, quarantine, ttl_ms=left_ms, stage="fetch",
                           symbol=coin.symbol)  # fmt: skip
-            elif coin.shunned_since_ms is not None:
-                coin.shunned_since_ms = None
+            elif coin.left_out_since_ms is not None:
+                coin.left_out_since_ms = None
                 batch.delete(schema.QUARANTINE, stage="fetch", symbol=coin.symbol)
         with contextlib.suppress(BusUnavailable):  # told again with the next pass, or expires
             await batch.send()

@@ -30,9 +30,9 @@ NAMES_PER_MESSAGE = 200  # keeps the URL and each control message below 8 kB
 MESSAGE_PAUSE_S = 0.3  # at most 5 messages a second are allowed, pongs included
 SILENT_S = 10.0
 CONNECT_S = 10.0
-LOOK_S = 1.0
+CHECK_S = 1.0
 RENEW_S = 84_600.0  # the exchange cuts after 24 hours; half an hour earlier, we choose when
-BAN_LOOK_S = 5.0
+BAN_CHECK_S = 5.0
 _CLOSE_S = 0.5
 
 _STREAM_HOSTS = {
@@ -135,7 +135,7 @@ class _Connection:
         self._attempts_since_data = 0
         self._numbers = itertools.count(1)
         self._opened_s = 0.0
-        self._told_bad = False
+        self._logged_bad = False
         self.attempts = 0
         self.has_data = False
         self.frame_s: float | None = None
@@ -146,7 +146,7 @@ class _Connection:
             await self._wait()
             self.attempts += 1
             try:
-                trouble = await self._live()
+                trouble = await self._connect_and_read()
             except aiohttp.WSServerHandshakeError as error:
                 trouble = f"refused: HTTP {error.status}"
                 if error.status in (429, 418):
@@ -173,14 +173,14 @@ class _Connection:
             if until_ms is not None:
                 self.trouble = "the exchange forbids requests"
                 left_s = (until_ms - streams.clock.now_ms()) / 1000
-                await streams.clock.sleep(min(left_s, BAN_LOOK_S))
+                await streams.clock.sleep(min(left_s, BAN_CHECK_S))
             elif (left_s := streams.budget.take(streams.clock.monotonic())) > 0:
                 self.trouble = "too many attempts lately"
                 await streams.clock.sleep(left_s)
             else:
                 return
 
-    async def _live(self) -> str:
+    async def _connect_and_read(self) -> str:
         """Connect, read until it ends, and return why it ended."""
         streams = self._streams
         first, rest = self._names[:NAMES_PER_MESSAGE], self._names[NAMES_PER_MESSAGE:]
@@ -191,11 +191,11 @@ class _Connection:
                 max_msg_size=2**20,
             )
         self._opened_s = streams.clock.monotonic()
-        self._told_bad = False
+        self._logged_bad = False
         streams.watch.connected(self._keys, self._opened_s)
         jobs = [
             asyncio.create_task(self._read(socket)),
-            asyncio.create_task(self._look_after(socket, rest)),
+            asyncio.create_task(self._maintain(socket, rest)),
         ]
         try:
             done, _ = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
@@ -214,10 +214,10 @@ class _Connection:
             try:
                 frame = parse_frame(message.data)
             except (BadMessage, BadCandle) as error:
-                self._bad(error)
+                self._skip(error)
                 continue
             if isinstance(frame, KlineEvent):
-                self._event(frame)
+                self._on_kline(frame)
             elif isinstance(frame, StreamReply):
                 if frame.error:
                     self._streams.log.warning("stream request refused: %s", frame.error)
@@ -226,10 +226,10 @@ class _Connection:
         fault = socket.exception()
         return f"cut ({fault or f'close code {socket.close_code}'})"
 
-    def _event(self, event: KlineEvent) -> None:
+    def _on_kline(self, event: KlineEvent) -> None:
         key = (event.symbol, event.timeframe)
         if key not in self._streams.watch:
-            self._bad(BadMessage("kline stream", "s", f"never asked for {key}"))
+            self._skip(BadMessage("kline stream", "s", f"never asked for {key}"))
             return
         if not self.has_data:
             if self._attempts_since_data > 1 or self.attempts == 1:
@@ -239,25 +239,25 @@ class _Connection:
         self.frame_s = self._streams.clock.monotonic()
         self._streams.on_event(event)
 
-    def _bad(self, error: Exception) -> None:
+    def _skip(self, error: Exception) -> None:
         self._streams.bad_frames += 1
-        if not self._told_bad:
-            self._told_bad = True
+        if not self._logged_bad:
+            self._logged_bad = True
             self._streams.log.warning("frame skipped: %s", error)
 
-    async def _look_after(self, socket: aiohttp.ClientWebSocketResponse, rest: list[str]) -> str:
+    async def _maintain(self, socket: aiohttp.ClientWebSocketResponse, rest: list[str]) -> str:
         """Subscribe to the rest, ask again for silent streams; return when the socket is done."""
         clock = self._streams.clock
         await self._control(socket, rest, "SUBSCRIBE")
         while True:
-            await clock.sleep(LOOK_S)
+            await clock.sleep(CHECK_S)
             now_s = clock.monotonic()
-            heard_s = max(self._opened_s, self.frame_s or 0.0)
-            if now_s - heard_s >= SILENT_S:
-                return f"no frame for {now_s - heard_s:.0f} s"
+            last_s = max(self._opened_s, self.frame_s or 0.0)
+            if now_s - last_s >= SILENT_S:
+                return f"no frame for {now_s - last_s:.0f} s"
             if now_s - self._opened_s >= RENEW_S and self._is_quiet_time():
                 return "renewed before the exchange cuts it"
-            again = self._streams.watch.to_ask_again(self._keys, now_s)
+            again = self._streams.watch.due_for_resubscribe(self._keys, now_s)
             if again:
                 names = [stream_name(*key) for key in again]
                 self._streams.log.warning(

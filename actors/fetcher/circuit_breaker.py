@@ -33,7 +33,7 @@ class CircuitBreaker:
         """Tell whether the coin is left out, the one try after a pause included."""
         return self.open_until_s is not None
 
-    def take(self, now_s: float) -> bool:
+    def allow(self, now_s: float) -> bool:
         """Tell whether to ask now; after a pause only the first to call is let through."""
         if self.open_until_s is None:
             return True
@@ -64,7 +64,7 @@ class CircuitBreaker:
         self.open_until_s, self._probing = now_s + self.pause_s, False
         return True
 
-    def spared(self, reason: str = "") -> None:
+    def release(self, reason: str = "") -> None:
         """Give back a try that failed for a cause outside this coin: noted, not counted."""
         self.reason = reason or self.reason
         self._probing = False

@@ -47,27 +47,27 @@ class CandleStream:
         self,
         stores: Iterable[CandleStore],
         *,
-        feed: CandlePublisher,
+        publisher: CandlePublisher,
         client: BinanceClient,
         clock: Clock,
         log: logging.Logger,
         on_missing: Callable[[set[str]], None],
-        tell: Callable[[dict[str, Any]], None],
+        on_stats: Callable[[dict[str, Any]], None],
     ) -> None:
         self._stores: dict[StreamKey, CandleStore] = {(s.symbol, s.timeframe): s for s in stores}
         self.watch = StreamWatch(self._stores)
         self.mismatches = 0
         self._streams: KlineStreams | None = None
-        self._feed = feed
+        self._publisher = publisher
         self._client = client
         self._clock = clock
         self._log = log
         self._on_missing = on_missing
-        self._tell = tell
+        self._on_stats = on_stats
         self._closes: list[tuple[CandleStore, Change]] = []
         self._have_closes = asyncio.Event()
         self._forming: dict[str, dict[StreamKey, None]] = {}
-        self._told_silent: set[StreamKey] = set()
+        self._known_silent: set[StreamKey] = set()
         self._asked: dict[StreamKey, tuple[float, float]] = {}
 
     def connect(self, session: aiohttp.ClientSession, url: str, rng: random.Random) -> KlineStreams:
@@ -80,14 +80,14 @@ class CandleStream:
             client=self._client,
             clock=self._clock,
             rng=rng,
-            on_event=self.take,
+            on_event=self.on_event,
             log=self._log,
         )
         return self._streams
 
-    def take(self, event: KlineEvent) -> None:
+    def on_event(self, event: KlineEvent) -> None:
         key = (event.symbol, event.timeframe)
-        order = self.watch.see(
+        order = self.watch.record(
             key,
             event_ms=event.event_ms,
             open_ms=event.open_ms,
@@ -98,14 +98,14 @@ class CandleStream:
         if order is not FrameOrder.NEW or store.fetched_at_ms is None:
             return
         if event.is_closed:
-            self._take_close(store, event)
-        elif store.see_forming(
+            self._on_close(store, event)
+        elif store.update_forming(
             event.row(), now_ms=self._client.now_ms(), at_ms=self._clock.now_ms()
         ):
             waiting = self._forming.setdefault(event.symbol, {})
             waiting.setdefault(key)
 
-    def _take_close(self, store: CandleStore, event: KlineEvent) -> None:
+    def _on_close(self, store: CandleStore, event: KlineEvent) -> None:
         row = event.row()
         if event.open_ms + event.timeframe.ms > self._client.now_ms() + AHEAD_MS:
             self._log.warning(
@@ -120,9 +120,9 @@ class CandleStream:
         elif fit is Fit.BEYOND:
             self._on_missing({event.symbol})
         elif fit is Fit.DIFFERS:
-            self.contradicted(store, (event.open_ms,))
+            self.record_mismatches(store, (event.open_ms,))
 
-    def contradicted(self, store: CandleStore, open_times_ms: Iterable[int]) -> None:
+    def record_mismatches(self, store: CandleStore, open_times_ms: Iterable[int]) -> None:
         """Count and tell closes that REST gives otherwise than the stream gave them."""
         for open_ms in open_times_ms:
             self.mismatches += 1
@@ -138,7 +138,7 @@ class CandleStream:
             await self._gather()
             self._have_closes.clear()
             closes, self._closes = self._closes, []
-            await self._feed.publish_closes(closes)
+            await self._publisher.publish_closes(closes)
 
     async def _gather(self) -> None:
         """Wait a moment while closes keep coming; not if none is missing any more."""
@@ -156,16 +156,16 @@ class CandleStream:
             if len(self._closes) == seen:
                 return
 
-    async def look_after(self) -> None:
+    async def maintain(self) -> None:
         """Once a second: tell open candles, ask for missed closes, renew what the stream keeps."""
         while True:
             await self._clock.sleep(FORMING_S)
-            await self._feed.publish_forming(self._take_turns())
+            await self._publisher.publish_forming(self._next_forming())
             self._ask_for_missed()
             self._warn_of_silence()
-            self._tell(self.figures())
+            self._on_stats(self.stats())
             now_s, now_ms = self._clock.monotonic(), self._client.now_ms()
-            await self._feed.renew(
+            await self._publisher.renew(
                 (
                     store
                     for key, store in self._stores.items()
@@ -176,7 +176,7 @@ class CandleStream:
                 FORMING_S,
             )
 
-    def _take_turns(self) -> list[CandleStore]:
+    def _next_forming(self) -> list[CandleStore]:
         """Return per coin the one open candle that has waited longest to be told."""
         turns = []
         for symbol, waiting in list(self._forming.items()):
@@ -197,7 +197,7 @@ class CandleStream:
         missing = {}
         for key in self.watch.overdue(now_ms):
             store = self._stores[key]
-            self.watch.settle(key, store.closed_until_ms, _holds(store))
+            self.watch.settle(key, store.closed_until_ms, _has_closed(store))
             if store.is_behind(now_ms) and self.watch.is_live(key, now_s):
                 missing[key] = self._asked.get(key, (now_s, ASK_FIRST_S))
         due = {key for key, (at_s, _) in missing.items() if at_s <= now_s}
@@ -210,17 +210,17 @@ class CandleStream:
 
     def _warn_of_silence(self) -> None:
         silent = set(self.watch.silent(self._clock.monotonic()))
-        if fresh := silent - self._told_silent:
+        if fresh := silent - self._known_silent:
             some = ", ".join(f"{s} {t}" for s, t in list(fresh)[:SHOWN])
             self._log.warning("%d streams are silent: %s", len(fresh), some)
-        self._told_silent = silent
+        self._known_silent = silent
 
-    def without_told(self, store: CandleStore, change: Change) -> Change:
+    def without_streamed_forming(self, store: CandleStore, change: Change) -> Change:
         """Return an answer's change without the open candle, where the stream tells it."""
         is_live = self.watch.is_live((store.symbol, store.timeframe), self._clock.monotonic())
         return replace(change, forming=Candles.empty()) if is_live else change
 
-    def figures(self) -> dict[str, Any]:
+    def stats(self) -> dict[str, Any]:
         """Return what the fetcher tells about the stream in its heartbeat."""
         streams, now_s = self._streams, self._clock.monotonic()
         assert streams is not None, "connect() comes first"
@@ -245,6 +245,6 @@ class CandleStream:
         }
 
 
-def _holds(store: CandleStore) -> Callable[[int], bool]:
+def _has_closed(store: CandleStore) -> Callable[[int], bool]:
     times = store.closed.open_time_ms
     return lambda open_ms: bool((times == open_ms).any())

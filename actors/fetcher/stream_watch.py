@@ -15,8 +15,8 @@ from shared.market import Timeframe
 CLOSE_GRACE_MS = 3_000  # a closing frame comes about 0.1 s after the boundary
 QUIET_S = 30.0  # a stream without a frame for so long counts as silent (quiet pairs pause too)
 AGAIN_FIRST_S, AGAIN_CAP_S = 30.0, 1_800.0
-MOST_PENDING = 1_000
-NOTHING_BUT_OLD = 5  # frames in a row: exchange time was set back
+MAX_PENDING = 1_000
+OLD_FRAMES_RESET = 5  # frames in a row: exchange time was set back
 
 StreamKey = tuple[str, Timeframe]
 
@@ -38,7 +38,7 @@ class _Stream:
     event_ms: int = -1
     open_ms: int = -1
     closed_ms: int = -1
-    olds: int = 0
+    old_in_a_row: int = 0
     expected_ms: int | None = None
     pending: set[int] = field(default_factory=set)
     asked_s: float = 0.0
@@ -83,7 +83,7 @@ class StreamWatch:
         for key in keys:
             self._streams[key].since_s = None
 
-    def see(
+    def record(
         self, key: StreamKey, *, event_ms: int, open_ms: int, is_closed: bool, now_s: float
     ) -> FrameOrder:
         """Take note of a frame and return its order.
@@ -94,8 +94,8 @@ class StreamWatch:
         stream = self._streams[key]
         stream.frame_s, stream.pause_s = now_s, AGAIN_FIRST_S
         order = _order(stream, event_ms, open_ms, is_closed)
-        stream.olds = stream.olds + 1 if order is FrameOrder.OLD else 0
-        if stream.olds == NOTHING_BUT_OLD:
+        stream.old_in_a_row = stream.old_in_a_row + 1 if order is FrameOrder.OLD else 0
+        if stream.old_in_a_row == OLD_FRAMES_RESET:
             stream.event_ms = stream.open_ms = stream.closed_ms = -1
             stream.expected_ms = None
             order = FrameOrder.NEW
@@ -127,7 +127,7 @@ class StreamWatch:
             return
         missing = range(stream.expected_ms, until_ms, length_ms)
         self.missed += len(missing)
-        stream.pending.update(missing[-MOST_PENDING:])
+        stream.pending.update(missing[-MAX_PENDING:])
         stream.expected_ms = until_ms
 
     def overdue(self, now_ms: int) -> list[StreamKey]:
@@ -168,16 +168,16 @@ class StreamWatch:
             and now_s - max(stream.since_s, stream.frame_s or 0.0) >= QUIET_S
         ]
 
-    def to_ask_again(self, keys: Iterable[StreamKey], now_s: float) -> list[StreamKey]:
+    def due_for_resubscribe(self, keys: Iterable[StreamKey], now_s: float) -> list[StreamKey]:
         """Return which of `keys` to subscribe to anew: the silent, at doubling distances."""
-        wanted, asked = set(keys), []
+        wanted, due = set(keys), []
         for key in self.silent(now_s):
             stream = self._streams[key]
             if key in wanted and now_s - stream.asked_s >= stream.pause_s:
                 stream.asked_s = now_s
                 stream.pause_s = min(2 * stream.pause_s, AGAIN_CAP_S)
-                asked.append(key)
-        return asked
+                due.append(key)
+        return due
 
 
 def _order(stream: _Stream, event_ms: int, open_ms: int, is_closed: bool) -> FrameOrder:

@@ -29,7 +29,7 @@ from shared.web.guard import Guard
 from shared.web.listening import listen
 
 REFRESH_S = 1.0
-HELD_S = 0.25
+MAX_AGE_S = 0.25
 JSON = "application/json"
 
 
@@ -46,7 +46,7 @@ class Health(Actor):
         self._limits = limits_for(fetcher, account)
         self._runner: web.AppRunner | None = None
         self._noted: list[NotedProblem] | None = None
-        self._metrics = HealthMetrics(self._look, self._limits)
+        self._metrics = HealthMetrics(self._current, self._limits)
         self._snapshot = SnapshotReader(
             self.bus,
             self.clock,
@@ -70,9 +70,9 @@ class Health(Actor):
             ("/health", self._health),
             ("/readyz", self._readyz),
             ("/livez", self._livez),
-            ("/metrics", self._scrape),
+            ("/metrics", self._metrics_text),
         ):
-            app.router.add_get(path, _answering(ResponseCache(make, HELD_S, self.clock)))
+            app.router.add_get(path, _cached(ResponseCache(make, MAX_AGE_S, self.clock)))
         self._runner = await listen(
             app, section="health", host=self._settings.host, port=self._settings.port
         )
@@ -88,7 +88,7 @@ class Health(Actor):
         """Look at everything once; without Redis, what was seen before grows old."""
         try:
             await self._read()
-            await self._tell()
+            await self._publish()
         except BusUnavailable:  # logged by the bus, and the first thing /health says
             self._snapshot.see_redis()
             self._note()
@@ -101,14 +101,14 @@ class Health(Actor):
         await self._snapshot.read()
         self._count_scans(before, self._snapshot.seen.heartbeats)
 
-    async def _tell(self) -> None:
+    async def _publish(self) -> None:
         if self._noted is None:  # what a process before this one saw has not begun just now
             before = await self.bus.get(schema.HEALTH)
             self._noted = before.problems if before is not None else []
         await self.bus.put(schema.HEALTH, self._note())
 
     def _note(self) -> HealthNote:
-        _, verdict, now_ms = self._look()
+        _, verdict, now_ms = self._current()
         problems = noted(verdict.found, self._noted or (), now_ms)
         if self._noted is not None:
             self._noted = problems
@@ -125,32 +125,32 @@ class Health(Actor):
             if finished and beat.step_ms is not None and name.startswith("indicators-"):
                 self._metrics.scan(name, beat.step_ms / 1000)
 
-    def _look(self) -> tuple[Snapshot, Verdict, int]:
+    def _current(self) -> tuple[Snapshot, Verdict, int]:
         seen, now_ms = self._snapshot.seen, self.clock.now_ms()
         return seen, judge(seen, now_ms, self._limits), now_ms
 
     # HTTP
 
     def _health(self) -> Response:
-        seen, verdict, now_ms = self._look()
+        seen, verdict, now_ms = self._current()
         body = report(seen, verdict, now_ms, self._limits)
         return _json(body, 503 if verdict.status == "down" else 200)
 
     def _readyz(self) -> Response:
-        _, verdict, _ = self._look()
+        _, verdict, _ = self._current()
         body = {"status": verdict.status, "problems": verdict.problems}
         return _json(body, 200 if verdict.status == "ok" else 503)
 
     def _livez(self) -> Response:
         return _json({"status": "alive"}, 200)
 
-    def _scrape(self) -> Response:
+    def _metrics_text(self) -> Response:
         return Response(body=self._metrics.text(), status=200, content_type=CONTENT_TYPE_LATEST)
 
 
-def _answering(held: ResponseCache) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _cached(cache: ResponseCache) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(_: web.Request) -> web.StreamResponse:
-        answer = held.get()
+        answer = cache.get()
         return web.Response(
             body=answer.body,
             status=answer.status,

@@ -26,8 +26,10 @@ class HealthMetrics(Collector):
         limits: From when on somebody counts as silent.
     """
 
-    def __init__(self, look: Callable[[], tuple[Snapshot, Verdict, int]], limits: Limits) -> None:
-        self._look = look
+    def __init__(
+        self, current: Callable[[], tuple[Snapshot, Verdict, int]], limits: Limits
+    ) -> None:
+        self._current = current
         self._limits = limits
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
@@ -51,14 +53,14 @@ class HealthMetrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """Yield every gauge, as of now."""
-        seen, verdict, now_ms = self._look()
-        yield from _platform(seen, verdict, now_ms)
-        yield from _actors(seen, now_ms)
-        yield from _coins(seen, now_ms)
-        yield from _audit(seen, now_ms)
-        yield from _account(seen, now_ms)
-        yield from _trader(seen, now_ms, self._limits)
-        yield from _alerts(seen)
+        snapshot, verdict, now_ms = self._current()
+        yield from _platform(snapshot, verdict, now_ms)
+        yield from _actors(snapshot, now_ms)
+        yield from _coins(snapshot, now_ms)
+        yield from _audit(snapshot, now_ms)
+        yield from _account(snapshot, now_ms)
+        yield from _trader(snapshot, now_ms, self._limits)
+        yield from _alerts(snapshot)
 
 
 def _gauge(name: str, text: str, value: float | None) -> Iterable[Metric]:
@@ -81,7 +83,7 @@ def _labelled(
     return metric
 
 
-def _platform(seen: Snapshot, verdict: Verdict, now_ms: int) -> Iterable[Metric]:
+def _platform(snapshot: Snapshot, verdict: Verdict, now_ms: int) -> Iterable[Metric]:
     statuses = {each: float(verdict.status == each) for each in ("ok", "degraded", "down")}
     yield _labelled("status", "coinex_health", "1 for the status that holds", statuses)
     yield from _gauge("coinex_problems", "Problems named on /health", len(verdict.problems))
@@ -89,27 +91,33 @@ def _platform(seen: Snapshot, verdict: Verdict, now_ms: int) -> Iterable[Metric]
     text = "Of these, by their entry in docs/runbook.md"
     yield _labelled("kind", "coinex_problems_of_kind", text, kinds)
     yield from _gauge("coinex_coins_fresh", "Coins with a fresh signal", verdict.fresh_coins)
-    yield from _gauge("coinex_bus_up", "Redis answers and takes writes", seen.redis.status == "up")
-    trip_ms = seen.redis.round_trip_ms
+    yield from _gauge(
+        "coinex_bus_up", "Redis answers and takes writes", snapshot.redis.status == "up"
+    )
+    trip_ms = snapshot.redis.round_trip_ms
     trip_s = None if trip_ms is None else trip_ms / 1000
     yield from _gauge("coinex_bus_round_trip_seconds", "Time Redis takes to answer", trip_s)
-    fetcher = seen.heartbeats.get("fetcher")
+    fetcher = snapshot.heartbeats.get("fetcher")
     for name, text in (("used_weight", "used this minute"), ("weight_limit", "allowed per minute")):
         value = fetcher.detail.get(name) if fetcher else None
         if isinstance(value, int | float):
             yield from _gauge(f"coinex_request_{name}", f"Request weight {text}", value)
-    left_s = max(0, seen.ban.until_ms - now_ms) / 1000 if seen.ban else 0.0
+    left_s = max(0, snapshot.ban.until_ms - now_ms) / 1000 if snapshot.ban else 0.0
     text = "Time left until requests are allowed"
     yield from _gauge("coinex_exchange_ban_seconds", text, left_s)
 
 
-def _actors(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
+def _actors(snapshot: Snapshot, now_ms: int) -> Iterable[Metric]:
     of_actor = partial(_labelled, "actor")
-    statuses = {name: seen.statuses[name] for name in seen.actors if name in seen.statuses}
-    beats = {name: seen.heartbeats[name] for name in seen.actors if name in seen.heartbeats}
+    statuses = {
+        name: snapshot.statuses[name] for name in snapshot.actors if name in snapshot.statuses
+    }
+    beats = {
+        name: snapshot.heartbeats[name] for name in snapshot.actors if name in snapshot.heartbeats
+    }
     states: dict[str, str] = {name: beat.state for name, beat in beats.items()}
     states |= {name: status.state for name, status in statuses.items()}
-    up = {name: float(states.get(name) == "ready") for name in seen.actors}
+    up = {name: float(states.get(name) == "ready") for name in snapshot.actors}
     restarts = {name: status.restarts for name, status in statuses.items()}
     ages = {name: age_s(beat.at_ms, now_ms) or 0.0 for name, beat in beats.items()}
     memory = {name: beat.pss_mb * 2**20 for name, beat in beats.items()}
@@ -125,8 +133,12 @@ def _actors(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
     yield of_actor("coinex_actor_bad_messages", text, skipped, counter)
 
 
-def _coins(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
-    signals = {symbol: seen.signals[symbol] for symbol in seen.symbols if symbol in seen.signals}
+def _coins(snapshot: Snapshot, now_ms: int) -> Iterable[Metric]:
+    signals = {
+        symbol: snapshot.signals[symbol]
+        for symbol in snapshot.symbols
+        if symbol in snapshot.signals
+    }
     ages = {symbol: age_s(signal.computed_at_ms, now_ms) for symbol, signal in signals.items()}
     text = "Since the signal was computed"
     yield _labelled("symbol", "coinex_signal_age_seconds", text, ages)
@@ -140,14 +152,14 @@ def _coins(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
             if (age := age_s(state.fetched_at_ms, now_ms)) is not None:
                 candles.add_metric([symbol, timeframe], age)
     yield candles
-    in_force = [q for q in seen.quarantines.values() if q.until_ms > now_ms]
+    in_force = [q for q in snapshot.quarantines.values() if q.until_ms > now_ms]
     left_out = {stage: sum(q.stage == stage for q in in_force) for stage in ("fetch", "compute")}
     yield _labelled("stage", "coinex_coins_quarantined", "Coins left out of a stage", left_out)
 
 
-def _audit(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
-    report = seen.audit
-    if report is None or not is_audited(seen):
+def _audit(snapshot: Snapshot, now_ms: int) -> Iterable[Metric]:
+    report = snapshot.audit
+    if report is None or not is_audited(snapshot):
         return
     of_field, fields = partial(_labelled, "field"), report.fields.items()
     error = {n: math.inf if f.difference is None else f.difference for n, f in fields}
@@ -163,9 +175,9 @@ def _audit(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
     yield from _gauge("coinex_audit_age_seconds", "Since the auditor's newest report", age)
 
 
-def _account(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
-    positions, balance = seen.trading.positions, seen.trading.balance
-    if ACCOUNT not in seen.actors:
+def _account(snapshot: Snapshot, now_ms: int) -> Iterable[Metric]:
+    positions, balance = snapshot.trading.positions, snapshot.trading.balance
+    if ACCOUNT not in snapshot.actors:
         return
     if balance is not None:
         equity = _number(balance.equity_quote)
@@ -181,13 +193,13 @@ def _account(seen: Snapshot, now_ms: int) -> Iterable[Metric]:
         yield from _gauge("coinex_account_age_seconds", "Since the venue last answered", age)
 
 
-def _trader(seen: Snapshot, now_ms: int, limits: Limits) -> Iterable[Metric]:
-    status = seen.trading.status
-    if TRADER not in seen.actors:
+def _trader(snapshot: Snapshot, now_ms: int, limits: Limits) -> Iterable[Metric]:
+    status = snapshot.trading.status
+    if TRADER not in snapshot.actors:
         return
-    is_heard = answering(seen.trading, now_ms, limits.trading) == "yes"
-    held = status.mode if status is not None and is_heard else "silent"
-    modes = {each: float(each == held) for each in (*MEANS, "silent")}
+    is_heard = answering(snapshot.trading, now_ms, limits.trading) == "yes"
+    mode = status.mode if status is not None and is_heard else "silent"
+    modes = {each: float(each == mode) for each in (*MEANS, "silent")}
     yield _labelled("mode", "coinex_trader_mode", "1 for the mode that holds", modes)
     if status is None:
         return
@@ -203,9 +215,9 @@ def _trader(seen: Snapshot, now_ms: int, limits: Limits) -> Iterable[Metric]:
     yield _labelled("limit", "coinex_trader_limit_latched", text, latched)
 
 
-def _alerts(seen: Snapshot) -> Iterable[Metric]:
-    heartbeat = seen.heartbeats.get("alerts")
-    if heartbeat is None or "alerts" not in seen.actors:
+def _alerts(snapshot: Snapshot) -> Iterable[Metric]:
+    heartbeat = snapshot.heartbeats.get("alerts")
+    if heartbeat is None or "alerts" not in snapshot.actors:
         return
     sent = _counted(heartbeat, "sent")
     if sent is not None:

@@ -11,56 +11,56 @@ from shared.health.verdict import Limits, Snapshot, Verdict, age_s, is_audited
 from shared.market import Timeframe
 
 
-def report(seen: Snapshot, verdict: Verdict, now_ms: int, limits: Limits) -> dict[str, Any]:
+def report(snapshot: Snapshot, verdict: Verdict, now_ms: int, limits: Limits) -> dict[str, Any]:
     """Return the body of `/health`. Units end the names; times are UTC."""
-    started_ms = seen.supervisor.started_ms if seen.supervisor else seen.since_ms
+    started_ms = snapshot.supervisor.started_ms if snapshot.supervisor else snapshot.since_ms
     return {
         "status": verdict.status,
-        "mode": seen.mode,
+        "mode": snapshot.mode,
         "uptime_s": age_s(started_ms, now_ms),
         "problems": verdict.problems,
         "notes": verdict.notes,
         "redis": {
-            "status": seen.redis.status,
-            "since": utc_text(seen.redis.since_ms),
-            "since_s": age_s(seen.redis.since_ms, now_ms),
-            "reason": seen.redis.reason,
-            "round_trip_ms": _rounded(seen.redis.round_trip_ms, 3),
+            "status": snapshot.redis.status,
+            "since": utc_text(snapshot.redis.since_ms),
+            "since_s": age_s(snapshot.redis.since_ms, now_ms),
+            "reason": snapshot.redis.reason,
+            "round_trip_ms": _rounded(snapshot.redis.round_trip_ms, 3),
         },
-        "last_scan": _last_scan(seen, verdict, now_ms),
-        "exchange": _exchange(seen, now_ms),
-        "actors": {name: _actor(seen, name, now_ms) for name in seen.actor_names},
-        "symbols": {symbol: _symbol(seen, symbol, now_ms) for symbol in seen.symbols},
-        "audit": _audit(seen, now_ms),
-        "account": account_section(seen, now_ms),
-        "trader": trader_section(seen, now_ms, limits),
+        "last_scan": _last_scan(snapshot, verdict, now_ms),
+        "exchange": _exchange(snapshot, now_ms),
+        "actors": {name: _actor(snapshot, name, now_ms) for name in snapshot.actor_names},
+        "symbols": {symbol: _symbol(snapshot, symbol, now_ms) for symbol in snapshot.symbols},
+        "audit": _audit(snapshot, now_ms),
+        "account": account_section(snapshot, now_ms),
+        "trader": trader_section(snapshot, now_ms, limits),
     }
 
 
-def _last_scan(seen: Snapshot, verdict: Verdict, now_ms: int) -> dict[str, Any]:
-    at_ms = max((signal.computed_at_ms for signal in seen.signals.values()), default=None)
+def _last_scan(snapshot: Snapshot, verdict: Verdict, now_ms: int) -> dict[str, Any]:
+    at_ms = max((signal.computed_at_ms for signal in snapshot.signals.values()), default=None)
     return {
         "at": None if at_ms is None else utc_text(at_ms),
         "age_s": age_s(at_ms, now_ms),
-        "coins": len(seen.symbols),
+        "coins": len(snapshot.symbols),
         "coins_fresh": verdict.fresh_coins,
     }
 
 
-def _exchange(seen: Snapshot, now_ms: int) -> dict[str, Any]:
-    fetcher = seen.heartbeats.get("fetcher")
+def _exchange(snapshot: Snapshot, now_ms: int) -> dict[str, Any]:
+    fetcher = snapshot.heartbeats.get("fetcher")
     detail = fetcher.detail if fetcher else {}
-    banned = seen.ban is not None and seen.ban.until_ms > now_ms
+    banned = snapshot.ban is not None and snapshot.ban.until_ms > now_ms
     return {
         "used_weight": detail.get("used_weight"),
         "weight_limit": detail.get("weight_limit"),
         "offset_ms": detail.get("offset_ms"),
-        "banned_until": utc_text(seen.ban.until_ms) if seen.ban and banned else None,
+        "banned_until": utc_text(snapshot.ban.until_ms) if snapshot.ban and banned else None,
     }
 
 
-def _actor(seen: Snapshot, name: str, now_ms: int) -> dict[str, Any]:
-    status, heartbeat = seen.statuses.get(name), seen.heartbeats.get(name)
+def _actor(snapshot: Snapshot, name: str, now_ms: int) -> dict[str, Any]:
+    status, heartbeat = snapshot.statuses.get(name), snapshot.heartbeats.get(name)
     shown: dict[str, Any] = {
         "state": "unknown",
         "pid": None,
@@ -104,8 +104,8 @@ def _actor(seen: Snapshot, name: str, now_ms: int) -> dict[str, Any]:
     return shown
 
 
-def _symbol(seen: Snapshot, symbol: str, now_ms: int) -> dict[str, Any]:
-    signal = seen.signals.get(symbol)
+def _symbol(snapshot: Snapshot, symbol: str, now_ms: int) -> dict[str, Any]:
+    signal = snapshot.signals.get(symbol)
     shown: dict[str, Any] = {str(timeframe): None for timeframe in Timeframe}
     if signal is not None:
         for timeframe, state in signal.inputs.items():
@@ -117,22 +117,22 @@ def _symbol(seen: Snapshot, symbol: str, now_ms: int) -> dict[str, Any]:
             "reason": quarantine.reason,
             "until": utc_text(quarantine.until_ms),
         }
-        for (_, name), quarantine in seen.quarantines.items()
+        for (_, name), quarantine in snapshot.quarantines.items()
         if name == symbol and quarantine.until_ms > now_ms
     ]
     return shown
 
 
-def _audit(seen: Snapshot, now_ms: int) -> dict[str, Any] | None:
+def _audit(snapshot: Snapshot, now_ms: int) -> dict[str, Any] | None:
     """Return the auditor's newest report; None without an auditor, or before its first."""
-    report = seen.audit
-    if report is None or not is_audited(seen):
+    report = snapshot.audit
+    if report is None or not is_audited(snapshot):
         return None
     return {
         "at": utc_text(report.at_ms),
         "age_s": age_s(report.at_ms, now_ms),
         "referee": report.referee,
-        "coins": len(seen.symbols),
+        "coins": len(snapshot.symbols),
         "coins_compared": report.coins,
         "within_tolerance": not any(field.coins_beyond for field in report.fields.values()),
         "fields": {name: dataclasses.asdict(field) for name, field in report.fields.items()},

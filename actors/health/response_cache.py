@@ -25,16 +25,16 @@ class ResponseCache:
         held_s: How old the answer may be that somebody is given.
     """
 
-    def __init__(self, make: Callable[[], Response], held_s: float, clock: Clock) -> None:
+    def __init__(self, make: Callable[[], Response], max_age_s: float, clock: Clock) -> None:
         self._make = make
-        self._held_s = held_s
+        self._max_age_s = max_age_s
         self._clock = clock
-        self._answer: Response | None = None
+        self._response: Response | None = None
         self._made_s = 0.0
 
     def get(self) -> Response:
         """Return the newest answer; one that is too old is made anew."""
         now_s = self._clock.monotonic()
-        if self._answer is None or now_s - self._made_s >= self._held_s:
-            self._answer, self._made_s = self._make(), now_s
-        return self._answer
+        if self._response is None or now_s - self._made_s >= self._max_age_s:
+            self._response, self._made_s = self._make(), now_s
+        return self._response

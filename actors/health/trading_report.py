@@ -11,31 +11,33 @@ from shared.health.verdict import Limits, Snapshot, age_s
 from shared.messages.trading import Position, TraderLimit
 
 
-def account_section(seen: Snapshot, now_ms: int) -> dict[str, Any] | None:
+def account_section(snapshot: Snapshot, now_ms: int) -> dict[str, Any] | None:
     """Return the account as its publisher told it; None without one, or before its first word.
 
     Amounts are text, as the venue wrote them.
     """
-    positions, balance = seen.trading.positions, seen.trading.balance
-    if ACCOUNT not in seen.actors or (positions is None and balance is None):
+    positions, balance = snapshot.trading.positions, snapshot.trading.balance
+    if ACCOUNT not in snapshot.actors or (positions is None and balance is None):
         return None
-    told = [message for message in (balance, positions) if message is not None]
-    as_of_ms = min(message.as_of_ms for message in told)
+    messages = [message for message in (balance, positions) if message is not None]
+    as_of_ms = min(message.as_of_ms for message in messages)
     shown: dict[str, Any] = {
-        "venue": told[0].venue,
+        "venue": messages[0].venue,
         "as_of": utc_text(as_of_ms) if as_of_ms else None,
         "age_s": age_s(as_of_ms, now_ms) if as_of_ms else None,
-        "reason": next((message.reason for message in told if message.reason), ""),
+        "reason": next((message.reason for message in messages if message.reason), ""),
         "currency": None if balance is None else balance.currency,
     }
     for name in ("equity", "available", "frozen", "margin", "unrealized_pnl"):
         shown[f"{name}_quote"] = None if balance is None else getattr(balance, f"{name}_quote")
-    held = [] if positions is None else positions.positions
-    return shown | {"positions": [_position(seen, position, now_ms) for position in held]}
+    open_positions = [] if positions is None else positions.positions
+    return shown | {
+        "positions": [_position(snapshot, position, now_ms) for position in open_positions]
+    }
 
 
-def _position(seen: Snapshot, position: Position, now_ms: int) -> dict[str, Any]:
-    status = seen.trading.status
+def _position(snapshot: Snapshot, position: Position, now_ms: int) -> dict[str, Any]:
+    status = snapshot.trading.status
     return {
         "symbol": position.symbol,
         "side": position.side,
@@ -45,21 +47,21 @@ def _position(seen: Snapshot, position: Position, now_ms: int) -> dict[str, Any]
         "stop_loss": position.stop_loss,
         "take_profit": position.take_profit,
         "unrealized_pnl_quote": position.unrealized_pnl_quote,
-        "without_stop_s": age_s(seen.trading.bare_since_ms.get(position.symbol), now_ms),
+        "without_stop_s": age_s(snapshot.trading.bare_since_ms.get(position.symbol), now_ms),
         "foreign": None if status is None else position.symbol in status.foreign,
     }
 
 
-def trader_section(seen: Snapshot, now_ms: int, limits: Limits) -> dict[str, Any] | None:
+def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str, Any] | None:
     """Return the trader as it said itself; None without one, or before its first word.
 
     `answering` false: `mode` and everything else is what it said before it fell silent.
     """
-    status = seen.trading.status
-    if TRADER not in seen.actors or status is None:
+    status = snapshot.trading.status
+    if TRADER not in snapshot.actors or status is None:
         return None
     return {
-        "answering": answering(seen.trading, now_ms, limits.trading) == "yes",
+        "answering": answering(snapshot.trading, now_ms, limits.trading) == "yes",
         "as_of": utc_text(status.as_of_ms),
         "age_s": age_s(status.as_of_ms, now_ms),
         "mode": status.mode,

@@ -62,17 +62,17 @@ class Indicators(Actor):
         self._poison: str | None = poison if context.mode == "demo" else None
 
         now_ms = self.clock.now_ms()
-        self._away = {
+        self._quarantined = {
             symbol: CoinPause("the process died while computing it", now_ms, until_ms)
             for symbol, until_ms in context.quarantined_coins.items()
             if symbol in self._symbols
         }
         self._suspects = set(self._symbols) if context.probation else set()
-        self._suspects |= set(self._away)
-        self._back = [symbol for symbol in self._symbols if symbol not in self._away]
+        self._suspects |= set(self._quarantined)
+        self._released = [symbol for symbol in self._symbols if symbol not in self._quarantined]
 
         self._closed: dict[tuple[str, str], int] = {}
-        self._held = WindowCache()
+        self._windows = WindowCache()
         self._closings = 0
         self._due: set[str] = set()
         self._all_due = True
@@ -86,7 +86,7 @@ class Indicators(Actor):
             "last_scan_ms": None,
             "scan_ms": None,
         }
-        self._tell()
+        self._report()
 
     async def setup(self) -> None:
         """Start listening for closed candles."""
@@ -116,8 +116,8 @@ class Indicators(Actor):
             self._next_scan = started + self._until_next_scan_s()
             self.detail["scan_ms"] = round((self.clock.monotonic() - started) * 1000, 2)
             self.detail["last_scan_ms"] = self.clock.now_ms()
-        self._tell()
-        self._tell_readiness()
+        self._report()
+        self._report_readiness()
         return self._until_next_step_s()
 
     def _until_next_step_s(self) -> float:
@@ -137,20 +137,20 @@ class Indicators(Actor):
         """Wait a moment while closed candles keep coming; not if none is missing any more."""
         for _ in range(GATHER_TURNS):
             seen = self._closings
-            if self._has_heard_all():
+            if self._all_have_closed():
                 return
             await self.clock.sleep(GATHER_S)
             if self._closings == seen:
                 return
 
-    def _has_heard_all(self) -> bool:
+    def _all_have_closed(self) -> bool:
         """Tell whether each coin has told each of its candles that closed with the newest one."""
         close_ms = max(self._closed.values())
         closing = [str(t) for t in Timeframe if t.open_at(close_ms) == close_ms]
         return all(
             self._closed.get((symbol, timeframe)) == close_ms
             for symbol in self._symbols
-            if symbol not in self._away
+            if symbol not in self._quarantined
             for timeframe in closing
         )
 
@@ -159,20 +159,20 @@ class Indicators(Actor):
         async with self.bus.subscribe(*names) as deliveries:
             async for delivery in deliveries:
                 if not delivery.channel:
-                    self._held.forget()
+                    self._windows.clear()
                     self._all_due = True
                     self.wake()
                     continue
                 update = self.bus.decode(schema.CANDLE_UPDATES, delivery.raw, delivery.channel)
                 if update is None:
                     continue
-                self._held.apply(update)
-                if self._closes_a_candle(update):
+                self._windows.apply(update)
+                if self._has_new_close(update):
                     self._due.add(update.symbol)
                     self._closings += 1
                     self.wake()
 
-    def _closes_a_candle(self, update: CandleUpdate) -> bool:
+    def _has_new_close(self, update: CandleUpdate) -> bool:
         """Tell whether the update holds a closed candle newer than those seen so far."""
         opened = [row.open_time_ms for row in update.candles if row.closed]
         if not opened:
@@ -187,8 +187,8 @@ class Indicators(Actor):
     # One scan.
 
     async def _scan(self, symbols: Sequence[str], *, fresh: bool) -> None:
-        self._let_back()
-        symbols = [symbol for symbol in symbols if symbol not in self._away]
+        self._end_quarantines()
+        symbols = [symbol for symbol in symbols if symbol not in self._quarantined]
         suspects = [symbol for symbol in symbols if symbol in self._suspects]
         try:
             for symbol in suspects:
@@ -205,7 +205,7 @@ class Indicators(Actor):
 
     async def _scan_together(self, symbols: Sequence[str], *, fresh: bool) -> None:
         results = self._compute(await self._read(symbols, fresh=fresh))
-        self._judge(results)
+        self._record(results)
         await self._publish(results)
 
     async def _read(self, symbols: Sequence[str], *, fresh: bool) -> list[CoinWindows]:
@@ -214,22 +214,22 @@ class Indicators(Actor):
         Args:
             fresh: Read every key, one MGET per timeframe.
         """
-        held = {} if fresh else {s: w for s in symbols if (w := self._held.of(s)) is not None}
-        wanted = [s for s in symbols if s not in held]
-        before = {(s, t): self._held.changes((s, t)) for s in wanted for t in Timeframe}
+        cached = {} if fresh else {s: w for s in symbols if (w := self._windows.get(s)) is not None}
+        wanted = [s for s in symbols if s not in cached]
+        before = {(s, t): self._windows.changes((s, t)) for s in wanted for t in Timeframe}
         parts = [{"symbol": symbol} for symbol in wanted]
         found = {t: await self.bus.get_many(schema.CANDLES[t], parts) for t in Timeframe}
         read = {s: {t: found[t][i] for t in Timeframe} for i, s in enumerate(wanted)}
         for key, changes in before.items():
-            self._held.hold(key, read[key[0]][key[1]], changes)
-        return [CoinWindows(s, held[s] if s in held else read[s]) for s in symbols]
+            self._windows.put(key, read[key[0]][key[1]], changes)
+        return [CoinWindows(s, cached[s] if s in cached else read[s]) for s in symbols]
 
     def _compute(self, coins: Sequence[CoinWindows]) -> Results:
         if self._poison is not None and any(coin.symbol == self._poison for coin in coins):
             os.kill(os.getpid(), signal.SIGSEGV)
         return ta_signals(coins, self._settings, self.clock.now_ms())
 
-    def _judge(self, results: Results) -> None:
+    def _record(self, results: Results) -> None:
         """Take note of each coin's outcome; the repeatedly failing are left out for a while."""
         for symbol, result in results.items():
             if isinstance(result, NoCandles):
@@ -253,7 +253,9 @@ class Indicators(Actor):
         if count >= self._settings.coin_failures:
             now_ms = self.clock.now_ms()
             until_ms = now_ms + round(self._settings.coin_quarantine_s * 1000)
-            self._away[symbol] = CoinPause(f"{count} failures in a row, {reason}", now_ms, until_ms)
+            self._quarantined[symbol] = CoinPause(
+                f"{count} failures in a row, {reason}", now_ms, until_ms
+            )
             self._suspects.add(symbol)
             self._missing.discard(symbol)
             del self._failures[symbol]
@@ -262,12 +264,12 @@ class Indicators(Actor):
                 symbol, self._settings.coin_quarantine_s, count,
             )  # fmt: skip
 
-    def _let_back(self) -> None:
+    def _end_quarantines(self) -> None:
         """End the quarantines whose time is up."""
         now_ms = self.clock.now_ms()
-        for symbol in [s for s, leave in self._away.items() if leave.until_ms <= now_ms]:
-            del self._away[symbol]
-            self._back.append(symbol)
+        for symbol in [s for s, pause in self._quarantined.items() if pause.until_ms <= now_ms]:
+            del self._quarantined[symbol]
+            self._released.append(symbol)
             self.log.info("%s: quarantine over, tried again", symbol)
 
     async def _publish(self, results: Results) -> None:
@@ -276,43 +278,43 @@ class Indicators(Actor):
             if isinstance(result, TaSignal):
                 batch.put(schema.TA_LATEST, result, symbol=symbol)
                 batch.publish(schema.TA_SIGNALS, result, symbol=symbol)
-        back = list(self._back)
+        back = list(self._released)
         for symbol in back:
             batch.delete(schema.QUARANTINE, stage="compute", symbol=symbol)
         self._put_quarantines(batch)
         await batch.send()
-        del self._back[: len(back)]
+        del self._released[: len(back)]
 
     def _put_quarantines(self, batch: Batch) -> None:
         now_ms = self.clock.now_ms()
-        for symbol, leave in self._away.items():
+        for symbol, pause in self._quarantined.items():
             message = Quarantine(
                 symbol=symbol,
                 stage="compute",
-                reason=leave.reason,
-                since_ms=leave.since_ms,
-                until_ms=leave.until_ms,
+                reason=pause.reason,
+                since_ms=pause.since_ms,
+                until_ms=pause.until_ms,
             )
             batch.put(
                 schema.QUARANTINE,
                 message,
-                ttl_ms=leave.until_ms - now_ms,
+                ttl_ms=pause.until_ms - now_ms,
                 stage="compute",
                 symbol=symbol,
             )
 
     # What the actor says about itself.
 
-    def _tell_readiness(self) -> None:
+    def _report_readiness(self) -> None:
         """Be ready once a coin is published, or none is merely waiting for its candles."""
         if self._computed_at or not self._missing:
             self.ready()
         else:
             self.not_ready(f"waiting for candles of {_listed(self._missing)}")
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         now_ms = self.clock.now_ms()
-        alive = [s for s in self._symbols if s not in self._away and s not in self._missing]
+        alive = [s for s in self._symbols if s not in self._quarantined and s not in self._missing]
         ages = [now_ms - self._computed_at[s] for s in alive if s in self._computed_at]
         self.detail |= {
             "coins_ok": sum(s not in self._failures and s in self._computed_at for s in alive),
@@ -320,7 +322,7 @@ class Indicators(Actor):
                 symbol: f"{reason} ({count} in a row)" if count > 1 else reason
                 for symbol, (count, reason) in self._failures.items()
             },
-            "quarantined": {symbol: leave.until_ms for symbol, leave in self._away.items()},
+            "quarantined": {symbol: pause.until_ms for symbol, pause in self._quarantined.items()},
             "no_candles": sorted(self._missing),
             "oldest_signal_age_ms": max(ages, default=None),
         }

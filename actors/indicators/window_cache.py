@@ -27,19 +27,19 @@ class WindowCache:
         """Return how often updates have touched this window; give it to `hold` after a read."""
         return self._changes.get(key, 0)
 
-    def hold(self, key: WindowKey, window: CandleWindow | None, changes: int) -> None:
+    def put(self, key: WindowKey, window: CandleWindow | None, changes: int) -> None:
         """Keep a window just read, unless an update came while it was being read."""
         if window is None or changes != self.changes(key):
             self._windows.pop(key, None)
         else:
             self._windows[key] = replace(window, candles=window.closed())
 
-    def of(self, symbol: str) -> Mapping[Timeframe, CandleWindow] | None:
+    def get(self, symbol: str) -> Mapping[Timeframe, CandleWindow] | None:
         """Return the coin's windows; None unless all of them are held."""
         found = {t: self._windows[symbol, t] for t in Timeframe if (symbol, t) in self._windows}
         return found if len(found) == len(Timeframe) else None
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Forget all windows: updates may have been missed."""
         self._windows.clear()
 
@@ -50,35 +50,35 @@ class WindowCache:
             return
         key = (update.symbol, Timeframe(update.timeframe))
         self._changes[key] = self.changes(key) + 1
-        held = self._windows.pop(key, None)
-        if held is not None and (carried := _carried_on(held, update, rows)) is not None:
-            self._windows[key] = carried
+        window = self._windows.pop(key, None)
+        if window is not None and (advanced := _advanced(window, update, rows)) is not None:
+            self._windows[key] = advanced
 
 
-def _carried_on(
-    held: CandleWindow, update: CandleUpdate, rows: list[CandleRow]
+def _advanced(
+    window: CandleWindow, update: CandleUpdate, rows: list[CandleRow]
 ) -> CandleWindow | None:
     """Return the window after an update; None when the key must be read."""
-    if not update.appends or update.source != held.source or not rows:
+    if not update.appends or update.source != window.source or not rows:
         return None
-    length_ms, until_ms = held.timeframe.ms, held.closed_until_ms
+    length_ms, until_ms = window.timeframe.ms, window.closed_until_ms
     new = [row for row in rows if row.open_time_ms >= until_ms]
     known = _candles(rows[: len(rows) - len(new)])
     if len(known):
         first = int(known.open_time_ms[0])
-        ours = held.candles[held.candles.open_time_ms >= first][: len(known)]
-        if not ours.same_as(known):
+        kept = window.candles[window.candles.open_time_ms >= first][: len(known)]
+        if not kept.same_as(known):
             return None
     expected = range(until_ms, until_ms + length_ms * len(new), length_ms)
     if [row.open_time_ms for row in new] != list(expected):
         return None
     if not new:
-        return held
+        return window
     if expected[-1] + length_ms != update.closed_until_ms:
         return None
     return replace(
-        held,
-        candles=held.candles.appended(_candles(new), KEEP),
+        window,
+        candles=window.candles.appended(_candles(new), KEEP),
         closed_until_ms=update.closed_until_ms,
         fetched_at_ms=update.at_ms,
     )

@@ -96,7 +96,7 @@ class CandleStore:
         self.asked_ms: int | None = None
         self.fetched_at_ms: int | None = None
         self.unchecked: set[int] = set()
-        self._newest_told_ms = 0
+        self._newest_seen_ms = 0
         self._still_since_ms = 0
         self._recheck_ms = 0
         self._recheck_pause_ms = RECHECK_FIRST_MS
@@ -131,7 +131,7 @@ class CandleStore:
         """Return the holes the exchange has not confirmed."""
         return [hole for hole in self._gaps() if not _inside(hole, self.absent)]
 
-    def question(self, now_ms: int) -> int | None:
+    def missing_from_ms(self, now_ms: int) -> int | None:
         """Return the time from which to ask for what is missing, or None.
 
         One full answer from there covers every later hole too. Young holes wait: ordinary
@@ -161,7 +161,7 @@ class CandleStore:
             return False
         self.closed, self.absent = closed, window.absent
         self.forming = _newest_after(closed, window.candles.tail(1))
-        self._newest_told_ms = int(window.candles.open_time_ms[-1])
+        self._newest_seen_ms = int(window.candles.open_time_ms[-1])
         self._still_since_ms = now_ms
         return True
 
@@ -192,7 +192,7 @@ class CandleStore:
         except OverlapDiffers:
             self.closed, self.unchecked = before
             raise
-        held_until_ms, first = self.closed_until_ms, len(self.closed) == 0
+        until_ms, first = self.closed_until_ms, len(self.closed) == 0
         new = closed[~np.isin(closed.open_time_ms, self.closed.open_time_ms)]
         if len(new) == len(closed) and len(closed) >= self.keep - 1:
             merged = new  # everything held is further away than a full answer reaches
@@ -208,7 +208,7 @@ class CandleStore:
         absent = self.absent
         self._settle_holes(rows if from_ms is not None else None, asked_ms)
         self.asked_ms, self.fetched_at_ms = asked_ms, fetched_at_ms
-        self._newest_told_ms = max(self._newest_told_ms, int(rows.open_time_ms[-1]))
+        self._newest_seen_ms = max(self._newest_seen_ms, int(rows.open_time_ms[-1]))
         return Change(
             new,
             forming if moved else Candles.empty(),
@@ -216,7 +216,7 @@ class CandleStore:
             appends=not first
             and not corrected
             and absent == self.absent
-            and _follows(new, held_until_ms, self.timeframe),
+            and _follows(new, until_ms, self.timeframe),
             corrected=corrected,
         )
 
@@ -225,10 +225,10 @@ class CandleStore:
         open_ms = int(row.open_time_ms[0])
         if open_ms >= self.closed_until_ms:
             return Fit.NEXT if open_ms == self.closed_until_ms else Fit.BEYOND
-        held = self.closed[self.closed.open_time_ms == open_ms]
-        if not len(held):
+        ours = self.closed[self.closed.open_time_ms == open_ms]
+        if not len(ours):
             return Fit.OLDER
-        return Fit.KNOWN if held.same_as(row) else Fit.DIFFERS
+        return Fit.KNOWN if ours.same_as(row) else Fit.DIFFERS
 
     def append(self, row: Candles, at_ms: int) -> Change:
         """Take in a streamed close that is `NEXT`, to be confirmed by an answer.
@@ -253,7 +253,7 @@ class CandleStore:
         same = absent == self.absent
         return Change(row, Candles.empty(), absent=not same, appends=same)
 
-    def see_forming(self, row: Candles, *, now_ms: int, at_ms: int) -> bool:
+    def update_forming(self, row: Candles, *, now_ms: int, at_ms: int) -> bool:
         """Take in the open candle as streamed; tell whether it is the one that follows ours.
 
         Args:
@@ -275,7 +275,7 @@ class CandleStore:
         self._check_time(rows, asked_ms, is_newest=True)
         self.closed, self.forming, self.absent = Candles.empty(), Candles.empty(), ()
         self.unchecked = set()
-        self._newest_told_ms = 0
+        self._newest_seen_ms = 0
         return self.accept(rows, asked_ms=asked_ms, fetched_at_ms=fetched_at_ms)
 
     def window(self, source: Source) -> CandleWindow:
@@ -330,10 +330,10 @@ class CandleStore:
                 f"{where} at {newest}: opens {newest - asked_ms} ms after exchange time "
                 f"{asked_ms}; expected at most {AHEAD_MS} ms"
             )
-        if is_newest and newest < self._newest_told_ms <= latest:
+        if is_newest and newest < self._newest_seen_ms <= latest:
             raise WrongTime(
                 f"{where} at {newest}: the newest candle of an answer asked for at {asked_ms}, "
-                f"but {self._newest_told_ms} had been seen before"
+                f"but {self._newest_seen_ms} had been seen before"
             )
 
     def _is_settled(self, rows: Candles, asked_ms: int) -> bool:
@@ -351,8 +351,8 @@ class CandleStore:
         wrong, judged = [], set()
         for number, open_ms in enumerate(rows.open_time_ms.tolist()):
             if open_ms in self.unchecked:
-                held = self.closed[self.closed.open_time_ms == open_ms]
-                same = held.same_as(rows[number : number + 1])
+                ours = self.closed[self.closed.open_time_ms == open_ms]
+                same = ours.same_as(rows[number : number + 1])
                 if same or number < closed_rows:
                     judged.add(open_ms)
                 if not same and number < closed_rows:
@@ -407,11 +407,11 @@ def _newest_after(closed: Candles, *candidates: Candles) -> Candles:
     return Candles.empty()
 
 
-def _follows(new: Candles, held_until_ms: int, timeframe: Timeframe) -> bool:
+def _follows(new: Candles, until_ms: int, timeframe: Timeframe) -> bool:
     """Tell whether these candles, if any, follow on what was held without a hole."""
     if not len(new):
         return True
-    return int(new.open_time_ms[0]) == held_until_ms and not new.gaps(timeframe)
+    return int(new.open_time_ms[0]) == until_ms and not new.gaps(timeframe)
 
 
 def _inside(hole: Range, ranges: Iterable[Range]) -> bool:

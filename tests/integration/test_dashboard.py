@@ -683,7 +683,7 @@ async def test_fallback_asks_for_each_coin_once_in_30_s_and_never_while_banned(
         taken: list[str] = []
         fallback = Fallback(
             client, COINS, clock=clock, source="sim", log=logging.getLogger("fallback"),
-            take=lambda window: taken.append(window.symbol),
+            on_window=lambda window: taken.append(window.symbol),
         )  # fmt: skip
         fallback.start()
 
@@ -722,7 +722,7 @@ async def test_fallback_serves_a_longer_timeframe_with_the_coins_next_turn(tmp_p
         windows: list[CandleWindow] = []
         fallback = Fallback(
             client, ["BTCUSDT"], clock=clock, source="sim", log=logging.getLogger("fallback"),
-            take=windows.append,
+            on_window=windows.append,
         )  # fmt: skip
         fallback.start()
         await clock.advance(1)

@@ -36,7 +36,7 @@ async def outbox(
         clock=clock,
         rng=random.Random(1),
         log=logging.getLogger("outbox"),
-        taken=lambda: None,
+        on_sent=lambda: None,
     )
     running = asyncio.create_task(box.run())
     try:

@@ -56,7 +56,7 @@ def ask(store: CandleStore, exchange: Exchange, now_ms: int, lag_ms: int = 0) ->
     try:
         rows = exchange.klines(now_ms - lag_ms, min(store.rows_needed(now_ms), KEEP))
         store.accept(rows, asked_ms=now_ms, fetched_at_ms=now_ms)
-        from_ms = store.question(now_ms)
+        from_ms = store.missing_from_ms(now_ms)
         if from_ms is not None:
             rows = exchange.klines(now_ms - lag_ms, KEEP, from_ms)
             store.accept(rows, asked_ms=now_ms, fetched_at_ms=now_ms, from_ms=from_ms)
@@ -99,7 +99,7 @@ def test_what_was_hidden_is_found_and_what_never_was_is_confirmed(
     now += ABSENT_MS
     for _ in range(3):  # confirmed holes are asked for again after an hour at the latest
         waited_ms = 0
-        while waited_ms < 3_600_000 and store.question(now) is None:
+        while waited_ms < 3_600_000 and store.missing_from_ms(now) is None:
             now, waited_ms = now + 60_000, waited_ms + 60_000
         ask(store, exchange, now)
     everything = exchange.klines(now, 10_000)

@@ -55,7 +55,7 @@ def test_a_window_is_encoded_to_the_same_bytes_with_and_without_texts() -> None:
     for i in range(999, 1_030):
         store.append(series[i : i + 1], 2)
         if i % 3 == 0:
-            store.see_forming(series[i + 1 : i + 2], now_ms=3, at_ms=3)
+            store.update_forming(series[i + 1 : i + 2], now_ms=3, at_ms=3)
         window = store.window("sim")
         assert window.texts is not None
         assert window.encode() == replace(window, texts=None).encode()

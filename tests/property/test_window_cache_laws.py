@@ -58,7 +58,7 @@ class Pair:
 
     def read(self) -> None:
         window = CandleWindow.decode(self.store.window("sim").encode(), "key")
-        self.held.hold(KEY, window, self.held.changes(KEY))
+        self.held.put(KEY, window, self.held.changes(KEY))
 
     def _answer(self, answer: Candles) -> CandleUpdate:
         self.clock_ms += 1
@@ -150,7 +150,7 @@ def test_an_update_during_a_read_leaves_nothing_held() -> None:
     changes = pair.held.changes(KEY)
     old = pair.store.window("sim")
     pair.held.apply(pair.stream())
-    pair.held.hold(KEY, old, changes)
+    pair.held.put(KEY, old, changes)
     assert KEY not in pair.held._windows
 
 

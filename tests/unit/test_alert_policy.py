@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.alerts.policy import HOUR_MS, SHOWN, Alert, AlertLog, BusWatch, Observation, look, sight
+from actors.alerts.policy import (
+    HOUR_MS,
+    SHOWN,
+    Alert,
+    AlertLog,
+    BusState,
+    Observation,
+    next_alert,
+    observe,
+)
 from actors.alerts.state import AlertState
 from shared import codec
 from shared.config.sections import AlertsSection
@@ -12,7 +21,7 @@ from shared.messages.actors import HealthNote, NotedProblem
 
 NOW_MS = 1_700_000_000_000
 SETTINGS = AlertsSection(enabled=True, after_s=60, repeat_min=60, max_per_hour=4)
-UP = BusWatch(status="up", since_ms=0, reason="", began_ms=0)
+UP = BusState(status="up", since_ms=0, reason="", began_ms=0)
 
 
 def problem(key: str = "actor:fetcher", since_ms: int = NOW_MS, text: str = "") -> NotedProblem:
@@ -35,7 +44,7 @@ class Story:
         self, second: float, *problems: NotedProblem, seen: Observation | None = None
     ) -> Alert | None:
         now_ms = NOW_MS + int(second * 1000)
-        self.book, alert = look(self.book, seen or whole(*problems), now_ms, self.settings)
+        self.book, alert = next_alert(self.book, seen or whole(*problems), now_ms, self.settings)
         if alert is not None:
             self.told.append((int(second), alert))
         return alert
@@ -186,12 +195,12 @@ def note(at_ms: int, *problems: NotedProblem) -> HealthNote:
 
 
 def test_healths_word_is_taken_while_it_is_young() -> None:
-    seen = sight(note(NOW_MS - 2000, problem()), UP, "demo", NOW_MS)
+    seen = observe(note(NOW_MS - 2000, problem()), UP, "demo", NOW_MS)
     assert seen.whole and list(seen.problems) == [problem()]
 
 
 def test_silent_health_is_a_problem_of_its_own_and_says_what_is_not_known() -> None:
-    seen = sight(note(NOW_MS - 40_000, problem()), UP, "demo", NOW_MS)
+    seen = observe(note(NOW_MS - 40_000, problem()), UP, "demo", NOW_MS)
     (only,) = seen.problems
     assert not seen.whole
     assert (only.key, only.kind, only.since_ms) == ("health:", "health-silent", NOW_MS - 40_000)
@@ -202,23 +211,23 @@ def test_silent_health_is_a_problem_of_its_own_and_says_what_is_not_known() -> N
 
 
 def test_health_that_never_spoke_is_waited_for_first() -> None:
-    young = BusWatch(status="up", since_ms=0, reason="", began_ms=NOW_MS)
-    assert sight(None, young, "demo", NOW_MS + 10_000) == Observation(
+    young = BusState(status="up", since_ms=0, reason="", began_ms=NOW_MS)
+    assert observe(None, young, "demo", NOW_MS + 10_000) == Observation(
         problems=(), whole=False, mode="demo"
     )
-    (only,) = sight(None, young, "demo", NOW_MS + 20_000).problems
+    (only,) = observe(None, young, "demo", NOW_MS + 20_000).problems
     assert only.text.startswith("health has not said how the platform is yet, 20 s")
 
 
 def test_without_redis_that_is_the_problem_and_under_the_name_health_gives_it() -> None:
-    down = BusWatch(status="down", since_ms=NOW_MS - 5000, reason="refused", began_ms=0)
-    (only,) = sight(note(NOW_MS - 60_000), down, "demo", NOW_MS).problems
+    down = BusState(status="down", since_ms=NOW_MS - 5000, reason="refused", began_ms=0)
+    (only,) = observe(note(NOW_MS - 60_000), down, "demo", NOW_MS).problems
     assert (only.key, only.text) == ("redis:", "redis unreachable for 5 s: refused")
-    full = BusWatch(status="full", since_ms=NOW_MS - 5000, reason="OOM", began_ms=0)
-    (only,) = sight(note(NOW_MS - 60_000), full, "demo", NOW_MS).problems
+    full = BusState(status="full", since_ms=NOW_MS - 5000, reason="OOM", began_ms=0)
+    (only,) = observe(note(NOW_MS - 60_000), full, "demo", NOW_MS).problems
     assert (only.key, only.kind) == ("redis:", "redis-full")
 
 
 def test_when_redis_is_back_health_is_given_its_time() -> None:
-    back = BusWatch(status="up", since_ms=NOW_MS - 5000, reason="", began_ms=0)
-    assert sight(note(NOW_MS - 90_000), back, "demo", NOW_MS).problems == ()
+    back = BusState(status="up", since_ms=NOW_MS - 5000, reason="", began_ms=0)
+    assert observe(note(NOW_MS - 90_000), back, "demo", NOW_MS).problems == ()

@@ -220,7 +220,7 @@ class TestHoles:
     def test_found_and_asked_from_the_candle_before(self) -> None:
         target = self.with_hole()
         assert target.holes() == [(moment(3), moment(6))]
-        assert target.question(moment(8.5)) == moment(2)
+        assert target.missing_from_ms(moment(8.5)) == moment(2)
         assert target.window("sim").unfilled_gaps() == [(moment(3), moment(6))]
 
     def test_filled(self) -> None:
@@ -228,7 +228,7 @@ class TestHoles:
         change = give(target, bars(*range(2, 9)), 8.6, from_ms=moment(2))
         assert numbers(change.closed) == [3, 4, 5]
         assert (target.holes(), target.absent) == ([], ())
-        assert target.question(moment(8.7)) is None
+        assert target.missing_from_ms(moment(8.7)) is None
 
     def test_confirmed_when_both_sides_come_back_without_it(self) -> None:
         target = self.with_hole()
@@ -251,14 +251,14 @@ class TestHoles:
         target = self.with_hole()
         give(target, bars(2, 3, 4), 8.6, from_ms=moment(2))  # 4 may not be final yet
         assert target.holes() == [(moment(4), moment(6))]
-        assert target.question(moment(8.6)) == moment(3)
+        assert target.missing_from_ms(moment(8.6)) == moment(3)
 
     def test_a_candle_late_after_its_close_is_waited_for_and_not_taken_as_absent(self) -> None:
         target = filled(9)
         give(target, bars(8, 10), 10.01)
         assert target.holes() == [(moment(9), moment(10))]
         assert target.is_behind(moment(10.01))
-        assert target.question(moment(10.01)) is None
+        assert target.missing_from_ms(moment(10.01)) is None
         assert target.rows_needed(moment(10.01)) == 4
         give(target, bars(7, 8, 10), 10.02, from_ms=moment(8))
         assert target.absent == ()
@@ -269,8 +269,8 @@ class TestHoles:
         target = filled(9)
         give(target, bars(8, 10), 10.01)
         asked = moment(10) + ABSENT_MS
-        assert target.question(asked - 1) is None
-        assert target.question(asked) == moment(8)
+        assert target.missing_from_ms(asked - 1) is None
+        assert target.missing_from_ms(asked) == moment(8)
 
     def test_confirmed_ones_are_asked_again_at_growing_distances(self) -> None:
         target = self.with_hole()
@@ -280,7 +280,7 @@ class TestHoles:
                 bars(2, 6, 7, 8), asked_ms=asked, fetched_at_ms=FETCHED, from_ms=moment(2)
             )
             due = asked
-            while target.question(due) is None:
+            while target.missing_from_ms(due) is None:
                 due += 10_000
             pauses.append(due - asked)
             asked = due

@@ -27,14 +27,14 @@ def world(**seen: Any) -> PageInputs:
         redis=RedisView(status="up", since_ms=NOW_MS, reason="", round_trip_ms=0.1),
     )  # fmt: skip
     return PageInputs(
-        seen=replace(found, **seen), source="sim", namespace="", groups={"all": [COIN, OTHER]},
+        snapshot=replace(found, **seen), source="sim", namespace="", groups={"all": [COIN, OTHER]},
         limits=Limits(), prices={COIN: CoinPrices(), OTHER: CoinPrices()},
     )  # fmt: skip
 
 
 def with_price(found: PageInputs) -> PageInputs:
     window = window_at(walk(1, 400), Timeframe.M5, START_MS + 390 * Timeframe.M5.ms)
-    found.prices[COIN].take_window(window)
+    found.prices[COIN].apply_window(window)
     return found
 
 

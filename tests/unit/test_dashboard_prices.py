@@ -42,18 +42,18 @@ def shown(prices: CoinPrices) -> tuple[object, ...]:
 
 def test_updates_lead_where_the_next_window_leads() -> None:
     followed, anew = CoinPrices(), CoinPrices()
-    followed.take_window(window(600))
+    followed.apply_window(window(600))
     for bar in range(600, 640):
-        assert followed.take_update(update(bar, bars=bar + 1))
-        assert followed.take_update(update(bar + 1, closed=False, appends=False, bars=bar + 1))
-    anew.take_window(window(640))
+        assert followed.apply_update(update(bar, bars=bar + 1))
+        assert followed.apply_update(update(bar + 1, closed=False, appends=False, bars=bar + 1))
+    anew.apply_window(window(640))
     assert shown(followed) == shown(anew)
     assert followed.price == SERIES.close[640]
 
 
 def test_change_is_from_the_close_288_bars_before_and_spark_is_half_hourly() -> None:
     prices = CoinPrices()
-    prices.take_window(window(600))
+    prices.apply_window(window(600))
     expected = 100 * (SERIES.close[600] / SERIES.close[599 - 288] - 1)
     assert prices.change_24h_pct == pytest.approx(expected, abs=0.005)
     assert len(prices.spark) == 48
@@ -63,7 +63,7 @@ def test_change_is_from_the_close_288_bars_before_and_spark_is_half_hourly() -> 
 
 def test_young_coin_has_5m_closes_and_no_change() -> None:
     prices = CoinPrices()
-    prices.take_window(window(20))
+    prices.apply_window(window(20))
     assert prices.spark == SERIES.close[:20].tolist()
     assert prices.change_24h_pct is None
 
@@ -80,20 +80,20 @@ def test_update_that_does_not_follow_asks_for_the_window_and_changes_nothing(
     misfit: CandleUpdate,
 ) -> None:
     prices = CoinPrices()
-    assert not prices.take_update(misfit)
-    prices.take_window(window(600))
+    assert not prices.apply_update(misfit)
+    prices.apply_window(window(600))
     before = shown(prices)
-    assert not prices.take_update(misfit)
+    assert not prices.apply_update(misfit)
     assert shown(prices) == before
 
 
 def test_what_was_overtaken_changes_nothing_but_a_clock_set_back_stops_nothing() -> None:
     prices = CoinPrices()
-    prices.take_window(window(600))
+    prices.apply_window(window(600))
     late = window_at(SERIES, Timeframe.M5, START + 600 * M5 + 30_000)
-    prices.take_window(late)
+    prices.apply_window(late)
     assert prices.fetched_at_ms == window(600).fetched_at_ms
-    prices.take_window(window(590))
+    prices.apply_window(window(590))
     assert prices.fetched_at_ms == window(590).fetched_at_ms
 
 

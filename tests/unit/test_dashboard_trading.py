@@ -29,7 +29,7 @@ def shown(trading: TradingView, actors: tuple[str, ...] = (), **world: Any) -> d
         trading=trading,
     )  # fmt: skip
     told = PageInputs(
-        seen=seen, source="sim", namespace="", groups={"all": ["BTCUSDT"]}, limits=Limits(),
+        snapshot=seen, source="sim", namespace="", groups={"all": ["BTCUSDT"]}, limits=Limits(),
         prices={"BTCUSDT": CoinPrices()},
     )  # fmt: skip
     for name, value in world.items():
@@ -91,6 +91,6 @@ def test_a_position_of_a_watched_account_tells_since_when_it_has_no_stop_and_whe
 def test_time_alone_changes_nothing_of_them() -> None:
     told = TradingView(positions=positions(position()), balance=balance(), status=trader_status())
     board = DocumentVersions()
-    assert board.show(shown(told))
-    assert not board.show(shown(told))
-    assert board.show(shown(replace(told, status=trader_status(NOW_MS + 1))))
+    assert board.update(shown(told))
+    assert not board.update(shown(told))
+    assert board.update(shown(replace(told, status=trader_status(NOW_MS + 1))))

@@ -58,10 +58,10 @@ def test_patches_bring_a_page_to_the_newest_document_whatever_it_missed(
     shown: list[tuple[dict[str, Any], bool]],
 ) -> None:
     board = DocumentVersions()
-    board.show(document(errors=[]))
+    board.update(document(errors=[]))
     page, version = Page(board.snapshot(1, 7)), board.version
     for newest, is_told in shown:
-        board.show(newest)
+        board.update(newest)
         if is_told:
             page.take(board.patch(version, 2, 8))
             version = board.version
@@ -72,11 +72,11 @@ def test_patches_bring_a_page_to_the_newest_document_whatever_it_missed(
 
 def test_time_alone_is_no_new_version_and_equal_parts_are_not_sent_again() -> None:
     board = DocumentVersions()
-    assert board.show(document()) and board.version == 1
-    assert not board.show(document(asOf=6)) and board.version == 1
+    assert board.update(document()) and board.version == 1
+    assert not board.update(document(asOf=6)) and board.version == 1
     changed = document()
     changed["coinData"][1] = {"symbol": "BBBUSDT", "price": 2}
-    assert board.show(changed)
+    assert board.update(changed)
     patch = orjson.loads(board.patch(1, 2, 99))
     assert patch == {
         "type": "patch", "seq": 2, "asOf": 99, "set": {}, "ta": {},
@@ -86,7 +86,7 @@ def test_time_alone_is_no_new_version_and_equal_parts_are_not_sent_again() -> No
 
 def test_patch_since_the_newest_version_says_nothing_but_the_time() -> None:
     board = DocumentVersions()
-    board.show(document())
+    board.update(document())
     assert orjson.loads(board.patch(1, 4, 9)) == {
         "type": "patch", "seq": 4, "asOf": 9, "set": {}, "coins": {}, "ta": {}
     }  # fmt: skip

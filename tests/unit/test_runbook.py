@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 import pytest
 
-from actors.alerts.policy import BusWatch, sight
+from actors.alerts.policy import BusState, observe
 from shared.health.problems import Problem, ProblemKind
 from shared.health.verdict import Limits, judge
 from tests.support.problem_states import STATES, WELL
@@ -113,8 +113,8 @@ def test_a_second_later_it_is_the_same_problem(kind: ProblemKind, change: dict[s
 
 
 def test_the_words_of_silent_health_stand_in_its_entry() -> None:
-    up = BusWatch(status="up", since_ms=0, reason="", began_ms=0)
-    (problem,) = sight(None, up, "demo", NOW_MS).problems
+    up = BusState(status="up", since_ms=0, reason="", began_ms=0)
+    (problem,) = observe(None, up, "demo", NOW_MS).problems
     assert problem.kind == "health-silent"
     assert any(re.fullmatch(p, problem.text) for p in quoted(entries()["health-silent"]))
 

@@ -11,12 +11,12 @@ import pytest
 
 from tests.chaos.storm.bounds import beyond, slopes
 from tests.chaos.storm.faults import CLASSES
-from tests.chaos.storm.invariants import ECHO, Command, Judge, Look, Window, overdue
+from tests.chaos.storm.invariants import ECHO, Checker, Command, Observation, Window, overdue
 from tests.chaos.storm.kinds import BY_NAME, KINDS, Pace
-from tests.chaos.storm.orders import Journalled, disagreements
+from tests.chaos.storm.monitor import ResourceSample
+from tests.chaos.storm.orders import JournalContents, disagreements
 from tests.chaos.storm.report import Outcome, as_plain, as_text, p95
 from tests.chaos.storm.schedule import Planned, schedule
-from tests.chaos.storm.watch import Weight
 
 PACE = Pace(scan_s=30, hung_s=15)
 GROUPS = {"indicators-a": ["BTCUSDT"], "indicators-b": ["ETHUSDT"]}
@@ -25,19 +25,19 @@ FRESH = {"BTCUSDT": 1.0, "ETHUSDT": 1.0}
 READY = dict.fromkeys(ACTORS, "ready")
 
 
-def look(at: float, **changes: Any) -> Look:
+def observation(at: float, **changes: Any) -> Observation:
     given: dict[str, Any] = {"at": at, "health": "ok", "ages_s": FRESH, "states": READY}
-    return Look(**{**given, **changes})
+    return Observation(**{**given, **changes})
 
 
-def opened(judge: Judge, name: str, begun: float = 10, **planned: Any) -> Window:
+def opened(checker: Checker, name: str, begun: float = 10, **planned: Any) -> Window:
     window = Window(planned=Planned(number=1, kind=BY_NAME[name], **planned), begun=begun)
-    judge.open(window)
+    checker.open(window)
     return window
 
 
-def rules(judge: Judge) -> list[str]:
-    return [breach.rule for breach in judge.breaches]
+def rules(checker: Checker) -> list[str]:
+    return [breach.rule for breach in checker.breaches]
 
 
 # The schedule
@@ -78,90 +78,90 @@ def test_every_kind_is_known_how_to_be_done_and_lasts_long_enough_to_be_seen() -
 
 def test_a_stale_coin_breaks_a_rule_unless_a_fault_hits_its_group() -> None:
     stale = {**FRESH, "BTCUSDT": 46.0}
-    judge = Judge(PACE, GROUPS)
-    judge.look(look(1, ages_s=stale))
-    assert rules(judge) == ["fresh"]
+    checker = Checker(PACE, GROUPS)
+    checker.check(observation(1, ages_s=stale))
+    assert rules(checker) == ["fresh"]
 
-    judge = Judge(PACE, GROUPS)
-    opened(judge, "freeze", victim="indicators-a")
-    judge.look(look(20, ages_s=stale))
-    assert rules(judge) == []
-    judge.look(look(21, ages_s={**FRESH, "ETHUSDT": 46.0}))
-    assert rules(judge) == ["fresh"]
+    checker = Checker(PACE, GROUPS)
+    opened(checker, "freeze", victim="indicators-a")
+    checker.check(observation(20, ages_s=stale))
+    assert rules(checker) == []
+    checker.check(observation(21, ages_s={**FRESH, "ETHUSDT": 46.0}))
+    assert rules(checker) == ["fresh"]
 
 
 def test_one_stale_spell_is_one_breach() -> None:
-    judge = Judge(PACE, GROUPS)
+    checker = Checker(PACE, GROUPS)
     for at in range(5):
-        judge.look(look(at, ages_s={**FRESH, "BTCUSDT": 46.0 + at}))
-    assert rules(judge).count("fresh") == 1
+        checker.check(observation(at, ages_s={**FRESH, "BTCUSDT": 46.0 + at}))
+    assert rules(checker).count("fresh") == 1
 
 
 def test_health_that_does_not_tell_of_a_fault_in_time_breaks_a_rule() -> None:
-    judge = Judge(PACE, GROUPS)
-    opened(judge, "redis-pause", lasts_s=20)
-    judge.look(look(17))
-    assert rules(judge) == []
-    judge.look(look(19))
-    judge.look(look(20))
-    assert rules(judge) == ["told"]
+    checker = Checker(PACE, GROUPS)
+    opened(checker, "redis-pause", lasts_s=20)
+    checker.check(observation(17))
+    assert rules(checker) == []
+    checker.check(observation(19))
+    checker.check(observation(20))
+    assert rules(checker) == ["told"]
 
 
 @pytest.mark.parametrize("health", ["down", "degraded", None])
 def test_health_that_tells_in_time_breaks_none(health: str | None) -> None:
-    judge = Judge(PACE, GROUPS)
-    opened(judge, "redis-pause", lasts_s=20)
-    judge.look(look(17, health=health))
-    judge.look(look(19))
-    assert rules(judge) == []
+    checker = Checker(PACE, GROUPS)
+    opened(checker, "redis-pause", lasts_s=20)
+    checker.check(observation(17, health=health))
+    checker.check(observation(19))
+    assert rules(checker) == []
 
 
 def test_a_frozen_actor_is_told_of_only_where_it_is_named() -> None:
-    judge = Judge(PACE, GROUPS)
-    opened(judge, "freeze", victim="fetcher")
-    judge.look(look(12, health="degraded", problems=["trader: starting for 1 s"]))
-    judge.look(look(25))
-    assert rules(judge) == ["told"]
+    checker = Checker(PACE, GROUPS)
+    opened(checker, "freeze", victim="fetcher")
+    checker.check(observation(12, health="degraded", problems=["trader: starting for 1 s"]))
+    checker.check(observation(25))
+    assert rules(checker) == ["told"]
 
 
 def test_what_is_not_well_in_time_breaks_a_rule_once() -> None:
-    judge = Judge(PACE, GROUPS)
-    window = opened(judge, "redis-kill")
+    checker = Checker(PACE, GROUPS)
+    window = opened(checker, "redis-kill")
     window.ended = 10
     due = window.due(PACE)
     assert due == 10 + 5 + PACE.heal_s
-    judge.look(look(due - 1, health="degraded"))
-    assert rules(judge) == []
-    judge.look(look(due + 1, health="degraded"))
-    judge.look(look(due + 2, health="degraded"))
-    assert rules(judge) == ["healed"]
+    checker.check(observation(due - 1, health="degraded"))
+    assert rules(checker) == []
+    checker.check(observation(due + 1, health="degraded"))
+    checker.check(observation(due + 2, health="degraded"))
+    assert rules(checker) == ["healed"]
 
 
 def test_trouble_that_nobody_made_breaks_a_rule() -> None:
-    judge = Judge(PACE, GROUPS)
-    judge.look(look(1, health="degraded"))
-    judge.look(look(8, health="degraded"))
-    assert rules(judge) == []
-    judge.look(look(12, health="degraded", problems=["something"]))
-    assert rules(judge) == ["calm"]
-    assert "something" in judge.breaches[0].evidence
+    checker = Checker(PACE, GROUPS)
+    checker.check(observation(1, health="degraded"))
+    checker.check(observation(8, health="degraded"))
+    assert rules(checker) == []
+    checker.check(observation(12, health="degraded", problems=["something"]))
+    assert rules(checker) == ["calm"]
+    assert "something" in checker.breaches[0].evidence
 
 
 def test_a_cycle_that_failed_is_an_echo_until_the_next_one_should_have_been() -> None:
     problems = ["trader: the last cycle could not do its work: no answer"]
-    echo = look(1, health="degraded", problems=problems)
+    echo = observation(1, health="degraded", problems=problems)
     assert echo.is_well
-    assert not look(1, health="degraded", problems=[*problems, "another"]).is_well
-    assert not look(1, health="down", problems=problems).is_well
+    assert not observation(1, health="degraded", problems=[*problems, "another"]).is_well
+    assert not observation(1, health="down", problems=problems).is_well
     for text in (f"{problems[0]}; BTCUSDT: no stop", f"{ECHO}: BTCUSDT: no stop"):
-        assert not look(1, health="degraded", problems=[text]).is_well
-    judge = Judge(PACE, GROUPS)
-    judge.look(echo)
-    judge.look(look(300, health="degraded", problems=problems))
-    assert rules(judge) == []
-    judge.look(look(340, health="degraded", problems=problems))
-    judge.look(look(700, health="degraded", problems=problems))
-    assert rules(judge) == ["healed"]
+        assert not observation(1, health="degraded", problems=[text]).is_well
+    checker = Checker(PACE, GROUPS)
+    checker.check(echo)
+    checker.check(observation(300, health="degraded", problems=problems))
+    assert rules(checker) == []
+    checker.check(observation(340, health="degraded", problems=problems))
+    checker.check(observation(700, health="degraded", problems=problems))
+    assert rules(checker) == ["healed"]
 
 
 def test_a_death_breaks_a_rule_unless_a_fault_kills_that_actor() -> None:
@@ -172,28 +172,28 @@ def test_a_death_breaks_a_rule_unless_a_fault_kills_that_actor() -> None:
         ("zygote-kill", "", []),
         ("redis-pause", "", ["spared"]),
     ):
-        judge = Judge(PACE, GROUPS)
-        opened(judge, name, victim=victim, lasts_s=20)
-        judge.look(look(12, health="down", deaths=[death]))
-        judge.look(look(13, health="down", deaths=[death]))
-        assert rules(judge) == broken, name
+        checker = Checker(PACE, GROUPS)
+        opened(checker, name, victim=victim, lasts_s=20)
+        checker.check(observation(12, health="down", deaths=[death]))
+        checker.check(observation(13, health="down", deaths=[death]))
+        assert rules(checker) == broken, name
 
 
 def test_a_blow_in_the_middle_of_another_fault_excuses_its_own_victim_only() -> None:
     blow = Planned(number=1, kind=BY_NAME["kill"], victim="fetcher")
     for actor, broken in (("fetcher", []), ("health", ["spared"])):
-        judge = Judge(PACE, GROUPS)
-        opened(judge, "redis-pause", lasts_s=20, also=blow)
-        judge.look(look(12, health="down", deaths=[(actor, "1", "killed")]))
-        assert rules(judge) == broken
+        checker = Checker(PACE, GROUPS)
+        opened(checker, "redis-pause", lasts_s=20, also=blow)
+        checker.check(observation(12, health="down", deaths=[(actor, "1", "killed")]))
+        assert rules(checker) == broken
 
 
 def test_deaths_from_before_the_storm_are_nobodys() -> None:
-    judge = Judge(PACE, GROUPS)
-    known = look(0, deaths=[("fetcher", "1", "killed")])
-    judge.forgive_deaths(known)
-    judge.look(known)
-    assert rules(judge) == []
+    checker = Checker(PACE, GROUPS)
+    known = observation(0, deaths=[("fetcher", "1", "killed")])
+    checker.ignore_deaths(known)
+    checker.check(known)
+    assert rules(checker) == []
 
 
 def test_a_command_is_overdue_a_minute_after_redis_is_back() -> None:
@@ -211,8 +211,8 @@ def test_a_command_is_overdue_a_minute_after_redis_is_back() -> None:
 # Orders
 
 
-def journal(state: str = "taken", fills: Mapping[int, Any] | None = None) -> Journalled:
-    return Journalled(
+def journal(state: str = "taken", fills: Mapping[int, Any] | None = None) -> JournalContents:
+    return JournalContents(
         intents={"t1": ("BTCUSDT", state)},
         orders={"t1": 7} if state == "taken" else {},
         fills={7: [(1, Decimal(2))]} if fills is None else fills,
@@ -246,43 +246,45 @@ def test_journal_and_venue_that_agree_do() -> None:
         (journal(fills={}), venue(), "fills at the venue"),
         (journal(), venue(positions=[]), "2 open by the journal, 0 at the venue"),
         (
-            Journalled(intents={}, orders={}, fills={}),
+            JournalContents(intents={}, orders={}, fills={}),
             venue(),
             "at the venue, but never journalled",
         ),
     ],
 )
-def test_every_disagreement_is_named(ours: Journalled, theirs: dict[str, Any], said: str) -> None:
+def test_every_disagreement_is_named(
+    ours: JournalContents, theirs: dict[str, Any], said: str
+) -> None:
     assert any(said in text for text in disagreements(ours, theirs))
 
 
 # Bounds, slopes, the report
 
 
-def weight(at: float, mb: float = 50, descriptors: int = 20, keys: int = 300) -> Weight:
-    return Weight(
+def sample(at: float, mb: float = 50, descriptors: int = 20, keys: int = 300) -> ResourceSample:
+    return ResourceSample(
         at=at, memory_mb={"fetcher": mb}, descriptors={"fetcher": descriptors},
         pids={"fetcher": 1}, keys=keys, log_bytes=0,
     )  # fmt: skip
 
 
 def test_growth_beyond_its_bounds_is_named() -> None:
-    assert list(beyond([weight(0), weight(10)], 300)) == []
-    for grown in (weight(10, mb=400), weight(10, descriptors=100), weight(10, keys=900)):
-        assert len(list(beyond([weight(0), grown], 300))) == 1
+    assert list(beyond([sample(0), sample(10)], 300)) == []
+    for grown in (sample(10, mb=400), sample(10, descriptors=100), sample(10, keys=900)):
+        assert len(list(beyond([sample(0), grown], 300))) == 1
 
 
 def test_slopes_are_per_hour() -> None:
-    found = {s.name: s for s in slopes([weight(60 * i, mb=50 + i) for i in range(60)])}
+    found = {s.name: s for s in slopes([sample(60 * i, mb=50 + i) for i in range(60)])}
     assert found["memory fetcher"].per_hour == pytest.approx(60)
     assert found["keys in Redis"].per_hour == pytest.approx(0)
 
 
 def test_the_report_names_what_was_broken_and_its_evidence() -> None:
-    judge = Judge(PACE, GROUPS)
-    judge.look(look(1, ages_s={**FRESH, "BTCUSDT": 46.0}))
-    outcome = Outcome(seed=3, seconds=60, breaches=judge.breaches, worst_s=judge.worst_s,
-                      worst_hit_s=judge.worst_hit_s)  # fmt: skip
+    checker = Checker(PACE, GROUPS)
+    checker.check(observation(1, ages_s={**FRESH, "BTCUSDT": 46.0}))
+    outcome = Outcome(seed=3, seconds=60, breaches=checker.breaches, worst_s=checker.worst_s,
+                      worst_hit_s=checker.worst_hit_s)  # fmt: skip
     assert not outcome.held
     text = as_text(outcome)
     assert "BROKEN 1x    fresh" in text

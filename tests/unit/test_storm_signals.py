@@ -13,8 +13,8 @@ from shared import codec
 from shared.backtest.replay import Recording, replay
 from shared.config.sections import Config
 from shared.market import Timeframe
+from tests.chaos.storm.monitor import Published
 from tests.chaos.storm.replayed import differences, market_recording
-from tests.chaos.storm.watch import Published
 from tests.support.recordings import generated, write_recording
 
 COIN = "BTCUSDT"

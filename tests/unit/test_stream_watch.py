@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from actors.fetcher.stream_watch import (
     AGAIN_FIRST_S,
     CLOSE_GRACE_MS,
-    NOTHING_BUT_OLD,
+    OLD_FRAMES_RESET,
     QUIET_S,
     FrameOrder,
     StreamWatch,
@@ -32,7 +32,7 @@ class Seen:
 
     def frame(self, candle: int, at_s: float, *, closed: bool = False) -> FrameOrder:
         open_ms = T0 + candle * M5.ms
-        return self.watch.see(
+        return self.watch.record(
             KEY,
             event_ms=open_ms + round(at_s * 1000),
             open_ms=open_ms,
@@ -143,7 +143,7 @@ def test_a_reconnect_alone_makes_nothing_live(seen: Seen) -> None:
 
 
 def test_silent_streams_are_asked_again_at_doubling_distances(seen: Seen) -> None:
-    asked = [s for s in range(0, 1_000, 5) if seen.watch.to_ask_again([OTHER], float(s))]
+    asked = [s for s in range(0, 1_000, 5) if seen.watch.due_for_resubscribe([OTHER], float(s))]
     assert asked[0] == AGAIN_FIRST_S
     gaps = [b - a for a, b in itertools.pairwise(asked)]
     assert gaps == [60, 120, 240, 480]
@@ -152,7 +152,7 @@ def test_silent_streams_are_asked_again_at_doubling_distances(seen: Seen) -> Non
 def test_exchange_time_set_back_does_not_silence_a_stream(seen: Seen) -> None:
     seen.close(24)
     orders = [seen.frame(0, 2.0 * i) for i in range(1, 7)]
-    assert orders == [FrameOrder.OLD] * (NOTHING_BUT_OLD - 1) + [FrameOrder.NEW] * 2
+    assert orders == [FrameOrder.OLD] * (OLD_FRAMES_RESET - 1) + [FrameOrder.NEW] * 2
     assert seen.close(0) is FrameOrder.NEW
     assert seen.watch.missed == 0
 
@@ -169,7 +169,7 @@ def test_no_close_is_ever_counted_twice_or_taken_twice(told: list[tuple[int, int
     for candle, at_s, closed in told:
         order = seen.close(candle) if closed else seen.frame(candle, at_s)
         olds = olds + 1 if order is FrameOrder.OLD else 0
-        assume(olds < NOTHING_BUT_OLD - 1)
+        assume(olds < OLD_FRAMES_RESET - 1)
         if closed and order is FrameOrder.NEW:
             taken.append(candle)
     assert len(taken) == len(set(taken))

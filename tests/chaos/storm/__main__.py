@@ -19,8 +19,8 @@ from shared.config.load import load
 from shared.errors import PlatformError
 from tests.chaos.storm.kinds import BY_NAME
 from tests.chaos.storm.report import Outcome, as_plain, as_text
-from tests.chaos.storm.site import adopt_orphans, new_home, remove_home, small_disk
-from tests.chaos.storm.storm import Log, Wish, play
+from tests.chaos.storm.storm import Log, Options, play
+from tests.chaos.storm.testbed import adopt_orphans, make_home, remove_home, small_disk
 from tests.support.platform_run import ROOT
 
 APART_SHARE = 0.3
@@ -36,7 +36,7 @@ def recorded(given: str | None) -> Path | None:
     return found.resolve() if found.is_dir() else None
 
 
-def options(arguments: list[str]) -> argparse.Namespace:
+def parse_arguments(arguments: list[str]) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="storm", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
@@ -61,7 +61,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
 
 def main(arguments: list[str]) -> int:
     """Make a storm and print its report."""
-    given = options(arguments)
+    given = parse_arguments(arguments)
     try:  # before anything is started
         load(Path(given.root) / "config.yaml", given.set)
     except PlatformError as error:
@@ -71,9 +71,9 @@ def main(arguments: list[str]) -> int:
     out.mkdir(parents=True, exist_ok=True)
     adopt_orphans()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
-    home = new_home()
+    home = make_home()
     no_disk = small_disk(home)
-    wish = Wish(
+    options = Options(
         seed=given.seed,
         quick=given.quick,
         candles=recorded(given.candles),
@@ -87,23 +87,23 @@ def main(arguments: list[str]) -> int:
     scenes = {"both": (("own", 1 - APART_SHARE), ("apart", APART_SHARE))}.get(
         given.scene, ((given.scene, 1.0),)
     )
-    if wish.soak and given.scene == "both":
+    if options.soak and given.scene == "both":
         scenes = (("own", 1.0),)
     outcome = Outcome(seed=given.seed, seconds=0)
     with (out / "storm.log").open("w") as file:
         log = Log(file)
-        log(f"seed {given.seed}, {seconds:.0f} s, on {wish.candles or 'generated candles'}")
+        log(f"seed {given.seed}, {seconds:.0f} s, on {options.candles or 'generated candles'}")
         try:
             for scene, share in scenes:
-                place = home / scene
-                place.mkdir()
+                scene_home = home / scene
+                scene_home.mkdir()
                 try:
                     play(
-                        wish, scene, share * seconds,
-                        home=place, outcome=outcome, rng=random.Random(given.seed), log=log,
+                        options, scene, share * seconds,
+                        home=scene_home, outcome=outcome, rng=random.Random(given.seed), log=log,
                     )  # fmt: skip
                 finally:
-                    _keep_logs(place, out / f"logs-{scene}")
+                    _keep_logs(scene_home, out / f"logs-{scene}")
         except (RuntimeError, AssertionError, OSError, PlatformError) as error:
             log(f"the storm could not be made: {error!r}")
             print(as_text(outcome))
@@ -119,11 +119,11 @@ def main(arguments: list[str]) -> int:
     return 0 if outcome.held else 1
 
 
-def _keep_logs(place: Path, target: Path) -> None:
+def _keep_logs(scene_home: Path, target: Path) -> None:
     shutil.rmtree(target, ignore_errors=True)
-    if (place / "var" / "log").is_dir():
-        shutil.copytree(place / "var" / "log", target)
-        shutil.copy(place / "var" / "supervisor.out", target)
+    if (scene_home / "var" / "log").is_dir():
+        shutil.copytree(scene_home / "var" / "log", target)
+        shutil.copy(scene_home / "var" / "supervisor.out", target)
 
 
 if __name__ == "__main__":

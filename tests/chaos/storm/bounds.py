@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tests.chaos.storm.watch import Weight
+from tests.chaos.storm.monitor import ResourceSample
 
 DESCRIPTORS_MOST = 400
 DESCRIPTORS_GROWTH = 60
@@ -16,7 +16,7 @@ LOG_MB_PER_ACTOR = 16  # three files of 5 MB and a line
 HOUR_S = 3600.0
 
 
-def beyond(weights: Sequence[Weight], max_mb: float) -> Iterator[str]:
+def beyond(samples: Sequence[ResourceSample], max_mb: float) -> Iterator[str]:
     """Yield what outgrew its bound, in words.
 
     A process is compared with itself: its first weighing against its last.
@@ -24,16 +24,16 @@ def beyond(weights: Sequence[Weight], max_mb: float) -> Iterator[str]:
     Args:
         max_mb: What an actor may weigh at the end; one that is bloated is replaced before.
     """
-    if not weights:
+    if not samples:
         return
     first_of: dict[tuple[str, int], int] = {}
-    for weight in weights:
-        for name, count in weight.descriptors.items():
-            first_of.setdefault((name, weight.pids[name]), count)
+    for sample in samples:
+        for name, count in sample.descriptors.items():
+            first_of.setdefault((name, sample.pids[name]), count)
             if count > DESCRIPTORS_MOST:
-                yield f"{name}: {count} descriptors at {weight.at:.0f} s, most {DESCRIPTORS_MOST}"
+                yield f"{name}: {count} descriptors at {sample.at:.0f} s, most {DESCRIPTORS_MOST}"
                 return
-    last = weights[-1]
+    last = samples[-1]
     for name, count in last.descriptors.items():
         before = first_of[name, last.pids[name]]
         if count - before > DESCRIPTORS_GROWTH:
@@ -41,7 +41,7 @@ def beyond(weights: Sequence[Weight], max_mb: float) -> Iterator[str]:
     for name, mb in last.memory_mb.items():
         if mb > max_mb:
             yield f"{name}: {mb:.0f} MB at the end, most {max_mb:.0f}"
-    keys = [weight.keys for weight in weights if weight.keys is not None]
+    keys = [sample.keys for sample in samples if sample.keys is not None]
     if keys and keys[-1] - keys[0] > KEYS_GROWTH:
         yield f"from {keys[0]} to {keys[-1]} keys in Redis"
     most_mb = LOG_MB_PER_ACTOR * max(1, len(last.pids))
@@ -60,14 +60,14 @@ class Slope:
     per_hour: float
 
 
-def slopes(weights: Sequence[Weight]) -> list[Slope]:
+def slopes(samples: Sequence[ResourceSample]) -> list[Slope]:
     """Return the slope of every figure, by least squares; the first tenth is warming up."""
-    kept = weights[len(weights) // 10 :]
+    kept = samples[len(samples) // 10 :]
     found = []
     rows: list[tuple[str, str, list[float | None]]] = []
-    for name in sorted({name for weight in kept for name in weight.memory_mb}):
+    for name in sorted({name for sample in kept for name in sample.memory_mb}):
         rows.append((f"memory {name}", "MB", [_of(w.memory_mb, name) for w in kept]))
-    for name in sorted({name for weight in kept for name in weight.descriptors}):
+    for name in sorted({name for sample in kept for name in sample.descriptors}):
         rows.append((f"descriptors {name}", "", [_of(w.descriptors, name) for w in kept]))
     rows.append(("keys in Redis", "", [None if w.keys is None else float(w.keys) for w in kept]))
     rows.append(("logs", "MB", [w.log_bytes / 2**20 for w in kept]))

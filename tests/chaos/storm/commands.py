@@ -12,12 +12,12 @@ import redis
 
 from shared import schema
 from tests.chaos.storm.background import Background
-from tests.chaos.storm.invariants import COMMAND_S, Command, Judge, Window, overdue
-from tests.chaos.storm.site import Site
+from tests.chaos.storm.invariants import COMMAND_S, Checker, Command, Window, overdue
+from tests.chaos.storm.testbed import Testbed
 
 PAUSE_S = (12.0, 25.0)
 QUICK_PAUSE_S, CALM_PAUSE_S = (5.0, 9.0), (60.0, 120.0)
-LOOK_S = 0.5
+POLL_S = 0.5
 RESTARTED = ("indicators-*", "scanner")
 
 
@@ -30,11 +30,12 @@ class Commander:
     """
 
     def __init__(
-        self, site: Site, judge: Judge, windows: Sequence[Window], *, names: Sequence[str],
-        now: Callable[[], float], rng: random.Random, pause_s: tuple[float, float],
+        self, testbed: Testbed, checker: Checker, windows: Sequence[Window], *,
+        names: Sequence[str], now: Callable[[], float], rng: random.Random,
+        pause_s: tuple[float, float],
     ) -> None:  # fmt: skip
-        self._site = site
-        self._judge = judge
+        self._testbed = testbed
+        self._checker = checker
         self._windows = windows
         self._names = list(names)
         self._now = now
@@ -42,7 +43,7 @@ class Commander:
         self._pause_s = pause_s
         self._background = Background("commands", self._run)
         self.commands: list[Command] = []
-        self._charged: set[str] = set()
+        self._reported: set[str] = set()
 
     def start(self) -> None:
         """Begin to send."""
@@ -58,11 +59,11 @@ class Commander:
             if self._now() >= due:
                 self._send()
                 due = self._now() + self._rng.uniform(*self._pause_s)
-            self._look()
-            over.wait(LOOK_S)
+            self._observe()
+            over.wait(POLL_S)
         while self._awaits_an_outcome():
-            self._look()
-            time.sleep(LOOK_S)
+            self._observe()
+            time.sleep(POLL_S)
 
     def _awaits_an_outcome(self) -> bool:
         """Tell whether an accepted command still has time for its outcome."""
@@ -85,16 +86,16 @@ class Commander:
         self.commands.append(command)
         request = {"id": command.id, "command": "restart", "actor": name}
         try:
-            with self._site.redis() as client:
+            with self._testbed.redis() as client:
                 client.publish(schema.CONTROL.name(), orjson.dumps(request))
         except (redis.RedisError, OSError) as error:
             command.outcome = f"not sent: {error}"
 
-    def _look(self) -> None:
+    def _observe(self) -> None:
         waiting = [c for c in self.commands if c.finished is None and not c.outcome]
         for command in waiting:
             try:
-                with self._site.redis() as client:
+                with self._testbed.redis() as client:
                     name = schema.CONTROL_REPLIES.name(id=command.id)
                     replies = [orjson.loads(raw) for raw in client.lrange(name, 0, -1)]
             except (redis.RedisError, OSError):
@@ -105,11 +106,11 @@ class Commander:
                 else:
                     command.accepted = command.accepted or self._now()
                     command.finished, command.outcome = self._now(), reply["outcome"]
-            self._judge.checks["commands"] += 1
+            self._checker.checks["commands"] += 1
             late = overdue(command, list(self._windows), self._now())
-            if late and command.id not in self._charged:
-                self._charged.add(command.id)
-                self._judge.charge(
+            if late and command.id not in self._reported:
+                self._reported.add(command.id)
+                self._checker.report(
                     "commands", self._now(),
                     f"{command.id} ({command.text}) was accepted at {command.accepted:.1f} s and "
                     "has neither succeeded nor failed",

@@ -11,9 +11,9 @@ import time
 import psutil
 import redis
 
-from tests.chaos.storm.invariants import Judge
+from tests.chaos.storm.invariants import Checker
 from tests.chaos.storm.schedule import Planned
-from tests.chaos.storm.site import TROUBLES, Site
+from tests.chaos.storm.testbed import CALL_ERRORS, Testbed
 from tests.support.platform_run import wait_for
 
 BLOAT_OVER_MB = 60
@@ -32,10 +32,10 @@ class Fault:
         since: The start of the storm, monotonic.
     """
 
-    def __init__(self, site: Site, planned: Planned, judge: Judge, since: float) -> None:
-        self.site = site
+    def __init__(self, testbed: Testbed, planned: Planned, checker: Checker, since: float) -> None:
+        self.testbed = testbed
         self.planned = planned
-        self.judge = judge
+        self.checker = checker
         self.since = since
         self.notes: list[str] = []
         """What it found worth telling."""
@@ -50,32 +50,32 @@ class Fault:
         """Tell whether the platform has dealt with it, as far as that can be seen."""
         return True
 
-    def charge(self, rule: str, evidence: str) -> None:
+    def report(self, rule: str, evidence: str) -> None:
         """Report a rule that the fault itself sees broken."""
         name = f"fault {self.planned.number} ({self.planned.text()})"
-        self.judge.charge(rule, time.monotonic() - self.since, f"{name}: {evidence}")
+        self.checker.report(rule, time.monotonic() - self.since, f"{name}: {evidence}")
 
 
-class OfActor(Fault):
+class ActorFault(Fault):
     """A fault of one process; it is undone when another has taken its place."""
 
     replaced = True
 
-    def __init__(self, site: Site, planned: Planned, judge: Judge, since: float) -> None:
-        super().__init__(site, planned, judge, since)
+    def __init__(self, testbed: Testbed, planned: Planned, checker: Checker, since: float) -> None:
+        super().__init__(testbed, planned, checker, since)
         self.pid: int | None = None
 
     def begin(self) -> None:
         """Break the process the victim is now."""
-        row = self.site.platform.actor(self.planned.victim)
+        row = self.testbed.platform.actor(self.planned.victim)
         self.pid = row["pid"]
         if self.pid is None:
             self.notes.append(f"no process to hit: it is {row['state']}")
         else:
             with contextlib.suppress(ProcessLookupError):
-                self.strike(self.pid)
+                self.inject(self.pid)
 
-    def strike(self, pid: int) -> None:
+    def inject(self, pid: int) -> None:
         """Do it to a process."""
         raise NotImplementedError
 
@@ -83,24 +83,28 @@ class OfActor(Fault):
         """Tell whether another process has taken its place, and is ready."""
         if not self.replaced or self.pid is None:
             return True
-        row = self.site.platform.actor(self.planned.victim)
+        row = self.testbed.platform.actor(self.planned.victim)
         return bool(row["state"] == "ready" and row["pid"] != self.pid)
 
 
-class Kill(OfActor):
+class Kill(ActorFault):
     """SIGKILL."""
 
-    def strike(self, pid: int) -> None:
+    def inject(self, pid: int) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
-class KillInOrder(OfActor):
+class KillInOrder(ActorFault):
     """SIGKILL of the trader some milliseconds after it was told to close a position."""
 
-    def strike(self, pid: int) -> None:
-        held = [row["market"] for row in self.site.simulator("/sim/venue?last=0")["positions"]]
-        if held:
-            asking = threading.Thread(target=self._ask, args=(sorted(held)[0],), daemon=True)
+    def inject(self, pid: int) -> None:
+        open_markets = [
+            row["market"] for row in self.testbed.simulator("/sim/venue?last=0")["positions"]
+        ]
+        if open_markets:
+            asking = threading.Thread(
+                target=self._ask, args=(sorted(open_markets)[0],), daemon=True
+            )
             asking.start()
         else:
             self.notes.append("nothing was open that could be closed")
@@ -108,54 +112,54 @@ class KillInOrder(OfActor):
         os.kill(pid, signal.SIGKILL)
 
     def _ask(self, coin: str) -> None:
-        with contextlib.suppress(*TROUBLES):  # the answer dies with the trader
-            self.site.ask_trader(f"/close/{coin}")
+        with contextlib.suppress(*CALL_ERRORS):  # the answer dies with the trader
+            self.testbed.ask_trader(f"/close/{coin}")
 
 
-class Crash(OfActor):
+class Crash(ActorFault):
     """SIGSEGV, as a fault in native code does."""
 
-    def strike(self, pid: int) -> None:
+    def inject(self, pid: int) -> None:
         os.kill(pid, signal.SIGSEGV)
 
 
-class Freeze(OfActor):
+class Freeze(ActorFault):
     """SIGSTOP."""
 
-    def strike(self, pid: int) -> None:
+    def inject(self, pid: int) -> None:
         os.kill(pid, signal.SIGSTOP)
 
 
-class Block(OfActor):
+class Block(ActorFault):
     """The event loop is held up for longer than anybody may be silent."""
 
-    def strike(self, pid: int) -> None:
-        self.site.order(self.planned.victim, block_s=self.site.pace.hung_s + 30)
+    def inject(self, pid: int) -> None:
+        self.testbed.order(self.planned.victim, block_s=self.testbed.pace.hung_s + 30)
 
 
-class ShortBlock(OfActor):
+class ShortBlock(ActorFault):
     """The event loop is held up, but not for so long that anybody must die."""
 
     replaced = False
 
-    def strike(self, pid: int) -> None:
-        self.site.order(self.planned.victim, block_s=self.planned.lasts_s)
+    def inject(self, pid: int) -> None:
+        self.testbed.order(self.planned.victim, block_s=self.planned.lasts_s)
 
 
-class Bloat(OfActor):
+class Bloat(ActorFault):
     """More memory than an actor may have: it is replaced without a death."""
 
-    def strike(self, pid: int) -> None:
-        limit_mb = self.site.config.supervisor.max_pss_mb
-        self.site.order(self.planned.victim, bloat_mb=limit_mb + BLOAT_OVER_MB)
+    def inject(self, pid: int) -> None:
+        limit_mb = self.testbed.config.supervisor.max_pss_mb
+        self.testbed.order(self.planned.victim, bloat_mb=limit_mb + BLOAT_OVER_MB)
 
 
-class Descriptors(OfActor):
+class Descriptors(ActorFault):
     """No descriptor is left to the process; whether it dies of that is its own affair."""
 
     replaced = False
 
-    def strike(self, pid: int) -> None:
+    def inject(self, pid: int) -> None:
         # numbers from 4 on are in use, so every new one is beyond the limit
         self.limits = psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE)
         psutil.Process(pid).rlimit(psutil.RLIMIT_NOFILE, (5, self.limits[1]))
@@ -170,14 +174,14 @@ class ZygoteKill(Fault):
     """SIGKILL of the zygote: all actors go with it."""
 
     def begin(self) -> None:
-        status = self.site.platform.status()
+        status = self.testbed.platform.status()
         self.pids = {row["name"]: row["pid"] for row in status["actors"]}
         os.kill(status["supervisor"]["zygote_pid"], signal.SIGKILL)
 
     def is_undone(self) -> bool:
         return all(
             row["state"] == "ready" and row["pid"] != self.pids.get(row["name"])
-            for row in self.site.platform.actors()
+            for row in self.testbed.platform.actors()
         )
 
 
@@ -185,70 +189,72 @@ class SupervisorKill(Fault):
     """SIGKILL of the supervisor: nothing may be left of it, and a new one starts."""
 
     def begin(self) -> None:
-        tree = self.site.platform.tree()
-        self.site.platform.kill()
+        tree = self.testbed.platform.tree()
+        self.testbed.platform.kill()
         deadline = time.monotonic() + GONE_S
-        while left := [each for each in tree if _lives(each)]:
+        while left := [each for each in tree if _is_alive(each)]:
             if time.monotonic() > deadline:
-                self.charge("orphans", f"{GONE_S:g} s after the supervisor's death: {left}")
+                self.report("orphans", f"{GONE_S:g} s after the supervisor's death: {left}")
                 break
             time.sleep(0.02)
 
     def end(self) -> None:
-        self.site.platform.start(ready=False)
+        self.testbed.platform.start(ready=False)
 
     def is_undone(self) -> bool:
-        return self.site.platform.all_ready()
+        return self.testbed.platform.all_ready()
 
 
 class TwoSupervisors(SupervisorKill):
     """The supervisor is killed, and two are started in its place at the same moment."""
 
     def end(self) -> None:
-        self.site.platform.start(ready=False)
-        first = self.site.platform.process
-        rival = self.site.second = self.site.rival()
+        self.testbed.platform.start(ready=False)
+        first = self.testbed.platform.process
+        rival = self.testbed.second = self.testbed.rival()
         assert first is not None
         try:
             wait_for(lambda: first.poll() is not None or rival.poll() is not None, 30, "one gone")
         except AssertionError:
-            self.charge("alone", "30 s later both supervisors still run")
+            self.report("alone", "30 s later both supervisors still run")
             rival.kill()
             rival.wait()
         if rival.poll() is None:  # the rival was quicker: it is the platform from now on
-            self.site.platform.process, loser = rival, first
+            self.testbed.platform.process, loser = rival, first
         else:
             loser = rival
-        self.site.second = None
-        self.judge.checks["alone"] += 1
-        words = (self.site.home / "rival.out").read_text() + self.site.platform.output()[-4000:]
+        self.testbed.second = None
+        self.checker.checks["alone"] += 1
+        words = (self.testbed.home / "rival.out").read_text() + self.testbed.platform.output()[
+            -4000:
+        ]
         if loser.returncode != 1 or "another supervisor" not in words:
-            self.charge("alone", f"the second ended with {loser.returncode}: {words[-300:]}")
+            self.report("alone", f"the second ended with {loser.returncode}: {words[-300:]}")
 
     def is_undone(self) -> bool:
-        running = self.site.platform.process
+        running = self.testbed.platform.process
         if running is None or running.poll() is not None:
-            self.charge("alone", "no supervisor is left")
-            self.site.platform.start(ready=False)
-        return self.site.platform.all_ready()
+            self.report("alone", "no supervisor is left")
+            self.testbed.platform.start(ready=False)
+        return self.testbed.platform.all_ready()
 
 
 class RedisKill(Fault):
     """SIGKILL of the embedded Redis."""
 
     def begin(self) -> None:
-        self.pid = self.site.platform.status()["supervisor"]["redis_pid"]
+        self.pid = self.testbed.platform.status()["supervisor"]["redis_pid"]
         os.kill(self.pid, signal.SIGKILL)
 
     def is_undone(self) -> bool:
-        return self.site.platform.status()["supervisor"]["redis_pid"] not in (None, self.pid)
+        return self.testbed.platform.status()["supervisor"]["redis_pid"] not in (None, self.pid)
 
 
 class RedisPause(Fault):
     """Redis takes requests and answers none."""
 
     def begin(self) -> None:
-        with self.site.redis() as client:
+        with self.testbed.redis() as client:
             client.execute_command("CLIENT", "PAUSE", round(self.planned.lasts_s * 1000), "ALL")
 
 
@@ -256,14 +262,14 @@ class RedisFull(Fault):
     """Redis refuses every write."""
 
     def begin(self) -> None:
-        with self.site.redis() as client:
+        with self.testbed.redis() as client:
             self.before = client.config_get("maxmemory")["maxmemory"]
             client.config_set("maxmemory", FULL_BYTES)
 
     def end(self) -> None:
         for _ in range(100):  # it may be in trouble of another kind just now
             try:
-                with self.site.redis() as client:
+                with self.testbed.redis() as client:
                     client.config_set("maxmemory", self.before)
                 return
             except (redis.RedisError, OSError):
@@ -274,57 +280,57 @@ class RedisSlow(Fault):
     """Half a second between question and answer."""
 
     def begin(self) -> None:
-        assert self.site.wire is not None
-        self.site.wire.delay_s = SLOW_S
+        assert self.testbed.wire is not None
+        self.testbed.wire.delay_s = SLOW_S
 
     def end(self) -> None:
-        assert self.site.wire is not None
-        self.site.wire.delay_s = 0
+        assert self.testbed.wire is not None
+        self.testbed.wire.delay_s = 0
 
 
 class RedisDrops(Fault):
     """Connections are cut all the time, and every answer is late."""
 
     def begin(self) -> None:
-        assert self.site.wire is not None
-        self.site.wire.drops_s, self.site.wire.delay_s = DROPS_S, SLOW_S / 5
+        assert self.testbed.wire is not None
+        self.testbed.wire.drops_s, self.testbed.wire.delay_s = DROPS_S, SLOW_S / 5
 
     def end(self) -> None:
-        assert self.site.wire is not None
-        self.site.wire.drops_s, self.site.wire.delay_s = None, 0
+        assert self.testbed.wire is not None
+        self.testbed.wire.drops_s, self.testbed.wire.delay_s = None, 0
 
 
 class RedisHole(Fault):
     """Connections stay open, and nothing arrives."""
 
     def begin(self) -> None:
-        assert self.site.wire is not None
-        self.site.wire.swallows = True
+        assert self.testbed.wire is not None
+        self.testbed.wire.swallows = True
 
     def end(self) -> None:
-        assert self.site.wire is not None
-        self.site.wire.swallows = False
+        assert self.testbed.wire is not None
+        self.testbed.wire.swallows = False
 
 
-class OfExchange(Fault):
+class ExchangeFault(Fault):
     """The simulated exchange, or venue, does wrong."""
 
     def begin(self) -> None:
         fault = {"kind": self.planned.way, "for_s": self.planned.lasts_s}
-        self.site.simulator("/sim/faults", [fault], "POST")
+        self.testbed.simulator("/sim/faults", [fault], "POST")
 
     def end(self) -> None:
-        self.site.simulator("/sim/faults", method="DELETE")
+        self.testbed.simulator("/sim/faults", method="DELETE")
 
 
 class ClockStep(Fault):
     """The wall clock of everybody but the exchange is an hour off, and then right again."""
 
     def begin(self) -> None:
-        self.site.step_clock(HOUR_MS if self.planned.way == "+1h" else -HOUR_MS)
+        self.testbed.step_clock(HOUR_MS if self.planned.way == "+1h" else -HOUR_MS)
 
     def end(self) -> None:
-        self.site.step_clock(0)
+        self.testbed.step_clock(0)
 
 
 class DiskFull(Fault):
@@ -337,13 +343,13 @@ class DiskFull(Fault):
 
     def _fill(self) -> None:
         while not self._over.is_set():
-            self.site.fill_disk()
+            self.testbed.fill_disk()
             self._over.wait(0.3)
 
     def end(self) -> None:
         self._over.set()
         self._filling.join()
-        self.site.free_disk()
+        self.testbed.free_disk()
 
 
 CLASSES: dict[str, type[Fault]] = {
@@ -364,17 +370,17 @@ CLASSES: dict[str, type[Fault]] = {
     "redis-slow": RedisSlow,
     "redis-drops": RedisDrops,
     "redis-hole": RedisHole,
-    "exchange": OfExchange,
-    "ban": OfExchange,
-    "stream": OfExchange,
-    "venue": OfExchange,
-    "venue-doubt": OfExchange,
+    "exchange": ExchangeFault,
+    "ban": ExchangeFault,
+    "stream": ExchangeFault,
+    "venue": ExchangeFault,
+    "venue-doubt": ExchangeFault,
     "clock": ClockStep,
     "disk-full": DiskFull,
 }
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:

@@ -63,8 +63,8 @@ class Window:
     begun: float
     ended: float | None = None
     well: float | None = None
-    told: float | None = None
-    charged: set[str] = field(default_factory=set)
+    shown_s: float | None = None
+    reported: set[str] = field(default_factory=set)
 
     @property
     def name(self) -> str:
@@ -100,7 +100,7 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Observation:
     """One look at the platform. None: it did not answer.
 
     Attributes:
@@ -121,10 +121,10 @@ class Look:
     def is_echo(self) -> bool:
         """Tell whether all that is wrong is a cycle that failed."""
         problems = self.problems
-        told = bool(problems) and all(
+        shown_s = bool(problems) and all(
             text.startswith(ECHO) and not NAMES_A_COIN.search(text) for text in problems
         )
-        return self.health == "degraded" and told
+        return self.health == "degraded" and shown_s
 
     @property
     def is_well(self) -> bool:
@@ -138,7 +138,7 @@ class Look:
         )
 
 
-class Judge:
+class Checker:
     """Holds every look against the rules.
 
     Args:
@@ -169,130 +169,140 @@ class Judge:
         """Take note of a fault that begins."""
         self._windows = [*self._windows[-WINDOWS_KEPT:], window]
 
-    def charge(self, rule: str, at: float, evidence: str) -> None:
+    def report(self, rule: str, at: float, evidence: str) -> None:
         """Write a breach down."""
         self.breaches.append(Breach(rule=rule, at=at, evidence=evidence))
 
-    def look(self, look: Look) -> None:
+    def check(self, observation: Observation) -> None:
         """Judge one look."""
-        self._fresh(look)
-        self._told(look)
-        self._healed(look)
-        self._calm(look)
-        self._echo(look)
-        self._spared(look)
+        self._check_fresh(observation)
+        self._check_told(observation)
+        self._check_healed(observation)
+        self._check_calm(observation)
+        self._check_echo(observation)
+        self._check_spared(observation)
 
-    def forgive_deaths(self, look: Look) -> None:
+    def ignore_deaths(self, observation: Observation) -> None:
         """Take deaths as known, those before the storm."""
-        self._deaths |= {(actor, token) for actor, token, _ in look.deaths}
+        self._deaths |= {(actor, token) for actor, token, _ in observation.deaths}
 
     def _excuses(self, at: float) -> list[Window]:
         return [window for window in self._windows if window.covers(at, self._pace)]
 
-    def _fresh(self, look: Look) -> None:
-        if look.ages_s is None:
+    def _check_fresh(self, observation: Observation) -> None:
+        if observation.ages_s is None:
             return
         self.checks["fresh"] += 1
-        excuses = self._excuses(look.at)
-        for coin, age in look.ages_s.items():
+        excuses = self._excuses(observation.at)
+        for coin, age in observation.ages_s.items():
             group = self._group_of[coin]
             excused = any(w.hits(w.planned.kind.stale, group) for w in excuses)
             worst_s = self.worst_hit_s if excused else self.worst_s
             worst_s[group] = max(worst_s[group], age)
             stale = age > STALE_S and not excused
             if stale and not self._stale.get(group):
-                self.charge(
-                    "fresh", look.at, f"{coin} of {group} is {age:.1f} s old; {_during(excuses)}"
+                self.report(
+                    "fresh",
+                    observation.at,
+                    f"{coin} of {group} is {age:.1f} s old; {_during(excuses)}",
                 )
                 self._stale[group] = True
             elif age <= STALE_S:
                 self._stale.pop(group, None)
 
-    def _told(self, look: Look) -> None:
+    def _check_told(self, observation: Observation) -> None:
         for window in self._windows:
             seen_s = window.planned.kind.seen(self._pace)
-            if seen_s is None or window.told is not None or "told" in window.charged:
+            if seen_s is None or window.shown_s is not None or "told" in window.reported:
                 continue
             limit = window.begun + seen_s
-            if look.at >= window.begun and _tells(look, window):
-                window.told = look.at - window.begun
+            if observation.at >= window.begun and _shows(observation, window):
+                window.shown_s = observation.at - window.begun
                 self.checks["told"] += 1
-            elif look.at > limit and not window.was_over_by(limit):
-                window.charged.add("told")
-                self.charge(
-                    "told", look.at, f"/health still says ok {seen_s:.0f} s after {window.name}"
+            elif observation.at > limit and not window.was_over_by(limit):
+                window.reported.add("told")
+                self.report(
+                    "told",
+                    observation.at,
+                    f"/health still says ok {seen_s:.0f} s after {window.name}",
                 )
 
-    def _healed(self, look: Look) -> None:
-        late = [w for w in self._windows if w.well is None and look.at > w.due(self._pace)]
+    def _check_healed(self, observation: Observation) -> None:
+        late = [w for w in self._windows if w.well is None and observation.at > w.due(self._pace)]
         for window in late:
-            if "healed" not in window.charged and not look.is_well:
-                window.charged.add("healed")
-                self.charge(
-                    "healed", look.at, f"not well in time after {window.name}: {_unwell(look)}"
+            if "healed" not in window.reported and not observation.is_well:
+                window.reported.add("healed")
+                self.report(
+                    "healed",
+                    observation.at,
+                    f"not well in time after {window.name}: {_unwell(observation)}",
                 )
 
-    def _calm(self, look: Look) -> None:
-        if self._excuses(look.at) or self._lingering():
+    def _check_calm(self, observation: Observation) -> None:
+        if self._excuses(observation.at) or self._any_unhealed():
             self._uneasy_since = None
             return
         self.checks["calm"] += 1
-        if look.is_well:
+        if observation.is_well:
             self._uneasy_since = None
         elif self._uneasy_since is None:
-            self._uneasy_since = look.at
-        elif look.at - self._uneasy_since > UNPROVOKED_S:
-            self.charge("calm", look.at, f"{_unwell(look)}; nobody did anything")
+            self._uneasy_since = observation.at
+        elif observation.at - self._uneasy_since > UNPROVOKED_S:
+            self.report("calm", observation.at, f"{_unwell(observation)}; nobody did anything")
             self._uneasy_since = float("inf")
 
-    def _echo(self, look: Look) -> None:
-        if not look.is_echo:
+    def _check_echo(self, observation: Observation) -> None:
+        if not observation.is_echo:
             self._echo_since = None
         elif self._echo_since is None:
-            self._echo_since = look.at
-        elif look.at - self._echo_since > ECHO_S:
-            self.charge("healed", look.at, f"for {ECHO_S:.0f} s: {_unwell(look)}")
+            self._echo_since = observation.at
+        elif observation.at - self._echo_since > ECHO_S:
+            self.report("healed", observation.at, f"for {ECHO_S:.0f} s: {_unwell(observation)}")
             self._echo_since = float("inf")
 
-    def _lingering(self) -> bool:
+    def _any_unhealed(self) -> bool:
         """Tell whether a fault is not over yet, however long overdue."""
         return any(window.well is None for window in self._windows)
 
-    def _spared(self, look: Look) -> None:
+    def _check_spared(self, observation: Observation) -> None:
         self.checks["spared"] += 1
-        excuses = self._excuses(look.at)
-        for actor, token, cause in look.deaths:
+        excuses = self._excuses(observation.at)
+        for actor, token, cause in observation.deaths:
             if (actor, token) in self._deaths:
                 continue
             self._deaths.add((actor, token))
             self.deaths[actor] = self.deaths.get(actor, 0) + 1
             if not any(window.kills(actor) for window in excuses):
-                self.charge("spared", look.at, f"{actor} died: {cause}; {_during(excuses)}")
+                self.report("spared", observation.at, f"{actor} died: {cause}; {_during(excuses)}")
 
 
-def _tells(look: Look, window: Window) -> bool:
+def _shows(observation: Observation, window: Window) -> bool:
     """Tell whether `/health` shows a fault: names its victim, if it has one, or is silent."""
     victim = window.planned.victim
-    if look.health is None:
+    if observation.health is None:
         return True
-    return look.health != "ok" and (not victim or any(victim in text for text in look.problems))
+    return observation.health != "ok" and (
+        not victim or any(victim in text for text in observation.problems)
+    )
 
 
 def _during(excuses: Sequence[Window]) -> str:
     return f"during {', '.join(w.name for w in excuses)}" if excuses else "in a quiet time"
 
 
-def _unwell(look: Look) -> str:
-    parts = [f"/health says {look.health or 'nothing'}", *look.problems[:4]]
-    if look.states is None:
+def _unwell(observation: Observation) -> str:
+    parts = [f"/health says {observation.health or 'nothing'}", *observation.problems[:4]]
+    if observation.states is None:
         parts.append("the supervisor does not answer")
     else:
-        unready = [f"{name} is {state}" for name, state in look.states.items() if state != "ready"]
+        unready = [
+            f"{name} is {state}" for name, state in observation.states.items() if state != "ready"
+        ]
         parts += unready[:4]
-    if look.ages_s is None:
+    if observation.ages_s is None:
         parts.append("Redis cannot be read")
     else:
-        oldest = max(look.ages_s.items(), key=lambda each: each[1], default=("", 0.0))
+        oldest = max(observation.ages_s.items(), key=lambda each: each[1], default=("", 0.0))
         if oldest[1] > STALE_S:
             parts.append(f"{oldest[0]} is {oldest[1]:.0f} s old")
     return "; ".join(parts)

@@ -15,7 +15,7 @@ VENUE_KEEPS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Journalled:
+class JournalContents:
     """What the trader's journal holds.
 
     Attributes:
@@ -33,7 +33,7 @@ class Journalled:
     unanswered: Sequence[str] = ()
 
 
-def read_journal(path: Path) -> Journalled:
+def read_journal(path: Path) -> JournalContents:
     """Read a journal that somebody else may be writing.
 
     Raises:
@@ -71,12 +71,12 @@ def read_journal(path: Path) -> Journalled:
         ]
     finally:
         connection.close()
-    return Journalled(
+    return JournalContents(
         intents=intents, orders=orders, fills=fills, open_sizes=sizes, unanswered=unanswered
     )
 
 
-def disagreements(journal: Journalled, venue: Row) -> Iterator[str]:
+def disagreements(journal: JournalContents, venue: Row) -> Iterator[str]:
     """Yield every way in which the journal and `GET /sim/venue` disagree, in words.
 
     Orders without a `client_id` are somebody else's. A venue that has forgotten old orders is
@@ -106,7 +106,7 @@ def disagreements(journal: Journalled, venue: Row) -> Iterator[str]:
         yield f"command {command}: taken, and neither done nor failed"
 
 
-def _of_order(client_id: str, row: Row, journal: Journalled, venue: Row) -> Iterator[str]:
+def _of_order(client_id: str, row: Row, journal: JournalContents, venue: Row) -> Iterator[str]:
     order_id = int(row["order_id"])
     if journal.orders.get(client_id) != order_id:
         yield (
@@ -128,7 +128,7 @@ def _of_order(client_id: str, row: Row, journal: Journalled, venue: Row) -> Iter
         )
 
 
-def _of_positions(journal: Journalled, venue: Row) -> Iterator[str]:
+def _of_positions(journal: JournalContents, venue: Row) -> Iterator[str]:
     held = {
         row["market"]: Decimal(row["open_interest"]) * (1 if row["side"] == "long" else -1)
         for row in venue["positions"]

@@ -17,7 +17,7 @@ from shared.backtest.recording import read_recording
 from shared.backtest.replay import Recording, replay
 from shared.config.sections import Config
 from shared.market import Candles, Timeframe
-from tests.chaos.storm.watch import Published, stripped
+from tests.chaos.storm.monitor import Published, stripped
 
 SPARE_BARS = 100
 
@@ -52,11 +52,11 @@ def _of_coin(
             if bytes_seen != expected.get(close_ms):
                 yield (
                     f"{coin} at close {close_ms}: "
-                    f"{_apart(bytes_seen, expected.get(close_ms, b'null'))}"
+                    f"{_first_difference(bytes_seen, expected.get(close_ms, b'null'))}"
                 )
 
 
-def _apart(seen: bytes, expected: bytes) -> str:
+def _first_difference(seen: bytes, expected: bytes) -> str:
     """Return the first field that differs, with both values."""
     found, wanted = orjson.loads(seen), orjson.loads(expected)
     if wanted is None:

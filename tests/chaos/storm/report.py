@@ -136,7 +136,7 @@ def as_plain(outcome: Outcome) -> dict[str, Any]:
                 "begun_s": window.begun,
                 "ended_s": window.ended,
                 "well_s": window.well,
-                "told_after_s": window.told,
+                "told_after_s": window.shown_s,
             }
             for window in outcome.windows
         ],

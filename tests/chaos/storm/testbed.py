@@ -41,10 +41,10 @@ BUSY_TRADER = (
 )  # fmt: skip
 DISK_MB = 192
 PR_SET_CHILD_SUBREAPER = 36
-LOOK_TIMEOUT_S = 1.0
+REQUEST_TIMEOUT_S = 1.0
 ANSWER_S = 15.0
 
-TROUBLES = (
+CALL_ERRORS = (
     OSError, redis.RedisError, subprocess.SubprocessError, StopIteration, psutil.Error,
     http.client.HTTPException, orjson.JSONDecodeError,
 )  # fmt: skip
@@ -76,7 +76,7 @@ def small_disk(folder: Path) -> str:
     return ""
 
 
-class Site:
+class Testbed:
     """One platform, from its start to its end.
 
     Args:
@@ -158,7 +158,7 @@ class Site:
 
     # Redis, past every fault of the wire.
 
-    def redis(self, timeout_s: float = LOOK_TIMEOUT_S) -> redis.Redis:
+    def redis(self, timeout_s: float = REQUEST_TIMEOUT_S) -> redis.Redis:
         """Return a client of the platform's Redis.
 
         Raises:
@@ -279,7 +279,7 @@ def _is_platform(process: psutil.Process) -> bool:
     return "coinex: " in line or "supervisor.py" in line or "redis-server" in line
 
 
-def new_home() -> Path:
+def make_home() -> Path:
     """Make a directory for a site; its path is short enough for sockets."""
     return Path(tempfile.mkdtemp(prefix="storm-"))
 

@@ -13,16 +13,16 @@ from decimal import Decimal
 from http import HTTPStatus
 
 from tests.chaos.storm.background import Background
-from tests.chaos.storm.site import ANSWER_S, TROUBLES, Site
+from tests.chaos.storm.testbed import ANSWER_S, CALL_ERRORS, Testbed
 
 PAUSE_S, CALM_PAUSE_S = (2.0, 6.0), (20.0, 60.0)
 FIRST_PAUSE_S = 0.3
-MOST_HELD = 4
+MAX_POSITIONS = 4
 SIZE = 5
 """In smallest amounts of the market."""
 
 
-class Hands:
+class Workload:
     """Opens, adopts and closes in random order, in a thread of its own.
 
     Args:
@@ -34,19 +34,19 @@ class Hands:
 
     def __init__(
         self,
-        site: Site,
+        testbed: Testbed,
         rng: random.Random,
         log: Callable[[str], None],
         pause_s: tuple[float, float] = PAUSE_S,
     ) -> None:
-        self._site = site
+        self._testbed = testbed
         self._rng = rng
         self._pause_s = pause_s
         self._log = log
         self._background = Background("hands", self._run)
-        self._least: dict[str, Decimal] = {}
-        self._stray: set[str] = set()
-        self.said: Counter[str] = Counter()
+        self._min_amounts: dict[str, Decimal] = {}
+        self._foreign: set[str] = set()
+        self.answers: Counter[str] = Counter()
 
     def start(self) -> None:
         """Begin."""
@@ -59,42 +59,44 @@ class Hands:
     @property
     def is_busy(self) -> bool:
         """Tell whether a first order has come through."""
-        return self.said[f"close {HTTPStatus.OK.value}"] > 0
+        return self.answers[f"close {HTTPStatus.OK.value}"] > 0
 
     def _run(self, over: threading.Event) -> None:
         while not over.wait(self._rng.uniform(*self._pause_s) if self.is_busy else FIRST_PAUSE_S):
             try:
-                self._act()
-            except (*TROUBLES, KeyError) as why:
-                self.said[f"no answer ({type(why).__name__})"] += 1
+                self._trade()
+            except (*CALL_ERRORS, KeyError) as why:
+                self.answers[f"no answer ({type(why).__name__})"] += 1
 
-    def _act(self) -> None:
-        if not self._least:
-            markets = self._site.simulator("/v2/futures/market")["data"]
-            self._least = {row["market"]: Decimal(row["min_amount"]) for row in markets}
-        held = [row["market"] for row in self._site.simulator("/sim/venue?last=0")["positions"]]
-        for coin in list(self._stray):  # a foreign position has no stop, and /health says so
-            if coin in held:
-                self._site.simulator("/sim/venue/close", {"market": coin}, "POST")
-            self._stray.discard(coin)
-        opens = self._rng.random() < 0.5 if self.is_busy else not held
-        if opens and len(held) < MOST_HELD:
-            coin = self._rng.choice(sorted(set(self._least) - set(held)))
+    def _trade(self) -> None:
+        if not self._min_amounts:
+            markets = self._testbed.simulator("/v2/futures/market")["data"]
+            self._min_amounts = {row["market"]: Decimal(row["min_amount"]) for row in markets}
+        open_markets = [
+            row["market"] for row in self._testbed.simulator("/sim/venue?last=0")["positions"]
+        ]
+        for coin in list(self._foreign):  # a foreign position has no stop, and /health says so
+            if coin in open_markets:
+                self._testbed.simulator("/sim/venue/close", {"market": coin}, "POST")
+            self._foreign.discard(coin)
+        opens = self._rng.random() < 0.5 if self.is_busy else not open_markets
+        if opens and len(open_markets) < MAX_POSITIONS:
+            coin = self._rng.choice(sorted(set(self._min_amounts) - set(open_markets)))
             order = {
                 "market": coin,
                 "side": self._rng.choice(["long", "short"]),
-                "amount": str(SIZE * self._least[coin]),
+                "amount": str(SIZE * self._min_amounts[coin]),
             }
-            self._stray.add(coin)
-            self._site.simulator("/sim/venue/position", order, "POST")
+            self._foreign.add(coin)
+            self._testbed.simulator("/sim/venue/position", order, "POST")
             if self._ask("adopt", coin) == HTTPStatus.OK:
-                self._stray.discard(coin)
-        elif held:
-            self._ask("close", self._rng.choice(sorted(held)))
+                self._foreign.discard(coin)
+        elif open_markets:
+            self._ask("close", self._rng.choice(sorted(open_markets)))
 
     def _ask(self, verb: str, coin: str) -> int:
-        status, body = self._site.ask_trader(f"/{verb}/{coin}")
-        self.said[f"{verb} {status}"] += 1
+        status, body = self._testbed.ask_trader(f"/{verb}/{coin}")
+        self.answers[f"{verb} {status}"] += 1
         if status >= 500:
             self._log(f"{verb} {coin}: {status} {str(body)[:200]}")
         return status

@@ -20,11 +20,11 @@ from shared.market import Timeframe
 from shared.messages.actors import ControlCommand
 from shared.supervision.control_client import ask
 from tests.chaos.storm.background import Background
-from tests.chaos.storm.invariants import STRAY_S, Judge, Look
-from tests.chaos.storm.site import LOOK_TIMEOUT_S, Site
+from tests.chaos.storm.invariants import STRAY_S, Checker, Observation
+from tests.chaos.storm.testbed import REQUEST_TIMEOUT_S, Testbed
 
-EVERY_S, WEIGH_EVERY_S = 0.5, 5.0
-LOOK_PATIENCE_S = 60.0
+EVERY_S, SAMPLE_EVERY_S = 0.5, 5.0
+OBSERVATION_TIMEOUT_S = 60.0
 
 VOLATILE = ("computed_at_ms",)
 VOLATILE_INPUTS = ("fetched_at_ms",)
@@ -36,7 +36,7 @@ knows no such thing. `stale` is what a clock an hour ahead makes of every candle
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Weight:
+class ResourceSample:
     """What the platform takes at one moment. Sizes in MB and bytes.
 
     Attributes:
@@ -83,7 +83,7 @@ def stripped(signal: dict[str, Any]) -> bytes:
     return orjson.dumps(kept)
 
 
-class Watch:
+class Monitor:
     """Looks every half second in a thread of its own.
 
     Attributes:
@@ -92,24 +92,24 @@ class Watch:
     """
 
     def __init__(
-        self, site: Site, judge: Judge, *, since: float, every_s: float = EVERY_S,
+        self, testbed: Testbed, checker: Checker, *, since: float, every_s: float = EVERY_S,
         log: Callable[[str], None],
     ) -> None:  # fmt: skip
-        self._site = site
-        self._judge = judge
+        self._testbed = testbed
+        self._checker = checker
         self._since = since
         self._every_s = every_s
         self._log = log
         self._new = threading.Condition()
         self._strays: dict[int, float] = {}
         self._ports: dict[str, int] = {}
-        self._said: tuple[str | None, tuple[str, ...]] = (None, ())
+        self._logged_health: tuple[str | None, tuple[str, ...]] = (None, ())
         self._troubles: set[str] = set()
-        self._weighed = float("-inf")
+        self._sampled_at = float("-inf")
         self._background = Background("watch", self._run)
         self.published = Published()
-        self.weights: list[Weight] = []
-        self.last: Look | None = None
+        self.samples: list[ResourceSample] = []
+        self.last: Observation | None = None
         self.restarts: dict[str, int] = {}
 
     def now(self) -> float:
@@ -118,39 +118,39 @@ class Watch:
 
     def start(self) -> None:
         """Begin to look; deaths so far are nobody's fault."""
-        self._judge.forgive_deaths(self._look())
+        self._checker.ignore_deaths(self._observe())
         self._background.start()
 
     def stop(self) -> None:
         """Look no more."""
         self._background.stop()
 
-    def next_look(self) -> Look:
+    def next_observation(self) -> Observation:
         """Wait for a look that begins after this call."""
         begun = self.now()
         with self._new:
             while self.last is None or self.last.at <= begun + self._every_s:
                 self._new.wait(1)
                 self._background.check()
-                if self.now() > begun + LOOK_PATIENCE_S:
-                    raise RuntimeError(f"no look within {LOOK_PATIENCE_S:g} s")
+                if self.now() > begun + OBSERVATION_TIMEOUT_S:
+                    raise RuntimeError(f"no look within {OBSERVATION_TIMEOUT_S:g} s")
             return self.last
 
     def _run(self, over: threading.Event) -> None:
         while not over.is_set():
             begun = self.now()
-            look = self._look()
-            self._judge.look(look)
-            self._mind_strays()
-            if begun - self._weighed >= WEIGH_EVERY_S:
-                self._weighed = begun
-                self._weigh()
+            observation = self._observe()
+            self._checker.check(observation)
+            self._check_strays()
+            if begun - self._sampled_at >= SAMPLE_EVERY_S:
+                self._sampled_at = begun
+                self._sample()
             with self._new:
-                self.last = look
+                self.last = observation
                 self._new.notify_all()
             over.wait(max(0.05, self._every_s - (self.now() - begun)))
 
-    def _look(self) -> Look:
+    def _observe(self) -> Observation:
         rows = self._rows()
         health, problems = self._health()
         ages = self._ages()
@@ -159,13 +159,15 @@ class Watch:
              f"{death['cause']} ({death['doing']}) {death['last_words']}".strip())
             for row in rows or () for death in row["deaths"]
         ]  # fmt: skip
-        said = (health, tuple(problems))
-        if said[0] != self._said[0] or _kinds(said[1]) != _kinds(self._said[1]):
+        current = (health, tuple(problems))
+        if current[0] != self._logged_health[0] or _kinds(current[1]) != _kinds(
+            self._logged_health[1]
+        ):
             self._log(f"health: {health or 'no answer'} {'; '.join(problems[:6])}")
-            self._said = said
+            self._logged_health = current
         for row in rows or ():
             self.restarts[row["name"]] = max(self.restarts.get(row["name"], 0), row["restarts"])
-        return Look(
+        return Observation(
             at=self.now(),
             health=health,
             problems=problems,
@@ -177,7 +179,9 @@ class Watch:
     def _rows(self) -> list[dict[str, Any]] | None:
         command = ControlCommand(id="storm", command="status")
         try:
-            for reply in ask(self._site.state_dir / "supervisor.sock", command, LOOK_TIMEOUT_S):
+            for reply in ask(
+                self._testbed.state_dir / "supervisor.sock", command, REQUEST_TIMEOUT_S
+            ):
                 if reply.body is not None:
                     rows: list[dict[str, Any]] = reply.body["actors"]
                     self._ports = {row["name"]: row["port"] for row in rows if row["port"]}
@@ -191,7 +195,7 @@ class Watch:
         port = self._ports.get("health")
         if port is None:
             return None, []
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=LOOK_TIMEOUT_S)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=REQUEST_TIMEOUT_S)
         try:
             connection.request("GET", "/health")
             body = orjson.loads(connection.getresponse().read())
@@ -202,13 +206,13 @@ class Watch:
             connection.close()
 
     def _ages(self) -> dict[str, float] | None:
-        coins = [coin for coins in self._site.groups.values() for coin in coins]
+        coins = [coin for coins in self._testbed.groups.values() for coin in coins]
         try:
-            with self._site.redis() as client:
+            with self._testbed.redis() as client:
                 found = client.mget([schema.TA_LATEST.name(symbol=coin) for coin in coins])
         except (redis.RedisError, OSError):
             return None
-        now_ms = time.time() * 1000 + self._site.offset_ms
+        now_ms = time.time() * 1000 + self._testbed.offset_ms
         ages = {}
         for coin, raw in zip(coins, found, strict=True):
             if raw is None:
@@ -218,10 +222,10 @@ class Watch:
             ages[coin] = max(0.0, (now_ms - orjson.loads(raw)["computed_at_ms"]) / 1000)
         return ages
 
-    def _mind_strays(self) -> None:
+    def _check_strays(self) -> None:
         now = self.now()
-        strays = {each.pid: each for each in self._site.strays()}
-        self._judge.checks["orphans"] += 1
+        strays = {each.pid: each for each in self._testbed.strays()}
+        self._checker.checks["orphans"] += 1
         self._strays = {pid: self._strays.get(pid, now) for pid in strays}
         for pid, seen in list(self._strays.items()):
             if now - seen > STRAY_S:
@@ -229,10 +233,10 @@ class Watch:
                     line = " ".join(strays[pid].cmdline())
                 except psutil.Error:
                     continue
-                self._judge.charge("orphans", now, f"pid {pid} ({line}) has no supervisor")
+                self._checker.report("orphans", now, f"pid {pid} ({line}) has no supervisor")
                 self._strays[pid] = float("inf")
 
-    def _weigh(self) -> None:
+    def _sample(self) -> None:
         last = self.last
         if last is None or last.states is None:
             return
@@ -254,14 +258,14 @@ class Watch:
                 continue
             memory[name] = proc_stats.pss_mb(pid) or 0.0
         try:
-            with self._site.redis() as client:
+            with self._testbed.redis() as client:
                 keys = int(client.dbsize())
         except (redis.RedisError, OSError):
             keys = None
-        self.weights.append(
-            Weight(
+        self.samples.append(
+            ResourceSample(
                 at=self.now(), memory_mb=memory, descriptors=descriptors, pids=pids, keys=keys,
-                log_bytes=self._site.log_bytes(),
+                log_bytes=self._testbed.log_bytes(),
             )
         )  # fmt: skip
 
