@@ -1,6 +1,6 @@
 """`python -m actors NAME`: run one actor in the foreground, without a supervisor.
 
-The zygote's children enter through `live`.
+The zygote's children start in `live`.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ from shared.supervision.test_hooks import Hooks, SteppedClock
 
 
 def live(launch: Mapping[str, Any], status_fd: int | None) -> int:
-    """Build the actor a launch message describes, run it, and return its exit code.
+    """Build and run the actor of a launch message; return its exit code.
 
     Args:
-        launch: As made by `shared.supervision.launch.launch_message`.
-        status_fd: Write end of the status pipe, or None without a supervisor.
+        launch: From `shared.supervision.launch.launch_message`.
+        status_fd: Write end of the status pipe; None without a supervisor.
     """
     log = logs.logger(launch["name"])
     try:
@@ -94,7 +94,7 @@ def build(launch: Mapping[str, Any], status_fd: int | None, log: logging.Logger)
 
 
 def main(arguments: list[str]) -> int:
-    """Run `NAME` with the configuration of the working directory; with `--once`, for one step."""
+    """Run `NAME` with the working directory's config; with `--once`, for one step."""
     from shared.config.load import load  # noqa: PLC0415  # validators cost a restart 80 ms
     from shared.config.secrets import credentials_folder, take_secrets  # noqa: PLC0415
     from shared.redis.files import foreground_url  # noqa: PLC0415

@@ -1,4 +1,4 @@
-"""The one abstraction: an actor repeats one `step()` until asked to stop, and says so."""
+"""The one abstraction: an actor repeats `step()` until asked to stop, and sends heartbeats."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ RETRY_FIRST_S, RETRY_CAP_S = 1.0, 15.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
-    """All an actor is given; it builds nothing global and reads no environment.
+    """Everything an actor depends on; it builds nothing global and reads no environment.
 
     Attributes:
         section: Its part of the configuration, as plain values.
-        probation: True in the life after a death: name each coin before computing it.
-        quarantined_coins: Coins the supervisor convicted, with the epoch ms of their release.
-        reducing_until_ms: Epoch ms until which a trader may only reduce; None: it may do all.
-        keys: What signs requests to the venue, for those who do; None where there are none.
-        alert_urls: Where people are told of problems, for those who do; they hold secrets.
-        once: Take one step, then end.
-        trial: What a trial does to it from inside; None outside trials.
+        probation: True in the run after a death: name each coin before computing it.
+        quarantined_coins: Coins the supervisor quarantined, with the epoch ms of their release.
+        reducing_until_ms: Epoch ms until which a trader may only reduce; None: no limit.
+        keys: Keys that sign requests to the venue; None without any.
+        alert_urls: URLs of the alert services; they contain secrets.
+        once: Exit after one step.
+        trial: Fault injection hooks of a trial; None outside trials.
     """
 
     name: str
@@ -70,8 +70,8 @@ class Context:
 class Actor:
     """Base of every actor. Subclasses write `setup`, `step` and `teardown`.
 
-    `setup` and `step` may raise TransientError: logged once, tried again with capped jitter.
-    Any other error ends the process, and the supervisor decides what comes next.
+    `setup` and `step` may raise TransientError: logged once, retried with capped jitter.
+    Any other error ends the process; the supervisor decides what comes next.
     """
 
     def __init__(self, context: Context) -> None:
@@ -99,28 +99,28 @@ class Actor:
         raise NotImplementedError
 
     async def drain(self) -> None:
-        """Finish what must not be left half done before background tasks end; only on a stop."""
+        """Finish critical work before background tasks end; called only on a stop."""
 
     async def teardown(self) -> None:
-        """Let go of what `setup` took."""
+        """Release what `setup` acquired."""
 
     def ready(self) -> None:
-        """Say that the actor can do its job now."""
+        """Report that the actor can do its job."""
         if self._state == "starting":
             self._state = "ready"
             self.context.status.say(Word.READY)
 
     def not_ready(self, reason: str) -> None:
-        """Say why the actor cannot do its job yet."""
+        """Report why the actor cannot do its job yet."""
         if self._state == "starting":
             self.context.status.say(Word.NOT_READY, reason)
 
     def doing(self, what: str) -> None:
-        """Say in a few words what the actor is at."""
+        """Report the current activity in a few words."""
         self.context.status.say(Word.DOING, what)
 
     def computing(self, symbol: str) -> None:
-        """Name the coin about to be computed, so that a death can be laid at its door."""
+        """Report the coin about to be computed, so that a death can be attributed to it."""
         self.context.status.say(Word.COIN, symbol)
 
     def wake(self) -> None:
@@ -128,7 +128,7 @@ class Actor:
         self._wake.set()
 
     def stop(self) -> None:
-        """Finish the step at hand, then end."""
+        """Finish the current step, then end."""
         if self._state != "stopping":
             self._state = "stopping"
             self.context.status.say(Word.DOING, "stopping")
@@ -151,7 +151,7 @@ class Actor:
         """Run until stopped.
 
         Raises:
-            Exception: Whatever ended a step, a background task or the beat.
+            Exception: The error that ended a step, a background task or the beat.
         """
         self._failure = asyncio.get_running_loop().create_future()
         self.background(self._beat(), "beat")
@@ -176,7 +176,7 @@ class Actor:
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if self._failure.done():
                 self._failure.result()
-            if self._stop.is_set():  # the steps may have ended before anybody heard of it
+            if self._stop.is_set():  # the steps may have ended first
                 await asyncio.wait([main], timeout=DRAIN_S)
                 await self.drain()
             if main.done():
@@ -236,7 +236,7 @@ class Actor:
 
     async def _publish_heartbeats(self) -> None:
         pid = os.getpid()
-        code = ""  # told from the second beat on: the first is the one people wait for
+        code = ""  # sent from the second beat on: startup waits for the first
         beats, pss_mb, cpu_s, cpu_at_s = 0, 0.0, 0.0, self.clock.monotonic()
         while True:
             if beats == 1:
@@ -273,7 +273,7 @@ class Actor:
 
 
 def loaded_code_digest() -> str:
-    """Return a short digest of this project's files as this process loaded them."""
+    """Return a short digest of the project files this process has loaded."""
     root = str(Path(__file__).resolve().parent.parent)
     files = {str(getattr(module, "__file__", "")) for module in list(sys.modules.values())}
     digest = hashlib.blake2s(digest_size=6)
@@ -284,7 +284,7 @@ def loaded_code_digest() -> str:
 
 
 def run_actor(actor: Actor) -> None:
-    """Run one actor to its end on a fresh event loop; SIGTERM and SIGINT ask it to stop."""
+    """Run one actor on a fresh event loop until it ends; SIGTERM and SIGINT stop it."""
 
     async def main() -> None:
         loop = asyncio.get_running_loop()

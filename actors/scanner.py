@@ -1,4 +1,4 @@
-"""Base scores of all coins: for people, who look at one list; nobody trades on it.
+"""Base scores of all coins, for people: nothing trades on them.
 
 Reads `cache:candles:*` (5m and 1h), `ta:latest:*` and, after each start, `signals:history`;
 listens to `market:candles:{symbol}` and `signals:ta:{symbol}`; writes `scan:latest`,
@@ -24,10 +24,10 @@ from shared.messages.signals import CoinScore, Label, LabelChange, ScanResult, S
 from shared.messages.trading import TradeSide
 
 RETRY_MISSING_S = 1.0
-"""Pause before coins without candles are looked at again; their updates come sooner."""
+"""Pause before coins without candles are read again; their updates usually come sooner."""
 
 GATHER_S = 0.2
-"""Pause between the first news of a close and looking: the other coins' come with it."""
+"""Pause after the first close, so that the other coins' closes are scored with it."""
 
 TIMEFRAMES = (Timeframe.M5, Timeframe.H1)
 _NOTHING = SideScore(score=0, parts=[])
@@ -36,9 +36,9 @@ _NOTHING = SideScore(score=0, parts=[])
 class Scanner(Actor):
     """Publish the scores of all coins, every scan and as soon as candles close.
 
-    A coin that fails carries its fault and leaves the others alone. Only a complete score moves
-    a label. What label each side has is remembered in the history alone: it is read again after
-    a start, after every failure to write it, and when Redis has been away.
+    A coin that fails is published with its fault and does not affect the others. Only a complete
+    score changes a label. Labels are stored in the history alone, which is read again after a
+    start, a failed write, and a Redis outage.
     """
 
     def __init__(self, context: Context) -> None:
@@ -65,11 +65,11 @@ class Scanner(Actor):
         self._report()
 
     async def setup(self) -> None:
-        """Start listening for closed candles and new signals."""
+        """Subscribe to closed candles and new signals."""
         self.background(self._listen(), "candles and signals")
 
     async def step(self) -> float:
-        """Score all coins when their time has come, else those with something new."""
+        """Score all coins when a scan is due, else those with new data."""
         started = self.clock.monotonic()
         whole = self._all_due or started >= self._next_scan
         if not whole and self._due:
@@ -81,7 +81,7 @@ class Scanner(Actor):
             await self._scan(chosen, whole=whole)
         except BusUnavailable:
             self._all_due = True
-            self._labels = None  # nobody knows which events were written
+            self._labels = None  # some events may have been written
             raise
         if whole:
             self._next_scan = started + self._settings.interval_s
@@ -91,8 +91,6 @@ class Scanner(Actor):
         self._report_readiness()
         pause = self._next_scan - self.clock.monotonic()
         return max(0.0, min(pause, RETRY_MISSING_S) if self._missing else pause)
-
-    # What wakes it.
 
     async def _listen(self) -> None:
         entries = (schema.CANDLE_UPDATES, schema.TA_SIGNALS)
@@ -118,7 +116,7 @@ class Scanner(Actor):
         self.wake()
 
     def _has_new_close(self, update: CandleUpdate) -> bool:
-        """Tell whether the update holds a closed candle newer than those seen so far."""
+        """Return whether the update contains a closed candle newer than those seen so far."""
         newest = max((row.open_time_ms for row in update.candles if row.closed), default=-1)
         key = (update.symbol, update.timeframe)
         if update.timeframe not in TIMEFRAMES or newest <= self._closed.get(key, -1):
@@ -127,13 +125,11 @@ class Scanner(Actor):
         return True
 
     def _changes_bonus(self, signal: TaSignal) -> bool:
-        """Tell whether the signal is of the candle scored, with another bonus than published."""
+        """Return whether the signal changes the published bonus of the candle scored."""
         known = self._scores.get(signal.symbol)
         if known is None or known.closed_until_ms != signal.closed_until_ms:
             return False
         return (known.long_bonus, known.short_bonus) != _bonuses(signal)
-
-    # One scan.
 
     async def _scan(self, symbols: Sequence[str], *, whole: bool) -> None:
         self._end_quarantines()
@@ -162,7 +158,7 @@ class Scanner(Actor):
             await self._publish(scores, labels)
 
     async def _read_history(self) -> dict[tuple[str, TradeSide], Label]:
-        """Return the label each side had after its last event."""
+        """Return the current label of each side."""
         limit = 2 * (schema.HISTORY.max_length or 0)  # Redis trims roughly
         labels: dict[tuple[str, TradeSide], Label] = {}
         for place, fields in await self.bus.entries(schema.HISTORY, limit):
@@ -232,7 +228,7 @@ class Scanner(Actor):
             coins=[known[symbol] for symbol in self._symbols if symbol in known],
             source=self.context.source,
         )
-        # The history first: whoever has read it knows the labels, whatever becomes of the rest.
+        # The history first: a reader of the scan then finds the labels' events there.
         batch = self.bus.batch()
         for coin in scores.values():
             for change in _changes(coin, labels):
@@ -244,10 +240,8 @@ class Scanner(Actor):
             labels |= _new_labels(coin)
         self._scores = known
 
-    # What the actor says about itself.
-
     def _report_readiness(self) -> None:
-        """Be ready once a coin is scored, or none is merely waiting for its candles."""
+        """Report ready unless every coin is still waiting for candles."""
         if len(self._missing) < len(self._symbols):
             self.ready()
         else:
@@ -314,7 +308,7 @@ def _bonuses(signal: TaSignal) -> tuple[int, int]:
 
 
 def _new_labels(coin: CoinScore) -> dict[tuple[str, TradeSide], Label]:
-    """Return the labels a score has earned; an incomplete one leaves them as they were."""
+    """Return the labels of a complete score; an incomplete one changes none."""
     if coin.coverage < 1:
         return {}
     return {(coin.symbol, "long"): coin.label_long, (coin.symbol, "short"): coin.label_short}
@@ -323,7 +317,7 @@ def _new_labels(coin: CoinScore) -> dict[tuple[str, TradeSide], Label]:
 def _changes(
     coin: CoinScore, labels: Mapping[tuple[str, TradeSide], Label]
 ) -> Iterator[LabelChange]:
-    """Yield what the history has to say of a coin, stamped by the close that did it."""
+    """Yield the label changes of a coin, stamped with the close that caused them."""
     for (symbol, side), after in _new_labels(coin).items():
         event = label_event(labels.get((symbol, side), "none"), after)
         if event is not None and coin.closed_until_ms is not None and coin.close is not None:

@@ -1,4 +1,4 @@
-"""Hold the published signals of a running platform against TA-Lib, number by number.
+"""Compare the published signals of a running platform with TA-Lib, number by number.
 
 Reads `cache:candles:*` and `ta:latest:{symbol}`; exits 1 when a difference is beyond its
 tolerance or there is no signal to compare.
@@ -44,7 +44,7 @@ class Line(NamedTuple):
 
     @property
     def difference(self) -> float:
-        """How far apart, in the unit of the tolerance."""
+        """Difference in the unit of the tolerance."""
         if self.ours is None:
             return 0.0 if np.isnan(self.theirs) else float("inf")
         apart = abs(self.ours - self.theirs)
@@ -57,7 +57,7 @@ class Line(NamedTuple):
 
 
 def lines(signal: TaSignal, seen: dict[Timeframe, Numbers]) -> Iterator[Line]:
-    """Yield every number of the signal that TA-Lib can compute, beside its own."""
+    """Yield every number of the signal that TA-Lib can compute, beside TA-Lib's."""
     last = {t: {name: float(v[-1]) for name, v in seen[t].items()} for t in seen}
     m5 = last[Timeframe.M5]
     ribbon, squeeze, stoch = (

@@ -57,7 +57,7 @@ async def browse(session: aiohttp.ClientSession, url: str, until_s: float, tally
 
 
 class Dashboard:
-    """The dashboard's process, watched from outside."""
+    """Resource use of the dashboard's process."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid

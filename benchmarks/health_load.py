@@ -1,10 +1,9 @@
-"""How long `/health` takes while 1,000 requests a second come in, on time whatever the answers do.
+"""Latency of `/health` under an open-loop load of 1,000 requests a second.
 
-The real health actor, a process of its own on a real Redis that holds what 29 coins and their
-actors say, with Prometheus asking for `/metrics` as well. Beside it, in turns, the floor: a bare
-aiohttp server that sends the same number of bytes. A request's time runs from when it was due, so
-that a server that stalls is charged for everybody who waited. The processor time of the server is
-there as well: it says the same on a busy machine.
+The real health actor as a process of its own, on a real Redis with the messages of 29 coins and
+their actors, and with scrapes of `/metrics`. In turns with it the floor: a bare aiohttp server
+that sends as many bytes. A request's time runs from when it was due, so that a stall counts for
+every waiting request. The server's processor time does not depend on the machine's load.
 """
 
 from __future__ import annotations
@@ -54,8 +53,8 @@ web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), access_log=None, print
 
 
 @dataclass
-class Taken:
-    """What was measured of one server: milliseconds of each request, by round; its own cost."""
+class Measurement:
+    """Measurements of one server: milliseconds of each request, by round, and its CPU time."""
 
     rounds_ms: list[list[float]] = field(default_factory=list)
     cpu_s: float = 0.0
@@ -67,13 +66,13 @@ class Taken:
 
 
 class Connection:
-    """One client that keeps its connection and asks one thing at a time."""
+    """One keep-alive client with one request at a time."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer = reader, writer
 
     async def ask(self, path: str) -> int:
-        """Ask and return the size of the body.
+        """Send a request and return the size of the body.
 
         Raises:
             ValueError: The answer is not 200 with a length.
@@ -87,7 +86,7 @@ class Connection:
         return int(found[1])
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._writer.close()
 
 
@@ -108,7 +107,7 @@ async def connections(port: int) -> AsyncIterator[asyncio.Queue[Connection]]:
 
 async def load(port: int, seconds: float) -> list[float]:
     """Return how many milliseconds each request took, the first second's left out."""
-    took: list[float] = []
+    times_ms: list[float] = []
     loop = asyncio.get_running_loop()
     async with connections(port) as free:
 
@@ -117,7 +116,7 @@ async def load(port: int, seconds: float) -> list[float]:
             await connection.ask(path)
             free.put_nowait(connection)
             if counts:
-                took.append(1000 * (loop.time() - due_s))
+                times_ms.append(1000 * (loop.time() - due_s))
 
         began_s = loop.time()
         async with asyncio.TaskGroup() as tasks:
@@ -128,7 +127,7 @@ async def load(port: int, seconds: float) -> list[float]:
                 tasks.create_task(ask(due_s, "/health", counts=due_s - began_s >= UNCOUNTED_S))
                 if number % int(RATE * SCRAPED_EVERY_S) == 0:
                     tasks.create_task(ask(due_s, "/metrics", counts=False))
-    return took
+    return times_ms
 
 
 async def size_once_up(port: int) -> int:
@@ -151,8 +150,8 @@ def start_floor(port: int, size: int) -> subprocess.Popen[bytes]:
     return subprocess.Popen([sys.executable, "-c", FLOOR, str(port), str(size)], cwd=ROOT)
 
 
-async def keep_telling(bus: Bus) -> None:
-    """Say again and again that all is well, as a platform does."""
+async def republish(bus: Bus) -> None:
+    """Republish healthy messages, as a platform does."""
     while True:
         await tell_all_is_well(bus, used_weight=58, weight_limit=6000)
         await asyncio.sleep(TOLD_EVERY_S)
@@ -160,8 +159,8 @@ async def keep_telling(bus: Bus) -> None:
 
 async def measure(
     server: PrivateRedis, home: Path, seconds: float, rounds: int
-) -> tuple[dict[str, Taken], int]:
-    """Return what was taken of both servers, and the size of the body."""
+) -> tuple[dict[str, Measurement], int]:
+    """Return the measurements of both servers, and the size of the body."""
     ports = {"health": free_port(), "floor": free_port()}
     section = {
         "health": {"host": "127.0.0.1", "port": ports["health"]},
@@ -171,10 +170,10 @@ async def measure(
         "account": {},
     }
     bus = Bus(server.url, name="bench", clock=SystemClock())
-    telling = asyncio.create_task(keep_telling(bus))
+    republishing = asyncio.create_task(republish(bus))
     message = launch("health", "actors.health.actor:Health", section, home, server.url)
     processes = {"health": start(message)}
-    took = {name: Taken() for name in ports}
+    results = {name: Measurement() for name in ports}
     try:
         size = await size_once_up(ports["health"])
         processes["floor"] = start_floor(ports["floor"], size)
@@ -182,36 +181,41 @@ async def measure(
         for _ in range(rounds):
             for name, port in ports.items():
                 before_s = cpu_s(processes[name].pid) or 0.0
-                took[name].rounds_ms.append(await load(port, seconds))
-                took[name].cpu_s += (cpu_s(processes[name].pid) or 0.0) - before_s
-                took[name].lasted_s += UNCOUNTED_S + seconds
+                results[name].rounds_ms.append(await load(port, seconds))
+                results[name].cpu_s += (cpu_s(processes[name].pid) or 0.0) - before_s
+                results[name].lasted_s += UNCOUNTED_S + seconds
     finally:
-        telling.cancel()
-        await asyncio.gather(telling, return_exceptions=True)
+        republishing.cancel()
+        await asyncio.gather(republishing, return_exceptions=True)
         await bus.close()
         for process in processes.values():
             process.terminate()
             process.wait(10)
-    return took, size
+    return results, size
 
 
-def report(took: dict[str, Taken], size: int) -> str:
+def report(results: dict[str, Measurement], size: int) -> str:
     """Return the figures as Markdown."""
     named = {"health": "`/health`", "floor": "bare aiohttp, as many bytes (floor)"}
     rows = []
-    for name, taken in took.items():
-        values = [value for each in taken.rounds_ms for value in each]
-        figures = [percentile(values, 0.5), taken.p99_ms(), percentile(values, 0.99), max(values)]
-        cpu = f"{100 * taken.cpu_s / taken.lasted_s:.0f} %"
+    for name, measured in results.items():
+        values = [value for each in measured.rounds_ms for value in each]
+        figures = [
+            percentile(values, 0.5),
+            measured.p99_ms(),
+            percentile(values, 0.99),
+            max(values),
+        ]
+        cpu = f"{100 * measured.cpu_s / measured.lasted_s:.0f} %"
         rows.append([named[name], *(f"{figure:.1f}" for figure in figures), cpu])
-    ours, floor = took["health"].p99_ms(), took["floor"].p99_ms()
+    ours, floor = results["health"].p99_ms(), results["floor"].p99_ms()
     head = ("server", "p50 ms", "p99 ms, median round", "p99 ms, all", "slowest ms", "of a core")
     return "\n\n".join(
         [
             "## `/health` under load",
             f"{RATE:,} requests a second over {CONNECTIONS} connections, {size:,} bytes each, "
-            f"{len(took['health'].rounds_ms)} rounds in turns; client and server share a machine, "
-            "and a time runs from when its request was due.",
+            f"{len(results['health'].rounds_ms)} rounds in turns; client and server share a "
+            "machine, and a time runs from when its request was due.",
             table(head, rows),
             f"Aim: p99 within {AIM_MS:.0f} ms: {ours:.1f} ms, {verdict(ours <= AIM_MS)}; "
             f"{ours / floor:.1f} times the floor.",
@@ -229,10 +233,10 @@ def main() -> None:
     try:
         server.start()
         with tempfile.TemporaryDirectory(prefix="coinex-") as home:
-            took, size = asyncio.run(measure(server, Path(home), seconds, rounds))
+            measured_of, size = asyncio.run(measure(server, Path(home), seconds, rounds))
     finally:
         server.remove()
-    print(report(took, size))
+    print(report(measured_of, size))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Our kernels against pandas-ta, pandas-ta-classic, TA-Lib and talipp: the same outputs.
 
-Everybody computes every bar of every row and keeps the newest: ours in the blocks that signals
-are made in, the others a row at a time, as they must. Before anything is timed, the newest
-numbers of all are compared. The pandas libraries cost the same per row however many there are,
-so a few rows stand for all; TA-Lib is run over every row.
+Each computes every bar of every row and keeps the newest: ours in the blocks that signals are
+made in, the others row by row. The results are compared before anything is timed. The pandas
+libraries cost the same per row at any number of rows, so they run on a few; TA-Lib runs on all.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ from tests.support.talib_numbers import by_talib
 
 SIZES, BARS = (29, 290, 2_000, 6_000), 500
 FEW = 6
-"""Rows that stand for all where a library takes milliseconds for each."""
+"""Rows for libraries that take milliseconds per row."""
 
 AIM_PANDAS, AIM_TALIB = 1 / 20, 1.0
 TALIPP_LACKS = "without momentum and Keltner channel, which it has not"
@@ -96,7 +95,7 @@ def talipp(series: Sequence[Candles], rounds: int) -> tuple[list[float], dict[st
 
 
 def require_same(name: str, theirs: Mapping[str, float], mine: Mapping[str, float]) -> None:
-    """Raise SystemExit unless all their numbers are ours: else times mean nothing."""
+    """Raise SystemExit unless all their numbers equal ours."""
     for number, value in theirs.items():
         if abs(value - mine[number]) > 2e-6 * max(1.0, abs(value)):
             raise SystemExit(f"{name}: {number} is {value:.12g}, ours {mine[number]:.12g}")
@@ -115,7 +114,7 @@ def main() -> None:
     for name, library in REFEREES.items():
         require_same(name, row_by_row(library, few[:1])[0], mine)
     rows, per_row = [], {}
-    held = {"pandas-ta": False, "TA-Lib": True}
+    met = {"pandas-ta": False, "TA-Lib": True}
     for size in sizes:
         chosen = series[:size]
         took = in_turns(
@@ -134,9 +133,9 @@ def main() -> None:
         ratios = {name: ratio(took["ours"], took[name]) for name in took}
         whole = ratio(took["whole"], took["TA-Lib"])
         if size == sizes[0]:
-            held["pandas-ta"] = ratios["pandas-ta"] <= AIM_PANDAS
+            met["pandas-ta"] = ratios["pandas-ta"] <= AIM_PANDAS
         if size >= 2_000:
-            held["TA-Lib"] &= ratios["TA-Lib"] <= AIM_TALIB
+            met["TA-Lib"] &= ratios["TA-Lib"] <= AIM_TALIB
         rows.append(
             [
                 f"{size:,}",
@@ -172,9 +171,9 @@ def main() -> None:
         )
     except NoPeers as why:
         print(f"talipp: left out, {why}.")
-    print(f"\n- Aim: at {sizes[0]} rows at most 1/20 of pandas-ta: {verdict(held['pandas-ta'])}.")
+    print(f"\n- Aim: at {sizes[0]} rows at most 1/20 of pandas-ta: {verdict(met['pandas-ta'])}.")
     if sizes[-1] >= 2_000:
-        print(f"- Aim: at 2,000 rows and more at most TA-Lib's time: {verdict(held['TA-Lib'])}.")
+        print(f"- Aim: at 2,000 rows and more at most TA-Lib's time: {verdict(met['TA-Lib'])}.")
 
 
 if __name__ == "__main__":

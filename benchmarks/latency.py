@@ -2,8 +2,8 @@
 
 The real simulator, fetcher and indicators actors, each a process of its own, on a real Redis; they
 share a wall clock that jumps to just before the next close, so that 200 closes take minutes, not
-hours. The floor is one bare script that does with the same frames what must be done: parse, write
-and announce the windows, compute, write and publish the signals, receive the last.
+hours. The floor is one bare script that does the same work: parse the frames, write and announce
+the windows, compute, write and publish the signals, receive the last.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from tests.support.private_redis import PrivateRedis
 
 BEFORE_CLOSE_MS = 250
 BETWEEN_S = 0.35
-"""Pause after the last signal of a close, in which the platform does what else it has to do."""
+"""Pause after the last signal of a close, for the platform's other work."""
 
 UNCOUNTED = 3
 AIM_MS, AIM_FLOORS = 50.0, 5.0
@@ -64,7 +64,7 @@ class Platform:
             if spec.name.startswith(("exchange-sim", "fetcher", "indicators")):
                 code = spec.code
                 if spec.name == "exchange-sim":
-                    code = "benchmarks.stepping_clock:NotingExchangeSim"
+                    code = "benchmarks.stepping_clock:RecordingExchangeSim"
                 message = launch(spec.name, code, spec.section, home, server.url)
                 self._processes.append(start(message, home / "clock"))
                 if spec.name == "exchange-sim":  # the fetcher's first pass is its only one here
@@ -80,7 +80,7 @@ class Platform:
         self._client.close()
 
     def last_signal_ns(self, until_ms: int, within_s: float = 30.0) -> int:
-        """Wait for the signals of every coin that know of a close; return when the last came."""
+        """Wait for every coin's signal of a close; return the time of the last."""
         waiting = {schema.TA_SIGNALS.name(symbol=symbol).encode() for symbol in self.symbols}
         wanted = b'"closed_until_ms":%d' % until_ms
         deadline = time.monotonic() + within_s
@@ -103,7 +103,7 @@ class Platform:
         return (came_ns - last_ns) / 1e6, (came_ns - first_ns) / 1e6
 
     def windows(self) -> dict[tuple[str, Timeframe], CandleWindow]:
-        """Return all windows as they stand on the bus."""
+        """Return all windows on the bus."""
         found = {}
         for symbol in self.symbols:
             for timeframe in Timeframe:
@@ -113,7 +113,7 @@ class Platform:
 
 
 async def closing_frames(platform: Platform, port: int) -> list[bytes]:
-    """Return the frames that tell of one more 5m close, as the exchange sends them."""
+    """Return the exchange's frames of one more 5m close."""
     names = "/".join(stream_name(symbol, M5) for symbol in platform.symbols)
     frames: dict[str, bytes] = {}
     async with (
@@ -132,7 +132,7 @@ async def closing_frames(platform: Platform, port: int) -> list[bytes]:
 
 
 class Bare:
-    """The floor: everything that must be done, in one script."""
+    """The floor: all the work in one script."""
 
     def __init__(
         self, url: str, windows: Mapping[tuple[str, Timeframe], CandleWindow], now_ms: int
@@ -176,7 +176,7 @@ class Bare:
         return (time.perf_counter() - started) * 1000
 
     def end(self) -> None:
-        """Hang up."""
+        """Close the connections."""
         self._listener.close()
         self._client.close()
 
@@ -220,7 +220,7 @@ def main() -> None:
     closes = options.closes or (20 if options.quick else 200)
     port = free_port()
     config = load(ROOT / "config.yaml", [f"simulator.port={port}"])
-    # No scan and no pass begins around a close; here closes are everywhere: both must stay away.
+    # No scan and no pass begins around a close; closes are continuous here, so both are disabled.
     config = dataclasses.replace(
         config,
         indicators=dataclasses.replace(config.indicators, interval_s=3600),

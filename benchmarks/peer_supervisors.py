@@ -21,11 +21,11 @@ PEERS = Path(__file__).resolve().with_name("peers")
 
 
 class Peer:
-    """One supervisor with its workers; each is given its quickest settings.
+    """One supervisor with its workers, at its fastest settings.
 
     Args:
-        home: Directory of its own.
-        url: A Redis, of which it gets the database `number`.
+        home: Its working directory.
+        number: Its database in the Redis at `socket`.
     """
 
     def __init__(self, name: str, home: Path, socket: Path, number: int) -> None:
@@ -60,7 +60,7 @@ class Peer:
         return time.perf_counter() - started
 
     def overhead(self) -> Sequence[int]:
-        """Return the processes that supervise."""
+        """Return the supervising processes."""
         top = psutil.Process(self._process.pid)
         found = [top.pid, *(process.pid for process in top.children(recursive=True))]
         return [pid for pid in found if pid not in self.workers]
@@ -117,7 +117,7 @@ SOURCE = {"supervisord": "supervisor", "circus": "circus", "gunicorn": "gunicorn
 
 
 def cost(before: dict[int, float], pids: Sequence[int], over_s: float) -> tuple[float, float]:
-    """Return percent of one core since `before`, and PSS in MB, of some processes together."""
+    """Return percent of one core since `before`, and PSS in MB, summed over processes."""
     used = sum((cpu_s(pid) or 0.0) - before.get(pid, 0.0) for pid in pids)
     return 100 * used / over_s, sum(pss_mb(pid) or 0.0 for pid in pids)
 

@@ -1,4 +1,4 @@
-"""The environment of the programs we are compared with: never that of the project itself."""
+"""The virtual environment of the compared programs, separate from the project's."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PINS = ROOT / "requirements-bench.txt"
 
 
 class NoPeers(Exception):
-    """The environment cannot be made; says why."""
+    """The environment cannot be created, with the reason."""
 
 
 def peer_python() -> Path:
     """Return an interpreter that has the peers and, in the same versions, our own packages.
 
     Raises:
-        NoPeers: They cannot be installed here.
+        NoPeers: They cannot be installed.
     """
     python, installed = HOME / "bin" / "python", HOME / PINS.name
     if not (installed.exists() and filecmp.cmp(installed, PINS, shallow=False)):

@@ -2,7 +2,7 @@
 
 The clock starts just before the kill and stops when the heartbeat key shows another pid. With
 `--peers` the same is done, in turns, to workers with the same imports under supervisord, circus
-and gunicorn, and what each supervisor costs while nothing happens is measured.
+and gunicorn, and the idle cost of each supervisor is measured.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def platform() -> Iterator[Platform]:
 
 @dataclass
 class Compared:
-    """What was measured of each supervisor, by its name: ours first.
+    """Measurements by supervisor, ours first.
 
     Attributes:
         costs: Percent of a core and MB, of the supervising processes.
@@ -196,9 +196,9 @@ def show(found: Compared) -> None:
     for name, values in found.beats.items():
         if name != OURS:
             no_slower = name.startswith("gunicorn")
-            said = "no slower than" if no_slower else "at most 1/10 of"
-            held = ours <= (1.0 if no_slower else 0.1) * statistics.median(values)
-            print(f"- Aim: to the first heartbeat {said} {name}: {verdict(held)}.")
+            wording = "no slower than" if no_slower else "at most 1/10 of"
+            met = ours <= (1.0 if no_slower else 0.1) * statistics.median(values)
+            print(f"- Aim: to the first heartbeat {wording} {name}: {verdict(met)}.")
     p95 = percentile(found.signals, 0.95)
     print(
         f"- Aim: crash to first valid publish of that group, p95 at most {AIM_PUBLISH_MS} ms: "

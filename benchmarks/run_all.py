@@ -1,6 +1,6 @@
 """Run every benchmark and write `benchmarks/RESULTS.md`.
 
-A part that fails says so in its place; the others go on, and the exit code is 1.
+A failing part is reported in its place; the others go on, and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ LONGEST_S = 600
 
 
 def machine() -> str:
-    """Return what the figures were taken on."""
+    """Return a description of the machine."""
     found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
     server = subprocess.run(
         ["redis-server", "--version"], capture_output=True, text=True, check=False
@@ -56,10 +56,10 @@ def machine() -> str:
 
 
 def run(part: tuple[str, ...], *, quick: bool) -> tuple[str, bool]:
-    """Return what a part prints, and whether it ended well."""
+    """Return a part's output, and whether it succeeded."""
     script, *options = part
     command = [sys.executable, str(HERE / script), *options, *(["--quick"] if quick else [])]
-    # Writing no bytecode would slow down each start of a process that is measured here.
+    # Without bytecode files each measured process would start more slowly.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     started = time.monotonic()
     try:

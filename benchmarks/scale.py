@@ -2,8 +2,8 @@
 
 Windows of 1,000 candles on three timeframes are fed directly, as the fetcher would write them (the
 exchange is left out). At a close every coin's new 5m window is written and announced; the time ends
-with the last signal received by a subscriber. The first close after the start is told apart: the
-actors then still read every window from its key, later they carry them on.
+with the last signal received by a subscriber. The first close after the start is separate: the
+actors then read every window from its key, later they update cached ones.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ GROUP_COINS = 500
 KLINES_WEIGHT, WEIGHT_LIMIT = 2, 6_000
 AIM_S, AIM_MB, AIM_COINS = 2.0, 1_500.0, 2_000
 GROWTH = 1.5
-"""How much dearer per coin than at 290 the largest size may be and still count as no growth."""
+"""Cost per coin of the largest size over that at 290 that still counts as no growth."""
 
 PLACEHOLDER = "SYMBOLUSDT"
 
 
 class Feed:
-    """The windows of some coins, as the fetcher writes them; `WALKS` prices serve for all."""
+    """The windows of the coins, as the fetcher writes them, from `WALKS` price series."""
 
     def __init__(self, symbols: Sequence[str], closes: int) -> None:
         self.symbols = symbols
@@ -101,7 +101,7 @@ class Feed:
 
 
 class Figures:
-    """What one size costs."""
+    """The cost of one size."""
 
     def __init__(self, coins: int, processes: int, close_s: list[float]) -> None:
         self.coins, self.processes = coins, processes
@@ -117,7 +117,7 @@ class Figures:
 
 
 def measure(coins: int, closes: int, server: PrivateRedis, home: Path) -> Figures:
-    """Return what some coins cost."""
+    """Return the cost of some coins."""
     symbols = [f"C{number}USDT" for number in range(coins)]
     feed = Feed(symbols, closes)
     client = redis.Redis.from_url(server.url, socket_timeout=60)
@@ -185,7 +185,7 @@ def await_signals(
     until_ms: int,
     processes: Sequence[subprocess.Popen[bytes]],
 ) -> None:
-    """Wait for a signal of every coin that knows of the close at `until_ms`."""
+    """Wait for every coin's signal of the close at `until_ms`."""
     waiting = {schema.TA_SIGNALS.name(symbol=symbol).encode() for symbol in symbols}
     wanted = b'"closed_until_ms":%d' % until_ms
     deadline = time.monotonic() + 180
@@ -258,9 +258,9 @@ def main() -> None:
         f" at {reference.coins:,}: {verdict(growth <= GROWTH)}."
     )
     if largest.coins == AIM_COINS:
-        held = max(largest.close_s) <= AIM_S
+        met = max(largest.close_s) <= AIM_S
         memory = largest.actors_mb + largest.redis_mb
-        print(f"- Aim: {AIM_COINS:,} coins within {AIM_S:g} s: {verdict(held)}.")
+        print(f"- Aim: {AIM_COINS:,} coins within {AIM_S:g} s: {verdict(met)}.")
         print(f"- Aim: at most {AIM_MB:,.0f} MB: {memory:,.0f} MB, {verdict(memory <= AIM_MB)}.")
 
 

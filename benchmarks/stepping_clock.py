@@ -1,6 +1,6 @@
-"""A wall clock that several processes share and that jumps when told: five minutes take a moment.
+"""A wall clock shared by several processes that jumps on request, to skip minutes.
 
-Between jumps time passes at its usual rate, and nothing that measures durations ever sees a jump.
+Between jumps it runs at the normal rate; monotonic time never jumps.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FIELDS = struct.Struct("=qqq")  # ms ahead; ns when the first, the last closing
 
 
 class SteppingClock:
-    """The machine's clock, ahead of it by what the file says."""
+    """The machine's clock plus the offset in a file."""
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
@@ -37,27 +37,27 @@ class SteppingClock:
         await asyncio.sleep(max(0.0, seconds))
 
     def jump_to(self, now_ms: int) -> None:
-        """Set the clock of everybody."""
+        """Set the clock for all processes."""
         ahead_ms = now_ms - time.time_ns() // 1_000_000
         self._shared[:8] = ahead_ms.to_bytes(8, "little", signed=True)
 
     def made_ns(self) -> tuple[int, int]:
-        """Return when the exchange set about the first and the last of the newest closing frames.
+        """Return when the exchange made the first and the last of the newest closing frames.
 
-        It sends all of them at once, as soon as the last one is made.
+        It sends all of them at once after the last.
         """
         _, first, last = _FIELDS.unpack(self._shared[:])
         return first, last
 
-    def note_made(self, at_ns: int, *, first: bool) -> None:
-        """Take note that a closing frame is made now, in monotonic ns."""
+    def record_made(self, at_ns: int, *, first: bool) -> None:
+        """Record that a closing frame is made now, in monotonic ns."""
         if first:
             self._shared[8:16] = at_ns.to_bytes(8, "little")
         self._shared[16:] = at_ns.to_bytes(8, "little")
 
 
-class NotingScript(FaultScript):
-    """A script that notes when the stream is about to make closing frames."""
+class RecordingScript(FaultScript):
+    """A script that records when the stream makes closing frames."""
 
     clock: SteppingClock
     _close_ms = 0
@@ -65,21 +65,21 @@ class NotingScript(FaultScript):
     def active(
         self, kind: str, now_ms: int, symbol: str | None = None, endpoint: str | None = None
     ) -> InjectedFault | None:
-        """Return the active fault; each closing frame is preceded by asking whether it is late."""
+        """Return the active fault; queried for "late" before each closing frame."""
         if kind == "late":
             close_ms = Timeframe.M5.open_at(now_ms)
-            self.clock.note_made(time.monotonic_ns(), first=close_ms != self._close_ms)
+            self.clock.record_made(time.monotonic_ns(), first=close_ms != self._close_ms)
             self._close_ms = close_ms
         return super().active(kind, now_ms, symbol, endpoint)
 
 
-class NotingExchangeSim(ExchangeSim):
-    """The simulated exchange, with its clock told when it makes closing frames."""
+class RecordingExchangeSim(ExchangeSim):
+    """The simulated exchange, recording in its clock when it makes closing frames."""
 
     async def setup(self) -> None:
-        """Listen, with the noting script on the streams alone."""
+        """Listen, with the recording script on the streams alone."""
         await super().setup()
         assert self._wire is not None and isinstance(self.clock, SteppingClock)
-        script = NotingScript(self._wire.market)
+        script = RecordingScript(self._wire.market)
         script.clock = self.clock
         self._wire.stream.script = script

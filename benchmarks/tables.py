@@ -1,4 +1,4 @@
-"""Figures as Markdown, and how they are taken: in turns, so that all meet the same machine."""
+"""Markdown tables, and timing in turns, so that machine load affects all alike."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def verdict(holds: bool) -> str:
-    """Return the word that stands beside an aim."""
+    """Return the result of an aim."""
     return "held" if holds else "**missed**"
 
 

@@ -1,8 +1,8 @@
-"""Tells people of problems, and when they are over, through the services of COINEX_ALERT_URLS.
+"""Sends alerts when problems begin and end, through the services of COINEX_ALERT_URLS.
 
-Reads `health:latest`, and tells as well when health, or Redis, cannot be heard. What was told
-stands in `state_dir/alerts.json`, so that a restart tells nothing twice. A service that fails is
-tried again with capped jitter and keeps no other one waiting.
+Reads `health:latest`; also alerts when health or Redis does not answer. State is kept in
+`state_dir/alerts.json`, so that a restart repeats no alert. A failing service is retried with
+capped jitter and does not delay the others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHECK_S = 1.0
 
 
 class Alerts(Actor):
-    """Watches health and tells people."""
+    """Watches health and sends alerts."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -37,10 +37,10 @@ class Alerts(Actor):
         self._outboxes: list[Outbox] = []
 
     async def setup(self) -> None:
-        """Load the services and take up what was told before.
+        """Load the services and the state of the previous run.
 
         Raises:
-            ConfigError: There is no service, or a URL is not one's.
+            ConfigError: No service is configured, or a URL is invalid.
         """
         urls, timeout_s = self.context.alert_urls, self._settings.timeout_s
         if not urls:
@@ -69,9 +69,9 @@ class Alerts(Actor):
         self.doing("watching")
 
     async def step(self) -> float:
-        """Look at what health says, and pass on what people should know."""
+        """Read health once and send the alerts that are due."""
         note: HealthNote | None = None
-        with contextlib.suppress(BusUnavailable):  # logged by the bus, and told once it lasts
+        with contextlib.suppress(BusUnavailable):  # logged by the bus, alerted on if it lasts
             note = await self.bus.get(schema.HEALTH)
         now_ms = self.clock.now_ms()
         bus = BusState(
@@ -91,13 +91,13 @@ class Alerts(Actor):
         return CHECK_S
 
     async def teardown(self) -> None:
-        """Write down what was told, and what is still on its way."""
+        """Save the state."""
         if self._outboxes:
             await self._save()
 
     async def _save(self) -> None:
         waiting = [outbox.waiting() for outbox in self._outboxes]
-        # fsync on a slow disk takes its time
+        # fsync may be slow
         await asyncio.to_thread(self._file.write, AlertState(book=self._alert_log, waiting=waiting))
 
     def _report(self) -> None:

@@ -1,4 +1,4 @@
-"""Messages on their way to one service: in order, again until taken, the newest ones kept."""
+"""The queue of one service: in order, retried until accepted, bounded to the newest messages."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ RETRY_FIRST_S, RETRY_CAP_S = 5.0, 300.0
 
 
 class Outbox:
-    """Sends one service its messages; what fails is tried again with capped jitter.
+    """Sends messages to one service, retrying with capped jitter.
 
     Args:
-        waiting: Left over from a process before this one, oldest first.
-        timeout_s: How long the service may take for one message.
-        taken: Called when the service has taken a message.
+        waiting: Left over from the previous run, oldest first.
+        timeout_s: Per message.
+        taken: Called when the service has accepted a message.
 
     Attributes:
-        trouble: Why the service does not take messages; "" while it does.
-        sent: Messages it took.
-        dropped: Messages that were thrown away for newer ones while it failed.
+        trouble: Why the service fails; "" while it works.
+        sent: Messages it accepted.
+        dropped: Messages dropped for newer ones while it failed.
     """
 
     def __init__(
@@ -57,19 +57,19 @@ class Outbox:
             self._any.set()
 
     def put(self, alert: Alert) -> None:
-        """Add a message; of too many the oldest is dropped and counted."""
+        """Add a message; when full, drop and count the oldest."""
         self.dropped += len(self._waiting) == MOST_WAITING
         self._waiting.append(alert)
         self._any.set()
 
     def waiting(self) -> list[Alert]:
-        """Return what the service has not taken yet, oldest first."""
+        """Return the unsent messages, oldest first."""
         return list(self._waiting)
 
     async def run(self) -> None:
-        """Send for ever. A failing service is logged once, and once when it takes messages again.
+        """Send for ever; a failure and the recovery are logged once each.
 
-        A message that timed out may have been taken all the same; it is sent again.
+        A message that timed out is sent again, even if it may have arrived.
         """
         failures = 0
         while True:

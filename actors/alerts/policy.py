@@ -1,8 +1,8 @@
-"""When people are told of a problem, and when that it is over. Pure: a book in, a book out.
+"""When to alert on a problem and on its end. Pure: from one AlertLog to the next.
 
-A problem is told once it has lasted, told again now and then, and its end is told once it has
-stayed away; all of one look go into one message. Beyond the hourly cap messages are held back,
-and summed up in the next one there is room for.
+A problem is alerted on once it has lasted, repeated at intervals, and its end is reported once it
+has stayed away; one check makes one message. Beyond the hourly cap lines are held back and
+summed up in the next message.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from shared.messages.actors import HealthNote, NotedProblem
 
 HOUR_MS = 3_600_000
 SILENT_S = 15.0
-"""From when on health, which speaks every second, counts as silent."""
+"""Age of health's report, published every second, from which health counts as silent."""
 
 SHOWN = 10
-"""Problems that one message tells in full; services cut long ones off."""
+"""Problems listed in one message; services truncate long ones."""
 
 SHOWN_TEXT = 300
 HELD_SHOWN = 30
@@ -30,12 +30,12 @@ HELD_SHOWN = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertedProblem:
-    """A problem that people know of.
+    """A problem that was alerted on.
 
     Attributes:
-        text: As it was told.
-        told_ms: When it was told last.
-        gone_ms: Since when it has not been seen any more; None while it is there.
+        text: As sent.
+        told_ms: When it was last sent.
+        gone_ms: Since when it has been gone; None while it is present.
     """
 
     key: str
@@ -48,12 +48,13 @@ class AlertedProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertLog:
-    """What people were told; outlives the process, so that a new one does not tell it again.
+    """What was sent; persisted, so that a new process does not repeat it.
 
     Attributes:
-        sent_ms: When the messages of the last hour were sent.
-        held: What was held back since `held_since_ms`, a line each, the first `HELD_SHOWN`.
-        held_count: All that was held back.
+        told: Open problems.
+        sent_ms: Times of the last hour's messages.
+        held: Lines held back since `held_since_ms`, the first `HELD_SHOWN`.
+        held_count: All lines held back.
     """
 
     told: list[AlertedProblem] = field(default_factory=list)
@@ -75,10 +76,10 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """What can be seen of the platform just now.
+    """The problems at one moment.
 
     Attributes:
-        whole: False when only this much is known: what is not in it may still be there.
+        whole: False when health is unknown: problems not listed may persist.
     """
 
     problems: Sequence[NotedProblem]
@@ -88,11 +89,11 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BusState:
-    """How the bus is, as the watcher's own connection sees it.
+    """The bus as the alerts actor's own connection sees it.
 
     Attributes:
-        status: Of Redis; `since_ms` is when it last changed.
-        began_ms: When the watcher began to listen.
+        status: Of Redis, unchanged since `since_ms`.
+        began_ms: When the actor started.
     """
 
     status: str
@@ -102,12 +103,12 @@ class BusState:
 
 
 def observe(note: HealthNote | None, bus: BusState, mode: str, now_ms: int) -> Observation:
-    """Return what is wrong: as health says, or that it cannot be heard."""
+    """Return the problems health reports, or that health or Redis does not answer."""
     problem = redis_problem(bus.status, bus.since_ms, bus.reason, now_ms)
     if problem is not None:
         return _partial(problem, bus.since_ms, mode)
     last_ms = note.at_ms if note is not None else 0
-    # Whoever could not be heard is given its time again.
+    # After an outage or a start health gets its full time again.
     since_ms = max(last_ms, bus.since_ms, bus.began_ms)
     silent_s = (now_ms - since_ms) / 1000
     if silent_s > SILENT_S:
@@ -132,11 +133,11 @@ def _partial(problem: Problem, since_ms: int, mode: str) -> Observation:
 def next_alert(
     log: AlertLog, observation: Observation, now_ms: int, settings: AlertsSection
 ) -> tuple[AlertLog, Alert | None]:
-    """Return the book after one look, and what people are to be told, if anything."""
+    """Return the next log, and the message to send, if any."""
     sent_ms = [at_ms for at_ms in log.sent_ms if 0 <= now_ms - at_ms < HOUR_MS]
     has_room = len(sent_ms) < settings.max_per_hour
-    told, lines = _events(log.told, observation, now_ms, settings, repeats=has_room)
-    log = dataclasses.replace(log, told=told, sent_ms=sent_ms)
+    alerted, lines = _events(log.told, observation, now_ms, settings, repeats=has_room)
+    log = dataclasses.replace(log, told=alerted, sent_ms=sent_ms)
     if not has_room:
         return _hold_back(log, [line for _, line in lines], now_ms), None
     if not lines and not log.held_count:
@@ -159,14 +160,14 @@ def _events(
     *,
     repeats: bool,
 ) -> tuple[list[AlertedProblem], list[tuple[str, str]]]:
-    """Return what people know afterwards, and a (word, line) of each thing to be told."""
+    """Return the open problems, and a (word, line) for each event to send."""
     present: Mapping[str, NotedProblem] = {problem.key: problem for problem in observation.problems}
     known = {problem.key for problem in before}
-    told: list[AlertedProblem] = []
+    alerted: list[AlertedProblem] = []
     lines: list[tuple[str, str]] = []
     for problem in present.values():
         if problem.key not in known and now_ms - problem.since_ms >= 1000 * settings.after_s:
-            told.append(
+            alerted.append(
                 AlertedProblem(
                     key=problem.key,
                     kind=problem.kind,
@@ -182,22 +183,22 @@ def _events(
             is_due = settings.repeat_min and now_ms - old.told_ms >= 60_000 * settings.repeat_min
             if is_due and repeats:
                 lines.append(("still", _line("STILL", now.text, old, now_ms)))
-                told.append(
+                alerted.append(
                     dataclasses.replace(
                         old, kind=now.kind, text=_cut(now.text), told_ms=now_ms, gone_ms=None
                     )
                 )
             else:
-                told.append(dataclasses.replace(old, gone_ms=None))
+                alerted.append(dataclasses.replace(old, gone_ms=None))
         elif not observation.whole:
-            told.append(old)
+            alerted.append(old)
         elif old.gone_ms is None and settings.after_s:
-            told.append(dataclasses.replace(old, gone_ms=now_ms))
+            alerted.append(dataclasses.replace(old, gone_ms=now_ms))
         elif now_ms - (old.gone_ms or now_ms) < 1000 * settings.after_s:
-            told.append(old)
+            alerted.append(old)
         elif settings.resolved:
             lines.append(("ended", _ended(old, old.gone_ms or now_ms)))
-    return told, lines
+    return alerted, lines
 
 
 def _hold_back(log: AlertLog, lines: Sequence[str], now_ms: int) -> AlertLog:

@@ -1,7 +1,7 @@
-"""Services that reach people: webhook, Telegram, Discord and whatever else apprise speaks to.
+"""Alert services: webhook, Telegram, Discord and everything else apprise supports.
 
-Their URLs hold secrets: they are named here by number and scheme, and what a library says of a
-failure is shown without any part of its URL.
+Their URLs contain secrets: services are named by number and scheme, and every part of a URL is
+masked in a library's error texts.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
     from apprise import NotifyBase
 
 LOOKS_SECRET = 4
-"""Parts of a URL from this length on are masked wherever they turn up."""
+"""Parts of a URL from this length on are masked."""
 
 SHOWN = 200
 
-# The library and what it speaks HTTP with: what these say may hold whole URLs.
+# apprise and its HTTP libraries: their log lines may contain whole URLs.
 _CHATTY = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib", "charset_normalizer")
 
 
 class ServiceFailed(TransientError):
-    """A service did not take a message, or not in time."""
+    """A service did not accept a message, or not in time."""
 
 
 class Service:
-    """One service, which takes one message at a time.
+    """One service; sends one message at a time.
 
     Args:
-        name: What it is called in logs: its number and its scheme.
-        url: Where it is; a secret.
-        notify: Takes title and body and tells whether they were taken; blocks.
+        name: For logs: number and scheme.
+        url: Secret.
+        notify: Sends title and body and returns success; blocks.
     """
 
     def __init__(self, name: str, url: str, notify: Callable[[str, str], bool]) -> None:
@@ -49,11 +49,11 @@ class Service:
         self._busy = False
 
     async def send(self, title: str, body: str, timeout_s: float) -> None:
-        """Send one message, in a thread of its own that nobody waits for beyond its time.
+        """Send one message in a thread of its own, which is abandoned after the timeout.
 
         Raises:
-            ServiceFailed: It was refused, or nobody knows whether it was taken; or the thread
-                of a message before it has not come back yet.
+            ServiceFailed: It was refused or timed out, or the thread of the previous message
+                is still running.
         """
         if self._busy:
             raise ServiceFailed("it has not come back from the message before")
@@ -72,7 +72,7 @@ class Service:
         log.addHandler(warning)
         try:
             return self._notify(title, body)
-        except Exception as error:  # noqa: BLE001  # another's code; whatever it is, it is told
+        except Exception as error:  # noqa: BLE001  # third-party code: any error is reported
             warning.text = f"{type(error).__name__}: {error}"
             return False
         finally:
@@ -86,7 +86,7 @@ class Service:
 
 
 class _LastWarning(logging.Handler):
-    """Keeps the last warning that the library gave in the thread of one message."""
+    """Keeps the last warning that the library logged in one message's thread."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -98,20 +98,20 @@ class _LastWarning(logging.Handler):
 
 
 def open_services(urls: Sequence[str], timeout_s: float) -> list[Service]:
-    """Return a service per URL; loads the library, which takes a second or two: not on a loop.
+    """Return a service per URL. Blocks for a second or two to load the library.
 
     Args:
-        timeout_s: For connecting, and for waiting for each part of an answer.
+        timeout_s: For connecting and for each read.
 
     Raises:
-        ConfigError: A URL is not one of a service the library knows. No fault shows it.
+        ConfigError: No service matches a URL. The text does not contain the URL.
     """
     for chatty in _CHATTY:
         log = logging.getLogger(chatty)
         log.propagate = False
         log.addHandler(logging.NullHandler())
     with warnings.catch_warnings():
-        # the library, and what each of its services imports, is not ours to mend
+        # raised by the library and what its services import
         warnings.simplefilter("ignore", DeprecationWarning)
         import apprise  # noqa: PLC0415  # the one actor that needs it pays for it
 
@@ -139,14 +139,14 @@ def _notify(plugin: NotifyBase) -> Callable[[str, str], bool]:
 
 
 def _secret_parts(url: str) -> list[str]:
-    """Return what a URL is made of, encoded and not, the longest first; its scheme is no secret."""
+    """Return the parts of a URL but its scheme, encoded and decoded, longest first."""
     encoded = re.split(r"[/:@?&=#,]+", url.partition("://")[2])
     parts = [*encoded, *map(unquote, encoded), *map(unquote_plus, encoded)]
     return sorted({url, *(p for p in parts if len(p) >= LOOKS_SECRET)}, key=len, reverse=True)
 
 
 async def _in_thread(work: Callable[[], bool], name: str) -> bool:
-    """Run `work` in a thread that does not keep the process when it never comes back."""
+    """Run `work` in a daemon thread, so that a hanging call does not block exit."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[bool] = loop.create_future()
 

@@ -1,4 +1,4 @@
-"""What people were told and what is still on its way, in a file that outlives the process."""
+"""The alert log and the unsent messages, in a file that survives restarts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.files import write_atomically
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertState:
-    """The book, and per service, in the order of their URLs, the messages it has not taken yet."""
+    """The alert log, and the unsent messages per service, in the order of their URLs."""
 
     book: AlertLog = field(default_factory=AlertLog)
     waiting: list[list[Alert]] = field(default_factory=list)
@@ -22,11 +22,7 @@ class AlertState:
 
 
 class AlertFile:
-    """`state_dir/alerts.json`. It holds no URL.
-
-    Args:
-        state_dir: Where it lies.
-    """
+    """`state_dir/alerts.json`. It contains no URL."""
 
     def __init__(self, state_dir: Path, log: logging.Logger) -> None:
         self.path = state_dir / "alerts.json"
@@ -35,17 +31,17 @@ class AlertFile:
         self._written: AlertState | None = None
 
     def read(self) -> AlertState:
-        """Return what was written last; an empty state where there is none, or a broken one."""
+        """Return the saved state; an empty one if it is missing or broken."""
         try:
             return codec.decode(AlertState, self.path.read_bytes(), str(self.path))
         except FileNotFoundError:
             return AlertState()
         except (BadMessage, OSError) as error:
-            self._log.warning("starting without knowing what was told before: %s", error)
+            self._log.warning("starting without the previous state: %s", error)
             return AlertState()
 
     def write(self, state: AlertState) -> None:
-        """Write the state if it changed; a disk that refuses is logged once and tried again."""
+        """Write the state if it changed; a failing disk is logged once and retried."""
         if state == self._written:
             return
         try:
@@ -53,7 +49,7 @@ class AlertFile:
         except OSError as error:
             if not self._failing:
                 self._log.warning(
-                    "%s: not writable (%s); after a restart problems are told again",
+                    "%s: not writable (%s); a restart will repeat alerts",
                     self.path, error.strerror or error,
                 )  # fmt: skip
             self._failing = True

@@ -1,6 +1,6 @@
-"""Holds what was published against pandas-ta, a few coins a turn, and tells the differences.
+"""Compares published signals with pandas-ta, a few coins at a time, and reports differences.
 
-Reads `ta:latest:*`, `cache:candles:*` and its own last report; writes `audit:latest`.
+Reads `ta:latest:*`, `cache:candles:*` and its last report; writes `audit:latest`.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from shared.market import Candles, Timeframe
 from shared.messages.signals import AuditReport, TaSignal
 
 LOOK_S = 0.25
-"""Pause between looks for a newer signal: much shorter than that between two fetches."""
+"""Poll interval for a newer signal: much shorter than the pause between two fetches."""
 
 WAIT_FOR_SIGNALS_S = 1.0
 LOAD_AFTER_S = 1.0
-"""Loading keeps a core busy for seconds; first beats and signals are waited for, it is not."""
+"""Loading takes seconds of CPU, which the other actors need for their start."""
 
 SCAN_MS = 500
 """A scan reads its candles less than this before the time it stamps its signals with."""
@@ -32,21 +32,20 @@ Used = Mapping[Timeframe, Candles]
 
 
 class _UnprovenDifference(NamedTuple):
-    """Candles as they stood at a time, kept until a later signal proves or clears a difference."""
+    """Candles at one time, kept until a later signal confirms or clears a difference."""
 
     at_ms: int
     used: Used
 
 
 class Auditor(Actor):
-    """Recomputes the signals of a few coins each turn, so that each has its turn in 10 min.
+    """Recomputes the signals of a few coins per step, all of them within 10 min.
 
-    Ready at once, for nobody waits for it; pandas-ta is loaded, in a thread, when there are
-    signals to look at. Compared are the numbers as published. The candles they came from are
-    cut out of today's windows by what the signal says of them. A difference is believed only
-    when these candles are proven to be the same: by the window's fetch time, or by having been
-    alike both before the signal was computed and after. Coins with a difference, or a suspicion
-    of one, are looked at again every turn, until it is gone.
+    Ready at once; pandas-ta is loaded in a thread when there are signals. The candles behind a
+    signal are cut from the current windows by the signal's `inputs`. A difference counts only if
+    these candles are proven to be the same: by the window's fetch time, or by being equal both
+    before the signal was computed and after. Coins with a difference, proven or not, are checked
+    again every step until it is gone.
     """
 
     def __init__(self, context: Context) -> None:
@@ -59,7 +58,7 @@ class Auditor(Actor):
         self._symbols: list[str] = list(section["symbols"])
         self._queue = deque(self._symbols)
         self._per_turn = coins_per_turn(len(self._symbols), self._settings.interval_s)
-        # A candle may close, or be fetched again, between signal and look; the next scan mends it.
+        # A candle may close, or be refetched, between signal and check; the next scan fixes it.
         self._wait_s = min(self._indicators.interval_s + 5, self._settings.interval_s)
         self._referee: PandasTa | None = None
         self._latest_checks: dict[str, tuple[int, Sequence[Check]]] = {}
@@ -72,14 +71,14 @@ class Auditor(Actor):
         self._report()
 
     async def setup(self) -> None:
-        """Take over the suspects of an earlier life."""
+        """Load the suspects of the previous run."""
         self.ready()
         before = await self.bus.get(schema.AUDIT)
         if before is not None:
             self._suspects = [coin for coin in suspects(before) if coin in self._symbols]
 
     async def step(self) -> float:
-        """Look at the suspects and at the coins whose turn it is, and publish the report."""
+        """Check the suspects and the next coins in the queue, and publish the report."""
         started = self.clock.monotonic()
         referee = self._referee
         if referee is None:
@@ -102,15 +101,13 @@ class Auditor(Actor):
         self.doing("")
         return max(0.0, started + self._settings.interval_s - self.clock.monotonic())
 
-    # One turn.
-
     async def _signals(self, coins: Sequence[str]) -> list[TaSignal | None]:
         return await self.bus.get_many(schema.TA_LATEST, [{"symbol": coin} for coin in coins])
 
     async def _check_coins(
         self, coins: Sequence[str], referee: PandasTa
     ) -> dict[str, Sequence[Check]]:
-        """Return the checks of each coin that could be compared; note why others could not."""
+        """Return the checks of each coin that could be compared; record why others could not."""
         deadline = self.clock.monotonic() + self._wait_s
         found: dict[str, Sequence[Check]] = {}
         newest: dict[str, int] = dict.fromkeys(coins, 0)
@@ -142,7 +139,7 @@ class Auditor(Actor):
         at_ms = self.clock.now_ms()
         try:
             found = await asyncio.to_thread(self._checks, signal, used, referee)
-        except Exception as error:  # one coin's trouble stays with that coin
+        except Exception as error:  # one coin's error must not stop the others
             if coin not in self._failed:
                 self.log.error("%s: not compared", coin, exc_info=error)
             self._failed.add(coin)
@@ -161,10 +158,10 @@ class Auditor(Actor):
         return "its candles may have changed since the signal"
 
     async def _candles_of(self, signal: TaSignal) -> tuple[Used, bool]:
-        """Return the candles a signal was made of, and whether it is proven that they are.
+        """Return the candles a signal was made of, and whether that is proven.
 
-        Timeframes the signal made nothing of are left out. Nothing at all is returned when a
-        window is gone, or has moved too far on.
+        Timeframes the signal did not use are left out. The result is empty when a window is
+        gone or has moved on too far.
         """
         used: dict[Timeframe, Candles] = {}
         proven = True
@@ -188,8 +185,6 @@ class Auditor(Actor):
         squeeze = self._indicators.squeeze
         seen = {t: referee.numbers(candles, squeeze) for t, candles in used.items()}
         return list(checks(signal, seen))
-
-    # What came of it.
 
     def _record(self, found: Mapping[str, Sequence[Check]]) -> None:
         now_ms = self.clock.now_ms()

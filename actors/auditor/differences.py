@@ -1,7 +1,4 @@
-"""Published numbers beside a referee's: how far apart, what is allowed, what is left out.
-
-Pure: the referee's numbers come in as `Numbers`, whoever computed them.
-"""
+"""Differences between published numbers and a referee's, with their tolerances. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from shared.market import Timeframe
 from shared.messages.signals import AuditedField, AuditReport, TaSignal
 
 COVER_S = 600.0
-"""Every coin is looked at once within this time."""
+"""Every coin is checked within this time."""
 
 Unit = Literal["relative", "points", "atr14", "state"]
 TOLERANCE: Mapping[str, tuple[float, Unit]] = {
@@ -30,7 +27,7 @@ TOLERANCE: Mapping[str, tuple[float, Unit]] = {
     "squeeze": (0.0, "state"),
 }
 SETTLED_BARS = 300
-"""Bars after which the referee's other seed of RSI has died away."""
+"""Bars after which the referee's different RSI seed no longer matters."""
 
 NEAR = 1e-8
 """Share of the price within which two lines are too close for a state to be compared."""
@@ -66,7 +63,7 @@ class Numbers(NamedTuple):
 
 
 class Check(NamedTuple):
-    """One published number beside the referee's. `difference` is infinite where one is missing."""
+    """One published number and the referee's; `difference` is infinite where one is missing."""
 
     field: str
     difference: float
@@ -81,17 +78,17 @@ class Check(NamedTuple):
 
 
 def coins_per_turn(coins: int, interval_s: float) -> int:
-    """Return how many coins a turn takes so that all have theirs within `COVER_S`."""
+    """Return how many coins a step must check to cover all within `COVER_S`."""
     turns = max(1, math.floor(COVER_S / interval_s))
     return math.ceil(coins / turns)
 
 
 def checks(signal: TaSignal, seen: Mapping[Timeframe, Numbers]) -> Iterator[Check]:
-    """Yield every published number that can be held against the referee's.
+    """Yield a check of every published number that is comparable with the referee's.
 
-    Left out is what the two may rightly tell differently: RSI, %K and %D up to bar 300, or
-    while the other seed or a narrow range of RSI magnifies float noise; ATR14, momentum and
-    spread of a market that stands still; states within 1e-8 of the price from their threshold.
+    Left out is what may legitimately differ: RSI, %K and %D up to bar 300, or while the
+    different seed or a narrow range of RSI magnifies float noise; ATR14, momentum and spread
+    of a flat market; states within 1e-8 of the price from their threshold.
 
     Args:
         seen: Only the timeframes whose candles are those the signal was made of.
@@ -142,7 +139,7 @@ def _oscillator(signal: TaSignal, numbers: Numbers) -> Iterator[Check]:
     stoch = signal.stoch_rsi_divergence
     doubt = numbers.rsi_doubt
     tolerance = TOLERANCE["rsi"][0]
-    if not doubt <= tolerance / 2:  # NaN, too: a market that never moved
+    if not doubt <= tolerance / 2:  # also NaN: a market that never moved
         return
     yield from _number("rsi", "rsi", stoch.rsi, numbers.rsi)
     if numbers.rsi_range > NARROW and 200 * doubt / numbers.rsi_range <= tolerance / 2:
@@ -194,7 +191,7 @@ def _state(field: str, kind: str, ours: str, theirs: str) -> Check:
 def summary(
     looks: Mapping[str, Sequence[Check]], *, referee: str, skipped: Mapping[str, str], at_ms: int
 ) -> AuditReport:
-    """Return the report on the newest look at each coin: per field the largest difference."""
+    """Return the report on the latest checks: per field the largest difference."""
     worst: dict[str, tuple[str, Check]] = {}
     beyond: dict[str, list[str]] = {}
     for coin, found in looks.items():

@@ -1,6 +1,6 @@
-"""pandas-ta as a referee: the same indicators by somebody else, for the auditor alone.
+"""pandas-ta as an independent implementation of the indicators.
 
-Importing this module loads neither pandas nor pandas-ta; making a `PandasTa` does.
+Importing this module loads neither pandas nor pandas-ta; creating a `PandasTa` does.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from shared.indicators.ema_ribbon import PERIODS
 from shared.market import Candles, Floats
 
 RECENT_BARS = 100
-"""Bars given to functions of 20-bar windows: as good as all, and sooner done."""
+"""Bars given to functions of 20-bar windows: the same result as all bars, faster."""
 
 
 class PandasTa:
-    """pandas-ta, loaded: seconds of work and 100 MB, so only here and only when needed.
+    """pandas-ta, loaded on creation: seconds of CPU and 100 MB.
 
-    Its switch for TA-Lib is off, which passing `talib=False` does not reach everywhere. Its
-    few functions for a compiler run as plain Python: compiling takes longer than a day of
-    calls, 50 MB, and a directory to write to.
+    TA-Lib is switched off globally, as `talib=False` does not reach every function. Its numba
+    functions run as plain Python: compiling takes longer than a day of calls, 50 MB, and a
+    writable directory.
 
     Raises:
-        PermanentError: It is not installed, or cannot be loaded.
+        PermanentError: It is not installed or cannot be loaded.
     """
 
     def __init__(self) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # deprecated calls of theirs are not ours to mend
+            warnings.simplefilter("ignore")  # deprecated calls inside the libraries
             try:
                 import numba  # noqa: PLC0415
 
@@ -53,14 +53,14 @@ class PandasTa:
         self.name = f"pandas-ta {pandas_ta.version}"
 
     def numbers(self, candles: Candles, squeeze: SqueezeSection) -> Numbers:
-        """Return its numbers at the last of some closed candles."""
+        """Return pandas-ta's numbers at the last closed candle."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return self._numbers(candles, squeeze)
 
     def _numbers(self, candles: Candles, squeeze: SqueezeSection) -> Numbers:
-        # pandas-ta adds 2e-16 to what is zero, which counts where a coin costs 1e-5. A power of
-        # two changes no digit of a price, nor of what is measured in prices.
+        # pandas-ta replaces zeros by 2e-16, which matters for a price of 1e-5. Scaling by a power
+        # of two changes no digit.
         unit = 2.0 ** (frexp(candles.close[-1])[1] - 10)
         high, low, close = self._series(candles, unit)
         recent = self._series(candles.tail(RECENT_BARS), unit)
@@ -100,7 +100,7 @@ class PandasTa:
     def _call(
         self, function: str, *series: Any, columns: Sequence[int] = (0,), **options: Any
     ) -> list[Floats]:
-        """Return some columns of a result; NaN where pandas-ta finds the bars too few."""
+        """Return some columns of a result; NaN where pandas-ta has too few bars."""
         found = getattr(self._library, function)(*series, **options)
         if found is None:
             return [np.full(1, np.nan) for _ in columns]
@@ -109,9 +109,9 @@ class PandasTa:
 
 
 def _seed_doubt(close: Floats) -> float:
-    """Return by how many points the RSI may hang on how its means were begun.
+    """Return by how many points the RSI may depend on its seed.
 
-    Both means begin within the first 14 moves, and forget a 14th of that with each bar.
+    Both means are seeded within the first 14 moves, and a 14th of the seed decays with each bar.
     """
     moves = np.abs(np.diff(close))
     weights = (13 / 14) ** np.arange(len(moves))[::-1] / 14
@@ -120,7 +120,7 @@ def _seed_doubt(close: Floats) -> float:
 
 
 def _least_range(rsi: Floats) -> float:
-    """Return the least height of the five 14-bar windows that the last %D is made of."""
+    """Return the smallest range of the five 14-bar windows behind the last %D."""
     if len(rsi) < 18:
         return float("nan")
     windows = np.lib.stride_tricks.sliding_window_view(rsi[-18:], 14)

@@ -1,7 +1,7 @@
-"""Shows everything to browsers on this machine; it can change nothing.
+"""Serves the web page, read-only.
 
-Serves the page, `/api/state`, `/api/series/{symbol}/{timeframe}` and `/ws`. Reads the bus (see
-`actors/dashboard/reader.py`); with Redis away, candles of Binance (`fallback.py`).
+Serves the page, `/api/state`, `/api/series/{symbol}/{timeframe}` and `/ws`. Reads the bus
+(`reader.py`); while Redis is down, candles from Binance (`fallback.py`).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ POLL_S = 2.0
 REDIS_PROBE_S = 1.0
 SAME_S = 1.0
 WEIGHT_SHARE = 0.05
-"""Of the exchange's limit: a twentieth is 300 a minute, and 29 coins in turn need 116."""
+"""Of the exchange's limit: 300 a minute; 29 coins in turn need 116."""
 
 STATIC = Path(__file__).with_name("static")
 LIBRARY = "vendor/lightweight-charts.js"
@@ -54,7 +54,7 @@ LIBRARY_FILE = chart_library(Path(__file__).parents[2])
 
 
 class Dashboard(Actor):
-    """Serves the page and keeps it up to date."""
+    """Serves the page and pushes updates to it."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -100,7 +100,7 @@ class Dashboard(Actor):
         self._rendered_s = float("-inf")
 
     async def setup(self) -> None:
-        """Listen, and begin to follow the bus.
+        """Start listening, and subscribe to the bus.
 
         Raises:
             TransientError: The port is taken.
@@ -142,7 +142,7 @@ class Dashboard(Actor):
         self.detail["port"] = self._runner.addresses[0][1]
 
     async def teardown(self) -> None:
-        """Stop asking, say goodbye to the browsers, stop listening."""
+        """Stop the fallback, close the websockets, stop listening."""
         if self._session is not None:
             await self._fallback.stop()
             await self._clients.close()
@@ -153,10 +153,10 @@ class Dashboard(Actor):
             self._runner = None
 
     async def step(self) -> float:
-        """Look at the keys once; with Redis away, see whether it is time for the fallback."""
-        with contextlib.suppress(BusUnavailable):  # logged by the bus, and first on the page
+        """Read the keys that are due; with Redis down, start the fallback when it is time."""
+        with contextlib.suppress(BusUnavailable):  # logged by the bus, first on the page
             await self.bus.ping()
-            await self._choose_source()  # at once: the exchange is not asked while Redis answers
+            await self._choose_source()  # stops the fallback before the reads below
             await self._reader.poll()
         await self._choose_source()
         self._reader.update_redis_status()
@@ -186,13 +186,11 @@ class Dashboard(Actor):
             "fallback_requests": self._fallback.requests,
         }
 
-    # What is shown
-
     async def _keep_rendering(self) -> None:
         while True:
             await self.clock.sleep(TICK_S)
             moved = self._reader.decode_pending()
-            # Verdicts on age change without anything moving.
+            # Ages change verdicts without new messages.
             if moved or self.clock.monotonic() - self._rendered_s >= SAME_S:
                 self._render()
 

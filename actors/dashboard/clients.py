@@ -1,7 +1,7 @@
-"""The browsers on the other end of `/ws`: each gets the newest state, none a queue.
+"""The clients of `/ws`: each gets the newest state, without a queue.
 
-A browser is one number, the version of the board it was last told. Who is slow is told less
-often, and then everything that changed meanwhile; who takes nothing at all is let go.
+All that is kept per client is the last version sent. A slow client gets fewer, larger patches;
+one that takes nothing is dropped.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from actors.dashboard.versions import DocumentVersions
 from shared.clock import Clock
 
 PAUSE_S = 0.25
-"""Between two messages to one browser: at most four a second."""
+"""Between two messages to one client: at most four a second."""
 
 QUIET_S = 10.0
-"""After which a browser is told that nothing changed, so that it knows it is still told."""
+"""After which an empty patch is sent, so that the client knows the connection is alive."""
 
 PING_S = 20.0
 LONGEST_MESSAGE = 4096
 SEND_BUFFER = 65_536
-"""Bytes the kernel may keep per browser; more would be a queue of old states."""
+"""Kernel send buffer per client, in bytes; a larger one would queue old states."""
 
 
 class Clients:
-    """Serves websockets from a board.
+    """Serves document versions over websockets.
 
     Args:
-        most: Browsers at a time; further ones are refused with 503.
-        send_timeout_s: How long a browser may take for one message before it is let go.
+        max_clients: Further ones are refused with 503.
+        send_timeout_s: Per message; a client that exceeds it is dropped.
 
     Attributes:
-        refused: Browsers turned away because there were too many.
-        dropped: Browsers let go because they took nothing.
+        refused: Clients refused because there were too many.
+        dropped: Clients dropped because of a timeout.
         sent: Messages sent.
     """
 
@@ -66,12 +66,12 @@ class Clients:
         return self._count
 
     def notify(self) -> None:
-        """Say that the board has a new version."""
+        """Wake all clients: there is a new version."""
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer one browser until it leaves."""
+        """Serve one client until it disconnects."""
         if self._count >= self._max_clients:
             self.refused += 1
             raise web.HTTPServiceUnavailable(
@@ -79,7 +79,7 @@ class Clients:
                 "max_clients allows; close one, or raise it",
                 headers={"Retry-After": "10"},
             )
-        # Compression would cost each connection its own megabyte and its own encoding.
+        # Compression would cost 1 MB and a separate encoding per connection.
         ws = web.WebSocketResponse(
             heartbeat=PING_S, compress=False, max_msg_size=LONGEST_MESSAGE, timeout=1.0
         )
@@ -102,7 +102,7 @@ class Clients:
         pushing = asyncio.create_task(self._push(ws, request))
         try:
             async for _ in ws:
-                pass  # whatever a browser says changes nothing; pings are answered below us
+                pass  # messages of clients are ignored; aiohttp answers pings
         finally:
             pushing.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -118,7 +118,7 @@ class Clients:
             if request.transport is not None:
                 request.transport.abort()
         except ConnectionError:
-            pass  # it left while being told; the reading side ends the visit
+            pass  # disconnected while sending; the reading side ends
 
     async def _push_updates(self, ws: web.WebSocketResponse, deadline: asyncio.Timeout) -> None:
         loop = asyncio.get_running_loop()

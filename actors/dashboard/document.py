@@ -1,4 +1,4 @@
-"""From everything last seen to what the page shows: pure, in the page's own names."""
+"""Builds the page's JSON document from the latest messages. Pure."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from shared.messages.trading import TradeEvent, TraderConfig
 
 @dataclass(slots=True, kw_only=True)
 class PageInputs:
-    """Everything the dashboard knows.
+    """Everything the document is built from.
 
     Attributes:
-        seen: What `/health` judges, too; the page shows the same problems.
+        snapshot: Shared with `/health`; the page shows the same problems.
         prices: By symbol.
         scan: The newest scores, while they are on the bus.
         history: Newest first.
-        trader_config: The settings in force, as far as the trader told them.
-        events: What the trader did, newest first.
-        fallback: Redis has been away so long that prices come straight from the exchange.
+        trader_config: As last published by the trader.
+        events: Of the trader, newest first.
+        fallback: Prices come from the exchange, as Redis is down.
         fallback_troubles: By symbol, why the exchange gave none.
-        banned_until_ms: As this process was told, besides what is on the bus.
+        banned_until_ms: As this process knows, besides the ban on the bus.
     """
 
     snapshot: Snapshot
@@ -57,10 +57,10 @@ class PageInputs:
 
 
 def document(inputs: PageInputs, now_ms: int) -> dict[str, Any]:
-    """Return the data of a snapshot. Nothing in it changes by time alone but verdicts on age."""
+    """Return the data of a snapshot message. Time alone changes only verdicts on age."""
     snapshot, trading = inputs.snapshot, inputs.limits.trading
     signals: dict[str, TaSignal | None] = {
-        # What cannot be renewed is unavailable, which is not the same as neutral.
+        # A signal that cannot be renewed is shown as unavailable, not as neutral.
         symbol: None if inputs.fallback else snapshot.signals.get(symbol)
         for symbol in snapshot.symbols
     }
@@ -92,9 +92,6 @@ def document(inputs: PageInputs, now_ms: int) -> dict[str, Any]:
         "exchange": _exchange(inputs, now_ms),
         "errors": judge(snapshot, now_ms, inputs.limits).problems,
     }
-
-
-# Coins
 
 
 def _coin(
@@ -132,7 +129,7 @@ def _state(
     quarantine: Mapping[str, Any] | None,
     now_ms: int,
 ) -> tuple[str, str]:
-    """Return the coin's state and why, the gravest first; reasons name no age: it would grow."""
+    """Return the coin's worst state and the reason, without ages, which would keep changing."""
     snapshot = inputs.snapshot
     if inputs.fallback:
         return "unavailable", inputs.fallback_troubles.get(symbol) or "Redis does not answer"
@@ -217,9 +214,6 @@ def _label_change(change: LabelChange) -> dict[str, Any]:
         "bonus": change.bonus,
         "close": change.close,
     }
-
-
-# Actors and the exchange
 
 
 def _actor(snapshot: Snapshot, name: str) -> dict[str, Any]:

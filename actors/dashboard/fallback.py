@@ -1,4 +1,4 @@
-"""Candles straight from the exchange, for as long as Redis is away and not a moment longer."""
+"""Candles straight from the exchange, only while Redis is down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.market import Timeframe
 from shared.messages.candles import CandleWindow, Source
 
 AFTER_S = 5.0
-"""How long Redis must have been away: a restart is over sooner."""
+"""How long Redis must have been down: longer than a restart takes."""
 
 EVERY_S = 30.0
 """Between two requests for one coin, whatever the timeframe."""
@@ -27,15 +27,13 @@ ROWS = 1000
 
 
 class Fallback:
-    """Asks for one coin after the other: 5m candles, or another timeframe somebody looks at.
+    """Fetches one coin after the other: 5m candles, or another timeframe that was requested.
 
     Args:
-        take: Given each window.
+        on_window: Called with each 5m window.
         source: Written into each window.
-        log: Told when it begins, when it ends, and each coin's first failure.
 
     Attributes:
-        is_active: Set and cleared by `start` and `stop`.
         troubles: By symbol, why there is nothing new.
         requests: Sent so far.
     """
@@ -68,13 +66,13 @@ class Fallback:
         return self._work is not None
 
     def start(self) -> None:
-        """Begin to ask, unless it already does."""
+        """Start fetching, unless it already runs."""
         if self._work is None:
             self._log.warning("Redis stays away: candles straight from the exchange")
             self._work = asyncio.create_task(self._ask_in_turn(), name="fallback")
 
     async def stop(self) -> None:
-        """Drop the request under way and forget what was read."""
+        """Cancel the pending request and drop all windows."""
         work, self._work = self._work, None
         if work is None:
             return
@@ -89,14 +87,14 @@ class Fallback:
                        " (it had ended)" if was_over else "")  # fmt: skip
 
     def window(self, symbol: str, timeframe: Timeframe) -> CandleWindow | None:
-        """Return the newest candles read; None asks for them with the coin's next turn."""
+        """Return the newest candles; without any, request them for the coin's next turn."""
         found = self._windows.get((symbol, timeframe))
         if timeframe is not Timeframe.M5 and (found is None or self._is_old(found)):
             self._wanted[symbol] = timeframe
         return found
 
     def next_turn_s(self, symbol: str) -> float:
-        """Return the seconds until a coin may be asked for again."""
+        """Return the seconds until a coin may be fetched again."""
         asked_s = self._asked_s.get(symbol)
         left_s = 0.0 if asked_s is None else asked_s + EVERY_S - self._clock.monotonic()
         return max(1.0, left_s)
@@ -106,7 +104,7 @@ class Fallback:
 
     async def _ask_in_turn(self) -> None:
         while True:
-            # Coins keep their turn over a stop and a start: a flapping Redis buys no requests.
+            # Turns survive a stop and a start, so that a flapping Redis causes no extra requests.
             symbol = min(self._symbols, key=lambda s: self._asked_s.get(s, float("-inf")))
             due_s = self._asked_s.get(symbol, float("-inf")) + EVERY_S
             pause_s = max(SPACING_S, due_s - self._clock.monotonic())

@@ -1,4 +1,4 @@
-"""Who may ask for the page, and what a browser may do with it. There is no login."""
+"""Allowed hosts and security headers of the page. There is no login."""
 
 from __future__ import annotations
 
@@ -34,5 +34,5 @@ HEADERS = {
 
 
 def page_guard(allowed_hosts: Sequence[str]) -> Guard:
-    """Return the guard of the page; names are those of `dashboard.allowed_hosts`."""
+    """Return the guard of the page for `dashboard.allowed_hosts`."""
     return Guard(allowed_hosts, setting="dashboard.allowed_hosts", headers=HEADERS)

@@ -1,4 +1,4 @@
-"""The prices of one coin as its card shows them: kept up from small updates."""
+"""The prices on one coin's card, kept current from updates."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ TICK_CANDLES, MOST_DECIMALS = 300, 8
 
 
 class CoinPrices:
-    """The closes of the last day and the newest price; a window costs milliseconds to read.
+    """The closes of the last day and the newest price.
 
     Attributes:
         price: Close of the newest candle, closed or not; None before the first.
         price_at_ms: When that price was fetched.
         tick: Smallest step of the price (see `price_step`).
-        closed_until_ms: Until when 5m candles are closed.
+        closed_until_ms: Close of the newest closed 5m candle.
         fetched_at_ms: When the newest candles were fetched.
-        spark: Closes of the last day half an hour apart, or of a young coin the last 5m closes.
-        change_24h_pct: From the close 24 h before the newest; None where that is unknown.
+        spark: Half-hourly closes of the last day; of a new coin the last 5m closes.
+        change_24h_pct: From the close 24 h before the newest; None if unknown.
     """
 
     def __init__(self) -> None:
@@ -40,7 +40,7 @@ class CoinPrices:
         self._closes: list[float] = []
 
     def apply_window(self, window: CandleWindow) -> None:
-        """Start anew from a 5m window, unless something newer is known."""
+        """Reset from a 5m window, unless something newer is known."""
         if self._is_overtaken(window.fetched_at_ms):
             return
         candles = window.candles.tail(KEPT)
@@ -55,7 +55,7 @@ class CoinPrices:
         self._summarize()
 
     def apply_update(self, update: CandleUpdate) -> bool:
-        """Follow a 5m update; False: it does not fit on what is held, the window must be read."""
+        """Apply a 5m update; return False if it does not fit and the window must be read."""
         if self.fetched_at_ms is None:
             return False
         if self._is_overtaken(update.at_ms) or not update.candles:
@@ -80,7 +80,7 @@ class CoinPrices:
         return True
 
     def _is_overtaken(self, at_ms: int) -> bool:
-        """Tell whether something newer came first; a clock that was set back is no newer thing."""
+        """Return whether something newer is known; a larger gap means a clock set back."""
         return self.fetched_at_ms is not None and 0 < self.fetched_at_ms - at_ms < OVERTAKEN_MS
 
     def _fits(self, closed: list[CandleRow], appends: bool) -> bool:
@@ -103,7 +103,7 @@ class CoinPrices:
         self.change_24h_pct = None if self.price is None else self._change(self.price)
 
     def _change(self, price: float) -> float | None:
-        """Return the percentage from the close 24 h before the newest, or the last one before."""
+        """Return the change in percent from the last close at or before 24 h ago."""
         if not self._times:
             return None
         place = bisect_right(self._times, self._times[-1] - DAY_MS)
@@ -115,8 +115,8 @@ class CoinPrices:
 def price_step(window: CandleWindow) -> float:
     """Return the step prices move in: one unit of their last decimal.
 
-    The exchange's own tick size is not on the bus. Over hundreds of prices some use the last
-    decimal of the tick; where a tick is coarser than its decimals (0.05) the step is finer.
+    The exchange's tick size is not on the bus. Among hundreds of prices some use the tick's last
+    decimal; for a tick such as 0.05 the step is finer.
     """
     candles = window.candles.tail(TICK_CANDLES)
     prices = {p for c in (candles.high, candles.low, candles.close) for p in c.tolist()}

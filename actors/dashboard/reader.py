@@ -1,8 +1,8 @@
-"""Keeps what the dashboard knows up to date with the bus.
+"""Keeps the dashboard's `PageInputs` current.
 
-Listens to `market:candles:*`, `signals:ta:*`, `signals:scan` and `trader:events`, and reads the
-keys behind them and all that is judged (`shared/health/snapshot.py`). Keys hold the truth:
-everything is read again after a reconnect, and slowly all the time.
+Subscribes to `market:candles:*`, `signals:ta:*`, `signals:scan` and `trader:events`, and reads
+the keys behind them and those of `shared/health/snapshot.py`. Keys are the truth: all are read
+again after a reconnect, and periodically.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class Reader:
     """Reads the bus into a `PageInputs`.
 
     Args:
-        snapshot: Reads what is judged; the page shows the same problems as `/health`.
-        on_due: Called when something should be read at once.
+        snapshot: Reads what `/health` reads; the page shows the same problems.
+        on_due: Called when `poll` should run at once.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Reader:
         self._moved = True
 
     async def listen(self) -> None:
-        """Follow the channels, for ever."""
+        """Read the channels for ever."""
         patterns = (schema.CANDLE_UPDATES.glob(), schema.TA_SIGNALS.glob())
         candles, signals = (pattern.rstrip("*") for pattern in patterns)
         scan, events = schema.SCAN.name(), schema.TRADE_EVENTS.name()
@@ -77,7 +77,7 @@ class Reader:
                     # Only the newest of each coin is decoded, when it is about to be shown.
                     self._raw_signals[delivery.channel] = delivery.raw
                 elif delivery.channel == events:
-                    # What it says stands in the log, too, and what it changed in other keys.
+                    # The event is read from the log, its effects from other keys.
                     self._events_due = True
                     self._quick_due_s = self._clock.monotonic()
                     self._on_due()
@@ -85,7 +85,7 @@ class Reader:
                     self._raw_scan = delivery.raw
 
     def decode_pending(self) -> bool:
-        """Decode what came; tell whether anything has moved since the last time."""
+        """Decode pending messages; return whether anything changed since the last call."""
         for channel, raw in self._raw_signals.items():
             signal = self._bus.decode(schema.TA_SIGNALS, raw, channel)
             if signal is not None and signal.symbol in self._inputs.prices:
@@ -106,7 +106,7 @@ class Reader:
         """Read the keys that are due.
 
         Raises:
-            BusUnavailable: Redis does not answer; what was read so far is kept.
+            BusUnavailable: Redis does not answer; what was read before stays.
         """
         now_s = self._clock.monotonic()
         if now_s >= self._slow_due_s:
@@ -116,7 +116,7 @@ class Reader:
             await self._snapshot.read()
             self._publish_snapshot()
             self._quick_due_s = now_s + QUICK_S
-            # One coin after the other, whether or not it seems to need it.
+            # One coin at a time, whether or not an update was missed.
             self._windows_due[self._symbols[self._next_window]] = None
             self._next_window = (self._next_window + 1) % len(self._symbols)
         if self._history_due:
@@ -127,7 +127,7 @@ class Reader:
             await self._read_windows(list(self._windows_due)[:WINDOWS_AT_ONCE])
 
     def update_redis_status(self) -> None:
-        """Take note of how Redis is."""
+        """Update the snapshot's Redis status."""
         self._snapshot.see_redis()
         self._publish_snapshot()
 
@@ -140,8 +140,6 @@ class Reader:
         self._quick_due_s = self._slow_due_s = self._clock.monotonic()
         self._history_due = self._events_due = True
         self._on_due()
-
-    # What comes on channels
 
     def _apply_update(self, channel: str, raw: bytes) -> None:
         update = self._bus.decode(schema.CANDLE_UPDATES, raw, channel)
@@ -160,8 +158,6 @@ class Reader:
         self._inputs.scores = {} if scan is None else {coin.symbol: coin for coin in scan.coins}
         self._moved = True
 
-    # What is read from keys
-
     async def _read_slowly(self) -> None:
         self._apply_scan(await self._bus.get(schema.SCAN_LATEST))
         config = await self._bus.get(schema.TRADER_CONFIG)
@@ -179,7 +175,7 @@ class Reader:
         self._moved = True
 
     async def _newest[T](self, entry: schema.Entry[Any], count: int, kind: type[T]) -> list[T]:
-        """Return the newest entries of a stream, newest first; what makes no sense is left out."""
+        """Return the newest entries of a stream, newest first; invalid ones are skipped."""
         name = entry.name()
         found = []
         for identity, fields in await self._bus.entries(entry, count):
@@ -199,4 +195,4 @@ class Reader:
             if window is not None:
                 self._inputs.prices[symbol].apply_window(window)
         self._moved = True
-        await asyncio.sleep(0)  # each window costs milliseconds: let others have their turn
+        await asyncio.sleep(0)  # each window costs milliseconds: yield

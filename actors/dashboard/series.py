@@ -1,4 +1,4 @@
-"""The candles of one coin with all indicators, bar by bar, as the page draws them."""
+"""The candles of one coin with all indicators, bar by bar, for the chart."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ Values = list[float | None]
 def series(window: CandleWindow, settings: IndicatorsSection) -> dict[str, Any]:
     """Return the last 500 closed candles and the open one, with indicators over 1000.
 
-    Every list has an entry per candle; the open candle has candles but no indicator yet
-    (null), as has what lies before an unfilled gap. Divergences are dated by the bar at whose
-    close they became known; all times are open times of bars.
+    Every list has an entry per candle; indicators are null for the open candle and before an
+    unfilled gap. Divergences are dated by the bar at whose close they became known; all times
+    are open times of bars.
 
     Units:  momentum in ATR14, prices and atr in quote currency, k and d 0..100.
-    Raises: NoCandles: not one of them is closed.
+    Raises: NoCandles: none is closed.
     """
     closed = window.closed().tail(COMPUTED)
     if not len(closed):
@@ -55,7 +55,7 @@ def series(window: CandleWindow, settings: IndicatorsSection) -> dict[str, Any]:
 
 
 class _Lines:
-    """Indicators of some closed candles, cut and filled up to the candles shown.
+    """Indicators of closed candles, aligned with the candles shown.
 
     Args:
         count: Candles shown; the last of them may be open.
@@ -90,7 +90,7 @@ class _Lines:
     def as_document(self) -> dict[str, Any]:
         squeeze, ribbon = self._squeeze, self._ribbon
         known = squeeze.known[0]
-        # In a market that does not move the unit itself is noise.
+        # In a flat market the ATR itself is noise.
         moving = self._atr > FLAT * self._close
         unit = np.where(moving, self._atr, np.nan)
         complete = np.isfinite(ribbon.values[-1, 0])
@@ -125,7 +125,7 @@ class _Lines:
         return self._shown(number(value) for value in values.tolist())
 
     def _shown(self, values: Iterable[Any]) -> list[Any]:
-        """Return one value per candle shown: null where there is none."""
+        """Return one value per candle shown, null where there is none."""
         kept = list(values)[-(self._count - self._open) :] if self._count > self._open else []
         before = self._count - self._open - len(kept)
         return [*[None] * before, *kept, *[None] * self._open]
@@ -146,10 +146,10 @@ def _divergence_list(
     *,
     since: int,
 ) -> list[dict[str, Any]]:
-    """Return each divergence once, at the bar that told it first, if that is shown.
+    """Return each divergence once, at the bar where it first appeared, if that is shown.
 
-    `kA` and `kB` are what was compared: the lowest (bullish) or highest %K of the pivot's bar
-    and its two neighbours.
+    `kA` and `kB` are the values compared: the lowest (bullish) or highest %K of the pivot's bar
+    and the bars beside it.
     """
     lowest, highest = rolling_min(k, 3)[0], rolling_max(k, 3)[0]
     side, a, b = found.side[0], found.pivot_a[0], found.pivot_b[0]

@@ -1,4 +1,4 @@
-"""The page's own files, and the one library it uses, as a browser asks for them."""
+"""Serves the page's files and its chart library."""
 
 from __future__ import annotations
 
@@ -23,12 +23,10 @@ TYPES = {
 
 
 class Files:
-    """Serves a directory, and files elsewhere under names of their own.
-
-    A browser keeps them and asks each time whether they are still the same (ETag).
+    """Serves a directory, and single files from elsewhere, revalidated by ETag.
 
     Args:
-        root: The directory; nothing outside is served, nor what begins with a dot.
+        root: The directory; nothing outside it and no dotfile is served.
         elsewhere: Name to file, such as a library installed by npm.
     """
 
@@ -37,17 +35,17 @@ class Files:
         self._elsewhere = elsewhere
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Answer with the file a path names; `/` is `index.html`."""
+        """Return the file of a path; `/` is `index.html`."""
         name = request.match_info["name"] or "index.html"
         path = self.find(name)
         if path is None:
             raise web.HTTPNotFound(text=self._missing(name))
-        # Never heuristics: a browser that keeps an old module beside a new one shows nonsense.
+        # No heuristic caching: an old module beside a new one would break the page.
         headers = {"Content-Type": TYPES[path.suffix], "Cache-Control": "no-cache"}
         return web.FileResponse(path, headers=headers)
 
     def find(self, name: str) -> Path | None:
-        """Return the file of a name; None where there is none that may be served."""
+        """Return the file of a name; None if none may be served."""
         if name in self._elsewhere:
             path = self._elsewhere[name]
         elif "\0" in name or any(part.startswith(".") for part in name.split("/")):

@@ -1,4 +1,4 @@
-"""What the page shows of account and trader: the messages of the bus, and what age does to them."""
+"""Account and trader on the page: their messages, and the ages from which these are old."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from shared.messages.trading import Position, TraderConfig
 def shown_positions(
     view: TradingView, actors: Collection[str], limits: TradingLimits
 ) -> dict[str, Any] | None:
-    """Return `Positions` as on the bus, each position with who holds it and since when bare.
+    """Return `Positions` as on the bus, each with `foreign` and since when it has no stop.
 
-    What an account left behind that is no more is shown, with its age, but raises no alarm.
+    The last positions of an account that is no longer watched are shown without alarms.
     """
     message = view.positions
     if message is None:
@@ -39,7 +39,7 @@ def _position(view: TradingView, position: Position, limits: TradingLimits) -> d
 
 
 def shown_balance(view: TradingView, limits: TradingLimits) -> dict[str, Any] | None:
-    """Return `Balance` as on the bus."""
+    """Return `Balance` as on the bus, with the age from which it is old."""
     if view.balance is None:
         return None
     return dataclasses.asdict(view.balance) | {"old_after_ms": _ms(limits.account_s)}
@@ -48,7 +48,7 @@ def shown_balance(view: TradingView, limits: TradingLimits) -> dict[str, Any] | 
 def shown_trader(
     view: TradingView, config: TraderConfig | None, actors: Collection[str], limits: TradingLimits
 ) -> dict[str, Any] | None:
-    """Return status and settings as on the bus, the equity apart; None where no trader is."""
+    """Return status without equity, and settings, as on the bus; None without a trader."""
     if TRADER not in actors and view.status is None:
         return None
     status = None if view.status is None else dataclasses.asdict(view.status)

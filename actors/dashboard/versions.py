@@ -1,7 +1,6 @@
-"""What all browsers are shown, in versions: the whole, or what changed since any of them.
+"""Versions of the page's document: the whole, or a patch since any version.
 
-One encoding serves everybody who is at the same version, and whoever missed some gets all
-that changed meanwhile in one message: nothing is kept per browser but a number.
+Clients at the same version share one encoding; a client that missed versions gets one patch.
 """
 
 from __future__ import annotations
@@ -17,13 +16,13 @@ Document = Mapping[str, Any]
 
 
 class DocumentVersions:
-    """The newest document, and for each part of it the version that changed it last.
+    """The newest document, and for each part the version that last changed it.
 
     Parts are the coins of `coinData`, the entries of `taSignals`, and the other top-level
-    keys. `asOf` stamps each message and is no part: time alone changes nothing.
+    keys. `asOf` is set per message and is not a part.
 
     Attributes:
-        version: 0 before the first document, then one more with each that differs.
+        version: 0 before the first document, incremented by each that differs.
     """
 
     def __init__(self) -> None:
@@ -36,7 +35,7 @@ class DocumentVersions:
         self._patches: dict[int, bytes] = {}
 
     def update(self, document: Document) -> bool:
-        """Take the newest document; tell whether it differs from the one before."""
+        """Store the newest document; return whether it differs from the previous one."""
         before, after = self._document, document
         version = self.version + 1
         changed = _stamp(self._keys, _top_level(before), _top_level(after), version)
@@ -58,7 +57,7 @@ class DocumentVersions:
         return b'{"type":"snapshot","seq":%d,"data":%s}' % (sequence, self.data(as_of_ms))
 
     def patch(self, since: int, sequence: int, as_of_ms: int) -> bytes:
-        """Return the message that tells what changed after version `since`."""
+        """Return the message with what changed after version `since`."""
         body = self._patches.get(since)
         if body is None:
             body = self._patches[since] = orjson.dumps(self._changes(since))
@@ -84,7 +83,7 @@ def _coins(document: Document) -> Document:
 
 
 def _stamp(stamps: dict[str, int], before: Document, after: Document, version: int) -> bool:
-    """Note the version of each part that differs; tell whether any did."""
+    """Set the version of each part that differs; return whether any did."""
     changed = [k for k, v in after.items() if k not in before or before[k] != v]
     gone = [key for key in stamps if key not in after]
     for key in gone:

@@ -1,9 +1,9 @@
-"""Candles of every coin from Binance to Redis: the only actor that asks Binance.
+"""Candles of every coin from Binance to Redis.
 
 Reads and writes `cache:candles:*`, writes `market:candles:{symbol}` (through `publisher.py`),
-`market:ban_until` and `quarantine:fetch:{symbol}`. Redis away: passes go on, candles are kept
-here and published on its return. A request that failed is made again with the next pass.
-Closes are streamed as well and published at once (`stream.py`); passes check and fill them.
+`market:ban_until` and `quarantine:fetch:{symbol}`. While Redis is down, passes go on and candles
+are published on its return. A failed request is retried with the next pass. Closes are streamed
+as well and published at once (`stream.py`); passes check and fill them.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ from shared.market import Candles, Timeframe
 from shared.messages.actors import Quarantine
 
 AFTER_CLOSE_MS, JITTER_MS = 1_500, 300  # Binance has the new candle about a second after a close
-QUIET_S = 3.5  # before the pass that follows a close; streamed closes come in between
+QUIET_S = 3.5  # no pass this soon before the one after a close
 LATE_TRIES, LATE_PAUSE_S = 4, 1.5
-BAN_CHECK_S = 5.0  # the mirror of a ban is renewed this often, in case Redis lost it
+BAN_CHECK_S = 5.0  # the ban's key is rewritten this often, in case Redis lost it
 GROUPED_MS = 5_000  # long timeframes due within this are fetched in the same pass
 NOT_LISTED = "not listed at the exchange"
 
 
 @dataclass(slots=True)
 class FetchedCoin:
-    """One coin: its candles per timeframe, its circuit, and what exchangeInfo says of it."""
+    """One coin: candles per timeframe, circuit, and status in exchangeInfo."""
 
     symbol: str
     stores: dict[Timeframe, CandleStore]
@@ -52,13 +52,13 @@ class FetchedCoin:
     left_out_since_ms: int | None = None
 
     def windows_settled(self) -> int:
-        """Return how many of its windows are fetched, or known not to come for now."""
+        """Return how many windows are fetched; all of them while the coin fails."""
         fetched = sum(s.fetched_at_ms is not None for s in self.stores.values())
         return len(self.stores) if self.circuit.reason else fetched
 
 
 class Fetcher(Actor):
-    """Fetch what is missing for all coins, pass by pass, and publish each coin at once."""
+    """Fetches missing candles of all coins, pass by pass, and publishes each coin at once."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -87,7 +87,7 @@ class Fetcher(Actor):
         )
 
     async def setup(self) -> None:
-        """Open the client, learn exchange time, go on from the windows of the last life."""
+        """Open the client, sync exchange time, restore the windows of the previous run."""
         self._session = self._session or aiohttp.ClientSession()
         self.client = BinanceClient(
             self._session,
@@ -131,7 +131,7 @@ class Fetcher(Actor):
         self.background(streamed.maintain(), "look after streams")
 
     async def teardown(self) -> None:
-        """Drop requests under way and close the client."""
+        """Cancel pending requests and close the client."""
         for job in self._jobs.values():
             job.cancel()
         await asyncio.gather(*self._jobs.values(), return_exceptions=True)
@@ -139,7 +139,7 @@ class Fetcher(Actor):
             await self._session.close()
 
     async def step(self) -> float:
-        """Make one pass over all coins; a coin that hangs is left to its own timeout."""
+        """Make one pass over all coins; a hanging request does not delay the others."""
         self._reap()
         if self.exchange.is_time_unknown() and not self.exchange.forbidden_until_ms():
             await self.exchange.sync_time()
@@ -174,12 +174,12 @@ class Fetcher(Actor):
             if coin.symbol in self._jobs:
                 continue
             if self.context.quarantined_coins.get(coin.symbol, 0) > self.clock.now_ms():
-                coin.circuit.reason = "quarantined by the supervisor: a death was laid at its door"
+                coin.circuit.reason = "quarantined by the supervisor: a death was attributed to it"
             elif coin.circuit.allow(self.clock.monotonic()):
                 self._start_job(coin.symbol, self._fetch_coin(coin))
 
     def _fetch_now(self, symbols: set[str]) -> None:
-        """Ask for coins whose streamed close is missing, without waiting for the next pass."""
+        """Fetch coins whose streamed close is missing, without waiting for the next pass."""
         self._reap()
         if not self.exchange.forbidden_until_ms() and not self._on_probation:
             self._start_fetching(coin for coin in self.coins if coin.symbol in symbols)
@@ -195,10 +195,9 @@ class Fetcher(Actor):
             self._jobs.pop(name).result()
 
     def _until_next_pass(self, started_s: float, started_ms: int) -> float:
-        """Return seconds until the interval is over, a 5m candle closed, or long ones are due.
+        """Return seconds until the interval ends, a 5m candle closes, or long ones are due.
 
-        No pass begins so shortly before the one after a close that it would compete with the
-        streamed closes.
+        No pass begins just before a close, where it would compete with the streamed closes.
         """
         now_ms = self.client.now_ms()
         left_s = started_s + self.settings.interval_s - self.clock.monotonic()
@@ -209,13 +208,11 @@ class Fetcher(Actor):
             for store in self.stores
             if store.timeframe is not Timeframe.M5 and store.asked_ms is not None
         ]
-        ahead_ms = [at for at in due_ms if at > now_ms]  # the others failed: next pass will do
+        ahead_ms = [at for at in due_ms if at > now_ms]  # the others failed: left to the next pass
         close_s = (close_ms - now_ms) / 1000
         left_s = max(0.0, min(left_s, close_s, *((at - now_ms) / 1000 for at in ahead_ms)))
         waits = self.settings.interval_s > QUIET_S and 0 < close_s < left_s + QUIET_S
         return close_s if waits else left_s
-
-    # One coin
 
     async def _fetch_coin(self, coin: FetchedCoin) -> None:
         coin.started_s = self.clock.monotonic()
@@ -236,7 +233,7 @@ class Fetcher(Actor):
             self._failed(coin, NOT_LISTED)
         except PlatformError as error:
             self._failed(coin, str(error))
-        except Exception as error:  # no coin may stop the others
+        except Exception as error:  # one coin's error must not stop the others
             if not coin.circuit.reason:
                 self.log.exception("%s: unexpected error", coin.symbol)
             self._failed(coin, f"unexpected {error!r}")
@@ -304,7 +301,7 @@ class Fetcher(Actor):
             coin.unlisted = NOT_LISTED
             self.exchange.read_rules_soon()
         if not unlisted and not any(c.served_s > recent_s for c in self.coins if c is not coin):
-            coin.circuit.release(reason)  # nobody gets an answer: not this coin's fault
+            coin.circuit.release(reason)  # no coin succeeds: not this coin's fault
             return
         if coin.circuit.failed(now_s, reason, at_once=unlisted) and coin.left_out_since_ms is None:
             coin.left_out_since_ms = self.clock.now_ms()
@@ -330,8 +327,6 @@ class Fetcher(Actor):
             coin.unlisted = NOT_LISTED if status is None else f"status {status}"
             if status == TRADING:
                 coin.unlisted = ""
-
-    # What is told about the fetcher itself
 
     def _report_readiness(self) -> None:
         settled = sum(coin.windows_settled() for coin in self.coins)
@@ -371,7 +366,7 @@ class Fetcher(Actor):
                     since_ms=coin.left_out_since_ms or now_ms,
                     until_ms=now_ms + left_ms,
                 )
-                # outlives the one try at its end, so that readers see no gap between pauses
+                # outlives the retry at its end, so that readers see no gap between pauses
                 left_ms += round(
                     1000 * (self.settings.interval_s + self.settings.request_timeout_s)
                 )
@@ -380,7 +375,7 @@ class Fetcher(Actor):
             elif coin.left_out_since_ms is not None:
                 coin.left_out_since_ms = None
                 batch.delete(schema.QUARANTINE, stage="fetch", symbol=coin.symbol)
-        with contextlib.suppress(BusUnavailable):  # told again with the next pass, or expires
+        with contextlib.suppress(BusUnavailable):  # rewritten with the next pass, or expires
             await batch.send()
 
 

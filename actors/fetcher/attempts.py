@@ -6,15 +6,15 @@ from collections import deque
 
 from shared.backoff import backoff_s
 
-AT_ONCE_S = 0.25  # many clients lose one server together: they should not come back in one instant
+AT_ONCE_S = 0.25  # jitter: many clients lose a server at the same time
 FIRST_S, CAP_S = 0.5, 30.0
 MOST_ATTEMPTS, WITHIN_S = 100, 300.0  # of the 300 in 5 minutes that one address may make
 
 
 def pause_s(attempts: int, luck: float) -> float:
-    """Return the pause before the next of so many attempts since the last data.
+    """Return the pause before the next attempt, given the attempts since the last data.
 
-    The first follows almost at once. A connection that opens and brings nothing counts as failed.
+    The first follows almost at once. A connection that opens without data counts as failed.
 
     Args:
         luck: Uniform in [0, 1).
@@ -25,7 +25,7 @@ def pause_s(attempts: int, luck: float) -> float:
 
 
 class AttemptBudget:
-    """At most so many attempts in any stretch of time, whoever makes them."""
+    """A sliding-window rate limit on attempts, shared by all connections."""
 
     def __init__(self, most: int = MOST_ATTEMPTS, within_s: float = WITHIN_S) -> None:
         self._most = most
@@ -33,7 +33,7 @@ class AttemptBudget:
         self._times: deque[float] = deque()
 
     def take(self, now_s: float) -> float:
-        """Spend one attempt and return 0, or return the seconds to wait."""
+        """Take one attempt and return 0, or return the seconds to wait."""
         while self._times and now_s - self._times[0] >= self._within_s:
             self._times.popleft()
         if len(self._times) >= self._most:

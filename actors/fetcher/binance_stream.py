@@ -1,6 +1,6 @@
-"""Binance's kline streams: connections that come back by themselves, events out.
+"""Binance's kline streams over connections that reconnect by themselves.
 
-What is lost with a connection is not repeated by the exchange: the REST client fills it.
+The exchange does not repeat what a lost connection missed: the REST client fills it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MESSAGE_PAUSE_S = 0.3  # at most 5 messages a second are allowed, pongs included
 SILENT_S = 10.0
 CONNECT_S = 10.0
 CHECK_S = 1.0
-RENEW_S = 84_600.0  # the exchange cuts after 24 hours; half an hour earlier, we choose when
+RENEW_S = 84_600.0  # half an hour before the exchange cuts, at a time we choose
 BAN_CHECK_S = 5.0
 _CLOSE_S = 0.5
 
@@ -50,7 +50,7 @@ _STREAM_HOSTS = {
 
 
 def stream_url(base_url: str) -> str:
-    """Return where streams are served beside a REST base URL: the same host, if not Binance's."""
+    """Return the stream URL for a REST base URL: the same host, if it is not Binance's."""
     parts = urlsplit(base_url)
     if known := _STREAM_HOSTS.get(parts.hostname or ""):
         return known
@@ -58,18 +58,18 @@ def stream_url(base_url: str) -> str:
 
 
 class KlineStreams:
-    """All streams of a watch, on as many connections as they need.
+    """All streams of a watch, on as many connections as needed.
 
     Args:
-        session: Used for all connections; closed by whoever made it.
+        session: For all connections; closed by the caller.
         url: Scheme, host and port, such as wss://data-stream.binance.vision.
-        watch: Names the streams; told when they are connected, asked which are silent.
-        client: Tells whether the exchange forbids requests: then no attempt is made, open
-            connections stay. Told when an attempt is refused with 429 or 418.
-        on_event: Called with every good kline frame, in order of arrival.
+        watch: Names the streams and tracks connections and silence.
+        client: Tracks bans: while requests are forbidden no attempt is made, open connections
+            stay. A refusal with 429 or 418 is passed to it.
+        on_event: Called with every valid kline frame, in order of arrival.
 
     Attributes:
-        bad_frames: Frames skipped because they make no sense.
+        bad_frames: Invalid frames, skipped.
     """
 
     def __init__(
@@ -99,34 +99,34 @@ class KlineStreams:
         self.connections = [_Connection(self, chunk) for chunk in chunks]
 
     async def run(self) -> None:
-        """Keep all connections open, for ever."""
+        """Keep all connections open."""
         async with asyncio.TaskGroup() as group:
             for connection in self.connections:
                 group.create_task(connection.run())
 
     @property
     def connected(self) -> int:
-        """Return how many connections bring data."""
+        """Number of connections that receive data."""
         return sum(c.has_data for c in self.connections)
 
     @property
     def reconnects(self) -> int:
-        """Return how many attempts followed the first of each connection."""
+        """Number of attempts after the first of each connection."""
         return sum(max(0, c.attempts - 1) for c in self.connections)
 
     @property
     def last_frame_s(self) -> float | None:
-        """Return the monotonic time of the newest frame on the connection that waits longest."""
+        """Oldest of the connections' newest frames, in monotonic time."""
         times = [c.frame_s for c in self.connections if c.frame_s is not None]
         return min(times) if len(times) == len(self.connections) else None
 
     def troubles(self) -> list[str]:
-        """Return why connections are down."""
+        """Return why connections are down, one text each."""
         return [c.trouble for c in self.connections if c.trouble]
 
 
 class _Connection:
-    """One socket at a time, for the same streams."""
+    """One socket at a time, for a fixed set of streams."""
 
     def __init__(self, streams: KlineStreams, keys: Sequence[StreamKey]) -> None:
         self._streams = streams
@@ -164,7 +164,7 @@ class _Connection:
             self._streams.watch.disconnected(self._keys)
 
     async def _wait(self) -> None:
-        """Wait until another attempt is due, allowed, and within the budget."""
+        """Wait until an attempt is due, allowed, and within the budget."""
         streams = self._streams
         self._attempts_since_data += 1
         await streams.clock.sleep(pause_s(self._attempts_since_data, streams.rng.random()))
@@ -181,7 +181,7 @@ class _Connection:
                 return
 
     async def _connect_and_read(self) -> str:
-        """Connect, read until it ends, and return why it ended."""
+        """Connect, read until the connection ends, and return why it ended."""
         streams = self._streams
         first, rest = self._names[:NAMES_PER_MESSAGE], self._names[NAMES_PER_MESSAGE:]
         async with asyncio.timeout(CONNECT_S):
@@ -246,7 +246,7 @@ class _Connection:
             self._streams.log.warning("frame skipped: %s", error)
 
     async def _maintain(self, socket: aiohttp.ClientWebSocketResponse, rest: list[str]) -> str:
-        """Subscribe to the rest, ask again for silent streams; return when the socket is done."""
+        """Subscribe to the rest, resubscribe silent streams; return why the socket must close."""
         clock = self._streams.clock
         await self._control(socket, rest, "SUBSCRIBE")
         while True:
@@ -275,7 +275,7 @@ class _Connection:
                 await self._streams.clock.sleep(MESSAGE_PAUSE_S)
 
     def _is_quiet_time(self) -> bool:
-        """Tell whether no candle closes within a minute of now."""
+        """Return whether no candle closes within a minute of now."""
         now_ms = self._streams.client.now_ms()
         return 60_000 < now_ms - Timeframe.M5.open_at(now_ms) < Timeframe.M5.ms - 60_000
 

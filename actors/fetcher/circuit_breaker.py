@@ -1,7 +1,4 @@
-"""When to stop asking for one coin that keeps failing, and when to try it again.
-
-Pure: time is an argument, in any seconds that never go backwards.
-"""
+"""When to stop requests for a coin that keeps failing, and when to retry. Pure."""
 
 from __future__ import annotations
 
@@ -10,15 +7,14 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class CircuitBreaker:
-    """Counts failures in a row; after `limit` of them nothing is asked for `pause_s`.
+    """Opens for `pause_s` after `limit` failures in a row, then lets one probe through.
 
-    When the pause is over exactly one request is let through. If it fails the pause starts
-    anew, if it succeeds everything is forgotten.
+    A failed probe opens it again; a success closes it. Times are monotonic seconds.
 
     Attributes:
-        failures: Failures in a row so far.
-        reason: The last failure in words, "" after a success.
-        open_until_s: End of the pause; None while requests may flow.
+        failures: Failures in a row.
+        reason: The last failure; "" after a success.
+        open_until_s: End of the pause; None while closed.
     """
 
     limit: int
@@ -30,11 +26,11 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether the coin is left out, the one try after a pause included."""
+        """Whether requests are blocked; also during the probe."""
         return self.open_until_s is not None
 
     def allow(self, now_s: float) -> bool:
-        """Tell whether to ask now; after a pause only the first to call is let through."""
+        """Return whether a request may be made; after a pause only the first caller's."""
         if self.open_until_s is None:
             return True
         if self._probing or now_s < self.open_until_s:
@@ -50,12 +46,10 @@ class CircuitBreaker:
         """Count one failure.
 
         Args:
-            now_s: Now.
-            reason: What went wrong, in words.
-            at_once: Pause after this very failure (the coin is known not to exist).
+            at_once: Open after this failure (the coin is known not to exist).
 
         Returns:
-            True when this failure began a pause, also when it renewed one.
+            True when this failure began or renewed a pause.
         """
         self.failures += 1
         self.reason = reason
@@ -65,6 +59,6 @@ class CircuitBreaker:
         return True
 
     def release(self, reason: str = "") -> None:
-        """Give back a try that failed for a cause outside this coin: noted, not counted."""
+        """End a request that failed for a cause outside this coin, without counting it."""
         self.reason = reason or self.reason
         self._probing = False

@@ -1,4 +1,4 @@
-"""What holds for the exchange as a whole: its time, its silence, which coins it lists."""
+"""State of the exchange as a whole: time, bans, listed coins."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _NEVER = float("-inf")
 
 
 class ExchangeStatus:
-    """Keep exchange time, bans and statuses current; no method raises for the exchange's faults.
+    """Tracks exchange time, bans and statuses; no method raises on errors of the exchange.
 
     Attributes:
-        statuses: Symbol -> status as last read; a symbol that is missing is not listed.
-            None until read for the first time.
-        troubles: What could not be learnt, and why.
+        statuses: Symbol -> status as last read; a missing symbol is not listed. None until
+            first read.
+        troubles: What could not be read, and why.
     """
 
     def __init__(
@@ -42,25 +42,25 @@ class ExchangeStatus:
         self._rules_read_s = self._rules_due_s = _NEVER
 
     def forbid(self, error: RateLimited) -> None:
-        """Note until when the exchange wants silence."""
+        """Record until when the exchange forbids requests."""
         if error.until_ms > self._forbidden_until_ms:
             self._forbidden_until_ms = error.until_ms
             self._log.warning("%s", error)
 
     def forbidden_until_ms(self) -> int | None:
-        """Return, in our own time, the end of the silence; None when requests are allowed."""
+        """Return the end of the ban in local time; None when requests are allowed."""
         until_ms = self._forbidden_until_ms
         return until_ms if until_ms > self._clock.now_ms() else None
 
     def is_sync_due(self) -> bool:
-        """Tell whether exchange time should be asked for in passing."""
+        """Return whether a routine time sync is due."""
         return self._clock.monotonic() >= self._sync_due_s
 
     def is_time_unknown(self) -> bool:
-        """Tell whether nothing should be judged by exchange time before it has been asked for.
+        """Return whether exchange time must be synced before it is used.
 
-        So it is at the start, and after our own clock has jumped. What the old clock said
-        about a ban is then forgotten here; the client still keeps to it.
+        True at the start and after the local clock jumped. The ban recorded here by the old clock
+        is then dropped; the client still respects it.
         """
         apart_ms = self._clock.now_ms() - self._clock.monotonic() * 1000
         if abs(apart_ms - self._wall_minus_monotonic_ms) > STEPPED_MS:
@@ -70,7 +70,7 @@ class ExchangeStatus:
         return self._synced_s == _NEVER
 
     async def sync_time(self) -> None:
-        """Ask for exchange time, unless just done; on failure the known offset stays in use."""
+        """Sync exchange time, unless just done; on failure keep the known offset."""
         async with self._syncing:
             now_s = self._clock.monotonic()
             if not self.is_time_unknown() and now_s - self._synced_s < SYNC_AGAIN_S:
@@ -87,11 +87,11 @@ class ExchangeStatus:
                 self._synced_s, self._sync_due_s = now_s, now_s + SYNC_EVERY_S
 
     def are_rules_due(self) -> bool:
-        """Tell whether statuses should be read: hourly, more often while one is out of order."""
+        """Return whether to read statuses: hourly, more often while a coin is not trading."""
         return self._clock.monotonic() >= self._rules_due_s
 
     def read_rules_soon(self) -> None:
-        """Have the statuses read as soon as a minute has passed since the last time."""
+        """Make the next read due a minute after the last one."""
         self._rules_due_s = min(self._rules_due_s, self._rules_read_s + RULES_AGAIN_S)
 
     async def read_rules(self) -> None:
@@ -110,9 +110,9 @@ class ExchangeStatus:
             self._rules_due_s = now_s + (RULES_EVERY_S if all_trade else RULES_WATCH_S)
 
     async def _read(self, symbols: Sequence[str]) -> dict[str, str]:
-        """Return symbol -> status. One unknown symbol fails a whole call: halve until found.
+        """Return symbol -> status. One unknown symbol fails a whole call: bisect.
 
-        Asking for all symbols of the exchange at once instead would be an answer of many MB.
+        A request for all symbols of the exchange would return many MB.
         """
         try:
             return await self._client.statuses(symbols)

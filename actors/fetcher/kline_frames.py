@@ -1,4 +1,4 @@
-"""Frames of Binance's kline streams, turned into checked events."""
+"""Parses frames of Binance's kline streams into validated events."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TIMEFRAMES = {str(timeframe): timeframe for timeframe in Timeframe}
 
 
 class KlineEvent(NamedTuple):
-    """One candle as it stands at `event_ms`. Prices are the same floats as REST gives."""
+    """One candle at `event_ms`. Prices are the same floats as from REST."""
 
     symbol: str
     timeframe: Timeframe
@@ -29,7 +29,7 @@ class KlineEvent(NamedTuple):
     is_closed: bool
 
     def row(self) -> Candles:
-        """Return it as candles of length one."""
+        """Return the candle as candles of length one."""
         return Candles.of(
             [self.open_ms], [self.open], [self.high], [self.low], [self.close], [self.volume]
         )
@@ -37,7 +37,7 @@ class KlineEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class StreamReply:
-    """The answer to a control message. `error` is "" for a success."""
+    """The reply to a control message. `error` is "" for a success."""
 
     number: int | None
     error: str
@@ -50,16 +50,16 @@ class ServerShutdown(NamedTuple):
 
 
 def stream_name(symbol: str, timeframe: Timeframe) -> str:
-    """Return how Binance calls a stream."""
+    """Return Binance's name of a stream."""
     return f"{symbol.lower()}@kline_{timeframe}"
 
 
 def parse_frame(raw: str | bytes) -> KlineEvent | StreamReply | ServerShutdown:
-    """Return what one frame says, of a raw or of a combined stream.
+    """Parse one frame of a raw or of a combined stream.
 
     Raises:
-        BadMessage: Not JSON, or not of any known shape.
-        BadCandle: A kline that cannot be true.
+        BadMessage: Not JSON, or of unknown shape.
+        BadCandle: An impossible kline.
     """
     document = codec.json_object(raw, WHERE)
     event = document["data"] if "stream" in document and "data" in document else document
@@ -103,7 +103,7 @@ def _kline(event: dict[str, Any]) -> KlineEvent:
     except ValueError as error:
         raise BadMessage(WHERE, "k", f"{error!s:.80}") from None
     fault = ""
-    # JSON has room for times that candles have not
+    # JSON integers may exceed what candle times can be
     if not 0 <= open_ms < 2**62 or open_ms % timeframe.ms or close_ms != open_ms + timeframe.ms - 1:
         fault = f"times {open_ms} to {close_ms} are no candle"
     elif not (all(map(math.isfinite, (open_, high, close, volume))) and low > 0):

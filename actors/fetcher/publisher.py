@@ -1,7 +1,7 @@
-"""Which candle windows are on the bus, which must be written (again), and writing them.
+"""Publishes candle windows and updates.
 
 Reads and writes `cache:candles:*`, writes `market:candles:{symbol}`. A key is written on a
-close and else only to renew its TTL; one whose candles are no longer fetched expires.
+close and otherwise only to renew its TTL; one whose candles are no longer fetched expires.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ RENEW_SHARE = 0.8  # of a key's TTL that may pass before it is written again
 
 
 class CandlePublisher:
-    """Publish stores as they change, and all of them again when Redis comes back.
+    """Publishes stores as they change, and all of them when Redis comes back.
 
     Attributes:
         unsent: Stores whose newest window is not on the bus.
@@ -41,14 +41,14 @@ class CandlePublisher:
         self._source = source
         self._put_at_s: dict[CandleStore, float] = {}
         self.unsent: set[CandleStore] = set()
-        # Writes on several connections may overtake each other: an older window must not win.
+        # Writes on several connections may be reordered: an older window must not win.
         self._writing = asyncio.Lock()
 
     async def restore(self, now_ms: int) -> int:
-        """Fill the stores from the windows on the bus; return how many could be used.
+        """Restore the stores from the bus; return how many windows were usable.
 
         Raises:
-            BusUnavailable: Redis does not answer; the stores stay as they are.
+            BusUnavailable: Redis does not answer; no store has changed.
         """
         restored = 0
         for timeframe, entry in schema.CANDLES.items():
@@ -60,11 +60,10 @@ class CandlePublisher:
         return restored
 
     async def publish(self, store: CandleStore, change: Change, every_s: float) -> None:
-        """Write what changed; with Redis away, remember that it was not written.
+        """Write a change; with Redis down, mark the store as unsent.
 
         Args:
-            every_s: How often this store is fetched: a key that would expire before the
-                next time is renewed now.
+            every_s: Fetch interval: a key that would expire before the next fetch is renewed.
         """
         async with self._writing:
             if self._bus.status is not BusStatus.UP:
@@ -74,7 +73,7 @@ class CandlePublisher:
                               else [])  # fmt: skip
 
     async def publish_closes(self, changes: Sequence[tuple[CandleStore, Change]]) -> None:
-        """Write many stores that gained a candle in one round trip."""
+        """Write many stores with a new candle in one round trip."""
         async with self._writing:
             if self._bus.status is not BusStatus.UP:
                 self.unsent.update(store for store, _ in changes)
@@ -82,7 +81,7 @@ class CandlePublisher:
             await self._write(changes, [store for store, _ in changes])
 
     async def publish_forming(self, stores: Sequence[CandleStore]) -> None:
-        """Tell the open candles of some stores; the keys stay as they are."""
+        """Publish the open candles of some stores, without writing keys."""
         async with self._writing:
             if self._bus.status is not BusStatus.UP or not stores:
                 return
@@ -94,7 +93,7 @@ class CandlePublisher:
                 await batch.send()
 
     async def renew(self, stores: Iterable[CandleStore], every_s: float) -> None:
-        """Write the keys that would expire before the next call, `every_s` from now."""
+        """Write the keys that would expire before the next call in `every_s`."""
         late = []
         for store in stores:
             ttl_s = _ttl_s(schema.CANDLES[store.timeframe])
@@ -115,10 +114,10 @@ class CandlePublisher:
     async def _write(
         self, changes: Sequence[tuple[CandleStore, Change]], whole: Sequence[CandleStore]
     ) -> None:
-        """Write whole windows and what changed, each key before its update.
+        """Write whole windows, then publish the changes.
 
-        All keys come before all updates: whoever hears an update begins to compute, and would
-        take the processor from what still has to be written.
+        All keys come before all updates: subscribers start to compute on an update and would
+        compete for the CPU with the remaining writes.
         """
         batch = self._bus.batch()
         due = set(whole)
@@ -141,7 +140,7 @@ class CandlePublisher:
             self.unsent.discard(store)
 
     async def watch(self) -> None:
-        """Mark everything as unsent after each reconnect: Redis may have come back empty."""
+        """Mark all stores as unsent after each reconnect: Redis may be empty."""
         own_channel = schema.CANDLE_UPDATES.name(symbol=self._stores[0].symbol)
         async with self._bus.subscribe(own_channel) as deliveries:
             async for delivery in deliveries:
@@ -149,7 +148,7 @@ class CandlePublisher:
                     self.unsent.update(s for s in self._stores if s.fetched_at_ms is not None)
 
     async def send_unsent(self) -> None:
-        """Write about once a second what could not be written before."""
+        """Write unsent windows about once a second."""
         while True:
             await self._clock.sleep(self._rng.uniform(0.5, 1.5))
             try:
@@ -160,7 +159,7 @@ class CandlePublisher:
                 continue
 
     async def _send(self, store: CandleStore) -> None:
-        """Write one window with what is left of its TTL; candles too old stay away."""
+        """Write one window with its remaining TTL; skip one that is too old."""
         entry = schema.CANDLES[store.timeframe]
         window = store.window(self._source)
         left_s = _ttl_s(entry) - (self._clock.now_ms() - window.fetched_at_ms) / 1000

@@ -1,7 +1,7 @@
-"""From streamed klines to stores and bus: closes at once, open candles once a second.
+"""Streamed klines into stores and bus: closes at once, open candles once a second.
 
 Writes `cache:candles:*` and `market:candles:{symbol}` (through `publisher.py`). The stream only
-ever adds: what it misses, or says otherwise, is asked for from REST, which has the last word.
+adds candles: gaps and mismatches are resolved by REST.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ from shared.clock import Clock
 from shared.exchanges.binance.client import BinanceClient
 from shared.market import Candles
 
-GATHER_S, GATHER_TURNS = 0.002, 3  # closes that come within this travel together
+GATHER_S, GATHER_TURNS = 0.002, 3  # closes within this are published together
 FORMING_S = 1.0
-AHEAD_MS = 20_000  # a candle that ends later than this after exchange time is not believed
-ASK_FIRST_S, ASK_CAP_S = 2.0, 30.0  # pauses between asking REST for one missed close
-SHOWN = 10  # names in the figures; the count tells the rest
+AHEAD_MS = 20_000  # a candle that ends later than this after exchange time is rejected
+ASK_FIRST_S, ASK_CAP_S = 2.0, 30.0  # pauses between REST requests for one missed close
+SHOWN = 10  # names in the stats, beside the count
 
 
 class CandleStream:
-    """Take in kline events, publish what is new, and say what is missing.
+    """Applies kline events, publishes what is new, and requests what is missing.
 
     Args:
         client: For exchange time.
-        on_missing: Called with the coins for which a close did not come: ask REST now.
-        tell: Called with the figures, once a second.
+        on_missing: Called with the coins whose close is missing, to be fetched from REST.
+        on_stats: Called with `stats()` once a second.
 
     Attributes:
-        mismatches: Closes that REST told otherwise; REST won.
+        mismatches: Closes that differed from REST, which won.
     """
 
     def __init__(
@@ -71,7 +71,7 @@ class CandleStream:
         self._asked: dict[StreamKey, tuple[float, float]] = {}
 
     def connect(self, session: aiohttp.ClientSession, url: str, rng: random.Random) -> KlineStreams:
-        """Return the connections that feed this; run them beside the two loops below."""
+        """Return the connections; run them beside the two loops below."""
         self._streams = KlineStreams(
             session,
             url=url,
@@ -123,7 +123,7 @@ class CandleStream:
             self.record_mismatches(store, (event.open_ms,))
 
     def record_mismatches(self, store: CandleStore, open_times_ms: Iterable[int]) -> None:
-        """Count and tell closes that REST gives otherwise than the stream gave them."""
+        """Count and log streamed closes that differ from REST."""
         for open_ms in open_times_ms:
             self.mismatches += 1
             self._log.warning(
@@ -132,7 +132,7 @@ class CandleStream:
             )  # fmt: skip
 
     async def publish_closes(self) -> None:
-        """Publish closes as they come, for ever; those that come together in one round trip."""
+        """Publish closes as they arrive, in batches."""
         while True:
             await self._have_closes.wait()
             await self._gather()
@@ -141,7 +141,7 @@ class CandleStream:
             await self._publisher.publish_closes(closes)
 
     async def _gather(self) -> None:
-        """Wait a moment while closes keep coming; not if none is missing any more."""
+        """Wait briefly while closes keep arriving, unless all are there."""
         now_ms = self._client.now_ms()
         for _ in range(GATHER_TURNS):
             seen = len(self._closes)
@@ -157,7 +157,7 @@ class CandleStream:
                 return
 
     async def maintain(self) -> None:
-        """Once a second: tell open candles, ask for missed closes, renew what the stream keeps."""
+        """Once a second: publish open candles, request missed closes, renew live windows."""
         while True:
             await self._clock.sleep(FORMING_S)
             await self._publisher.publish_forming(self._next_forming())
@@ -177,7 +177,7 @@ class CandleStream:
             )
 
     def _next_forming(self) -> list[CandleStore]:
-        """Return per coin the one open candle that has waited longest to be told."""
+        """Take per coin the open candle that has waited longest to be published."""
         turns = []
         for symbol, waiting in list(self._forming.items()):
             key = next(iter(waiting))
@@ -189,9 +189,9 @@ class CandleStream:
         return turns
 
     def _ask_for_missed(self) -> None:
-        """Compare missed closes with the stores; have REST asked for what is missing.
+        """Compare missed closes with the stores; request from REST what is missing.
 
-        Only where the stream lives, which then knows best; else the passes do as without it.
+        Only for live streams; the others are covered by the passes.
         """
         now_s, now_ms = self._clock.monotonic(), self._client.now_ms()
         missing = {}
@@ -216,12 +216,12 @@ class CandleStream:
         self._known_silent = silent
 
     def without_streamed_forming(self, store: CandleStore, change: Change) -> Change:
-        """Return an answer's change without the open candle, where the stream tells it."""
+        """Return a REST change without the open candle if the stream publishes that one."""
         is_live = self.watch.is_live((store.symbol, store.timeframe), self._clock.monotonic())
         return replace(change, forming=Candles.empty()) if is_live else change
 
     def stats(self) -> dict[str, Any]:
-        """Return what the fetcher tells about the stream in its heartbeat."""
+        """Return the stream's part of the heartbeat detail."""
         streams, now_s = self._streams, self._clock.monotonic()
         assert streams is not None, "connect() comes first"
         silent = [f"{symbol} {timeframe}" for symbol, timeframe in self.watch.silent(now_s)]

@@ -1,7 +1,6 @@
-"""What has been seen on each kline stream, and what should have been: order, closes, silence.
+"""Tracks each kline stream: order of frames, missing closes, silence. Pure.
 
-Pure: time is an argument. Times ending `_ms` are the exchange's, those ending `_s` come from
-a monotonic clock.
+Times ending `_ms` are the exchange's, those ending `_s` come from a monotonic clock.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ StreamKey = tuple[str, Timeframe]
 
 
 class FrameOrder(StrEnum):
-    """How a frame stands to those before it on its stream."""
+    """A frame's order relative to those before it on its stream."""
 
     NEW = "new"
     DUPLICATE = "duplicate"
@@ -31,7 +30,7 @@ class FrameOrder(StrEnum):
 
 @dataclass(slots=True)
 class _Stream:
-    """One stream; `expected_ms` is the open time of the candle whose close comes next."""
+    """One stream; `expected_ms` is the open time of the candle that closes next."""
 
     since_s: float | None = None
     frame_s: float | None = None
@@ -46,17 +45,16 @@ class _Stream:
 
 
 class StreamWatch:
-    """Judge frames, and tell which closes and which streams are missing.
+    """Classifies frames and finds missing closes and silent streams.
 
-    A close counts as missed when a later candle is seen without it, or `CLOSE_GRACE_MS` after
-    it was due, on every stream that has ever spoken, connected or not: what a dead
-    connection would have brought is missed as well. One that was never heard of may not exist
-    and misses nothing.
+    A close is missed when a later candle arrives without it, or `CLOSE_GRACE_MS` after it was
+    due, on every stream that has ever sent a frame, connected or not. A stream without any
+    frame yet misses nothing: it may not exist.
 
     Attributes:
-        duplicates, out_of_order: Frames ignored for it.
+        duplicates, out_of_order: Counts of such frames.
         missed: Closes that did not come in time.
-        filled: Those of them that were then found elsewhere (REST).
+        filled: Missed closes that REST then provided.
     """
 
     def __init__(self, keys: Iterable[StreamKey]) -> None:
@@ -73,23 +71,22 @@ class StreamWatch:
         return key in self._streams
 
     def connected(self, keys: Iterable[StreamKey], now_s: float) -> None:
-        """Note that these were subscribed to on a fresh connection."""
+        """Record that these were subscribed to on a new connection."""
         for key in keys:
             stream = self._streams[key]
             stream.since_s = stream.asked_s = now_s
 
     def disconnected(self, keys: Iterable[StreamKey]) -> None:
-        """Note that nothing more will come on these for now."""
+        """Record that the connection of these was lost."""
         for key in keys:
             self._streams[key].since_s = None
 
     def record(
         self, key: StreamKey, *, event_ms: int, open_ms: int, is_closed: bool, now_s: float
     ) -> FrameOrder:
-        """Take note of a frame and return its order.
+        """Record a frame and return its order.
 
-        An old closing frame is OLD only if its candle was seen closed before: final values
-        are worth having however late.
+        A late closing frame is OLD only if its candle's close was seen before.
         """
         stream = self._streams[key]
         stream.frame_s, stream.pause_s = now_s, AGAIN_FIRST_S
@@ -122,7 +119,7 @@ class StreamWatch:
             stream.expected_ms = max(stream.expected_ms, open_ms + length_ms)
 
     def _miss(self, stream: _Stream, length_ms: int, until_ms: int) -> None:
-        """Count all closes expected of candles that opened before `until_ms` as missed."""
+        """Count the expected closes of candles that opened before `until_ms` as missed."""
         if stream.expected_ms is None or stream.expected_ms >= until_ms:
             return
         missing = range(stream.expected_ms, until_ms, length_ms)
@@ -131,18 +128,18 @@ class StreamWatch:
         stream.expected_ms = until_ms
 
     def overdue(self, now_ms: int) -> list[StreamKey]:
-        """Return the streams with closes missed and not found elsewhere yet."""
+        """Return the streams with missed closes that are not settled yet."""
         for (_, timeframe), stream in self._streams.items():
             due_ms = timeframe.open_at(now_ms - CLOSE_GRACE_MS)
             self._miss(stream, timeframe.ms, due_ms)
         return [key for key, stream in self._streams.items() if stream.pending]
 
     def settle(self, key: StreamKey, until_ms: int, has: Callable[[int], bool]) -> None:
-        """Compare missed closes with what is known by now from elsewhere.
+        """Settle missed closes with the candles fetched from REST.
 
         Args:
-            until_ms: Everything that closes until then is known to exist or not.
-            has: Tells whether a closed candle with that open time is held.
+            until_ms: Candles that close until then have been fetched, if they exist.
+            has: Whether there is a closed candle with that open time.
         """
         stream, length_ms = self._streams[key], key[1].ms
         for open_ms in [ms for ms in stream.pending if ms + length_ms <= until_ms]:
@@ -150,7 +147,7 @@ class StreamWatch:
             self.filled += has(open_ms)
 
     def is_live(self, key: StreamKey, now_s: float) -> bool:
-        """Tell whether the stream is connected and has spoken lately."""
+        """Return whether the stream is connected and has sent a frame lately."""
         stream = self._streams[key]
         return (
             stream.since_s is not None
@@ -160,7 +157,7 @@ class StreamWatch:
         )
 
     def silent(self, now_s: float) -> list[StreamKey]:
-        """Return the streams that are subscribed to and say nothing."""
+        """Return the streams that are subscribed to but silent."""
         return [
             key
             for key, stream in self._streams.items()
@@ -169,7 +166,7 @@ class StreamWatch:
         ]
 
     def due_for_resubscribe(self, keys: Iterable[StreamKey], now_s: float) -> list[StreamKey]:
-        """Return which of `keys` to subscribe to anew: the silent, at doubling distances."""
+        """Return which of `keys` to resubscribe: silent ones, at doubling intervals."""
         wanted, due = set(keys), []
         for key in self.silent(now_s):
             stream = self._streams[key]

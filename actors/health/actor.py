@@ -1,8 +1,8 @@
-"""Tells everyone how the platform is, over HTTP; reads, kills no one.
+"""Serves the platform's health over HTTP.
 
-Writes `health:latest`: since when each problem has been there, for those who tell people of it.
-Looks at everything once a second (`shared/health/snapshot.py`), and answers from memory, so also
-while Redis is away. An answer is made at most four times a second, however often it is asked for.
+Writes `health:latest` for the alerts. Reads everything once a second
+(`shared/health/snapshot.py`) and answers from memory, also while Redis is down. A response is
+built at most four times a second.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Health(Actor):
         )
 
     async def setup(self) -> None:
-        """Listen.
+        """Start listening.
 
         Raises:
             TransientError: The port is taken.
@@ -85,11 +85,11 @@ class Health(Actor):
             self._runner = None
 
     async def step(self) -> float:
-        """Look at everything once; without Redis, what was seen before grows old."""
+        """Read everything once; without Redis the last snapshot ages."""
         try:
             await self._read()
             await self._publish()
-        except BusUnavailable:  # logged by the bus, and the first thing /health says
+        except BusUnavailable:  # logged by the bus, first on /health
             self._snapshot.see_redis()
             self._note()
         self.ready()
@@ -102,7 +102,7 @@ class Health(Actor):
         self._count_scans(before, self._snapshot.seen.heartbeats)
 
     async def _publish(self) -> None:
-        if self._noted is None:  # what a process before this one saw has not begun just now
+        if self._noted is None:  # problems of the previous run keep their start
             before = await self.bus.get(schema.HEALTH)
             self._noted = before.problems if before is not None else []
         await self.bus.put(schema.HEALTH, self._note())
@@ -128,8 +128,6 @@ class Health(Actor):
     def _current(self) -> tuple[Snapshot, Verdict, int]:
         seen, now_ms = self._snapshot.seen, self.clock.now_ms()
         return seen, judge(seen, now_ms, self._limits), now_ms
-
-    # HTTP
 
     def _health(self) -> Response:
         seen, verdict, now_ms = self._current()

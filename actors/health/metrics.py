@@ -1,4 +1,4 @@
-"""What `/metrics` shows, for Prometheus: gauges made from the snapshot at each scrape."""
+"""`/metrics` for Prometheus: gauges made from the snapshot at each scrape."""
 
 from __future__ import annotations
 
@@ -19,11 +19,10 @@ SCAN_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class HealthMetrics(Collector):
-    """A registry of its own: nothing of the process or of libraries gets in.
+    """A separate registry, without the metrics of the process or of libraries.
 
     Args:
-        look: Returns the newest snapshot, its verdict, and now in epoch ms.
-        limits: From when on somebody counts as silent.
+        current: Returns the newest snapshot, its verdict, and now in epoch ms.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class HealthMetrics(Collector):
         return generate_latest(self._registry)
 
     def describe(self) -> Iterable[Metric]:
-        """Promise nothing: what there is depends on what was seen."""
+        """Yield nothing: the metrics depend on the snapshot."""
         return ()
 
     def collect(self) -> Iterable[Metric]:
@@ -204,7 +203,7 @@ def _trader(snapshot: Snapshot, now_ms: int, limits: Limits) -> Iterable[Metric]
     if status is None:
         return
     age = age_s(status.as_of_ms, now_ms)
-    yield from _gauge("coinex_trader_age_seconds", "Since it last said how it is", age)
+    yield from _gauge("coinex_trader_age_seconds", "Since its last status", age)
     today = _number(status.pnl_today_quote)
     yield from _gauge("coinex_trader_pnl_today", "Since 00:00 UTC, in quote currency", today)
     used = {limit.name: share(limit) for limit in status.limits}
@@ -222,12 +221,12 @@ def _alerts(snapshot: Snapshot) -> Iterable[Metric]:
     sent = _counted(heartbeat, "sent")
     if sent is not None:
         yield CounterMetricFamily(
-            "coinex_alerts_sent", "Messages that services for people took", value=sent
+            "coinex_alerts_sent", "Messages accepted by alert services", value=sent
         )
     for name, text in (
-        ("open", "Problems that people were told of and that are not over"),
-        ("waiting", "Messages that a service has not taken yet"),
-        ("held_back", "What was to be told beyond the hourly cap"),
+        ("open", "Open problems that were alerted on"),
+        ("waiting", "Messages that a service has not accepted yet"),
+        ("held_back", "Lines held back beyond the hourly cap"),
     ):
         yield from _gauge(f"coinex_alerts_{name}", text, _counted(heartbeat, name))
 

@@ -1,4 +1,4 @@
-"""What `/health` shows: the last snapshot in plain values, every age told as of now."""
+"""The body of `/health`: the last snapshot in plain values, with ages as of now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An answer that many ask for is made once and handed to all of them for a moment."""
+"""Caches an HTTP response for a moment."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shared.clock import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One answer over HTTP, ready to be sent."""
+    """One HTTP response."""
 
     body: bytes
     status: int
@@ -18,12 +18,7 @@ class Response:
 
 
 class ResponseCache:
-    """Makes an answer when it is asked for, but not again within `held_s` seconds.
-
-    Args:
-        make: Makes it, as of now.
-        held_s: How old the answer may be that somebody is given.
-    """
+    """Builds a response on demand, at most once per `max_age_s`."""
 
     def __init__(self, make: Callable[[], Response], max_age_s: float, clock: Clock) -> None:
         self._make = make
@@ -33,7 +28,7 @@ class ResponseCache:
         self._made_s = 0.0
 
     def get(self) -> Response:
-        """Return the newest answer; one that is too old is made anew."""
+        """Return the cached response, or a new one if it is too old."""
         now_s = self._clock.monotonic()
         if self._response is None or now_s - self._made_s >= self._max_age_s:
             self._response, self._made_s = self._make(), now_s

@@ -1,4 +1,4 @@
-"""The sections `account` and `trader` of `/health`: what they published last, told as of now."""
+"""The sections `account` and `trader` of `/health`: their last messages, with ages as of now."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from shared.messages.trading import Position, TraderLimit
 
 
 def account_section(snapshot: Snapshot, now_ms: int) -> dict[str, Any] | None:
-    """Return the account as its publisher told it; None without one, or before its first word.
+    """Return the account as published; None without one, or before its first message.
 
     Amounts are text, as the venue wrote them.
     """
@@ -53,9 +53,9 @@ def _position(snapshot: Snapshot, position: Position, now_ms: int) -> dict[str, 
 
 
 def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str, Any] | None:
-    """Return the trader as it said itself; None without one, or before its first word.
+    """Return the trader's status; None without a trader, or before its first message.
 
-    `answering` false: `mode` and everything else is what it said before it fell silent.
+    With `answering` false, everything else is its last status before it fell silent.
     """
     status = snapshot.trading.status
     if TRADER not in snapshot.actors or status is None:

@@ -1,8 +1,7 @@
 """One group of coins: candle windows in, signals out.
 
-Reads `cache:candles:*` with each scan, and carries the windows on by what it hears on
-`market:candles:{symbol}`; writes `ta:latest:{symbol}`, `signals:ta:{symbol}` and
-`quarantine:compute:{symbol}`.
+Reads `cache:candles:*` with each scan and updates its windows from `market:candles:{symbol}`;
+writes `ta:latest:{symbol}`, `signals:ta:{symbol}` and `quarantine:compute:{symbol}`.
 """
 
 from __future__ import annotations
@@ -25,19 +24,19 @@ from shared.messages.candles import CandleUpdate
 from shared.messages.signals import TaSignal
 
 RETRY_MISSING_S = 1.0
-"""Pause before coins without candles are looked at again; their updates come sooner."""
+"""Pause before coins without candles are read again; their updates usually come sooner."""
 
 GATHER_S, GATHER_TURNS = 0.002, 5
-"""Coins whose candles close together are computed together: waits while more keep coming."""
+"""Coins whose candles close together are computed together: wait while more keep arriving."""
 
 CLOSING_MS = (500, 1_500)
-"""Before and after a close: no scan begins then, so that it delays nobody's new candle."""
+"""Before and after a close no scan begins, so that it delays no new candle."""
 
 Results = dict[str, TaSignal | Exception]
 
 
 class CoinPause(NamedTuple):
-    """A coin that is not computed for a while."""
+    """The quarantine of a coin."""
 
     reason: str
     since_ms: int
@@ -45,12 +44,11 @@ class CoinPause(NamedTuple):
 
 
 class Indicators(Actor):
-    """Publish the signals of a group, every scan and as soon as one of its candles closes.
+    """Publishes the signals of a group, every scan and as soon as one of its candles closes.
 
-    A coin whose 5m window is missing is left to expire, not renewed. A coin that fails stays
-    alone with its failure, and is left out for a while after `coin_failures` in a row. Coins
-    that may be to blame for a death are named on the status pipe before they are touched,
-    and computed alone.
+    The signal of a coin without a 5m window expires. A failing coin does not affect the others
+    and is quarantined after `coin_failures` in a row. Coins suspected of a death are reported on
+    the status pipe first and computed alone.
     """
 
     def __init__(self, context: Context) -> None:
@@ -89,11 +87,11 @@ class Indicators(Actor):
         self._report()
 
     async def setup(self) -> None:
-        """Start listening for closed candles."""
+        """Subscribe to closed candles."""
         self.background(self._listen(), "candle updates")
 
     async def step(self) -> float:
-        """Scan the whole group when its time has come, else the coins with something new."""
+        """Scan the whole group when a scan is due, else the coins with new candles."""
         started = self.clock.monotonic()
         whole = self._all_due or started >= self._next_scan
         if not whole and self._due:
@@ -103,7 +101,7 @@ class Indicators(Actor):
             for symbol in self._symbols
             if whole or symbol in self._due or symbol in self._missing
         ]
-        if not chosen:  # woken by a candle that an earlier step has taken along
+        if not chosen:  # woken by a candle that an earlier step has used
             return self._until_next_step_s()
         self._all_due = False
         self._due.clear()
@@ -134,7 +132,7 @@ class Indicators(Actor):
         return every_s
 
     async def _gather(self) -> None:
-        """Wait a moment while closed candles keep coming; not if none is missing any more."""
+        """Wait briefly while closed candles keep arriving, unless all are there."""
         for _ in range(GATHER_TURNS):
             seen = self._closings
             if self._all_have_closed():
@@ -144,7 +142,7 @@ class Indicators(Actor):
                 return
 
     def _all_have_closed(self) -> bool:
-        """Tell whether each coin has told each of its candles that closed with the newest one."""
+        """Return whether every candle that closes with the newest one has arrived."""
         close_ms = max(self._closed.values())
         closing = [str(t) for t in Timeframe if t.open_at(close_ms) == close_ms]
         return all(
@@ -173,7 +171,7 @@ class Indicators(Actor):
                     self.wake()
 
     def _has_new_close(self, update: CandleUpdate) -> bool:
-        """Tell whether the update holds a closed candle newer than those seen so far."""
+        """Return whether the update contains a closed candle newer than those seen so far."""
         opened = [row.open_time_ms for row in update.candles if row.closed]
         if not opened:
             return False
@@ -184,8 +182,6 @@ class Indicators(Actor):
         self._closed[key] = close_ms
         return True
 
-    # One scan.
-
     async def _scan(self, symbols: Sequence[str], *, fresh: bool) -> None:
         self._end_quarantines()
         symbols = [symbol for symbol in symbols if symbol not in self._quarantined]
@@ -193,7 +189,7 @@ class Indicators(Actor):
         try:
             for symbol in suspects:
                 self.computing(symbol)
-                # to its end: the next one may be the one that kills
+                # awaited alone: the next one may be the one that kills
                 await self._scan_together([symbol], fresh=fresh)
         except BusUnavailable:
             self.computing("")  # no coin is to blame for Redis
@@ -209,7 +205,7 @@ class Indicators(Actor):
         await self._publish(results)
 
     async def _read(self, symbols: Sequence[str], *, fresh: bool) -> list[CoinWindows]:
-        """Return the windows of some coins: those held, or from their keys.
+        """Return the windows of some coins, cached or from their keys.
 
         Args:
             fresh: Read every key, one MGET per timeframe.
@@ -230,13 +226,13 @@ class Indicators(Actor):
         return ta_signals(coins, self._settings, self.clock.now_ms())
 
     def _record(self, results: Results) -> None:
-        """Take note of each coin's outcome; the repeatedly failing are left out for a while."""
+        """Record each coin's outcome; quarantine those that keep failing."""
         for symbol, result in results.items():
             if isinstance(result, NoCandles):
                 self._missing.add(symbol)
                 continue
             self._missing.discard(symbol)
-            self._suspects.discard(symbol)  # it was touched, and nobody died
+            self._suspects.discard(symbol)  # it was computed without a death
             if isinstance(result, Exception):
                 self._failed(symbol, result)
             else:
@@ -265,7 +261,7 @@ class Indicators(Actor):
             )  # fmt: skip
 
     def _end_quarantines(self) -> None:
-        """End the quarantines whose time is up."""
+        """Release the coins whose quarantine is over."""
         now_ms = self.clock.now_ms()
         for symbol in [s for s, pause in self._quarantined.items() if pause.until_ms <= now_ms]:
             del self._quarantined[symbol]
@@ -303,10 +299,8 @@ class Indicators(Actor):
                 symbol=symbol,
             )
 
-    # What the actor says about itself.
-
     def _report_readiness(self) -> None:
-        """Be ready once a coin is published, or none is merely waiting for its candles."""
+        """Report ready once a coin is published, or none is waiting for candles."""
         if self._computed_at or not self._missing:
             self.ready()
         else:

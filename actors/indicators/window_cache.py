@@ -1,7 +1,7 @@
-"""Candle windows kept in memory and carried on by updates, to the bit what the keys hold.
+"""Candle windows in memory, updated from the channel, bit-identical to the keys. Pure.
 
-Pure. A reader that sees every update needs no key at a close: a decoded window costs as much
-as computing from it. Whatever does not fit forgets the window: then the key is read.
+Decoding a window costs as much as computing from it, so a close does not read the keys. An
+update that does not fit drops the window; the key is then read.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ WindowKey = tuple[str, Timeframe]
 
 
 class WindowCache:
-    """Windows of some coins, without their open candle."""
+    """Windows without their open candle."""
 
     def __init__(self) -> None:
         self._windows: dict[WindowKey, CandleWindow] = {}
         self._changes: dict[WindowKey, int] = {}
 
     def changes(self, key: WindowKey) -> int:
-        """Return how often updates have touched this window; give it to `hold` after a read."""
+        """Return this window's number of updates, to be passed to `put` after a read."""
         return self._changes.get(key, 0)
 
     def put(self, key: WindowKey, window: CandleWindow | None, changes: int) -> None:
-        """Keep a window just read, unless an update came while it was being read."""
+        """Store a window just read, unless an update arrived during the read."""
         if window is None or changes != self.changes(key):
             self._windows.pop(key, None)
         else:
             self._windows[key] = replace(window, candles=window.closed())
 
     def get(self, symbol: str) -> Mapping[Timeframe, CandleWindow] | None:
-        """Return the coin's windows; None unless all of them are held."""
+        """Return the coin's windows; None unless all are cached."""
         found = {t: self._windows[symbol, t] for t in Timeframe if (symbol, t) in self._windows}
         return found if len(found) == len(Timeframe) else None
 
     def clear(self) -> None:
-        """Forget all windows: updates may have been missed."""
+        """Drop all windows: updates may have been missed."""
         self._windows.clear()
 
     def apply(self, update: CandleUpdate) -> None:
-        """Carry a window on by the closed candles of an update."""
+        """Append the closed candles of an update to its window."""
         rows = [row for row in update.candles if row.closed]
         if update.candles and not rows:
             return
@@ -58,7 +58,7 @@ class WindowCache:
 def _advanced(
     window: CandleWindow, update: CandleUpdate, rows: list[CandleRow]
 ) -> CandleWindow | None:
-    """Return the window after an update; None when the key must be read."""
+    """Return the window after an update; None if the key must be read."""
     if not update.appends or update.source != window.source or not rows:
         return None
     length_ms, until_ms = window.timeframe.ms, window.closed_until_ms

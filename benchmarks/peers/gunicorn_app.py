@@ -11,6 +11,6 @@ BEAT = worker.beat_beside
 
 
 def app(_environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-    """Answer any request; nobody asks."""
+    """Answer any request; none is sent."""
     start("204 No Content", [])
     return []

@@ -1,4 +1,4 @@
-"""The indicators by talipp; runs in the benchmarks' own environment, told rows on its input.
+"""The indicators by talipp; runs in the benchmarks' own environment, reading rows from stdin.
 
 Reads one JSON object {"rounds": n, "rows": [{"high": [...], "low": [...], "close": [...]}]} and
 prints the milliseconds per row of each round and the last numbers of the first row.
@@ -18,10 +18,10 @@ PERIODS = (8, 13, 21, 34, 55, 89)
 
 
 def numbers(row: dict[str, list[float]]) -> dict[str, Any]:
-    """Return what talipp has of our outputs, at the newest bar.
+    """Return those of our outputs that talipp has, at the newest bar.
 
-    It has neither a linear regression nor the SMA of true range: momentum and Keltner channel
-    are left out, in its favour.
+    Without linear regression and SMA of true range, momentum and Keltner channel are left out,
+    in its favour.
     """
     high, low, close = row["high"], row["low"], row["close"]
     bars = [OHLCV(c, h, low_, c, 0.0) for h, low_, c in zip(high, low, close, strict=True)]

@@ -1,6 +1,6 @@
-"""What the other supervisors keep alive: the imports of one of our actors, then a heartbeat.
+"""The worker under the other supervisors: the imports of one of our actors, then a heartbeat.
 
-Its first act is to push its process id onto the list `beats`; then it beats once a second.
+It first pushes its pid onto the list `beats`, then beats once a second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ IMPORTED = (aiohttp, hiredis, np, orjson, prometheus_client, pydantic, actors.in
 
 
 def beat(url: str) -> None:
-    """Say that this process lives, for ever."""
+    """Send heartbeats for ever."""
     client = redis.Redis.from_url(url)
     client.rpush("beats", os.getpid())
     while True:

@@ -1,7 +1,7 @@
-"""Candle columns as JSON text, carried on as candles are appended.
+"""Candle columns as JSON text, updated as candles are appended.
 
-Writing a thousand numbers per column anew at each close is most of what publishing costs; here
-the oldest numbers are cut off the text and the new ones added to it.
+Encoding a thousand numbers per column at each close is most of the cost of publishing; here the
+oldest numbers are cut off the text and the new ones appended.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from shared.market import COLUMNS, Candles
 
 
 class ColumnTexts:
-    """The texts of the candles last asked for; costs about as much memory as they do."""
+    """Caches the texts of the latest candles; uses about as much memory as they do."""
 
     def __init__(self) -> None:
         self._candles = Candles.empty()
         self._texts = texts(self._candles)
 
     def of(self, candles: Candles) -> list[bytes]:
-        """Return each column as its numbers with commas in between."""
+        """Return each column as comma-separated numbers."""
         if candles is not self._candles:
             self._candles, self._texts = candles, texts(candles)
         return self._texts
 
     def appended(self, before: Candles, newer: Candles, after: Candles) -> None:
-        """Learn that `after` is `before.appended(newer, ...)`; all else is written when asked for.
+        """Update the texts for `after`, which must be `before.appended(newer, ...)`.
 
-        Candles are told apart by identity: nothing is compared.
+        Candles are identified by identity, not compared.
         """
         cut = len(before) + len(newer) - len(after)
         if before is not self._candles or not 0 <= cut < len(before):
@@ -41,7 +41,7 @@ class ColumnTexts:
 
 
 def texts(candles: Candles) -> list[bytes]:
-    """Return each column as its numbers with commas in between, written anew."""
+    """Encode each column as comma-separated numbers."""
     return [
         orjson.dumps(
             np.ascontiguousarray(getattr(candles, name)), option=orjson.OPT_SERIALIZE_NUMPY
@@ -51,7 +51,7 @@ def texts(candles: Candles) -> list[bytes]:
 
 
 def joined(text: bytes, end: bytes) -> bytes:
-    """Return two lists of numbers as one."""
+    """Join two comma-separated lists."""
     return b",".join(part for part in (text, end) if part)
 
 

@@ -16,7 +16,7 @@ HEADER = ",".join(COLUMNS).encode()
 
 
 def candle_file(directory: Path, symbol: str, timeframe: Timeframe) -> Path:
-    """Return where the candles of a coin are, or would be."""
+    """Return the path of a coin's candle file."""
     return directory / f"{symbol}-{timeframe}.csv.gz"
 
 
@@ -30,8 +30,8 @@ def read_candles(path: Path, symbol: str, timeframe: Timeframe) -> Candles:
     """Return the candles of one file.
 
     Raises:
-        BadCandle: The file is missing or unreadable, not gzip CSV with the usual header, or a
-            row cannot be true.
+        BadCandle: The file is missing, unreadable, or not gzip CSV with the expected header, or
+            a row is impossible.
     """
     try:
         header, _, rows = gzip.decompress(path.read_bytes()).partition(b"\n")
@@ -55,10 +55,10 @@ def read_candles(path: Path, symbol: str, timeframe: Timeframe) -> Candles:
 
 
 def aggregated(candles: Candles, timeframe: Timeframe) -> Candles:
-    """Return 5m candles added up to a longer timeframe.
+    """Return 5m candles aggregated to a longer timeframe.
 
-    A candle exists where at least one of its parts does, as at the exchange. The first is left
-    out when the recording begins inside it, the last when it ends inside it.
+    A candle exists where at least one of its parts does, as at the exchange. The first and the
+    last are left out if the recording does not cover them wholly.
 
     Shapes: n 5m candles -> at most n / (timeframe / 5 min) + 1.
     Units:  those of the candles; volumes are rounded to 8 decimals, as the exchange states them.

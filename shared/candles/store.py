@@ -1,12 +1,9 @@
-"""What is known about the candles of one coin on one timeframe, and what is missing.
+"""Candles of one coin on one timeframe: what is known and what is missing. Pure.
 
-Pure: no clock, no network. `fetcher` feeds it answers and asks it what to fetch next.
-
-A candle is closed when the exchange has opened a later one: that needs no clock. Only when
-no later one comes (a halt) does time decide: `SETTLE_MS` after the candle's end, and after it
-has stood still for as long. Until then the exchange may be late with its final values.
-Beside the answers there are streamed closes: believed at once, and `unchecked` until an answer
-says the same. Where an answer says otherwise, the answer wins.
+A candle is closed when the exchange has opened a later one: that needs no clock. If no later one
+comes (a halt), it is closed `SETTLE_MS` after its end, once it has not changed for as long.
+Streamed closes are accepted at once and stay `unchecked` until an answer confirms them; where
+they differ, the answer wins.
 """
 
 from __future__ import annotations
@@ -24,32 +21,32 @@ from shared.errors import BadCandle, PlatformError
 from shared.market import COLUMNS, Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow, Source
 
-KEEP = 1000  # closed candles kept, and the most the exchange gives in one answer
-OVERLAP = 2  # closed candles asked for again, to see that the exchange still says the same
+KEEP = 1000  # closed candles kept, and the exchange's maximum per answer
+OVERLAP = 2  # closed candles fetched again, to detect corrections
 SETTLE_MS = 20_000
-ABSENT_MS = 300_000  # what is missing may yet come for this long after the next candle opened
-AHEAD_MS = 20_000  # an answer may be this much newer than the question (it took that long)
-UPDATE_ROWS = 5  # the channel says "look"; whoever needs more reads the window
+ABSENT_MS = 300_000  # a missing candle may come this long after the next one opened
+AHEAD_MS = 20_000  # an answer may be this much newer than its request
+UPDATE_ROWS = 5  # per update; with more, subscribers read the window
 RECHECK_FIRST_MS, RECHECK_CAP_MS = 60_000, 3_600_000
 
 Range = tuple[int, int]  # open times [from, until)
 
 
 class OverlapDiffers(PlatformError):
-    """The exchange now tells closed candles differently: all must be fetched again."""
+    """The exchange has changed closed candles: all must be fetched again."""
 
 
 class WrongTime(BadCandle):
-    """An answer newer than exchange time allows, or older than one had before."""
+    """An answer newer than exchange time allows, or older than an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What one answer changed: closed candles new to us, the open one if it moved, holes.
+    """What one answer changed: new closed candles, the open one if it changed, holes.
 
     Attributes:
-        appends: All of `closed` follow without a hole on what was held, and nothing else of
-            the closed candles changed.
+        appends: All of `closed` follow without a hole on those before, and no other closed
+            candle changed.
         corrected: Open times of streamed closes that the answer contradicted.
     """
 
@@ -64,13 +61,13 @@ class Change:
 
 
 class Fit(StrEnum):
-    """How a streamed close fits what is held."""
+    """How a streamed close fits the store."""
 
     NEXT = "next"
     KNOWN = "known"
     DIFFERS = "differs"
     BEYOND = "beyond a hole"
-    OLDER = "older than what is held"
+    OLDER = "older than the store"
 
 
 class CandleStore:
@@ -80,10 +77,10 @@ class CandleStore:
         closed: Closed candles, oldest first, at most `keep`.
         forming: The open candle, or none.
         absent: Ranges the exchange confirmed it does not have.
-        asked_ms: Exchange time of the last good answer's question; None before the first.
-        fetched_at_ms: Our own time of the last good answer, or of a later frame of the stream
+        asked_ms: Exchange time of the last valid answer's request; None before the first.
+        fetched_at_ms: Local time of the last valid answer, or of a later frame of the stream
             while nothing is missing.
-        unchecked: Open times of streamed closes no answer has confirmed yet.
+        unchecked: Open times of streamed closes not confirmed by an answer yet.
     """
 
     def __init__(self, symbol: str, timeframe: Timeframe, keep: int = KEEP) -> None:
@@ -104,23 +101,23 @@ class CandleStore:
 
     @property
     def closed_until_ms(self) -> int:
-        """Close of the newest closed candle; 0 while there is none."""
+        """Close time of the newest closed candle; 0 without one."""
         if not len(self.closed):
             return 0
         return int(self.closed.open_time_ms[-1]) + self.timeframe.ms
 
     def is_behind(self, now_ms: int) -> bool:
-        """Tell whether, by exchange time, a closed candle is missing at the end."""
+        """Return whether, by exchange time, a closed candle is missing at the end."""
         return self.closed_until_ms < self.timeframe.open_at(now_ms)
 
     def is_due(self, now_ms: int, every_ms: int) -> bool:
-        """Tell whether to fetch: never done, `every_ms` over, or a candle has closed since."""
+        """Return whether to fetch: first time, `every_ms` over, or a candle has closed since."""
         if self.asked_ms is None or self.unchecked or self.is_behind(now_ms):
             return True
         return not 0 <= now_ms - self.asked_ms < every_ms
 
     def rows_needed(self, now_ms: int) -> int:
-        """Return how many of the newest rows close the distance to now, overlap included."""
+        """Return how many of the newest rows to fetch, overlap included."""
         if not len(self.closed):
             return KEEP
         known_ms = min(self.unchecked, default=int(self.closed.open_time_ms[-1]))
@@ -132,11 +129,11 @@ class CandleStore:
         return [hole for hole in self._gaps() if not _inside(hole, self.absent)]
 
     def missing_from_ms(self, now_ms: int) -> int | None:
-        """Return the time from which to ask for what is missing, or None.
+        """Return the time from which to fetch missing candles, or None.
 
         One full answer from there covers every later hole too. Young holes wait: ordinary
-        answers reach back to them. Confirmed holes are asked for again now and then, at
-        doubling distances: what looked like a halt may have been a slip of the exchange.
+        answers reach back to them. Confirmed holes are checked again at doubling intervals:
+        what looked like a halt may have been an error of the exchange.
         """
         holes = [hole for hole in self.holes() if now_ms - hole[1] >= ABSENT_MS]
         if not holes and self.absent and now_ms >= self._recheck_ms:
@@ -144,11 +141,11 @@ class CandleStore:
         return holes[0][0] - self.timeframe.ms if holes else None
 
     def restore(self, window: CandleWindow, source: Source, now_ms: int) -> bool:
-        """Start from a window published earlier, if it can be trusted.
+        """Start from a window published earlier, if it is valid.
 
         Returns:
-            False, and nothing changed, when it is of another coin, timeframe or source,
-            empty, with a hole, or from the future.
+            False, without a change, if it is of another coin, timeframe or source, empty, with
+            a hole, or from the future.
         """
         closed = window.closed().tail(self.keep)
         if (window.symbol, window.timeframe, window.source) != (
@@ -168,20 +165,20 @@ class CandleStore:
     def accept(
         self, rows: Candles, *, asked_ms: int, fetched_at_ms: int, from_ms: int | None = None
     ) -> Change:
-        """Take in one answer of the exchange.
+        """Apply one answer of the exchange.
 
         Args:
             rows: Valid rows, oldest first; the last one may be open.
-            asked_ms: Exchange time when the question was sent.
-            fetched_at_ms: Our time when the answer was complete.
-            from_ms: When the answer is one to `question`, what that returned: holes between
-                two neighbouring rows of it are then confirmed.
+            asked_ms: Exchange time of the request.
+            fetched_at_ms: Local time of the answer.
+            from_ms: The value of `missing_from_ms` if that was requested: holes between two
+                adjacent rows are then confirmed.
 
         Raises:
             BadCandle: The answer is empty.
             WrongTime: It is newer than exchange time allows, or older than an earlier one.
-            OverlapDiffers: A closed candle differs from the one held, or the exchange has
-                gone back in time. Nothing changed; call `replace` with a full answer.
+            OverlapDiffers: A stored closed candle differs, or the exchange has gone back in
+                time. Nothing changed; call `replace` with a full answer.
         """
         self._check_time(rows, asked_ms, is_newest=from_ms is None)
         closed = rows if self._is_settled(rows, asked_ms) else rows[: len(rows) - 1]
@@ -195,7 +192,7 @@ class CandleStore:
         until_ms, first = self.closed_until_ms, len(self.closed) == 0
         new = closed[~np.isin(closed.open_time_ms, self.closed.open_time_ms)]
         if len(new) == len(closed) and len(closed) >= self.keep - 1:
-            merged = new  # everything held is further away than a full answer reaches
+            merged = new  # everything stored is older than a full answer reaches
         else:
             merged = self.closed.merged(new)
         forming = _newest_after(merged, rows[len(closed) :], self.forming)
@@ -221,7 +218,7 @@ class CandleStore:
         )
 
     def fit(self, row: Candles) -> Fit:
-        """Tell how one streamed close fits what is held."""
+        """Return how one streamed close fits the store."""
         open_ms = int(row.open_time_ms[0])
         if open_ms >= self.closed_until_ms:
             return Fit.NEXT if open_ms == self.closed_until_ms else Fit.BEYOND
@@ -248,17 +245,17 @@ class CandleStore:
         self.unchecked.add(int(row.open_time_ms[0]))
         self.fetched_at_ms = at_ms
         absent = self.absent
-        if absent:  # one of the holes may have left at the other end
+        if absent:  # a hole may have dropped off the old end
             self._settle_holes(None, self.closed_until_ms)
         same = absent == self.absent
         return Change(row, Candles.empty(), absent=not same, appends=same)
 
     def update_forming(self, row: Candles, *, now_ms: int, at_ms: int) -> bool:
-        """Take in the open candle as streamed; tell whether it is the one that follows ours.
+        """Apply the streamed open candle; return whether it follows the newest closed one.
 
         Args:
             now_ms: Exchange time.
-            at_ms: Our own time.
+            at_ms: Local time.
         """
         if self.fetched_at_ms is None or int(row.open_time_ms[0]) != self.closed_until_ms:
             return False
@@ -267,10 +264,10 @@ class CandleStore:
         return True
 
     def replace(self, rows: Candles, *, asked_ms: int, fetched_at_ms: int) -> Change:
-        """Forget everything held in favour of a full answer.
+        """Replace everything with a full answer.
 
         Raises:
-            BadCandle, WrongTime: As `accept`; then nothing is forgotten.
+            BadCandle, WrongTime: As `accept`; nothing changed.
         """
         self._check_time(rows, asked_ms, is_newest=True)
         self.closed, self.forming, self.absent = Candles.empty(), Candles.empty(), ()
@@ -279,7 +276,7 @@ class CandleStore:
         return self.accept(rows, asked_ms=asked_ms, fetched_at_ms=fetched_at_ms)
 
     def window(self, source: Source) -> CandleWindow:
-        """Return the message with everything held.
+        """Return the message with all candles.
 
         Raises:
             ValueError: Nothing has been fetched yet.
@@ -306,7 +303,7 @@ class CandleStore:
         return [column_texts.joined(text, end) for text, end in zip(columns, ends, strict=True)]
 
     def update(self, change: Change, source: Source) -> CandleUpdate:
-        """Return the message with what changed; of many closed candles only the newest."""
+        """Return the message with a change; of many closed candles only the newest."""
         return CandleUpdate(
             symbol=self.symbol,
             timeframe=str(self.timeframe),
@@ -344,7 +341,7 @@ class CandleStore:
     def _correct(self, rows: Candles, closed_rows: int) -> tuple[int, ...]:
         """Confirm streamed closes, or drop those that the answer's closed rows contradict.
 
-        An answer whose last row is still open for it can confirm that row, not contradict it.
+        The answer's last, still open row can confirm a close, not contradict it.
         """
         if not self.unchecked:
             return ()
@@ -367,7 +364,7 @@ class CandleStore:
         where = f"{self.symbol} {self.timeframe}"
         if self.closed_until_ms > asked_ms + AHEAD_MS:
             raise OverlapDiffers(
-                f"{where}: candles held until {self.closed_until_ms}, "
+                f"{where}: candles stored until {self.closed_until_ms}, "
                 f"but exchange time is {asked_ms}"
             )
         ours = self.closed[np.isin(self.closed.open_time_ms, closed.open_time_ms)]
@@ -377,7 +374,7 @@ class CandleStore:
         differs = np.any([getattr(ours, c) != getattr(theirs, c) for c in COLUMNS], axis=0)
         row = int(np.argmax(differs))
         raise OverlapDiffers(
-            f"{where} at {int(ours.open_time_ms[row])}: closed candle differs: held "
+            f"{where} at {int(ours.open_time_ms[row])}: closed candle differs: stored "
             f"close {ours.close[row]:g} volume {ours.volume[row]:g}, exchange now says "
             f"close {theirs.close[row]:g} volume {theirs.volume[row]:g}"
         )
@@ -399,7 +396,7 @@ class CandleStore:
 
 
 def _newest_after(closed: Candles, *candidates: Candles) -> Candles:
-    """Return the first candle that opens after all closed ones: a late answer brings none."""
+    """Return the first candle that opens after all closed ones, if any."""
     last = int(closed.open_time_ms[-1]) if len(closed) else -1
     for candle in candidates:
         if len(candle) and int(candle.open_time_ms[0]) > last:
@@ -408,7 +405,7 @@ def _newest_after(closed: Candles, *candidates: Candles) -> Candles:
 
 
 def _follows(new: Candles, until_ms: int, timeframe: Timeframe) -> bool:
-    """Tell whether these candles, if any, follow on what was held without a hole."""
+    """Return whether the new candles, if any, continue at `until_ms` without a hole."""
     if not len(new):
         return True
     return int(new.open_time_ms[0]) == until_ms and not new.gaps(timeframe)

@@ -1,7 +1,7 @@
-"""What the base score is made of: seven components, their points for each side, and why.
+"""The base score: seven components, their points for each side, and the reasons.
 
-One idea: join a trend after a pullback, with room left. Everything is seen in closed 5m candles,
-but for the trend of 1h around them.
+One idea: join a trend after a pullback, with room left. All inputs are closed 5m candles, except
+the 1h trend around them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Bars(NamedTuple):
 
 
 class Inputs(NamedTuple):
-    """What the newest candle is judged by; one number per row, NaN where there is none.
+    """Inputs of the score of the newest candle; one number per row, NaN where there is none.
 
     Units: prices, averages, `hist` and `atr` in quote currency; `rsi` 0..100; `percent_b` 0 at
         the lower band, 1 at the upper; `volume` 1 where it is the mean of the 20 bars before.
@@ -70,7 +70,7 @@ class Inputs(NamedTuple):
 
 
 def inputs_of(bars: Bars) -> Inputs:
-    """Return what the newest candle of each row is judged by.
+    """Return the score's inputs for the newest candle of each row.
 
     Shapes: see Bars -> (rows,) each.
     Raises: ValueError: a column is not 2-D float64.
@@ -81,7 +81,7 @@ def inputs_of(bars: Bars) -> Inputs:
     ema20, ema50 = ema(close, (20, 50))
     ema20_1h, ema50_1h = ema(bars.close_1h, (20, 50))
     hist = macd_histogram(close)
-    # What only looks at a few bars is not computed for the others.
+    # Short windows are computed for the last bars only.
     recent = slice(-21, None)
     return Inputs(
         open=bars.open[:, -1],
@@ -107,7 +107,7 @@ def _before(x: Floats) -> Floats:
 
 
 def _moving(range_: Floats, price: Floats) -> Floats:
-    """Return the range, NaN where it is noise: there is no unit to measure in."""
+    """Return the range, NaN where it is noise and unusable as a unit."""
     return np.where(range_ > FLAT * np.abs(price), range_, np.nan)
 
 
@@ -166,8 +166,8 @@ def _share(x: Floats) -> Floats:
 
 
 def total(given: Floats) -> int:
-    """Return the score that some components' points add up to, rounded down once."""
-    # In order, and with a margin: a sum that should be 75 may fall short of it by its last digit.
+    """Return the sum of the components' points, rounded down."""
+    # In a fixed order, and with a margin: a sum of 75 may fall short of it by its last digit.
     found: list[float] = [p for p in given.tolist() if math.isfinite(p)]
     return math.floor(sum(found) + FLAT)
 
@@ -198,7 +198,7 @@ def side_score(x: Inputs, row: int, side: TradeSide, given: Floats) -> SideScore
 
 
 def _texts(x: Inputs, sign: int) -> list[str]:
-    """Say of one row what each component saw. Here the fields of `x` are plain numbers."""
+    """Return each component's text for one row. Here the fields of `x` are plain numbers."""
 
     def than(a: Floats, b: Floats, price: Floats) -> str:
         if abs(a - b) <= FLAT * abs(price):

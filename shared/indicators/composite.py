@@ -1,4 +1,4 @@
-"""The bonus points that the three indicators together give to each side, and why."""
+"""The bonus points of the three indicators for each side, with reasons."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ DIVERGENCE_POINTS = 20
 
 
 class Evidence(NamedTuple):
-    """What may be scored, and what must not.
+    """The inputs of the bonus.
 
     Attributes:
-        fault_5m: Why 5m candles prove nothing now, such as `stale 7 min`; "" if they do.
+        fault_5m: Why 5m candles are unusable, such as `stale 7 min`; "" if they are not.
         fault_1h: The same for the 1h candles.
     """
 
@@ -37,9 +37,9 @@ def composite(evidence: Evidence, *, fresh: int, min_strength: float) -> Composi
     """Return the sum of the bonus points per side, uncapped, with one reason for each.
 
     +10 when the ribbons of 5m and 1h are stacked the same way; +15 while a squeeze release is
-    fresh and the momentum still points where it did then; +20 for a divergence at most
-    `fresh` bars old and at least `min_strength` strong. A timeframe with a fault gives
-    nothing, and the reasons say so.
+    fresh and the momentum still has the same sign; +20 for a divergence at most `fresh` bars
+    old and at least `min_strength` strong. A timeframe with a fault gives no points, and a
+    reason for that.
 
     Units: points, 0..45 per side.
     """

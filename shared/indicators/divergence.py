@@ -1,4 +1,4 @@
-"""Regular divergence between price and an oscillator, told only when it can be known."""
+"""Regular divergence between price and an oscillator, reported only once it can be known."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from shared.indicators.rolling import by_bar, require_rows, rolling_max, rolling
 from shared.market import Floats
 
 MIN_APART = 5
-"""Bars there must be at least between the two pivots."""
+"""Minimum distance of the two pivots, in bars."""
 
 MIN_TURN = 1.0
-"""Points of the oscillator by which it must disagree with the price."""
+"""Minimum move of the oscillator against the price, in points."""
 
 Counts = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
@@ -82,7 +82,7 @@ def divergences(
 
 
 class _Side(NamedTuple):
-    """What is in force on one side; a and b are -1 and strength is 0 where nothing is."""
+    """The divergence in force on one side; without one, a and b are -1 and strength is 0."""
 
     a: Counts
     b: Counts
@@ -95,7 +95,7 @@ def _one_side(
     """Return what is in force at each bar, looking for lows of `price`.
 
     `k_around` at bar j + 1 is the lowest oscillator over the bars j - 1 to j + 1. Pivots are
-    few: each is judged once, and then followed bar by bar for as long as it is in force.
+    few: each is evaluated once, then followed bar by bar while it is in force.
     """
     rows, bars = price.shape
     found = _Side(
@@ -103,7 +103,7 @@ def _one_side(
         np.full(price.shape, -1, np.int32, order="F"),
         np.zeros(price.shape, order="F"),
     )
-    # From here on one number names bar and row: its place in memory.
+    # From here on one number is the index of bar and row in memory.
     flat_price, flat_around, flat_k, flat_atr = (
         x.ravel(order="K") for x in (price, k_around, k, atr14)
     )
@@ -114,7 +114,7 @@ def _one_side(
     row = by_row // bars
     bar = by_row - row * bars
     earlier = np.searchsorted(by_row, by_row - MIN_APART, side="right") - 1
-    # The newest pivot counts, whether it shows a divergence or not: how long is B that?
+    # The newest pivot counts, with or without a divergence: for how many bars is that B?
     until = np.append(bar[1:], 0)
     until = np.where(np.append(row[1:], -1) == row, until, bars) + options["right"]
     has_a = (earlier >= 0) & (row[earlier] == row)
@@ -140,10 +140,10 @@ def _one_side(
             x[stays] for x in (row, bar, bar_a, until, price_b, strength, place)
         )
         if ago >= options["right"]:
-            told = np.isfinite(flat_k[place])
-            flat_a[place[told]] = bar_a[told]
-            flat_b[place[told]] = bar[told]
-            flat_strength[place[told]] = strength[told]
+            known = np.isfinite(flat_k[place])
+            flat_a[place[known]] = bar_a[known]
+            flat_b[place[known]] = bar[known]
+            flat_strength[place[known]] = strength[known]
     return found
 
 

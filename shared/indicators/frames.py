@@ -1,4 +1,4 @@
-"""What one timeframe of one coin brings to a computation, and whether it proves anything now."""
+"""One timeframe of one coin as input of a computation, and whether it is usable now."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from shared.messages.candles import CandleWindow
 from shared.messages.signals import InputState
 
 WARM_BARS = 300
-"""Closed bars from which on the start of the history no longer moves EMA89 (2 bps of price)."""
+"""Closed bars after which the start of the history moves EMA89 by less than 2 bps of price."""
 
 HALT_BARS = 40
 """Bars after a confirmed halt during which nothing is scored: twice the longest window."""
@@ -26,7 +26,7 @@ _MINUTE_MS = 60_000
 
 
 class Reading(NamedTuple):
-    """What a window says whatever the time."""
+    """The part of a frame that does not depend on the time."""
 
     candles: Candles
     unfilled: bool
@@ -35,7 +35,7 @@ class Reading(NamedTuple):
 
 
 class Frame(NamedTuple):
-    """One timeframe of one coin. `fault` says why it proves nothing now; "" if it does."""
+    """One timeframe of one coin. `fault`: why it is unusable now; "" if it is usable."""
 
     candles: Candles
     usable: bool
@@ -71,7 +71,7 @@ def read(window: CandleWindow | None, timeframe: Timeframe, history: int) -> Rea
 def judge(
     window: CandleWindow | None, timeframe: Timeframe, reading: Reading, now_ms: int
 ) -> Frame:
-    """Return what was read, as it stands at `now_ms`."""
+    """Return the frame of a reading at `now_ms`."""
     candles, unfilled, gap_bars, since_gap = reading
     bars = len(candles)
     if window is None or not bars:

@@ -1,4 +1,4 @@
-"""Where the close stands in its Bollinger bands (20, 2)."""
+"""%B: the close relative to its Bollinger bands (20, 2)."""
 
 from __future__ import annotations
 

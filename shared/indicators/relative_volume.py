@@ -1,4 +1,4 @@
-"""Volume held against the volume just before."""
+"""Volume relative to the bars before."""
 
 from __future__ import annotations
 

@@ -308,5 +308,5 @@ def _smooth(x: Floats, periods: Sequence[int], weights: Sequence[float]) -> Floa
         add(now, kept, now)
         before = now
     np.copyto(opened, np.nan, where=early)
-    # The loop wants all periods of a bar together; whoever reads wants one period after the other.
+    # The loop needs all periods of a bar together, readers one period after the other.
     return np.ascontiguousarray(y.transpose(1, 0, 2)).transpose(0, 2, 1)

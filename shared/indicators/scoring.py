@@ -1,7 +1,6 @@
-"""Base scores of coins from their candle windows, and the labels they earn. Pure.
+"""Base scores of coins from their candle windows, and their labels. Pure.
 
-The score asks one thing: is this a moment to join a trend after a pullback, with room left?
-Its parts are in `shared/indicators/base_score.py`, its figures in `docs/scoring.md`.
+The components are in `shared/indicators/base_score.py`, statistics in `docs/scoring.md`.
 """
 
 from __future__ import annotations
@@ -34,12 +33,12 @@ from shared.messages.signals import Label, LabelChange, SideScore
 from shared.messages.trading import TradeSide
 
 WATCH, CANDIDATE, STRONG = 60, 75, 86
-"""Scores from which on a side is called so. Strong is rare enough to look at each one: on four
-months of 29 coins it starts 0.92 times per coin per day (1.26 from 85 on, 0.64 from 87 on),
-candidate 8 times; `docs/scoring.md` has the figures and how to make them again."""
+"""Least scores of the labels. Strong is rare enough to look at each one: on four months of 29
+coins it starts 0.92 times per coin per day (1.26 from 85 on, 0.64 from 87 on), candidate 8
+times; see `docs/scoring.md`."""
 
 CANDIDATE_KEPT, STRONG_KEPT = 65, 70
-"""A label once given is kept down to these, so that it does not flicker."""
+"""Hysteresis: a label is kept down to these scores."""
 
 DAY_MS = 86_400_000
 M5, H1 = Timeframe.M5, Timeframe.H1
@@ -50,7 +49,7 @@ class BaseScore:
     """The base score of one coin at the close of its newest closed 5m candle.
 
     Attributes:
-        change_24h_pct: From the close 24 h earlier; None where that is not known.
+        change_24h_pct: From the close 24 h earlier; None if unknown.
         coverage: Share of the 100 points whose inputs exist, 0..1.
         fault: Why the score is incomplete; "" when it is complete.
     """
@@ -77,7 +76,7 @@ class BaseScore:
 def base_scores(
     coins: Sequence[CoinWindows], history: int, now_ms: int
 ) -> dict[str, BaseScore | Exception]:
-    """Return the base score of every coin, or the error that kept it from having one.
+    """Return the base score or the error of every coin.
 
     Only the last `history` closed candles count: of 5m up to the newest, of 1h those that had
     closed when the newest 5m candle did. So the score of a candle is the same whenever it is
@@ -86,7 +85,7 @@ def base_scores(
     component.
 
     Returns:
-        One entry per coin, in the order given. NoCandles: not one closed 5m candle.
+        One entry per coin, in the order given. NoCandles: no closed 5m candle.
     """
     found = base_scores_at([(coin, now_ms) for coin in coins], history)
     return {coin.symbol: result for coin, result in zip(coins, found, strict=True)}
@@ -135,7 +134,7 @@ def _until(window: CandleWindow | None, time_ms: int) -> CandleWindow | None:
 def _scores(coins: Sequence[_Coin], history: int) -> list[BaseScore]:
     if not coins:
         return []
-    # A frame that proves nothing brings no numbers.
+    # An unusable frame gives NaN.
     m5 = [c.m5._replace(usable=not c.m5.fault) for c in coins]
     h1 = [c.h1._replace(usable=not c.h1_fault and not c.m5.fault) for c in coins]
     bars = Bars(
@@ -204,7 +203,7 @@ def next_label(before: Label, score: int) -> Label:
 def label_event(
     before: Label, after: Label
 ) -> tuple[Literal["entered", "left"], Literal["candidate", "strong"]] | None:
-    """Return what the history says of a change: the label entered, or the one left, or nothing.
+    """Return the history event of a change: the label entered, or the one left, or nothing.
 
     A jump over a label is one event: from below to `strong` is `entered strong`.
     """

@@ -1,4 +1,4 @@
-"""From candle windows to signals: the one pure function the actor and replays share."""
+"""Signals from candle windows: the pure function that the actor and replays share."""
 
 from __future__ import annotations
 
@@ -44,15 +44,15 @@ class CoinWindows:
 def ta_signals(
     coins: Sequence[CoinWindows], settings: IndicatorsSection, now_ms: int
 ) -> dict[str, TaSignal | Exception]:
-    """Return the signal of every coin, or the error that kept it from having one.
+    """Return the signal or the error of every coin.
 
-    All coins are computed together, yet each signal holds the same bits as if its coin had
-    been alone. Only the last `settings.history` closed candles count. `now_ms` decides
-    nothing but `computed_at_ms` and what is stale: a timeframe is stale when its next candle
-    should have closed more than `STALE_GRACE_MS` ago.
+    All coins are computed together, with the same bits as each alone. Only the last
+    `settings.history` closed candles count. `now_ms` affects only `computed_at_ms` and
+    staleness: a timeframe is stale when its next candle should have closed more than
+    `STALE_GRACE_MS` ago.
 
     Returns:
-        One entry per coin, in the order given. NoCandles: not one closed 5m candle.
+        One entry per coin, in the order given. NoCandles: no closed 5m candle.
     """
     found = signals_at([(coin, now_ms) for coin in coins], settings)
     return {coin.symbol: result for coin, result in zip(coins, found, strict=True)}
@@ -63,8 +63,8 @@ def signals_at(
 ) -> list[TaSignal | Exception]:
     """Return, for each coin and its own `now_ms`, what `ta_signals` would, in the order given.
 
-    A coin may be asked for at many times at once. What several of its windows have in common
-    costs once: the same window object given again is read and computed once.
+    A coin may be given with many times at once; a window object given more than once is read
+    and computed once.
     """
     readings: dict[int, Reading] = {}
     return results_of(
@@ -263,7 +263,7 @@ def _squeeze(squeeze: Squeeze, row: int, atr14: float, close: float) -> TtmSquee
     fired = ago >= 0
     return TtmSqueeze(
         squeeze=bool(squeeze.on[row, -1]) if known else None,
-        # In a market that does not move the unit itself is noise.
+        # In a flat market the ATR itself is noise.
         momentum=number(momentum / atr14) if atr14 > FLAT * close else None,
         direction=direction,
         bars_in_squeeze=int(squeeze.run[row, -1]),
@@ -278,7 +278,7 @@ def _squeeze(squeeze: Squeeze, row: int, atr14: float, close: float) -> TtmSquee
 
 
 def _colour(direction: Side | None, rising: int) -> Colour | None:
-    """Return the histogram's colour; a momentum that rests counts as weakening."""
+    """Return the histogram's colour; an unchanged momentum counts as weakening."""
     if direction is None:
         return None
     if direction == "bullish":

@@ -218,8 +218,10 @@ def test_a_silent_trader_is_nowhere_shown_as_enabled(
     expect(mode).to_contain_text(IN_WORDS(f"✕ {silence}"))
     expect(mode).to_contain_text("it was enabled when last heard")
     expect(page.locator("#trader .facts")).to_contain_text("Next cycleunknown")
-    expect(page.locator("#trader .facts")).to_contain_text("All below as told")
-    expect(page.locator("#alerts")).to_contain_text("nobody looks after its positions in BTCUSDT")
+    expect(page.locator("#trader .facts")).to_contain_text("All below as of")
+    expect(page.locator("#alerts")).to_contain_text(
+        "only stops at the venue protect its positions in BTCUSDT"
+    )
     assert "trader enabled" not in page.locator("body").inner_text()
     photograph(f"trader-{state.__name__}")
 
@@ -293,7 +295,7 @@ def test_a_venue_that_is_down_makes_everything_of_it_old_with_its_age(
 def test_positions_that_nobody_renews_are_old_after_a_minute(page: Page, serve: Serve) -> None:
     opened(page, serve(trading.account_silent))
     expect(page.locator("#positions .newest")).to_have_text(
-        IN_WORDS(r"^Old: nobody has renewed this for (7[5-9]|8\d)\s?s\.$")
+        IN_WORDS(r"^Old: not renewed for (7[5-9]|8\d)\s?s\.$")
     )
     expect(page.locator("#held > li")).to_contain_text(IN_WORDS(r"as of (7[5-9]|8\d)\s?s ago"))
 

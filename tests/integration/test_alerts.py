@@ -205,7 +205,7 @@ async def test_a_broken_state_file_is_said_and_started_without(
     (tmp_path / "alerts.json").write_bytes(b'{"book": {"told": 7}}')
     async with alerts(redis_url, tmp_path, hook.url("one")):
         await telling(bus, arrived(hook, 1), "fetcher")
-    assert "starting without knowing what was told before: " in caplog.text
+    assert "starting without the previous state: " in caplog.text
     assert "book.told: expected a list, found 7" in caplog.text
 
 

@@ -5,7 +5,7 @@ import { PLAIN, arrange, narrows, searchOf, viewOf } from "../../actors/dashboar
 import { base, coin, signal } from "./samples.js";
 
 /** @param {Partial<import("../../actors/dashboard/static/js/contract.js").CoinData>} changes */
-const sight = (changes, told = signal(), held = false) => ({ coin: coin(changes), signal: told, held });
+const sight = (changes, ta = signal(), hasPosition = false) => ({ coin: coin(changes), signal: ta, hasPosition });
 
 test("a view survives its URL", () => {
   const view = {

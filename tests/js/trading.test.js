@@ -11,7 +11,7 @@ const ready = [traderActor("ready")];
 test("without a trader there is none, whatever an old one left behind", () => {
   assert.equal(traderView(data(), 2000).words, "no trader running");
   const left = traderView(data({ trader: trader() }), 1000 + 90_000);
-  assert.deepEqual([left.kind, left.words, left.means], ["absent", "no trader running", "one last told something 90\u00a0s ago"]);
+  assert.deepEqual([left.kind, left.words, left.means], ["absent", "no trader running", "the last one reported 90\u00a0s ago"]);
 });
 
 test("a trader that gets nothing done is not shown as well, whatever it may do", () => {
@@ -60,7 +60,7 @@ test("a trader that cannot be heard because Redis is down says so", () => {
 
 test("a trader that has told nothing yet has no mode", () => {
   const told = data({ trader: { ...trader(), status: null }, actors: ready });
-  assert.deepEqual([traderView(told, 1000).kind, traderView(told, 1000).words], ["waiting", "trader has not told anything yet"]);
+  assert.deepEqual([traderView(told, 1000).kind, traderView(told, 1000).words], ["waiting", "trader has not reported yet"]);
 });
 
 test("each mode says what it means", () => {
@@ -74,7 +74,7 @@ test("each mode says what it means", () => {
 test("what the account told is current for sixty seconds, and never with a reason against it", () => {
   assert.deepEqual(currency(positions([]), 61_000), { isCurrent: true, text: "As of 60\u00a0s ago, sim." });
   assert.deepEqual(currency(positions([]), 61_001 + 15_000),
-    { isCurrent: false, text: "Old: nobody has renewed this for 75\u00a0s." });
+    { isCurrent: false, text: "Old: not renewed for 75\u00a0s." });
   assert.deepEqual(currency(positions([], { reason: "venue down: refused" }), 6000),
     { isCurrent: false, text: "Not current: venue down: refused. As of 5\u00a0s ago." });
   assert.deepEqual(currency(positions([], { as_of_ms: 0, reason: "no keys" }), 6000),

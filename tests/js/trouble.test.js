@@ -64,5 +64,5 @@ test("a silent trader is said aloud only while it holds something", () => {
   const at = (/** @type {string[]} */ ours) =>
     state({ asOf: 40_000, trader: trader({ ours }), actors: [traderActor("ready")] });
   assert.deepEqual(alerts(at([]), "utc"), []);
-  assert.match(alerts(at(["BTCUSDT"]), "utc")[0]?.text ?? "", /does not answer; nobody looks after its positions in BTCUSDT/);
+  assert.match(alerts(at(["BTCUSDT"]), "utc")[0]?.text ?? "", /does not answer; only stops at the venue protect its positions in BTCUSDT/);
 });

@@ -1,6 +1,6 @@
 """`python -m tests.chaos.storm --seed 1 --minutes 10`: a storm over the whole platform.
 
-Exit codes: 0 every rule held, 1 one was broken, 2 the storm itself could not be made.
+Exit codes: 0 every rule held, 1 one was broken, 2 the storm itself failed.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from tests.chaos.storm.testbed import adopt_orphans, make_home, remove_home, sma
 from tests.support.platform_run import ROOT
 
 APART_SHARE = 0.3
-"""Of the time: with a Redis of somebody else's, at the end of a bad wire."""
+"""Share of the time with an external Redis behind a bad wire."""
 
 
 def recorded(given: str | None) -> Path | None:
-    """Return the directory of recorded candles: given, from COINEX_DATA_DIR, or beside us."""
+    """Return the directory of recorded candles: given, or found in the data directory."""
     if given is not None:
         return Path(given).resolve() if given else None
     data = os.environ.get("COINEX_DATA_DIR")
@@ -60,7 +60,7 @@ def parse_arguments(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> int:
-    """Make a storm and print its report."""
+    """Run a storm and print its report."""
     given = parse_arguments(arguments)
     try:  # before anything is started
         load(Path(given.root) / "config.yaml", given.set)

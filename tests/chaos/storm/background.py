@@ -1,4 +1,4 @@
-"""Work beside the storm in a thread of its own, whose failure is the storm's."""
+"""Background threads whose failure fails the storm."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Background:
     """Runs `work` in a thread until asked to stop.
 
     Args:
-        work: Is given the event that asks it to stop.
+        work: Called with the event that asks it to stop.
     """
 
     def __init__(self, name: str, work: Callable[[threading.Event], None]) -> None:
@@ -21,14 +21,13 @@ class Background:
         self._failure: BaseException | None = None
 
     def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def stop(self, within_s: float = 30.0) -> None:
         """Ask it to stop and wait.
 
         Raises:
-            RuntimeError: It had failed, or does not stop: what the storm saw is not all there was.
+            RuntimeError: It had failed, or does not stop.
         """
         self._over.set()
         self._thread.join(within_s)
@@ -37,16 +36,12 @@ class Background:
             raise RuntimeError(f"{self._name} does not stop within {within_s:g} s")
 
     def check(self) -> None:
-        """Tell of its failure, if it failed.
-
-        Raises:
-            RuntimeError: It failed.
-        """
+        """Raise RuntimeError if it has failed."""
         if self._failure is not None:
             raise RuntimeError(f"{self._name} failed: {self._failure!r}") from self._failure
 
     def _run(self) -> None:
         try:
             self._work(self._over)
-        except BaseException as error:  # noqa: BLE001  # told by whoever asks, whatever it was
+        except BaseException as error:  # noqa: BLE001  # raised by `check`
             self._failure = error

@@ -1,4 +1,4 @@
-"""Memory, descriptors, keys and logs: their bounds in a storm, their slopes in a soak. Pure."""
+"""Bounds of memory, descriptors, keys and logs in a storm, slopes in a soak. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HOUR_S = 3600.0
 
 
 def beyond(samples: Sequence[ResourceSample], max_mb: float) -> Iterator[str]:
-    """Yield what outgrew its bound, in words.
+    """Yield a text for each resource beyond its bound.
 
-    A process is compared with itself: its first weighing against its last.
+    The last sample of a process is compared with its first.
 
     Args:
-        max_mb: What an actor may weigh at the end; one that is bloated is replaced before.
+        max_mb: Memory limit of an actor at the end; a bloated one has been replaced before.
     """
     if not samples:
         return
@@ -51,7 +51,7 @@ def beyond(samples: Sequence[ResourceSample], max_mb: float) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slope:
-    """How a figure grows. `per_hour` in its unit."""
+    """The growth of one resource, in its unit."""
 
     name: str
     unit: str
@@ -61,7 +61,7 @@ class Slope:
 
 
 def slopes(samples: Sequence[ResourceSample]) -> list[Slope]:
-    """Return the slope of every figure, by least squares; the first tenth is warming up."""
+    """Return the least-squares slope of each resource, without the first tenth (warm-up)."""
     kept = samples[len(samples) // 10 :]
     found = []
     rows: list[tuple[str, str, list[float | None]]] = []

@@ -1,4 +1,4 @@
-"""Control commands sent over Redis all through the storm, and what became of them."""
+"""Control commands sent over Redis during the storm, and their outcomes."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ RESTARTED = ("indicators-*", "scanner")
 
 
 class Commander:
-    """Restarts a random actor every now and then, in a thread of its own.
+    """Restarts random actors at random intervals, in a thread of its own.
 
     Args:
-        windows: The faults so far; the victim of the newest is left alone.
+        windows: The faults so far; victims of open ones are not restarted.
         now: Seconds since the start of the storm.
     """
 
@@ -46,11 +46,10 @@ class Commander:
         self._reported: set[str] = set()
 
     def start(self) -> None:
-        """Begin to send."""
         self._background.start()
 
     def stop(self) -> None:
-        """Send no more, and wait until every accepted command has had its time."""
+        """Stop sending, and wait for the outcomes of accepted commands."""
         self._background.stop(2 * COMMAND_S)
 
     def _run(self, over: threading.Event) -> None:
@@ -66,7 +65,7 @@ class Commander:
             time.sleep(POLL_S)
 
     def _awaits_an_outcome(self) -> bool:
-        """Tell whether an accepted command still has time for its outcome."""
+        """Return whether an accepted command without an outcome is within its deadline."""
         return any(
             command.accepted is not None
             and command.finished is None

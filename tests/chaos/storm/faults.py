@@ -1,4 +1,4 @@
-"""What each kind of fault does: begin, end, and how one sees that the platform has undone it."""
+"""What each kind of fault does: begin, end, and the check that the platform has recovered."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ GONE_S = 5.0
 
 
 class Fault:
-    """One fault at work.
+    """One active fault.
 
     Args:
-        judge: Told of what a fault itself sees broken.
+        checker: Receives breaches that the fault itself detects.
         since: The start of the storm, monotonic.
     """
 
@@ -38,26 +38,26 @@ class Fault:
         self.checker = checker
         self.since = since
         self.notes: list[str] = []
-        """What it found worth telling."""
+        """Remarks for the report."""
 
     def begin(self) -> None:
-        """Break something."""
+        """Inject the fault."""
 
     def end(self) -> None:
-        """Stop breaking it."""
+        """Remove the fault."""
 
     def is_undone(self) -> bool:
-        """Tell whether the platform has dealt with it, as far as that can be seen."""
+        """Return whether the platform has recovered, as far as that is visible."""
         return True
 
     def report(self, rule: str, evidence: str) -> None:
-        """Report a rule that the fault itself sees broken."""
+        """Report a breach that the fault itself detects."""
         name = f"fault {self.planned.number} ({self.planned.text()})"
         self.checker.report(rule, time.monotonic() - self.since, f"{name}: {evidence}")
 
 
 class ActorFault(Fault):
-    """A fault of one process; it is undone when another has taken its place."""
+    """A fault of one process; it is undone when a new process replaces it."""
 
     replaced = True
 
@@ -66,7 +66,7 @@ class ActorFault(Fault):
         self.pid: int | None = None
 
     def begin(self) -> None:
-        """Break the process the victim is now."""
+        """Inject the fault into the victim's current process."""
         row = self.testbed.platform.actor(self.planned.victim)
         self.pid = row["pid"]
         if self.pid is None:
@@ -76,11 +76,11 @@ class ActorFault(Fault):
                 self.inject(self.pid)
 
     def inject(self, pid: int) -> None:
-        """Do it to a process."""
+        """Inject the fault into a process."""
         raise NotImplementedError
 
     def is_undone(self) -> bool:
-        """Tell whether another process has taken its place, and is ready."""
+        """Return whether a new process is ready in its place."""
         if not self.replaced or self.pid is None:
             return True
         row = self.testbed.platform.actor(self.planned.victim)
@@ -95,7 +95,7 @@ class Kill(ActorFault):
 
 
 class KillInOrder(ActorFault):
-    """SIGKILL of the trader some milliseconds after it was told to close a position."""
+    """SIGKILL of the trader some milliseconds after a close command."""
 
     def inject(self, pid: int) -> None:
         open_markets = [
@@ -131,14 +131,14 @@ class Freeze(ActorFault):
 
 
 class Block(ActorFault):
-    """The event loop is held up for longer than anybody may be silent."""
+    """The event loop is blocked for longer than `hung_s`."""
 
     def inject(self, pid: int) -> None:
         self.testbed.order(self.planned.victim, block_s=self.testbed.pace.hung_s + 30)
 
 
 class ShortBlock(ActorFault):
-    """The event loop is held up, but not for so long that anybody must die."""
+    """The event loop is blocked for less than `hung_s`: nothing may be killed."""
 
     replaced = False
 
@@ -147,7 +147,7 @@ class ShortBlock(ActorFault):
 
 
 class Bloat(ActorFault):
-    """More memory than an actor may have: it is replaced without a death."""
+    """Memory beyond the limit: the actor is recycled without a death."""
 
     def inject(self, pid: int) -> None:
         limit_mb = self.testbed.config.supervisor.max_pss_mb
@@ -155,7 +155,7 @@ class Bloat(ActorFault):
 
 
 class Descriptors(ActorFault):
-    """No descriptor is left to the process; whether it dies of that is its own affair."""
+    """The process runs out of descriptors; it may or may not die."""
 
     replaced = False
 
@@ -171,7 +171,7 @@ class Descriptors(ActorFault):
 
 
 class ZygoteKill(Fault):
-    """SIGKILL of the zygote: all actors go with it."""
+    """SIGKILL of the zygote: all actors die with it."""
 
     def begin(self) -> None:
         status = self.testbed.platform.status()
@@ -186,7 +186,7 @@ class ZygoteKill(Fault):
 
 
 class SupervisorKill(Fault):
-    """SIGKILL of the supervisor: nothing may be left of it, and a new one starts."""
+    """SIGKILL of the supervisor: no process of it may remain, and a new one starts."""
 
     def begin(self) -> None:
         tree = self.testbed.platform.tree()
@@ -206,7 +206,7 @@ class SupervisorKill(Fault):
 
 
 class TwoSupervisors(SupervisorKill):
-    """The supervisor is killed, and two are started in its place at the same moment."""
+    """The supervisor is killed, and two are started at the same time."""
 
     def end(self) -> None:
         self.testbed.platform.start(ready=False)
@@ -219,7 +219,7 @@ class TwoSupervisors(SupervisorKill):
             self.report("alone", "30 s later both supervisors still run")
             rival.kill()
             rival.wait()
-        if rival.poll() is None:  # the rival was quicker: it is the platform from now on
+        if rival.poll() is None:  # the rival won the lock: it is the platform from now on
             self.testbed.platform.process, loser = rival, first
         else:
             loser = rival
@@ -251,7 +251,7 @@ class RedisKill(Fault):
 
 
 class RedisPause(Fault):
-    """Redis takes requests and answers none."""
+    """Redis accepts requests but answers none."""
 
     def begin(self) -> None:
         with self.testbed.redis() as client:
@@ -267,7 +267,7 @@ class RedisFull(Fault):
             client.config_set("maxmemory", FULL_BYTES)
 
     def end(self) -> None:
-        for _ in range(100):  # it may be in trouble of another kind just now
+        for _ in range(100):  # another fault may be active
             try:
                 with self.testbed.redis() as client:
                     client.config_set("maxmemory", self.before)
@@ -277,7 +277,7 @@ class RedisFull(Fault):
 
 
 class RedisSlow(Fault):
-    """Half a second between question and answer."""
+    """Half a second between request and reply."""
 
     def begin(self) -> None:
         assert self.testbed.wire is not None
@@ -289,7 +289,7 @@ class RedisSlow(Fault):
 
 
 class RedisDrops(Fault):
-    """Connections are cut all the time, and every answer is late."""
+    """Connections are cut repeatedly, and every reply is late."""
 
     def begin(self) -> None:
         assert self.testbed.wire is not None
@@ -313,7 +313,7 @@ class RedisHole(Fault):
 
 
 class ExchangeFault(Fault):
-    """The simulated exchange, or venue, does wrong."""
+    """A fault of the simulated exchange or venue."""
 
     def begin(self) -> None:
         fault = {"kind": self.planned.way, "for_s": self.planned.lasts_s}
@@ -324,7 +324,7 @@ class ExchangeFault(Fault):
 
 
 class ClockStep(Fault):
-    """The wall clock of everybody but the exchange is an hour off, and then right again."""
+    """The wall clock of all but the exchange is an hour off, then right again."""
 
     def begin(self) -> None:
         self.testbed.step_clock(HOUR_MS if self.planned.way == "+1h" else -HOUR_MS)
@@ -334,7 +334,7 @@ class ClockStep(Fault):
 
 
 class DiskFull(Fault):
-    """Not a byte more fits below state_dir; it is kept so, whatever is freed."""
+    """The disk of state_dir is full, and kept full."""
 
     def begin(self) -> None:
         self._over = threading.Event()

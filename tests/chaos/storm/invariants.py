@@ -1,6 +1,6 @@
-"""What must hold whatever goes wrong, judged look by look. Pure: times are arguments.
+"""Invariants of the platform under faults, checked on each observation. Pure.
 
-A fault opens a window; while it is open, what the fault may hurt is excused, and nothing else.
+A fault opens a window; while it is open, only what the fault may affect is excused.
 """
 
 from __future__ import annotations
@@ -9,22 +9,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.chaos.storm.kinds import Pace, Whom
+from tests.chaos.storm.kinds import Affected, Pace
 from tests.chaos.storm.schedule import Planned
 
 STALE_S = 45.0
-"""Age from which a coin's signal is stale: what `/health` says, too."""
+"""Age from which a coin's signal is stale, as for `/health`."""
 
 UNPROVOKED_S = 10.0
-"""A trouble of the past may flicker this long once everything was well again; so may an actor
-that a command restarts."""
+"""An earlier problem may reappear this long after recovery; so may an actor that a command
+restarts."""
 
 ECHO = "trader: the last cycle could not do its work"
 ECHO_S = 330.0
 NAMES_A_COIN = re.compile(r"[:;] [A-Z0-9]{5,20}: ")
-"""A cycle that failed under a fault is told until the next one, five minutes later: true, and
-nothing to heal. Longer than this it is no echo any more; nor is what names a coin, a position of
-which could not be protected just now."""
+"""A cycle that failed under a fault is reported until the next one, five minutes later. That is no
+breach within this time, unless it names a coin, whose position is unprotected."""
 
 AFTERMATH_S = 3.0
 WINDOWS_KEPT = 20
@@ -32,13 +31,13 @@ COMMAND_S = 60.0
 STRAY_S = 5.0
 
 RULES: Mapping[str, str] = {
-    "fresh": f"no coin is older than {STALE_S:g} s but for those a fault hits",
+    "fresh": f"no coin is older than {STALE_S:g} s except those a fault affects",
     "told": "/health stops saying ok in time after a visible fault begins",
     "healed": "/health says ok, and all actors are ready, within a scan + 20 s after a fault ends",
-    "calm": "nothing is wrong while nobody does anything",
-    "spared": "nobody dies but whom a fault hits",
+    "calm": "no problem without a fault",
+    "spared": "no actor dies that a fault does not hit",
     "orphans": "no process is left without a supervisor",
-    "alone": "of two supervisors one goes on, and the other says who has it",
+    "alone": "of two supervisors one goes on, and the other names it",
     "commands": f"an accepted command is done or failed within {COMMAND_S:g} s of Redis' return",
     "bounds": "memory, descriptors, keys and logs stay within their bounds",
     "orders": "no order is doubled or lost: journal and venue agree",
@@ -48,7 +47,7 @@ RULES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """A rule that was broken: when, in seconds since the start, and the evidence."""
+    """A broken rule: when, in seconds since the start, and the evidence."""
 
     rule: str
     at: float
@@ -57,7 +56,7 @@ class Breach:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Window:
-    """A fault as it happened. Times are seconds since the start; None: not yet."""
+    """A fault in time. Times are seconds since the start; None: not yet."""
 
     planned: Planned
     begun: float
@@ -72,27 +71,27 @@ class Window:
         return f"fault {self.planned.number} ({self.planned.text()}, begun at {self.begun:.1f} s)"
 
     def due(self, pace: Pace) -> float:
-        """Return when all must be well again; infinity while it lasts."""
+        """Return the recovery deadline; infinity while the fault lasts."""
         if self.ended is None:
             return float("inf")
         return self.ended + self.planned.kind.noticed(pace) + pace.heal_s
 
     def was_over_by(self, at: float) -> bool:
-        """Tell whether it had ended by then; a blow is over when it is undone."""
+        """Return whether it had ended by then; an instant fault ends on recovery."""
         over = self.ended if self.planned.lasts_s else self.well
         return over is not None and over < at
 
     def covers(self, at: float, pace: Pace) -> bool:
-        """Tell whether what is seen now may be the work of this fault."""
+        """Return whether this fault may cause what is observed at a time."""
         until = self.due(pace) if self.well is None else min(self.due(pace), self.well)
         return self.begun <= at <= until + AFTERMATH_S
 
-    def hits(self, whom: Whom, actor: str) -> bool:
-        """Tell whether an actor is among those meant."""
-        return whom == "everybody" or (whom == "victim" and actor == self.planned.victim)
+    def hits(self, affected: Affected, actor: str) -> bool:
+        """Return whether an actor is among those affected."""
+        return affected == "all" or (affected == "victim" and actor == self.planned.victim)
 
     def kills(self, actor: str) -> bool:
-        """Tell whether an actor may die of it."""
+        """Return whether an actor may die of it."""
         also = self.planned.also
         return self.hits(self.planned.kind.dies, actor) or (
             also is not None and also.victim == actor
@@ -101,13 +100,13 @@ class Window:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One look at the platform. None: it did not answer.
+    """The platform at one moment. None: no answer.
 
     Attributes:
-        at: Seconds since the start, when the look was over.
-        ages_s: Age of each coin's signal; None while Redis cannot be read.
+        at: Seconds since the start, at the end of the observation.
+        ages_s: Age of each coin's signal; None while Redis does not answer.
         states: State of each actor.
-        deaths: All deaths known, as (actor, an id of its own, cause).
+        deaths: All known deaths, as (actor, unique id, cause).
     """
 
     at: float
@@ -119,16 +118,16 @@ class Observation:
 
     @property
     def is_echo(self) -> bool:
-        """Tell whether all that is wrong is a cycle that failed."""
+        """Whether the only problem is a failed cycle."""
         problems = self.problems
-        shown_s = bool(problems) and all(
+        matches = bool(problems) and all(
             text.startswith(ECHO) and not NAMES_A_COIN.search(text) for text in problems
         )
-        return self.health == "degraded" and shown_s
+        return self.health == "degraded" and matches
 
     @property
     def is_well(self) -> bool:
-        """Tell whether nothing is left to heal."""
+        """Whether everything has recovered."""
         return (
             (self.health == "ok" or self.is_echo)
             and self.states is not None
@@ -139,16 +138,15 @@ class Observation:
 
 
 class Checker:
-    """Holds every look against the rules.
+    """Checks observations against the rules.
 
     Args:
         groups: The coins of each indicators actor, by the actor's name.
 
     Attributes:
-        breaches: What was broken so far.
-        worst_s: Worst staleness of each group where nothing excused it...
-        worst_hit_s: ...and while a fault did.
-        checks: How often each rule was held against something.
+        worst_s: Worst staleness of each group outside of faults...
+        worst_hit_s: ...and while a fault excused it.
+        checks: Number of checks of each rule.
     """
 
     def __init__(self, pace: Pace, groups: Mapping[str, Sequence[str]]) -> None:
@@ -166,15 +164,15 @@ class Checker:
         self.deaths: dict[str, int] = {}
 
     def open(self, window: Window) -> None:
-        """Take note of a fault that begins."""
+        """Add a fault that begins."""
         self._windows = [*self._windows[-WINDOWS_KEPT:], window]
 
     def report(self, rule: str, at: float, evidence: str) -> None:
-        """Write a breach down."""
+        """Record a breach."""
         self.breaches.append(Breach(rule=rule, at=at, evidence=evidence))
 
     def check(self, observation: Observation) -> None:
-        """Judge one look."""
+        """Check one observation."""
         self._check_fresh(observation)
         self._check_told(observation)
         self._check_healed(observation)
@@ -183,7 +181,7 @@ class Checker:
         self._check_spared(observation)
 
     def ignore_deaths(self, observation: Observation) -> None:
-        """Take deaths as known, those before the storm."""
+        """Ignore the deaths before the storm."""
         self._deaths |= {(actor, token) for actor, token, _ in observation.deaths}
 
     def _excuses(self, at: float) -> list[Window]:
@@ -248,7 +246,7 @@ class Checker:
         elif self._uneasy_since is None:
             self._uneasy_since = observation.at
         elif observation.at - self._uneasy_since > UNPROVOKED_S:
-            self.report("calm", observation.at, f"{_unwell(observation)}; nobody did anything")
+            self.report("calm", observation.at, f"{_unwell(observation)}; without a fault")
             self._uneasy_since = float("inf")
 
     def _check_echo(self, observation: Observation) -> None:
@@ -261,7 +259,7 @@ class Checker:
             self._echo_since = float("inf")
 
     def _any_unhealed(self) -> bool:
-        """Tell whether a fault is not over yet, however long overdue."""
+        """Return whether the platform has not recovered from a fault yet, overdue or not."""
         return any(window.well is None for window in self._windows)
 
     def _check_spared(self, observation: Observation) -> None:
@@ -277,7 +275,7 @@ class Checker:
 
 
 def _shows(observation: Observation, window: Window) -> bool:
-    """Tell whether `/health` shows a fault: names its victim, if it has one, or is silent."""
+    """Return whether `/health` shows a fault: names its victim, if any, or does not answer."""
     victim = window.planned.victim
     if observation.health is None:
         return True
@@ -310,7 +308,7 @@ def _unwell(observation: Observation) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Command:
-    """One control command, as its sender saw it. Times are seconds since the start."""
+    """One control command. Times are seconds since the start."""
 
     id: str
     text: str
@@ -323,10 +321,10 @@ class Command:
 def overdue(
     command: Command, windows: Sequence[Window], now: float, patience_s: float = COMMAND_S
 ) -> bool:
-    """Tell whether an accepted command has waited too long for its outcome.
+    """Return whether an accepted command has waited too long for its outcome.
 
-    Time in which Redis is in trouble does not count. A supervisor that is killed takes what it
-    was at with it: whoever asked sees no outcome, and asks again.
+    Time with a Redis fault does not count. A killed supervisor leaves its command without an
+    outcome; the sender must repeat it.
     """
     if command.accepted is None or command.finished is not None:
         return False

@@ -1,26 +1,26 @@
-"""Every kind of fault: how long it lasts, whom it may hurt, and how soon it must show. Pure."""
+"""The kinds of faults: duration, affected actors, detection deadlines. Pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal
 
-Whom = Literal["nobody", "victim", "everybody"]
+Affected = Literal["none", "victim", "all"]
 Scene = Literal["own", "apart", "both"]
 """With its own embedded Redis, with one behind a bad wire, or either."""
 
 INDICATORS = "indicators-*"
-ANYBODY = ("*",)
-# an exchange that dies is a fault of its own: what it was told to do wrong dies with it
+ANY_ACTOR = ("*",)
+# without exchange-sim, whose death would end the other faults
 OURS = (INDICATORS, "fetcher", "scanner", "account", "trader", "trader-api", "dashboard", "health")
 
 REPLACED_S = 5.0
-"""From the verdict "hung" to the new process: SIGABRT, its patience, SIGKILL, fork."""
+"""From the verdict "hung" to the new process: SIGABRT, its grace time, SIGKILL, fork."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
-    """How fast the platform under the storm works. Units: seconds."""
+    """Intervals of the platform under test. Units: seconds."""
 
     scan_s: float
     hung_s: float
@@ -28,7 +28,7 @@ class Pace:
 
     @property
     def heal_s(self) -> float:
-        """Within this after the end of a fault all is well again."""
+        """Recovery deadline after the end of a fault."""
         return self.scan_s + 20
 
 
@@ -37,18 +37,17 @@ class Kind:
     """One kind of fault. Units: seconds, or whole scans, or times `hung_s`.
 
     Attributes:
-        lasts_s: Least and most between its begin and its end; 0 for a blow.
-        lasts_scans, lasts_hungs: Added to both.
-        noticed_s: What the platform may take after the end to notice a blow at all...
-        noticed_hungs, noticed_scans: ...in `hung_s` and in scans.
-        seen_s: `/health` says something other than `ok` within this from the begin; None:
-            it need not show.
+        lasts_s: Range of its duration; 0 for an instant fault.
+        lasts_scans, lasts_hungs: Added to both ends of the range.
+        noticed_s: Time to detect an instant fault...
+        noticed_hungs, noticed_scans: ...added in `hung_s` and in scans.
+        seen_s: `/health` must leave `ok` within this from the begin; None: not required.
         seen_scans: Added to it.
-        aims: Patterns of actors one of which is the victim.
-        dies: Who may die of it.
-        stale: Whose coins may be older than promised until it is healed.
+        aims: Patterns of possible victims.
+        dies: Which actors may die of it.
+        stale: Which actors' coins may be stale until recovery.
         ways: Variants, one of which is drawn.
-        needs: What it needs of the machine or the platform, such as `full-disk`.
+        needs: Required feature of machine or platform, such as `full-disk`.
         hits_redis: Commands may wait until it is over.
     """
 
@@ -63,24 +62,24 @@ class Kind:
     seen_s: float | None = None
     seen_scans: float = 0
     aims: tuple[str, ...] = ()
-    dies: Whom = "nobody"
-    stale: Whom = "nobody"
+    dies: Affected = "none"
+    stale: Affected = "none"
     ways: tuple[str, ...] = ("",)
     needs: str = ""
     hits_redis: bool = False
 
     def lasting(self, pace: Pace, luck: float) -> float:
-        """Return how long it lasts; `luck` is uniform in [0, 1)."""
+        """Return its duration; `luck` is uniform in [0, 1)."""
         least, most = self.lasts_s
         fixed = self.lasts_scans * pace.scan_s + self.lasts_hungs * pace.hung_s
         return fixed + least + luck * (most - least)
 
     def noticed(self, pace: Pace) -> float:
-        """Return what the platform may take to notice it once it is over."""
+        """Return the time the platform may take to notice it once it is over."""
         return self.noticed_s + self.noticed_hungs * pace.hung_s + self.noticed_scans * pace.scan_s
 
     def seen(self, pace: Pace) -> float | None:
-        """Return within what time from its begin `/health` tells of it; None: it need not."""
+        """Return the time within which `/health` must show it; None: not required."""
         return None if self.seen_s is None else self.seen_s + self.seen_scans * pace.scan_s
 
 
@@ -92,12 +91,12 @@ _VENUE = ("venue_5xx", "venue_html", "venue_half_body", "venue_wrong_json", "ven
 
 KINDS: tuple[Kind, ...] = (
     # processes
-    Kind(name="kill", noticed_s=REPLACED_S, aims=ANYBODY, dies="victim"),
-    Kind(name="crash", noticed_s=REPLACED_S, aims=ANYBODY, dies="victim"),
+    Kind(name="kill", noticed_s=REPLACED_S, aims=ANY_ACTOR, dies="victim"),
+    Kind(name="crash", noticed_s=REPLACED_S, aims=ANY_ACTOR, dies="victim"),
     Kind(name="kill-in-order", noticed_s=REPLACED_S, aims=("trader",), dies="victim",
          ways=("0 ms", "5 ms", "15 ms", "40 ms", "100 ms", "250 ms")),
     Kind(
-        name="freeze", noticed_s=REPLACED_S, noticed_hungs=1, seen_s=_SEEN_BEAT_S, aims=ANYBODY,
+        name="freeze", noticed_s=REPLACED_S, noticed_hungs=1, seen_s=_SEEN_BEAT_S, aims=ANY_ACTOR,
         dies="victim", stale="victim",
     ),
     Kind(
@@ -108,22 +107,22 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="bloat", noticed_s=30, aims=OURS, needs="hooks"),
     Kind(name="descriptors", lasts_s=(8, 15), noticed_s=REPLACED_S, aims=OURS, dies="victim",
          stale="victim"),
-    Kind(name="zygote-kill", noticed_s=15, dies="everybody"),
-    Kind(name="supervisor-kill", lasts_s=(0, 3), noticed_s=20, seen_s=None, dies="everybody",
-         stale="everybody"),
-    Kind(name="two-supervisors", noticed_s=20, dies="everybody", stale="everybody"),
+    Kind(name="zygote-kill", noticed_s=15, dies="all"),
+    Kind(name="supervisor-kill", lasts_s=(0, 3), noticed_s=20, seen_s=None, dies="all",
+         stale="all"),
+    Kind(name="two-supervisors", noticed_s=20, dies="all", stale="all"),
     # Redis
     Kind(name="redis-kill", scene="own", noticed_s=5, hits_redis=True),
-    Kind(name="redis-pause", lasts_s=(16, 25), seen_s=8, stale="everybody", hits_redis=True),
-    Kind(name="redis-full", lasts_s=(18, 25), seen_s=15, stale="everybody", hits_redis=True),
+    Kind(name="redis-pause", lasts_s=(16, 25), seen_s=8, stale="all", hits_redis=True),
+    Kind(name="redis-full", lasts_s=(18, 25), seen_s=15, stale="all", hits_redis=True),
     Kind(name="redis-slow", scene="apart", lasts_s=(15, 25), hits_redis=True),
-    Kind(name="redis-drops", scene="apart", lasts_s=(15, 25), stale="everybody", hits_redis=True),
-    Kind(name="redis-hole", scene="apart", lasts_s=(16, 25), seen_s=8, stale="everybody",
+    Kind(name="redis-drops", scene="apart", lasts_s=(15, 25), stale="all", hits_redis=True),
+    Kind(name="redis-hole", scene="apart", lasts_s=(16, 25), seen_s=8, stale="all",
          hits_redis=True),
     # outside
     Kind(name="exchange", lasts_s=(5, 10), lasts_scans=1, seen_s=10, seen_scans=1,
-         stale="everybody", ways=_WIRE),
-    Kind(name="ban", lasts_s=(5, 10), lasts_scans=1, seen_s=10, seen_scans=1, stale="everybody",
+         stale="all", ways=_WIRE),
+    Kind(name="ban", lasts_s=(5, 10), lasts_scans=1, seen_s=10, seen_scans=1, stale="all",
          ways=("429", "418")),
     Kind(
         name="stream", lasts_s=(10, 20),
@@ -136,10 +135,10 @@ KINDS: tuple[Kind, ...] = (
         "venue_hang", "venue_rate_limit",
     )),
     # the machine
-    # what was fetched by the old clock counts as old until the fetcher's next pass
-    Kind(name="clock", lasts_s=(10, 20), lasts_scans=1, noticed_scans=1, stale="everybody",
+    # candles fetched by the old clock are stale until the fetcher's next pass
+    Kind(name="clock", lasts_s=(10, 20), lasts_scans=1, noticed_scans=1, stale="all",
          ways=("+1h", "-1h"), needs="hooks"),
-    Kind(name="disk-full", scene="own", lasts_s=(18, 25), seen_s=12, stale="everybody",
+    Kind(name="disk-full", scene="own", lasts_s=(18, 25), seen_s=12, stale="all",
          needs="full-disk", hits_redis=True),
 )  # fmt: skip
 

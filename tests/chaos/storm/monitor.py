@@ -1,4 +1,4 @@
-"""Looks at the platform from outside, all the time: health, supervisor, signals, processes."""
+"""Observes the platform from outside: health, supervisor, signals, processes."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ OBSERVATION_TIMEOUT_S = 60.0
 
 VOLATILE = ("computed_at_ms",)
 VOLATILE_INPUTS = ("fetched_at_ms",)
-"""Fields of a signal that depend on when it was made, and not on the candles it was made of."""
+"""Fields of a signal that depend on when it was computed, not on its candles."""
 
 UNFIT = ("unfilled_gap", "stale")
-"""An input that says so of itself is not scored, and told as the reason: an undisturbed replay
-knows no such thing. `stale` is what a clock an hour ahead makes of every candle."""
+"""Inputs with these flags are not scored, unlike in an undisturbed replay. A clock an hour ahead
+makes every candle `stale`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResourceSample:
-    """What the platform takes at one moment. Sizes in MB and bytes.
+    """Resource use of the platform at one moment.
 
     Attributes:
         memory_mb, descriptors: By actor; also `supervisor`, `zygote`, `redis`.
-        keys: In Redis; None when it does not answer.
+        keys: In Redis; None if it does not answer.
     """
 
     at: float
@@ -54,12 +54,12 @@ class ResourceSample:
 
 @dataclass(slots=True)
 class Published:
-    """Signals seen on the bus, by coin and close: the bytes without what depends on the clock."""
+    """Signals seen on the bus, by coin and close, without volatile fields."""
 
     seen: dict[tuple[str, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
 
     def take(self, raw: bytes) -> None:
-        """Keep one signal, if it was made of every candle closed by then."""
+        """Keep one signal, if it used every candle closed by then."""
         signal = orjson.loads(raw)
         close_ms = signal["closed_until_ms"]
         inputs = signal["inputs"]
@@ -84,11 +84,11 @@ def stripped(signal: dict[str, Any]) -> bytes:
 
 
 class Monitor:
-    """Looks every half second in a thread of its own.
+    """Observes every half second, in a thread of its own.
 
     Attributes:
-        last: The newest look.
-        weights: What was weighed, every few seconds.
+        last: The newest observation.
+        samples: Resource use, every few seconds.
     """
 
     def __init__(
@@ -117,16 +117,15 @@ class Monitor:
         return time.monotonic() - self._since
 
     def start(self) -> None:
-        """Begin to look; deaths so far are nobody's fault."""
+        """Start observing; earlier deaths are ignored."""
         self._checker.ignore_deaths(self._observe())
         self._background.start()
 
     def stop(self) -> None:
-        """Look no more."""
         self._background.stop()
 
     def next_observation(self) -> Observation:
-        """Wait for a look that begins after this call."""
+        """Wait for an observation that begins after this call."""
         begun = self.now()
         with self._new:
             while self.last is None or self.last.at <= begun + self._every_s:
@@ -271,5 +270,5 @@ class Monitor:
 
 
 def _kinds(problems: tuple[str, ...]) -> set[str]:
-    """Return what problems are about, without the figures in them that change all the time."""
+    """Return the problems without their digits, which keep changing."""
     return {"".join(letter for letter in text if not letter.isdigit())[:60] for text in problems}

@@ -1,4 +1,4 @@
-"""Journal against venue: no order of ours doubled, none lost. Pure, but for reading the journal."""
+"""Compares journal and venue: no order doubled, none lost. Pure, except for reading the journal."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ VENUE_KEEPS = 2000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalContents:
-    """What the trader's journal holds.
+    """The contents of the trader's journal.
 
     Attributes:
         intents: client_id -> (symbol, state).
         orders: client_id -> the venue's order_id.
         fills: (fill_id, size) of each order_id.
-        open_sizes: What is open and ours, by coin: signed, in base currency.
-        unanswered: Commands that were taken and have no outcome.
+        open_sizes: Our open sizes by coin, signed, in base currency.
+        unanswered: Accepted commands without an outcome.
     """
 
     intents: Mapping[str, tuple[str, str]]
@@ -34,7 +34,7 @@ class JournalContents:
 
 
 def read_journal(path: Path) -> JournalContents:
-    """Read a journal that somebody else may be writing.
+    """Read a journal while the trader may be writing it.
 
     Raises:
         sqlite3.Error: It cannot be read.
@@ -77,10 +77,10 @@ def read_journal(path: Path) -> JournalContents:
 
 
 def disagreements(journal: JournalContents, venue: Row) -> Iterator[str]:
-    """Yield every way in which the journal and `GET /sim/venue` disagree, in words.
+    """Yield every difference between the journal and `GET /sim/venue`, in words.
 
-    Orders without a `client_id` are somebody else's. A venue that has forgotten old orders is
-    held against the rest.
+    Orders without a `client_id` are foreign. Orders that the venue no longer lists are not
+    compared.
     """
     forgets = max(len(venue["over"]), len(venue["deals"])) >= VENUE_KEEPS
     at_venue = [row for row in (*venue["orders"], *venue["over"]) if row["client_id"]]
@@ -129,10 +129,10 @@ def _of_order(client_id: str, row: Row, journal: JournalContents, venue: Row) ->
 
 
 def _of_positions(journal: JournalContents, venue: Row) -> Iterator[str]:
-    held = {
+    venue_sizes = {
         row["market"]: Decimal(row["open_interest"]) * (1 if row["side"] == "long" else -1)
         for row in venue["positions"]
     }
     for symbol, size in journal.open_sizes.items():
-        if size and held.get(symbol, Decimal(0)) != size:
-            yield f"{symbol}: {size} open by the journal, {held.get(symbol, 0)} at the venue"
+        if size and venue_sizes.get(symbol, Decimal(0)) != size:
+            yield f"{symbol}: {size} open by the journal, {venue_sizes.get(symbol, 0)} at the venue"

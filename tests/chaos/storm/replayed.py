@@ -1,4 +1,4 @@
-"""What an undisturbed replay of the same candles publishes, to hold the storm's signals against."""
+"""Compares the storm's signals with an undisturbed replay of the same candles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SPARE_BARS = 100
 
 
 def differences(published: Published, config: Config, candles: Path | None) -> Iterator[str]:
-    """Yield each published signal that a replay of the same candles does not give, in words."""
+    """Yield a text for each published signal that differs from the replay's."""
     by_coin: dict[str, dict[int, set[bytes]]] = {}
     for (coin, close_ms), seen in published.seen.items():
         by_coin.setdefault(coin, {})[close_ms] = seen
@@ -68,7 +68,7 @@ def _first_difference(seen: bytes, expected: bytes) -> str:
 
 
 def market_recording(market: Market, coin: str, bars: int) -> Recording:
-    """Return the newest closed candles of a simulated market, so many on each timeframe."""
+    """Return the newest `bars` closed candles of a simulated market on each timeframe."""
     now_ms = time.time_ns() // 1_000_000
     candles = {}
     for timeframe in Timeframe:

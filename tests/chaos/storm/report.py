@@ -1,4 +1,4 @@
-"""What a storm did and what held: as text for people, as JSON for programs."""
+"""The report of a storm: as text for people, as JSON for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.chaos.storm.invariants import RULES, Breach, Command, Window
 
 @dataclass(slots=True, kw_only=True)
 class Outcome:
-    """All there is to tell of one storm, or of several scenes of it."""
+    """Results of a storm, summed over its scenes."""
 
     seed: int
     seconds: float
@@ -32,12 +32,12 @@ class Outcome:
 
     @property
     def held(self) -> bool:
-        """Tell whether no rule was broken."""
+        """Whether no rule was broken."""
         return not self.breaches
 
 
 def recoveries(windows: Sequence[Window]) -> Mapping[str, list[float]]:
-    """Return the seconds from the end of each fault until all was well, by kind."""
+    """Return the seconds from the end of each fault to recovery, by kind."""
     found: dict[str, list[float]] = defaultdict(list)
     for window in windows:
         if window.ended is not None and window.well is not None:
@@ -46,7 +46,7 @@ def recoveries(windows: Sequence[Window]) -> Mapping[str, list[float]]:
 
 
 def p95(values: Sequence[float]) -> float:
-    """Return the value that 95 % do not exceed: the nearest that occurred."""
+    """Return the 95th percentile by nearest rank."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, -(-95 * len(ordered) // 100) - 1)]
 

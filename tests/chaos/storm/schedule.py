@@ -1,4 +1,4 @@
-"""Which faults come in which order: a pure function of the seed."""
+"""The order of faults: a pure function of the seed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ DOUBLE_SHARE = 0.3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """One fault to come.
+    """One planned fault.
 
     Attributes:
-        victim: The actor it hits; "" if it hits none in particular.
-        way: Which variant.
-        lasts_s: Seconds from its begin to its end.
-        quiet_s: Seconds of peace after all is well again.
-        also: A blow in the middle of it, on purpose.
+        victim: The actor it hits; "" if none in particular.
+        way: The variant.
+        lasts_s: Duration.
+        quiet_s: Pause after recovery.
+        also: An instant fault in the middle of it.
     """
 
     number: int
@@ -35,7 +35,7 @@ class Planned:
     also: Planned | None = None
 
     def text(self) -> str:
-        """Return it in words."""
+        """Describe it."""
         parts = [self.kind.name, self.way, self.victim and f"of {self.victim}"]
         lasting = [f"for {self.lasts_s:.1f} s"] if self.lasts_s else []
         middle = [f"with {self.also.text()} in the middle"] if self.also else []
@@ -45,10 +45,10 @@ class Planned:
 def schedule(
     seed: int, kinds: Sequence[Kind], actors: Sequence[str], pace: Pace
 ) -> Iterator[Planned]:
-    """Yield faults for ever: every kind once, in random order, then again in another.
+    """Yield faults for ever: every kind once per round, in random order.
 
     Args:
-        actors: Names of the actors there are; kinds that aim at none of them are left out.
+        actors: Names of the running actors; kinds without a possible victim are left out.
     """
     rng = random.Random(seed)
     names = sorted(actors)

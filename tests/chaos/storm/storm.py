@@ -1,4 +1,4 @@
-"""One scene of a storm: fault after fault on one platform, until the time is up."""
+"""One scene of a storm: one fault after another on one platform."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ ORDERS_SETTLE_S = 45.0
 SHOWN = 5
 SOAK_QUIET_S = 120.0
 SOAK_EVERY_S = 2.0
-# deadlines of a soak are measured against a platform that is left alone most of the time
+# a soak leaves the platform alone most of the time
 SOAK_LEFT_OUT = ("bloat",)
 
 
 class Log:
-    """Everything that happens, with its time, into a file and for those who watch."""
+    """Logs events with their time to a file and to stdout."""
 
     def __init__(self, file: IO[str]) -> None:
         self._file = file
@@ -54,12 +54,12 @@ class Log:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What storm is wanted.
+    """Options of a storm.
 
     Attributes:
-        only: Names of kinds; none: all there are.
+        only: Names of kinds; empty for all.
         no_disk: Why there is no small disk to fill; "" if there is one.
-        soak: Few faults, long quiet.
+        soak: Few faults, long pauses.
     """
 
     seed: int
@@ -76,10 +76,10 @@ def play(
     options: Options, scene: str, seconds: float, *, home: Path, outcome: Outcome,
     rng: random.Random, log: Log,
 ) -> None:  # fmt: skip
-    """Run one scene and add what came of it to the outcome.
+    """Run one scene and add its results to the outcome.
 
     Raises:
-        RuntimeError: The platform never became well, so nothing can be said of it.
+        RuntimeError: The platform did not become healthy after its start.
     """
     testbed = Testbed(
         home, scene, quick=options.quick, candles=options.candles, rng=rng,
@@ -94,7 +94,7 @@ def play(
 
 
 class Scene:
-    """Fault after fault on one site."""
+    """One fault after another on one testbed."""
 
     def __init__(
         self, options: Options, testbed: Testbed, outcome: Outcome, rng: random.Random, log: Log
@@ -131,7 +131,7 @@ class Scene:
         self._reported = 0
 
     def run(self, seconds: float) -> None:
-        """Make a storm of about so many seconds, then hold everything against the rules."""
+        """Run faults for about `seconds`, then check orders, signals and bounds."""
         self._await_healthy_start()
         self._commander.start()
         trading = self._workload
@@ -166,7 +166,7 @@ class Scene:
         self._add_to_outcome(self._monitor.now())
 
     def _await_healthy_start(self) -> None:
-        # deaths and troubles of the start are no business of the storm
+        # deaths and problems of the start do not count
         window = Window(planned=Planned(number=0, kind=Kind(name="start")), begun=0.0)
         self._checker.open(window)
         self._monitor.start()
@@ -196,8 +196,6 @@ class Scene:
             self._outcome.skipped.append(f"scene {scene}: no kind of fault belongs here")
         return chosen
 
-    # One fault.
-
     def _inject(self, planned: Planned) -> None:
         fault = self._fault(planned)
         window = Window(planned=planned, begun=self._monitor.now())
@@ -207,7 +205,7 @@ class Scene:
         try:
             fault.begin()
         except CALL_ERRORS as error:
-            window.reported.add("told")  # of what has not happened nothing can be told
+            window.reported.add("told")  # the fault did not happen
             self._outcome.notes.append(f"not begun: fault {planned.number}, {error!r:.200}")
             self._log(f"it could not be begun: {error!r}")
         self._wait_out(planned, window)
@@ -270,10 +268,8 @@ class Scene:
             self._log(f"BROKEN {breach.rule} at {breach.at:.1f} s: {breach.evidence}")
         self._reported = len(self._checker.breaches)
 
-    # What is compared at the end.
-
     def _settle_orders(self) -> None:
-        """Wait until journal and venue agree; what they then still disagree about is charged."""
+        """Wait until journal and venue agree; report the differences that remain."""
         path = self._testbed.state_dir / "trader.db"
         if "trader" not in self._names or not path.exists():
             self._outcome.notes.append("Orders: there is no trader")
@@ -282,7 +278,7 @@ class Scene:
 
         def agree() -> bool:
             with contextlib.suppress(sqlite3.Error, *CALL_ERRORS):
-                # the journal first: what is placed in between is in the venue's, and seen later
+                # the journal first: an order placed in between is compared in the next round
                 last[:] = disagreements_now(self._testbed, path)
             return not last
 
@@ -335,7 +331,7 @@ class Scene:
 
 
 def disagreements_now(testbed: Testbed, path: Path) -> list[str]:
-    """Return how journal and venue disagree at this moment."""
+    """Return the current differences between journal and venue."""
     journal = read_journal(path)
     venue = testbed.simulator(f"/sim/venue?last={VENUE_KEEPS}")
     return list(disagreements(journal, venue))

@@ -1,4 +1,4 @@
-"""The platform under the storm, and what around it can be broken: Redis, the wire, the disk."""
+"""The platform under test and its breakable environment: Redis, wire, disk."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from tests.support.private_redis import PrivateRedis, chosen_redis
 PORTS = ("redis.url=redis://127.0.0.1:0/0", "health.port=0", "dashboard.port=0", "simulator.port=0",
          "trader_api.port=0")  # fmt: skip
 HOOKS = ("testing.hooks=true",)
-# many small trades: the storm is about orders, not about profit
+# many small trades: the storm tests orders, not profit
 BUSY_TRADER = (
     "trader.entry_score=45", "trader.base_floor=40", "trader.margin=1", "trader.cooldown_min=0",
     "trader.max_positions=12", "trader.max_same_side=12", "trader.max_orders_per_hour=2000",
@@ -48,20 +48,17 @@ CALL_ERRORS = (
     OSError, redis.RedisError, subprocess.SubprocessError, StopIteration, psutil.Error,
     http.client.HTTPException, orjson.JSONDecodeError,
 )  # fmt: skip
-"""What asking a platform in trouble may raise."""
+"""Errors of requests to a platform under faults."""
 
 
 def adopt_orphans() -> None:
-    """Have every descendant whose parent dies become a child of this process."""
+    """Make this process the subreaper of its descendants."""
     if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
 def small_disk(folder: Path) -> str:
-    """Put a small disk at `folder` that vanishes with this process; return why not, or "".
-
-    It is seen by this process and its children only.
-    """
+    """Mount a small disk at `folder`, in a private namespace; return why not, or ""."""
     if os.geteuid() != 0:
         return "only root may mount a small disk"
     try:
@@ -77,12 +74,12 @@ def small_disk(folder: Path) -> str:
 
 
 class Testbed:
-    """One platform, from its start to its end.
+    """One platform with its environment.
 
     Args:
         scene: `own`: with its embedded Redis; `apart`: with one behind a bad wire.
-        quick: Scan every 2 s instead of at the normal speed.
-        candles: Recorded candles to run on; None: generated ones.
+        quick: Scan every 2 s instead of at the normal interval.
+        candles: Recorded candles; None: generated ones.
     """
 
     def __init__(
@@ -136,7 +133,7 @@ class Testbed:
         self.platform.wait_ready(120)
 
     def close(self) -> None:
-        """Stop the platform, and whatever is left of it."""
+        """Stop the platform and all its remaining processes."""
         try:
             for process in (self.second, self.platform.process):
                 if process is not None and process.poll() is None:
@@ -156,13 +153,11 @@ class Testbed:
     def _server_pid(self) -> int | None:
         return None if self._server is None else self._server.pid
 
-    # Redis, past every fault of the wire.
-
     def redis(self, timeout_s: float = REQUEST_TIMEOUT_S) -> redis.Redis:
-        """Return a client of the platform's Redis.
+        """Return a client of the platform's Redis that bypasses the wire.
 
         Raises:
-            OSError: There is none yet.
+            OSError: Redis has not started yet.
         """
         if self._server is not None:
             url = self._server.url
@@ -173,10 +168,8 @@ class Testbed:
         )
         return client
 
-    # The supervisor.
-
     def rival(self) -> subprocess.Popen[bytes]:
-        """Start a supervisor on the same state_dir, at the same moment."""
+        """Start a second supervisor on the same state_dir."""
         with (self.home / "rival.out").open("wb") as output:
             return subprocess.Popen(
                 [sys.executable, "supervisor.py", "run", *self.platform.options],
@@ -185,10 +178,7 @@ class Testbed:
             )  # fmt: skip
 
     def strays(self) -> list[psutil.Process]:
-        """Return processes of the platform that belong to no supervisor that runs.
-
-        Those that ended are reaped on the way.
-        """
+        """Return the platform's processes without a running supervisor; reap those that ended."""
         ours = {os.getpid()}
         for process in (self.platform.process, self.second):
             if process is not None and process.poll() is None:
@@ -209,22 +199,20 @@ class Testbed:
                 continue
         return [each for each in found if _is_platform(each)]
 
-    # Hooks and the disk.
-
     def order(self, actor: str, **what: float) -> None:
-        """Leave an order for an actor's hooks."""
+        """Write an order for an actor's fault injection hooks."""
         draft = self.state_dir / "trial" / f"{actor}.new"
         draft.write_bytes(orjson.dumps(what))
         draft.replace(draft.with_suffix(".json"))
 
     def step_clock(self, offset_ms: int) -> None:
-        """Shift the wall clock of everybody but the exchange."""
+        """Shift the wall clock of all but the exchange."""
         with (self.state_dir / "trial" / "clock").open("r+b") as file:
             file.write(b"%+020d" % offset_ms)
         self.offset_ms = offset_ms
 
     def fill_disk(self) -> None:
-        """Leave not a byte on the small disk."""
+        """Fill the small disk."""
         with (self.home / "ballast").open("ab", buffering=0) as file:
             with contextlib.suppress(OSError):
                 while True:
@@ -234,11 +222,11 @@ class Testbed:
                     file.write(b"\0")
 
     def free_disk(self) -> None:
-        """Give the disk back."""
+        """Free the small disk."""
         (self.home / "ballast").unlink(missing_ok=True)
 
     def log_bytes(self) -> int:
-        """Return how large all logs are."""
+        """Return the total size of the logs."""
         return sum(
             path.stat().st_size
             for path in [*(self.state_dir / "log").glob("*"), self.state_dir / "supervisor.out"]
@@ -249,7 +237,7 @@ class Testbed:
         """Call the simulated exchange.
 
         Raises:
-            OSError: It does not answer, or not as it should: it may be told to do that.
+            OSError: It does not answer, or with an error: a fault may cause that.
         """
         status, answer = self.platform.simulator(path, body, method)
         if status != HTTPStatus.OK or isinstance(answer, str):
@@ -280,12 +268,12 @@ def _is_platform(process: psutil.Process) -> bool:
 
 
 def make_home() -> Path:
-    """Make a directory for a site; its path is short enough for sockets."""
+    """Make a directory for a testbed, with a path short enough for sockets."""
     return Path(tempfile.mkdtemp(prefix="storm-"))
 
 
 def remove_home(home: Path) -> None:
-    """Remove it with all that lies in it, the small disk first."""
+    """Unmount the small disk and remove the directory."""
     if home.is_mount():
         subprocess.run(["umount", "--lazy", str(home)], check=False, capture_output=True)
     shutil.rmtree(home, ignore_errors=True)

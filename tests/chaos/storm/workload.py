@@ -1,6 +1,6 @@
-"""Keeps the trader busy: positions appear at the venue, are adopted, and closed on request.
+"""Keeps the trader busy: opens positions at the venue, has them adopted, and closed.
 
-Each close is an order of the trader's own, journalled before it is sent, whatever breaks meanwhile.
+Each close is an order of the trader, journalled before it is sent.
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ PAUSE_S, CALM_PAUSE_S = (2.0, 6.0), (20.0, 60.0)
 FIRST_PAUSE_S = 0.3
 MAX_POSITIONS = 4
 SIZE = 5
-"""In smallest amounts of the market."""
+"""In multiples of the market's minimum amount."""
 
 
 class Workload:
     """Opens, adopts and closes in random order, in a thread of its own.
 
     Args:
-        pause_s: Least and most between two acts. A venue forgets after 2000 orders.
+        pause_s: Range of the pause between two actions. A venue lists the last 2000 orders.
 
     Attributes:
-        said: What the trader's API answered, by command and status.
+        answers: Answers of the trader's API, counted by command and status.
     """
 
     def __init__(
@@ -43,22 +43,21 @@ class Workload:
         self._rng = rng
         self._pause_s = pause_s
         self._log = log
-        self._background = Background("hands", self._run)
+        self._background = Background("workload", self._run)
         self._min_amounts: dict[str, Decimal] = {}
         self._foreign: set[str] = set()
         self.answers: Counter[str] = Counter()
 
     def start(self) -> None:
-        """Begin."""
         self._background.start()
 
     def stop(self) -> None:
-        """End after the command under way."""
+        """Stop after the current command."""
         self._background.stop(3 * ANSWER_S)
 
     @property
     def is_busy(self) -> bool:
-        """Tell whether a first order has come through."""
+        """Whether a first order has succeeded."""
         return self.answers[f"close {HTTPStatus.OK.value}"] > 0
 
     def _run(self, over: threading.Event) -> None:

@@ -1,4 +1,4 @@
-/** The banners above everything: said aloud once, when they come up. */
+/** The banners above everything: announced once, when they appear. */
 
 /** @import {FeedState} from "./socket.js" */
 /** @import {State} from "./store.js" */
@@ -11,7 +11,7 @@ import { alerts } from "./trouble.js";
 const region = byId("alerts", HTMLElement);
 
 /**
- * Draw the banners. No countdown here: a live region says every change aloud.
+ * Draw the banners. No countdown here: a live region announces every change.
  * @param {State | null} state
  * @param {FeedState["phase"]} phase
  */

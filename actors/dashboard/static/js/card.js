@@ -1,4 +1,4 @@
-/** One coin's card. Made once, then changed where its numbers changed. */
+/** One coin's card. Made once, then updated in place. */
 
 /** @import {CoinData, CoinState, Position, Positions, TaSignal} from "./contract.js" */
 /** @import {Zone} from "./format.js" */
@@ -22,15 +22,15 @@ const STATE_WORDS = {
   delisted: "delisted",
   unavailable: "TA unavailable",
 };
-/** In these states an old signal would pass for an opinion. */
+/** In these states an old signal is not shown. */
 const SPEECHLESS = new Set(["loading", "delisted", "unavailable"]);
 
 /**
- * @typedef {object} Sheet What a card is drawn from.
+ * @typedef {object} Sheet The data of a card.
  * @property {CoinData} coin
  * @property {TaSignal | undefined} signal
  * @property {Position | undefined} position
- * @property {Positions | null} account What that position was told in.
+ * @property {Positions | null} account The message that position is in.
  * @property {Zone} zone
  * @property {string} href Where the coin is opened.
  */
@@ -182,13 +182,13 @@ export class Card {
   drawPosition() {
     const { coin, position, account } = this.drawn();
     if (position === undefined || account === null) return;
-    const held = positionText(position, account, coin.tick, this.nowMs());
-    setAttribute(this.position, "data-tone", held.tone);
-    setAttribute(this.position, "data-current", String(held.isCurrent));
-    setText(this.position, held.text);
+    const line = positionText(position, account, coin.tick, this.nowMs());
+    setAttribute(this.position, "data-tone", line.tone);
+    setAttribute(this.position, "data-current", String(line.isCurrent));
+    setText(this.position, line.text);
   }
 
-  /** Let time pass: only what depends on it. */
+  /** Update what depends on the time. */
   tick() {
     const { coin } = this.drawn();
     const now = this.nowMs();
@@ -226,7 +226,7 @@ function closeText(coin, signal, zone) {
 }
 
 /**
- * Return the word for a reading that is not there: never one that sounds neutral.
+ * Return the word for a missing reading, which must not sound neutral.
  * @param {TaSignal | undefined} signal
  * @param {CoinData} coin
  */

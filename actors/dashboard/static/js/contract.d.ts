@@ -13,7 +13,7 @@ export interface BaseScores {
   long: number; short: number;
   longLabel: Label; shortLabel: Label;
   coverage: number;
-  /** Why the score is incomplete; empty where it is complete. */
+  /** Why the score is incomplete; empty if complete. */
   fault: string;
   longParts: ScorePart[]; shortParts: ScorePart[];
 }
@@ -90,13 +90,13 @@ export interface Position {
   opened_ms: number;
   /** Not the trader's: never touched by it. */
   foreign: boolean;
-  /** Since when it has been seen without a stop, and from when on that is an alarm. */
+  /** Since when it has had no stop, and from when on that is an alarm. */
   bare_since_ms: number | null; bare_alarm_ms: number | null;
 }
 
 /**
  * As of the venue's last answer, 0 if there was none; `reason`: why there is no newer one.
- * Older than `old_after_ms`, it is not to be taken for current.
+ * Older than `old_after_ms`, it is not current.
  */
 interface OfAccount { as_of_ms: number; venue: string; reason: string; old_after_ms: number }
 
@@ -113,7 +113,7 @@ export type TraderMode = "enabled" | "reducing" | "disabled" | "locked";
 export interface TraderLimit {
   name: string; used: string; limit: string; unit: string;
   state: "ok" | "warned" | "reached" | "latched";
-  /** It bounds how much may be open at a time; being full is nothing wrong. */
+  /** It bounds how much may be open at a time; being full is no problem. */
   is_room: boolean;
 }
 
@@ -134,10 +134,10 @@ export interface TraderStatus {
 
 export interface TraderConfig { as_of_ms: number; venue: string; settings: Record<string, unknown> }
 
-/** `status` is null before the first word; older than `silent_after_ms`, it is not believed. */
+/** `status` is null before the first message; older than `silent_after_ms`, the trader is silent. */
 export interface Trader { status: TraderStatus | null; config: TraderConfig | null; silent_after_ms: number }
 
-/** As on the bus; `text` is the whole of it. */
+/** As on the bus; `text` is complete. */
 export interface TradeEvent {
   event_id: number; at_ms: number; kind: string; text: string;
   symbol: string | null; side: Side | null; client_id: string | null;
@@ -151,7 +151,7 @@ export interface DashboardData {
   taSignals: Record<string, TaSignal | null>;
   positions: Positions | null;
   balance: Balance | null;
-  /** Null where no trader is configured, and none ever told anything. */
+  /** Null without a configured trader and without a status. */
   trader: Trader | null;
   tradeEvents: TradeEvent[];
   equity: [number, Amount][];

@@ -49,7 +49,7 @@ let series = null;
 let chart = null;
 /** Entry, stop and target of a position in the coin shown. */
 let levels = levelsOf(undefined);
-/** What is shown or on its way: coin, timeframe, newest close. */
+/** Key of the series shown or loading: coin, timeframe, newest close. */
 let wanted = "";
 
 /**
@@ -79,7 +79,7 @@ function forget() {
 }
 
 /**
- * Show the coin of the view, or none; ask for its series where a newer one must exist.
+ * Show the coin of the view, or none; load its series if a newer one exists.
  * @param {State} state
  * @param {View} view
  */
@@ -114,10 +114,10 @@ export function drawDetail(state, view) {
  * @param {CoinData} coin
  */
 function drawHolding(position, { data }, { tick }) {
-  const held = position === undefined || data.positions === null ? null : positionText(position, data.positions, tick, nowMs());
-  setText(holding, held?.text ?? "");
-  setAttribute(holding, "data-tone", held?.tone ?? null);
-  show(holding, held !== null);
+  const line = position === undefined || data.positions === null ? null : positionText(position, data.positions, tick, nowMs());
+  setText(holding, line?.text ?? "");
+  setAttribute(holding, "data-tone", line?.tone ?? null);
+  show(holding, line !== null);
 }
 
 /** Draw the chart again: the theme or the zone changed. */
@@ -139,7 +139,7 @@ function drawWords(coin) {
   if (coin.state !== "live") words += ` – ${coin.stateReason || coin.state}`;
   setText(summary, words);
   const { base, bonus } = coin;
-  // Why this side won is what one came to read.
+  // The reasons of the leading side come first.
   const first = byId(found?.side === "short" ? "score-short" : "score-long", HTMLElement);
   if (reasons.lastElementChild === first) first.previousElementSibling?.before(first);
   scores.long.draw(base === null ? [] : parts(base.longParts, base.long), "No base score yet.");
@@ -189,7 +189,7 @@ async function load(symbol, timeframe, key, fresh) {
       setText(message, error instanceof Error ? error.message : String(error));
       show(message, true);
     }
-    // Asked for again with the next change of this coin.
+    // Loaded again with the next change of this coin.
     wanted = fresh ? `${symbol} ${timeframe} failed` : wanted;
   }
 }
@@ -208,7 +208,7 @@ async function paint(drawn) {
 }
 
 /**
- * Say in words what stands under the pointer; without one, the newest closed bar.
+ * Describe the bar under the pointer; without one, the newest closed bar.
  * @param {number | null} pointed
  */
 function drawLegend(pointed) {

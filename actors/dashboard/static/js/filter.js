@@ -1,4 +1,4 @@
-/** Which coins are shown, in which order, and how that is written in the URL. Pure. */
+/** Which coins are shown, in which order, and the view as a URL query. Pure. */
 
 /** @import {CoinData, TaSignal, Timeframe} from "./contract.js" */
 
@@ -14,7 +14,7 @@ const TIMEFRAMES = /** @type {const} */ (["5m", "1h", "4h"]);
 /**
  * @typedef {object} View
  * @property {Sort} sort
- * @property {boolean} reversed Against the direction one expects of that sort.
+ * @property {boolean} reversed Against the usual direction of that sort.
  * @property {Flag[]} flags A coin must have all of them.
  * @property {string} group Empty for all.
  * @property {string} text Part of the symbol.
@@ -39,7 +39,7 @@ function oneOf(allowed, given, otherwise) {
 }
 
 /**
- * Read a view from the query of a URL; what makes no sense there is left out.
+ * Read a view from the query of a URL; invalid parts are ignored.
  * @param {string} search
  * @returns {View}
  */
@@ -58,7 +58,7 @@ export function viewOf(search) {
 }
 
 /**
- * Write a view as the query of a URL, without what is plain.
+ * Write a view as the query of a URL, without defaults.
  * @param {View} view
  */
 export function searchOf(view) {
@@ -75,7 +75,7 @@ export function searchOf(view) {
 }
 
 /**
- * Tell whether a view leaves coins out.
+ * Return whether a view hides coins.
  * @param {View} view
  */
 export function narrows(view) {
@@ -86,7 +86,7 @@ export function narrows(view) {
  * @typedef {object} Sight
  * @property {CoinData} coin
  * @property {TaSignal | undefined} signal
- * @property {boolean} held There is a position in it.
+ * @property {boolean} hasPosition
  */
 
 /** @type {Record<Flag, (sight: Sight) => boolean>} */
@@ -94,7 +94,7 @@ const HAS = {
   squeeze: ({ signal }) => squeeze(signal).state === "on",
   fired: ({ signal }) => squeeze(signal).state === "fired",
   divergence: ({ signal }) => divergence(signal) !== null,
-  position: ({ held }) => held,
+  position: ({ hasPosition }) => hasPosition,
   stale: ({ coin }) => coin.state === "stale",
 };
 

@@ -57,7 +57,7 @@ export function fixed(amount, decimals) {
 }
 
 /**
- * Return a price in its coin's own step.
+ * Return a price with its coin's decimals.
  * @param {Amount} amount
  * @param {number} tick
  */
@@ -96,7 +96,7 @@ export function trendGlyph(amount) {
 }
 
 /**
- * Return how long ago, in the largest unit that says enough.
+ * Return an age in the largest suitable unit.
  * @param {number | null | undefined} ms
  */
 export function age(ms) {
@@ -154,7 +154,7 @@ export function time(ms, zone, shape = "minute") {
 }
 
 /**
- * Split a symbol into what is traded and what it is paid in.
+ * Split a symbol into base and quote.
  * @param {string} symbol
  * @returns {[string, string]}
  */

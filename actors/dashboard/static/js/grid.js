@@ -50,16 +50,16 @@ function same(a, b) {
 }
 
 /**
- * Put the cards in the order of the view. While a person is at the cards they keep their places,
- * unless that person changed the view: nothing is to jump away from under a finger.
+ * Put the cards in the order of the view. While the pointer or focus is on the cards their order is kept,
+ * unless the view changed: no card moves away under a finger.
  * @param {State} state
  * @param {View} view
  * @param {{forced: boolean}} options
  */
 export function orderCards(state, view, { forced }) {
-  const held = new Set(openPositions(state).map((position) => position.symbol));
+  const withPosition = new Set(openPositions(state).map((position) => position.symbol));
   const sights = [...state.coins.values()].map((coin) => ({
-    coin, signal: state.signals.get(coin.symbol), held: held.has(coin.symbol),
+    coin, signal: state.signals.get(coin.symbol), hasPosition: withPosition.has(coin.symbol),
   }));
   const order = arrange(view, sights);
   const busy = list.matches(":hover") || list.contains(document.activeElement);
@@ -73,7 +73,7 @@ export function orderCards(state, view, { forced }) {
   list.setAttribute("aria-busy", "false");
 }
 
-/** Let time pass on every card shown. */
+/** Update ages on every card shown. */
 export function tickCards() {
   for (const symbol of shown) cards.get(symbol)?.tick();
 }

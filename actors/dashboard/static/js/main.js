@@ -1,4 +1,4 @@
-/** Brings everything together: the feed into the store, the store onto the page. */
+/** Entry point: the feed into the store, the store onto the page. */
 
 /** @import {ServerMessage} from "./contract.js" */
 /** @import {FeedState} from "./socket.js" */
@@ -109,7 +109,7 @@ function changeView(change) {
   const search = searchOf(view);
   if (search !== searchOf(before)) {
     const url = `${location.pathname}${search}`;
-    // Back closes a coin; a filter typed letter by letter is no step of its own.
+    // Back closes a coin; a filter typed letter by letter adds no history entry.
     if (view.coin && !before.coin) history.pushState(null, "", url);
     else history.replaceState(null, "", url);
   }
@@ -163,7 +163,7 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) feed.hurry();
 });
 
-/** Time passes for ages and countdowns, messages or not. */
+/** Update ages and countdowns every second. */
 setInterval(() => {
   if (document.hidden) return;
   tickCards();

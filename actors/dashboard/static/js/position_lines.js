@@ -1,4 +1,4 @@
-/** One line per open position, always in sight: which way, how it stands, how far its stop is. */
+/** One line per open position, always visible: side, profit, distance to its stop. */
 
 /** @import {Position, Positions} from "./contract.js" */
 /** @import {State} from "./store.js" */
@@ -26,20 +26,20 @@ class Line {
 
   /**
    * @param {Position} position
-   * @param {Positions} told
+   * @param {Positions} published
    * @param {number} tick
    */
-  draw(position, told, tick) {
+  draw(position, published, tick) {
     const now = nowMs();
     const stop = stopText(position, tick, now);
-    const { isCurrent } = currency(told, now);
+    const { isCurrent } = currency(published, now);
     setText(this.coin, pair(position.symbol)[0]);
     setText(this.side, sideText(position));
     setText(this.profit, profitText(position));
     setAttribute(this.profit, "data-tone", toneOf(position.unrealized_pnl_quote));
     setText(this.stop, stop.text);
     setAttribute(this.stop, "data-tone", stop.tone);
-    setText(this.old, isCurrent ? "" : `as of ${age(now - told.as_of_ms)} ago`);
+    setText(this.old, isCurrent ? "" : `as of ${age(now - published.as_of_ms)} ago`);
     show(this.old, !isCurrent);
     setAttribute(this.node, "data-tone", stop.tone === "none" && !isCurrent ? "warn" : stop.tone);
   }
@@ -50,7 +50,7 @@ const lines = [];
 
 /** @param {State} state */
 export function drawPositionLines(state) {
-  const told = state.data.positions;
+  const published = state.data.positions;
   const positions = openPositions(state);
   show(list, positions.length > 0);
   const count = Math.min(SHOWN, positions.length);
@@ -58,7 +58,7 @@ export function drawPositionLines(state) {
   positions.slice(0, count).forEach((position, i) => {
     const line = lines[i] ?? (lines[i] = new Line());
     if (!line.node.isConnected) list.append(line.node);
-    if (told !== null) line.draw(position, told, state.coins.get(position.symbol)?.tick ?? 0.01);
+    if (published !== null) line.draw(position, published, state.coins.get(position.symbol)?.tick ?? 0.01);
   });
   setText(rest, `and ${positions.length - count} more`);
   if (positions.length > count) list.append(rest);

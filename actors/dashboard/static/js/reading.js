@@ -10,7 +10,7 @@ export const SOLID_STRENGTH = 0.3;
 /** @typedef {"up" | "down" | "mixed" | "none"} Tone */
 
 /** @type {Record<string, {tone: Tone, glyph: string}>} */
-const LOOKS = {
+const APPEARANCES = {
   bullish: { tone: "up", glyph: "▲" },
   bearish: { tone: "down", glyph: "▼" },
   mixed: { tone: "mixed", glyph: "◆" },
@@ -18,8 +18,8 @@ const LOOKS = {
 const UNKNOWN = { tone: /** @type {Tone} */ ("none"), glyph: "" };
 
 /** @param {string | null | undefined} state */
-export function look(state) {
-  return LOOKS[state ?? ""] ?? UNKNOWN;
+export function appearance(state) {
+  return APPEARANCES[state ?? ""] ?? UNKNOWN;
 }
 
 /**
@@ -30,25 +30,25 @@ export function look(state) {
 export function ribbon(signal, timeframe) {
   const state = signal?.ema_ribbon[`state_${timeframe}`] ?? null;
   const spread = signal?.ema_ribbon[`spread_${timeframe}`] ?? null;
-  return { ...look(state), word: state ?? "unknown", spread: state === null ? null : spread };
+  return { ...appearance(state), word: state ?? "unknown", spread: state === null ? null : spread };
 }
 
 /** @typedef {"on" | "fired" | "off" | "unknown"} Squeeze */
 
 /**
- * Return the squeeze: a release counts before anything else.
+ * Return the squeeze; a release takes precedence.
  * @param {TaSignal | undefined} signal
  */
 export function squeeze(signal) {
-  const told = signal?.ttm_squeeze;
+  const raw = signal?.ttm_squeeze;
   /** @type {Squeeze} */
   let state = "unknown";
-  if (told?.fired) state = "fired";
-  else if (told?.squeeze === true) state = "on";
-  else if (told?.squeeze === false) state = "off";
-  const direction = (state === "fired" ? told?.fired_direction : null) ?? told?.direction ?? null;
-  const bars = { on: told?.bars_in_squeeze, fired: told?.fired_bars_ago, off: null, unknown: null }[state];
-  return { state, direction, glyph: look(direction).glyph, tone: look(direction).tone, bars: bars ?? null };
+  if (raw?.fired) state = "fired";
+  else if (raw?.squeeze === true) state = "on";
+  else if (raw?.squeeze === false) state = "off";
+  const direction = (state === "fired" ? raw?.fired_direction : null) ?? raw?.direction ?? null;
+  const bars = { on: raw?.bars_in_squeeze, fired: raw?.fired_bars_ago, off: null, unknown: null }[state];
+  return { state, direction, glyph: appearance(direction).glyph, tone: appearance(direction).tone, bars: bars ?? null };
 }
 
 /**
@@ -56,14 +56,14 @@ export function squeeze(signal) {
  * @param {TaSignal | undefined} signal
  */
 export function divergence(signal) {
-  const told = signal?.stoch_rsi_divergence;
-  if (!told || told.divergence === "none") return null;
+  const raw = signal?.stoch_rsi_divergence;
+  if (!raw || raw.divergence === "none") return null;
   return {
-    ...look(told.divergence),
-    word: told.divergence,
-    strength: told.strength,
-    solid: told.strength >= SOLID_STRENGTH,
-    candlesAgo: told.candles_ago,
+    ...appearance(raw.divergence),
+    word: raw.divergence,
+    strength: raw.strength,
+    solid: raw.strength >= SOLID_STRENGTH,
+    candlesAgo: raw.candles_ago,
   };
 }
 
@@ -71,7 +71,7 @@ export function divergence(signal) {
  * @typedef {object} Verdict
  * @property {Side | "even"} side Side of the larger base; of the larger total where they tie.
  * @property {number} base
- * @property {number | null} bonus Points of that side; null while nobody tells.
+ * @property {number | null} bonus Points of that side; null while unknown.
  * @property {number | null} total
  * @property {Label} label
  * @property {{side: Side, bonus: number} | null} other Points that went to the other side.
@@ -99,7 +99,7 @@ export function verdict(coin) {
 }
 
 /**
- * Return when what is known of a coin was made: its signal, else its candles, else its price.
+ * Return the time of a coin's newest data: its signal, else its candles, else its price.
  * @param {CoinData} coin
  */
 export function madeAtMs(coin) {

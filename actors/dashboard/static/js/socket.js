@@ -1,14 +1,14 @@
-/** The live feed: one WebSocket, made again with capped jitter; a hole in `seq` makes it anew. */
+/** The live feed: one WebSocket, reconnected with capped jitter; a hole in `seq` reconnects it. */
 
 /** @import {ServerMessage} from "./contract.js" */
 
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 10_000;
-/** Heartbeats alone change the state every second: so much silence is a dead connection. */
+/** Heartbeats change the state every second: after this silence the connection is dead. */
 const SILENCE_MS = 20_000;
 
 /**
- * Return the pause before the nth try in a row (n from 0): doubled, capped, jittered.
+ * Return the pause before the nth retry (n from 0): doubled, capped, jittered.
  * @param {number} tries
  * @param {() => number} random 0 to 1.
  */
@@ -18,7 +18,7 @@ export function pauseMs(tries, random) {
 }
 
 /**
- * Tell whether a message may follow the one numbered `seq` (0: none yet).
+ * Return whether a message may follow the one numbered `seq` (0: none yet).
  * @param {number} seq
  * @param {ServerMessage} message
  */
@@ -67,7 +67,7 @@ export class Feed {
     socket.onclose = () => this.lost(socket);
   }
 
-  /** Try at once if a try is due later: the network or the person is back. */
+  /** Retry now instead of later: the network is up or the page visible. */
   hurry() {
     if (this.socket === null) {
       this.tries = 0;
@@ -110,7 +110,7 @@ export class Feed {
   }
 
   /**
-   * Give a connection up without waiting for the other side to agree.
+   * Drop a connection without waiting for the closing handshake.
    * @param {WebSocket} socket
    */
   drop(socket) {

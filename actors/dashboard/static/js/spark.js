@@ -1,4 +1,4 @@
-/** The small line of a day's closes. */
+/** The sparkline of a day's closes. */
 
 import { setAttribute, svg } from "./dom.js";
 
@@ -23,7 +23,7 @@ export function sparkPath(values) {
   return `M${points.join("L")}`;
 }
 
-/** Make an empty sparkline; what it says stands beside it in words. */
+/** Make an empty sparkline; its meaning is beside it in words. */
 export function makeSpark() {
   const line = svg("path", { d: "" });
   const picture = svg("svg", {

@@ -1,4 +1,4 @@
-/** The newest state the server told, and how messages change it. Pure. */
+/** The newest state from the server, and how messages change it. Pure. */
 
 /** @import {CoinData, DashboardData, PatchMessage, Position, TaSignal, Topic} from "./contract.js" */
 
@@ -29,7 +29,7 @@ const EMPTY = {
 };
 
 /**
- * Return the state a snapshot tells; everything counts as changed.
+ * Return the state of a snapshot, with everything changed.
  * @param {DashboardData} data
  * @returns {{state: State, change: Change}}
  */
@@ -46,7 +46,7 @@ export function applySnapshot(data) {
 }
 
 /**
- * Return the state after a patch, and what it changed. The state before stays as it is.
+ * Return the state after a patch, and what it changed. The previous state is not mutated.
  * @param {State} state
  * @param {PatchMessage} patch
  * @returns {{state: State, change: Change}}
@@ -57,24 +57,24 @@ export function applyPatch(state, patch) {
   const signals = new Map(state.signals);
   /** @type {Set<string>} */
   const changed = new Set();
-  const tell = (/** @type {string} */ symbol) => changed.add(symbol);
-  for (const coin of coinData ?? []) coins.set(coin.symbol, coin), tell(coin.symbol);
-  for (const [symbol, coin] of Object.entries(patch.coins ?? {})) coins.set(symbol, coin), tell(symbol);
+  const mark = (/** @type {string} */ symbol) => changed.add(symbol);
+  for (const coin of coinData ?? []) coins.set(coin.symbol, coin), mark(coin.symbol);
+  for (const [symbol, coin] of Object.entries(patch.coins ?? {})) coins.set(symbol, coin), mark(symbol);
   for (const [symbol, signal] of Object.entries({ ...taSignals, ...patch.ta })) {
     if (signal === null) signals.delete(symbol);
     else signals.set(symbol, signal);
-    tell(symbol);
+    mark(symbol);
   }
   if ("positions" in set) {
-    const held = [...openPositions(state), ...(set.positions?.positions ?? [])];
-    for (const position of held) if (coins.has(position.symbol)) tell(position.symbol);
+    const affected = [...openPositions(state), ...(set.positions?.positions ?? [])];
+    for (const position of affected) if (coins.has(position.symbol)) mark(position.symbol);
   }
   const data = { ...state.data, ...set, asOf: patch.asOf };
   return { state: { data, coins, signals }, change: { coins: changed, topics: new Set(Object.keys(set)) } };
 }
 
 /**
- * Return the open positions, none where nobody tells.
+ * Return the open positions, none if unknown.
  * @param {Pick<State, "data">} state
  * @returns {Position[]}
  */

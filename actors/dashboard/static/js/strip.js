@@ -36,8 +36,8 @@ export function drawStrip(state, feed) {
   put("redis", redis ?? `Redis ${data.redis.status}`, data.redis.status === "up" ? "good" : "bad");
   const trader = traderView(data, nowMs());
   put("trader-state", trader.words, trader.tone);
-  const held = noPositions(data, nowMs());
-  put("held-count", held?.words ?? "", held?.tone ?? "none");
+  const none = noPositions(data, nowMs());
+  put("held-count", none?.words ?? "", none?.tone ?? "none");
   const scans = [...coins.values()].map((coin) => coin.computedAtMs ?? 0);
   const newest = Math.max(0, ...scans);
   put("last-scan", newest ? `last scan ${age(nowMs() - newest)} ago` : data.redis.status === "down" ? "no scans now" : "no scan yet", "none");

@@ -1,4 +1,4 @@
-/** Tables whose rows are changed in place, so that what is selected stays selected. */
+/** Tables updated in place, so that a selection survives. */
 
 import { el, setAttribute, setText, show } from "./dom.js";
 

@@ -1,4 +1,4 @@
-/** What the tooltips say: what a mark is, today's numbers, and what they mean. Pure. */
+/** Contents of the tooltips: what a mark is, current numbers, their meaning. Pure. */
 
 /** @import {CoinData, Position, ScorePart, TaSignal} from "./contract.js" */
 /** @import {Zone} from "./format.js" */
@@ -51,17 +51,17 @@ export function ribbonTip(coin, signal) {
  * @returns {Tip}
  */
 export function squeezeTip(signal) {
-  const told = signal?.ttm_squeeze;
+  const raw = signal?.ttm_squeeze;
   const { state, direction } = squeeze(signal);
-  if (!told) return { text: SQUEEZE, facts: [], notes: [NOT_THERE] };
+  if (!raw) return { text: SQUEEZE, facts: [], notes: [NOT_THERE] };
   /** @type {[string, string][]} */
   const facts = [];
-  if (state === "on") facts.push(["On for", `${told.bars_in_squeeze} bars of ${told.timeframe}`]);
+  if (state === "on") facts.push(["On for", `${raw.bars_in_squeeze} bars of ${raw.timeframe}`]);
   if (state === "fired") {
-    facts.push(["Fired", `${told.fired_bars_ago ?? NOTHING} bars ago, ${told.fired_direction ?? "no direction"}`]);
+    facts.push(["Fired", `${raw.fired_bars_ago ?? NOTHING} bars ago, ${raw.fired_direction ?? "no direction"}`]);
   }
-  if (told.last_squeeze_bars !== null) facts.push(["Last squeeze", `${told.last_squeeze_bars} bars`]);
-  facts.push(["Momentum", `${signed(told.momentum, 2)} ATR, ${direction ?? "no direction"}`]);
+  if (raw.last_squeeze_bars !== null) facts.push(["Last squeeze", `${raw.last_squeeze_bars} bars`]);
+  facts.push(["Momentum", `${signed(raw.momentum, 2)} ATR, ${direction ?? "no direction"}`]);
   const meaning = {
     on: "Volatility is compressed. It gives no points until it fires.",
     fired: "Released within the last three bars: 15 points to the side of the momentum while that holds.",
@@ -79,8 +79,8 @@ export function squeezeTip(signal) {
  * @returns {Tip}
  */
 export function divergenceTip(signal) {
-  const told = signal?.stoch_rsi_divergence;
-  if (!told) return { text: DIVERGENCE, facts: [], notes: [NOT_THERE] };
+  const raw = signal?.stoch_rsi_divergence;
+  if (!raw) return { text: DIVERGENCE, facts: [], notes: [NOT_THERE] };
   const found = divergence(signal);
   /** @type {[string, string][]} */
   const facts = [];
@@ -88,8 +88,8 @@ export function divergenceTip(signal) {
     facts.push(["Found", `${found.word}, ${found.candlesAgo} candles ago`]);
     facts.push(["Strength", `${fixed(found.strength, 3)} of 1`]);
   }
-  facts.push(["%K / %D", `${fixed(told.stoch_k, 1)} / ${fixed(told.stoch_d, 1)}`]);
-  facts.push(["RSI 14", fixed(told.rsi, 1)]);
+  facts.push(["%K / %D", `${fixed(raw.stoch_k, 1)} / ${fixed(raw.stoch_d, 1)}`]);
+  facts.push(["RSI 14", fixed(raw.rsi, 1)]);
   let meaning = "None on 5m that is at most 10 candles old.";
   if (found) {
     meaning = found.solid
@@ -100,7 +100,7 @@ export function divergenceTip(signal) {
 }
 
 /**
- * Return the parts of one side's score, the most telling first.
+ * Return the parts of one side's score, in order of weight.
  * @param {ScorePart[]} parts
  * @returns {[string, string][]}
  */
@@ -115,7 +115,7 @@ function partFacts(parts) {
 export function scoreTip(coin) {
   const found = verdict(coin);
   if (found === null || coin.base === null) {
-    return { text: "Base score and TA bonus.", facts: [], notes: [coin.base?.fault ? `No score: ${coin.base.fault}` : "No score has been told for this coin yet."] };
+    return { text: "Base score and TA bonus.", facts: [], notes: [coin.base?.fault ? `No score: ${coin.base.fault}` : "No score for this coin yet."] };
   }
   const text =
     "Base score + TA bonus of the same side = total. The larger base decides the side. " +

@@ -59,7 +59,7 @@ function show(button) {
 }
 
 /**
- * Put it beside the card, for what it explains stays in sight; below or above where there is no room.
+ * Put it beside the card, so that the card stays visible; below or above without room.
  * @param {HTMLElement} button
  */
 function place(button) {

@@ -1,4 +1,4 @@
-/** What account and trader tell, as of now: believed, old, or silent. Pure. */
+/** Account and trader as of now: current, old, or silent. Pure. */
 
 /** @import {DashboardData, Position, TraderLimit, TraderMode} from "./contract.js" */
 
@@ -7,7 +7,7 @@ import { distancePct } from "./reading.js";
 import { toneOf } from "./tone.js";
 
 /** @typedef {"good" | "warn" | "bad" | "none"} Gravity */
-/** @typedef {Pick<DashboardData, "positions" | "balance" | "trader" | "actors" | "redis">} Told */
+/** @typedef {Pick<DashboardData, "positions" | "balance" | "trader" | "actors" | "redis">} TradingData */
 
 /** @type {Record<TraderMode, {tone: Gravity, glyph: string, means: string}>} */
 const MODES = {
@@ -17,7 +17,7 @@ const MODES = {
   locked: { tone: "bad", glyph: "✕", means: "the kill switch is set: no new entries until it is released" },
 };
 
-/** In these states an actor does nothing, whatever it said before. */
+/** In these states an actor does nothing, whatever its last message. */
 const DOWN = new Set(["stopped", "starting", "backoff", "quarantined"]);
 
 /**
@@ -30,8 +30,8 @@ const DOWN = new Set(["stopped", "starting", "backoff", "quarantined"]);
  */
 
 /**
- * Return how the trader is. One that is down or silent is never shown in the mode it was in.
- * @param {Told} data
+ * Return the trader's state. One that is down or silent is never shown in its last mode.
+ * @param {TradingData} data
  * @param {number} nowMs
  * @returns {TraderView}
  */
@@ -45,20 +45,20 @@ export function traderView({ trader, actors, redis }, nowMs) {
   const why = redis.status === "down" ? "Redis is down" : down;
   if (status === null) {
     return {
-      kind: "waiting", words: "trader has not told anything yet", means: why || "it says how it is within seconds of its start",
+      kind: "waiting", words: "trader has not reported yet", means: why || "it reports within seconds of its start",
       tone: "warn", glyph: "◐",
     };
   }
   const silentMs = nowMs - status.as_of_ms;
   if (down === "" && silentMs <= trader.silent_after_ms) {
     const mode = MODES[status.mode] ?? { tone: "none", glyph: "?", means: "a mode this page does not know" };
-    const told = { kind: /** @type {const} */ ("answering"), words: `trader ${status.mode}`, ...mode };
-    if (!status.trouble) return told;
-    // Its mode says what it may do, not that it gets anything done.
-    return { ...told, words: `${told.words}, in trouble`, tone: mode.tone === "bad" ? "bad" : "warn" };
+    const answering = { kind: /** @type {const} */ ("answering"), words: `trader ${status.mode}`, ...mode };
+    if (!status.trouble) return answering;
+    // The mode is what it may do, not what it manages to do.
+    return { ...answering, words: `${answering.words}, in trouble`, tone: mode.tone === "bad" ? "bad" : "warn" };
   }
   if (actor === undefined) {
-    return { kind: "absent", words: "no trader running", means: `one last told something ${age(silentMs)} ago`, tone: "none", glyph: "○" };
+    return { kind: "absent", words: "no trader running", means: `the last one reported ${age(silentMs)} ago`, tone: "none", glyph: "○" };
   }
   return {
     kind: "silent", words: `trader not answering for ${age(silentMs)}`,
@@ -67,20 +67,20 @@ export function traderView({ trader, actors, redis }, nowMs) {
 }
 
 /**
- * Return how far what the account told can be taken for current.
- * @param {{as_of_ms: number, venue: string, reason: string, old_after_ms: number}} told
+ * Return whether the account's message is current, and its age in words.
+ * @param {{as_of_ms: number, venue: string, reason: string, old_after_ms: number}} account
  * @param {number} nowMs
  * @returns {{isCurrent: boolean, text: string}}
  */
 export function currency({ as_of_ms, venue, reason, old_after_ms }, nowMs) {
   const since = age(nowMs - as_of_ms);
   if (reason) return { isCurrent: false, text: as_of_ms ? `Not current: ${reason}. As of ${since} ago.` : `Unknown: ${reason}.` };
-  if (nowMs - as_of_ms > old_after_ms) return { isCurrent: false, text: `Old: nobody has renewed this for ${since}.` };
+  if (nowMs - as_of_ms > old_after_ms) return { isCurrent: false, text: `Old: not renewed for ${since}.` };
   return { isCurrent: true, text: `As of ${since} ago, ${venue}.` };
 }
 
 /**
- * Return how far the venue's mark is from the stop: never a distance where it has passed it.
+ * Return the distance of the venue's mark from the stop; none once it has passed it.
  * @param {Position} position
  * @param {number} tick
  * @param {number} nowMs
@@ -101,19 +101,19 @@ export function stopText(position, tick, nowMs) {
 }
 
 /**
- * Return one position in a line: which way, how it stands, how far its stop is, how old that is.
- * Only the dots between its parts may end a line.
+ * Return one position in a line: side, profit, distance to its stop, age.
+ * Lines break only at the dots between its parts.
  * @param {Position} position
- * @param {{as_of_ms: number, venue: string, reason: string, old_after_ms: number}} told In what.
+ * @param {{as_of_ms: number, venue: string, reason: string, old_after_ms: number}} account The message it is in.
  * @param {number} tick
  * @param {number} nowMs
  * @returns {{text: string, tone: Gravity | "up" | "down" | "mixed", isCurrent: boolean}}
  */
-export function positionText(position, told, tick, nowMs) {
+export function positionText(position, account, tick, nowMs) {
   const stop = stopText(position, tick, nowMs);
-  const { isCurrent } = currency(told, nowMs);
+  const { isCurrent } = currency(account, nowMs);
   const parts = [`in ${sideText(position)}`, profitText(position), stop.text];
-  if (!isCurrent) parts.push(`${age(nowMs - told.as_of_ms)} old`);
+  if (!isCurrent) parts.push(`${age(nowMs - account.as_of_ms)} old`);
   return {
     text: parts.map((part) => part.replaceAll(" ", "\u00a0")).join(" · "),
     tone: stop.tone === "none" ? toneOf(position.unrealized_pnl_quote) : stop.tone,
@@ -133,8 +133,8 @@ export function profitText(position) {
 }
 
 /**
- * Return that there is no position, or that nobody knows; null where no account is watched, and
- * where there are some: they speak for themselves.
+ * Return that there is no position, or that it is unknown; null without an account, and
+ * with open positions.
  * @param {Pick<DashboardData, "positions">} data
  * @param {number} nowMs
  * @returns {{words: string, tone: Gravity} | null}

@@ -1,4 +1,4 @@
-/** Everything that is wrong, in words a person can act on. Pure. */
+/** All problems, in actionable words. Pure. */
 
 /** @import {Position} from "./contract.js" */
 /** @import {State} from "./store.js" */
@@ -8,32 +8,32 @@ import { traderView } from "./trading.js";
 import { time } from "./format.js";
 import { openPositions } from "./store.js";
 
-/** Actor states that need no one's attention. */
+/** Actor states that need no attention. */
 const CALM = new Set(["ready", "starting", "stopping", "stopped"]);
 
 /** @typedef {{severity: "bad" | "warn", what: string, text: string, alert: boolean}} Trouble */
 
 /**
- * Return what is wrong, the worst first: what the platform itself says, and what it leaves out.
+ * Return the problems, the worst first: those the platform reports, and those it does not.
  * @param {State} state
  * @param {Zone} zone
  * @returns {Trouble[]}
  */
 export function troubles(state, zone) {
-  const found = seen(state, zone);
+  const found = findings(state, zone);
   const mentions = (/** @type {string} */ text, /** @type {Trouble} */ { what }) => text.toLowerCase().includes(what.toLowerCase());
   const more = found.filter((trouble) => !state.data.errors.some((text) => mentions(text, trouble)));
   const grave = found.filter(({ severity }) => severity === "bad");
   /** @type {Trouble[]} */
-  const told = state.data.errors.map((text) => ({
+  const reported = state.data.errors.map((text) => ({
     severity: grave.some((trouble) => mentions(text, trouble)) ? "bad" : "warn", ...subject(text, state), alert: false,
   }));
-  const all = [...more.filter(({ severity }) => severity === "bad"), ...told, ...more.filter(({ severity }) => severity === "warn")];
+  const all = [...more.filter(({ severity }) => severity === "bad"), ...reported, ...more.filter(({ severity }) => severity === "warn")];
   return all.sort((a, b) => Number(b.severity === "bad") - Number(a.severity === "bad"));
 }
 
 /**
- * Take the coin or actor that a line is about off its beginning.
+ * Split the coin or actor off the start of a problem.
  * @param {string} text
  * @param {State} state
  * @returns {{what: string, text: string}}
@@ -45,12 +45,12 @@ function subject(text, { data, coins }) {
 }
 
 /**
- * Return what is bad enough to be said aloud.
+ * Return the problems that screen readers announce.
  * @param {State} state
  * @param {Zone} zone
  */
 export function alerts(state, zone) {
-  return seen(state, zone).filter(({ alert }) => alert);
+  return findings(state, zone).filter(({ alert }) => alert);
 }
 
 /**
@@ -58,7 +58,7 @@ export function alerts(state, zone) {
  * @param {Zone} zone
  * @returns {Trouble[]}
  */
-function seen({ data, coins }, zone) {
+function findings({ data, coins }, zone) {
   /** @type {Trouble[]} */
   const found = [];
   const add = (/** @type {Trouble["severity"]} */ severity, /** @type {string} */ what, /** @type {string} */ text,
@@ -82,7 +82,7 @@ function seen({ data, coins }, zone) {
   const trader = traderView(data, data.asOf);
   const left = data.trader?.status?.ours ?? [];
   if (trader.kind === "silent" && left.length) {
-    add("bad", "trader: not answering", `The trader does not answer; nobody looks after its positions in ${left.join(", ")} but their stops at the venue.`, true);
+    add("bad", "trader: not answering", `The trader does not answer; only stops at the venue protect its positions in ${left.join(", ")}.`, true);
   }
   for (const actor of data.actors) {
     if (CALM.has(actor.state)) continue;

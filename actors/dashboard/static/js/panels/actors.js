@@ -1,4 +1,4 @@
-/** The processes: which runs, which died last, and why. */
+/** The processes: states, and the last death with its cause. */
 
 /** @import {ActorRow} from "../contract.js" */
 /** @import {State} from "../store.js" */

@@ -19,7 +19,7 @@ const facts = makeFacts(section);
 const line = svg("path", { d: "" });
 const picture = svg("svg", { viewBox: "0 0 96 32", preserveAspectRatio: "none", "aria-hidden": "true" }, line);
 const words = el("figcaption");
-// Reckoned up once in a cycle; beside figures of this moment that must be said.
+// Computed once per cycle, unlike the current figures beside it.
 const note = section.appendChild(el("p", { class: "note" }));
 const figure = section.appendChild(el("figure", { class: "equity" }, picture, words));
 
@@ -37,7 +37,7 @@ export function drawBalance({ data }) {
     ...(hasFigures ? ofAccount(balance) : []),
     ...(data.trader?.status ? ofToday(data.trader.status) : []),
   ]);
-  // The status names a cycle at its end, the curve has it at once.
+  // The curve has a cycle at once, the status only at its end.
   const cycleMs = (data.trader?.status?.pnl_today_quote && equity.at(-1)?.[0]) || null;
   setText(note, cycleMs === null ? "" : `Today's PnL and fees are those of the trader's cycle at ${time(cycleMs, zone())}.`);
   show(note, cycleMs !== null);

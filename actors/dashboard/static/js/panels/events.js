@@ -1,4 +1,4 @@
-/** What the trader did, saw or refused. */
+/** Events of the trader. */
 
 /** @import {State} from "../store.js" */
 

@@ -1,4 +1,4 @@
-/** When which coin became a candidate or strong, and when it ceased to be. */
+/** When coins became candidate or strong, and when they ceased to be. */
 
 /** @import {State} from "../store.js" */
 

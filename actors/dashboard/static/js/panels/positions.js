@@ -1,4 +1,4 @@
-/** Open positions: where they stand, and how far their stop is. */
+/** Open positions, with the distance to their stops. */
 
 /** @import {Position} from "../contract.js" */
 /** @import {State} from "../store.js" */
@@ -27,15 +27,15 @@ const note = section.appendChild(el("p", { class: "note" },
 
 /** @param {State} state */
 export function drawPositions(state) {
-  const told = state.data.positions;
-  const how = told === null ? null : currency(told, nowMs());
-  setText(since, how === null ? "" : how.text);
-  setAttribute(since, "data-tone", how === null || how.isCurrent ? null : "warn");
-  show(since, how !== null);
+  const published = state.data.positions;
+  const freshness = published === null ? null : currency(published, nowMs());
+  setText(since, freshness === null ? "" : freshness.text);
+  setAttribute(since, "data-tone", freshness === null || freshness.isCurrent ? null : "warn");
+  show(since, freshness !== null);
   let empty = "No positions are published: no account is being watched.";
-  if (told !== null) {
-    empty = told.as_of_ms === 0 ? "Whether there are positions is not known."
-      : how?.isCurrent ? "No open position." : "No open position when the venue last answered.";
+  if (published !== null) {
+    empty = published.as_of_ms === 0 ? "Whether there are positions is not known."
+      : freshness?.isCurrent ? "No open position." : "No open position when the venue last answered.";
   }
   show(note, openPositions(state).length > 0);
   table.draw(openPositions(state).map((position) => row(position, state)), empty);
@@ -65,7 +65,7 @@ function row(position, state) {
 }
 
 /**
- * Return a size as the venue wrote it, with thousands set apart and no idle zeros.
+ * Return a size as the venue wrote it, with thousands separators and without trailing zeros.
  * @param {string} size
  */
 function amount(size) {

@@ -1,4 +1,4 @@
-/** Everything that is wrong now. */
+/** All current problems. */
 
 /** @import {State} from "../store.js" */
 

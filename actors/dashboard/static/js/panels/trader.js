@@ -1,4 +1,4 @@
-/** What the trader may do, what it is about to do, and how far each limit is. */
+/** The trader: mode, next cycle, distance to each limit. */
 
 /** @import {TraderStatus} from "../contract.js" */
 /** @import {State} from "../store.js" */
@@ -36,30 +36,30 @@ export function drawTrader({ data }) {
   setText(word, `${view.glyph} ${view.words}`);
   setAttribute(word, "data-tone", view.tone);
   setText(means, view.means);
-  const isHeard = view.kind === "answering";
+  const isAnswering = view.kind === "answering";
   setText(reason, view.kind === "absent" ? "Scores and signals are for people to look at." : status?.reason ?? "");
   show(reason, reason.textContent !== "");
   section.dataset["kind"] = view.kind;
-  // What it told before it fell silent still helps; of one that is not there, nothing does.
-  const told = view.kind === "absent" ? null : status;
-  facts.draw(told === null ? [] : lines(told, isHeard));
-  const rows = (told?.limits ?? []).map((limit) => [limit.name, limitState(limit), ...limitTexts(limit)]);
-  limits.draw(rows, told === null ? "" : told.cycle_ms === null ? "Limits are told from the first cycle on." : "The trader tells no limits.");
-  const passed = Object.entries(told?.skipped ?? {});
-  show(skippedTitle, told !== null);
-  skipped.draw(passed, told === null ? "" : told.cycle_ms === null ? "No cycle yet." : "No coin had a score high enough, or all that had were entered.");
+  // The last status of a silent trader is still shown; that of an absent one is not.
+  const shown = view.kind === "absent" ? null : status;
+  facts.draw(shown === null ? [] : lines(shown, isAnswering));
+  const rows = (shown?.limits ?? []).map((limit) => [limit.name, limitState(limit), ...limitTexts(limit)]);
+  limits.draw(rows, shown === null ? "" : shown.cycle_ms === null ? "Limits are published from the first cycle on." : "The trader publishes no limits.");
+  const passed = Object.entries(shown?.skipped ?? {});
+  show(skippedTitle, shown !== null);
+  skipped.draw(passed, shown === null ? "" : shown.cycle_ms === null ? "No cycle yet." : "No coin had a score high enough, or all that had were entered.");
 }
 
 /**
  * @param {TraderStatus} status
- * @param {boolean} isHeard
+ * @param {boolean} isAnswering
  * @returns {[string, string, string?][]}
  */
-function lines(status, isHeard) {
+function lines(status, isAnswering) {
   const left = status.next_cycle_ms - nowMs();
   /** @type {[string, string, string?][]} */
   const found = [
-    ["Next cycle", !isHeard ? "unknown" : left > 0 ? `in ${countdown(left)}` : "is due"],
+    ["Next cycle", !isAnswering ? "unknown" : left > 0 ? `in ${countdown(left)}` : "is due"],
     ["Last cycle", status.cycle_ms === null ? "none yet" : `on the close of ${time(status.cycle_ms, zone())}`],
     ["Candles from", ...candles(status)],
     ["TA bonus", status.use_ta_signals ? "counts in entries, capped" : "not used: the base score alone decides"],
@@ -67,7 +67,7 @@ function lines(status, isHeard) {
     ["Last trade", status.last_trade_ms === null ? "none" : `${age(nowMs() - status.last_trade_ms)} ago`],
     ["Venue", status.venue],
   ];
-  if (!isHeard) found.unshift(["All below as told", `${age(nowMs() - status.as_of_ms)} ago`, "warn"]);
+  if (!isAnswering) found.unshift(["All below as of", `${age(nowMs() - status.as_of_ms)} ago`, "warn"]);
   if (status.trouble) found.unshift(["Trouble", status.trouble, "bad"]);
   return found;
 }
