@@ -58,7 +58,6 @@ def live(launch: Mapping[str, Any], status_fd: int | None) -> int:
 
 
 def build(launch: Mapping[str, Any], status_fd: int | None, log: logging.Logger) -> Actor:
-    """Return the actor, ready to run."""
     keys = launch.get("keys")
     module, _, kind = launch["code"].partition(":")
     trial: Mapping[str, Any] = launch.get("trial") or {}

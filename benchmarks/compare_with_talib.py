@@ -154,7 +154,6 @@ async def compare(symbols: Sequence[str], url: str, namespace: str) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and compare."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("symbol", nargs="+", help="coins to compare, such as BTCUSDT")
     parser.add_argument("--config", type=Path, default=ROOT / "config.yaml")

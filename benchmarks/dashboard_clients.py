@@ -64,7 +64,6 @@ class Dashboard:
         self._process = psutil.Process(pid)
 
     def cpu_s(self) -> float:
-        """Return the CPU seconds used so far."""
         times = self._process.cpu_times()
         return times.user + times.system
 

@@ -86,7 +86,6 @@ class Connection:
         return int(found[1])
 
     def close(self) -> None:
-        """Close the connection."""
         self._writer.close()
 
 
@@ -146,7 +145,6 @@ async def size_once_up(port: int) -> int:
 
 
 def start_floor(port: int, size: int) -> subprocess.Popen[bytes]:
-    """Start the bare server."""
     return subprocess.Popen([sys.executable, "-c", FLOOR, str(port), str(size)], cwd=ROOT)
 
 
@@ -224,7 +222,6 @@ def report(results: dict[str, Measurement], size: int) -> str:
 
 
 def main() -> None:
-    """Measure in turns and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one short round each")
     options = parser.parse_args()

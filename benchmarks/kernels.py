@@ -102,7 +102,6 @@ def require_same(name: str, theirs: Mapping[str, float], mine: Mapping[str, floa
 
 
 def main() -> None:
-    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="fewer rows and rounds")
     options = parser.parse_args()

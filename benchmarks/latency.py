@@ -71,7 +71,6 @@ class Platform:
                     wait_for(lambda: not is_free(config.simulator.port), 30, "the simulator")
 
     def stop(self) -> None:
-        """End the actors."""
         for process in self._processes:
             process.terminate()
         for process in self._processes:
@@ -176,7 +175,6 @@ class Bare:
         return (time.perf_counter() - started) * 1000
 
     def end(self) -> None:
-        """Close the connections."""
         self._listener.close()
         self._client.close()
 
@@ -212,7 +210,6 @@ def _update(event: KlineEvent) -> CandleUpdate:
 
 
 def main() -> None:
-    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("-n", "--closes", type=int, help="closes measured (200)")
     parser.add_argument("--quick", action="store_true", help="20 closes")

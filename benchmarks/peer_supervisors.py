@@ -66,11 +66,9 @@ class Peer:
         return [pid for pid in found if pid not in self.workers]
 
     def everything(self) -> Sequence[int]:
-        """Return all of its processes."""
         return [*self.overhead(), *self.workers]
 
     def stop(self) -> None:
-        """End it with all its workers."""
         below = psutil.Process(self._process.pid).children(recursive=True)
         self._process.kill()
         self._process.wait()

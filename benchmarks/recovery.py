@@ -87,7 +87,6 @@ def alone(runs: int) -> None:
 
 @contextlib.contextmanager
 def platform() -> Iterator[Platform]:
-    """Run a demo of its own."""
     with tempfile.TemporaryDirectory(prefix="coinex-") as home:
         running = Platform(Path(home) / "var", "supervisor.healthy_s=0")
         running.start()

@@ -117,7 +117,6 @@ class Figures:
 
 
 def measure(coins: int, closes: int, server: PrivateRedis, home: Path) -> Figures:
-    """Return the cost of some coins."""
     symbols = [f"C{number}USDT" for number in range(coins)]
     feed = Feed(symbols, closes)
     client = redis.Redis.from_url(server.url, socket_timeout=60)
@@ -207,7 +206,6 @@ def weight_per_minute(coins: int) -> float:
 
 
 def main() -> None:
-    """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="up to 290 coins, fewer closes")
     options = parser.parse_args()

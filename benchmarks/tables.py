@@ -14,7 +14,6 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def verdict(holds: bool) -> str:
-    """Return the result of an aim."""
     return "held" if holds else "**missed**"
 
 

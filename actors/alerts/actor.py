@@ -91,7 +91,6 @@ class Alerts(Actor):
         return CHECK_S
 
     async def teardown(self) -> None:
-        """Save the state."""
         if self._outboxes:
             await self._save()
 

@@ -67,8 +67,6 @@ class AlertLog:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One message to people."""
-
     title: str
     body: str
     at_ms: int

@@ -95,7 +95,6 @@ class ExchangeStatus:
         self._rules_due_s = min(self._rules_due_s, self._rules_read_s + RULES_AGAIN_S)
 
     async def read_rules(self) -> None:
-        """Read weight limit and statuses."""
         self._rules_read_s = now_s = self._clock.monotonic()
         self._rules_due_s = now_s + RULES_AGAIN_S
         try:

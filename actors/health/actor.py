@@ -79,7 +79,6 @@ class Health(Actor):
         self.detail["port"] = self._runner.addresses[0][1]
 
     async def teardown(self) -> None:
-        """Stop listening."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None

@@ -51,7 +51,6 @@ class HealthMetrics(Collector):
         return ()
 
     def collect(self) -> Iterable[Metric]:
-        """Yield every gauge, as of now."""
         snapshot, verdict, now_ms = self._current()
         yield from _platform(snapshot, verdict, now_ms)
         yield from _actors(snapshot, now_ms)

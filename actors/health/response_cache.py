@@ -10,8 +10,6 @@ from shared.clock import Clock
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Response:
-    """One HTTP response."""
-
     body: bytes
     status: int
     content_type: str

@@ -218,7 +218,6 @@ class CandleStore:
         )
 
     def fit(self, row: Candles) -> Fit:
-        """Return how one streamed close fits the store."""
         open_ms = int(row.open_time_ms[0])
         if open_ms >= self.closed_until_ms:
             return Fit.NEXT if open_ms == self.closed_until_ms else Fit.BEYOND

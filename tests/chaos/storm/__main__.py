@@ -37,7 +37,6 @@ def recorded(given: str | None) -> Path | None:
 
 
 def parse_arguments(arguments: list[str]) -> argparse.Namespace:
-    """Parse the command line."""
     parser = argparse.ArgumentParser(prog="storm", description=__doc__)
     parser.add_argument("--seed", type=int, default=1)
     length = parser.add_mutually_exclusive_group()

@@ -51,7 +51,6 @@ class Fault:
         return True
 
     def report(self, rule: str, evidence: str) -> None:
-        """Report a breach that the fault itself detects."""
         name = f"fault {self.planned.number} ({self.planned.text()})"
         self.checker.report(rule, time.monotonic() - self.since, f"{name}: {evidence}")
 

@@ -91,7 +91,6 @@ class Window:
         return affected == "all" or (affected == "victim" and actor == self.planned.victim)
 
     def kills(self, actor: str) -> bool:
-        """Return whether an actor may die of it."""
         also = self.planned.also
         return self.hits(self.planned.kind.dies, actor) or (
             also is not None and also.victim == actor
@@ -168,11 +167,9 @@ class Checker:
         self._windows = [*self._windows[-WINDOWS_KEPT:], window]
 
     def report(self, rule: str, at: float, evidence: str) -> None:
-        """Record a breach."""
         self.breaches.append(Breach(rule=rule, at=at, evidence=evidence))
 
     def check(self, observation: Observation) -> None:
-        """Check one observation."""
         self._check_fresh(observation)
         self._check_told(observation)
         self._check_healed(observation)

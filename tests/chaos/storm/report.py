@@ -32,7 +32,6 @@ class Outcome:
 
     @property
     def held(self) -> bool:
-        """Whether no rule was broken."""
         return not self.breaches
 
 

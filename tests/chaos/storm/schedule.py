@@ -35,7 +35,6 @@ class Planned:
     also: Planned | None = None
 
     def text(self) -> str:
-        """Describe it."""
         parts = [self.kind.name, self.way, self.victim and f"of {self.victim}"]
         lasting = [f"for {self.lasts_s:.1f} s"] if self.lasts_s else []
         middle = [f"with {self.also.text()} in the middle"] if self.also else []

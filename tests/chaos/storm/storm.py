@@ -46,7 +46,6 @@ class Log:
         self._file = file
 
     def __call__(self, text: str) -> None:
-        """Write one line."""
         line = f"{datetime.now(UTC):%H:%M:%S.%f}"[:-3] + f" {text}"
         self._file.write(line + "\n")
         self._file.flush()

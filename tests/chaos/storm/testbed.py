@@ -212,7 +212,6 @@ class Testbed:
         self.offset_ms = offset_ms
 
     def fill_disk(self) -> None:
-        """Fill the small disk."""
         with (self.home / "ballast").open("ab", buffering=0) as file:
             with contextlib.suppress(OSError):
                 while True:
@@ -222,7 +221,6 @@ class Testbed:
                     file.write(b"\0")
 
     def free_disk(self) -> None:
-        """Free the small disk."""
         (self.home / "ballast").unlink(missing_ok=True)
 
     def log_bytes(self) -> int:
