@@ -118,7 +118,7 @@ class Supervisor:
             config,
             self._children,
             reread=reread,
-            itself=self._itself,
+            own_status=self._itself,
             shut_down=self._over.set,
             log=self._log,
         )
@@ -135,7 +135,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
         self._zygote.start()  # warms up while Redis starts
         try:
-            self._notifier.say(STATUS="waiting for Redis")
+            self._notifier.notify(STATUS="waiting for Redis")
             await self._redis.start()
             self._bus = Bus(
                 self._redis.url(Role.SUPERVISOR),
@@ -163,7 +163,7 @@ class Supervisor:
             clock=self._clock,
             statuses=lambda: [actor.status() for actor in self._children],
             problems=self.problems,
-            usurped=self._on_usurped,
+            lease_lost=self._on_lease_lost,
         )
         if not await self._lease_is_ours(publisher):
             return
@@ -178,7 +178,7 @@ class Supervisor:
         try:
             await self._turn_until_over()
         finally:
-            self._notifier.say(STOPPING=1, STATUS="stopping")
+            self._notifier.notify(STOPPING=1, STATUS="stopping")
             within_s = self._commands.config.supervisor.stop_all_s
             if not await self._children.stop(within_s, lambda: self._impatient):
                 self._log.error("not everything stopped within %g s and was killed", within_s)
@@ -201,7 +201,7 @@ class Supervisor:
             rng=self._rng,
             tasks=self._tasks,
             log=self._log,
-            on_lost=lambda pause_s: self._tell("zygote", "lost", {"again_in_s": pause_s}),
+            on_lost=lambda pause_s: self._on_transition("zygote", "lost", {"again_in_s": pause_s}),
         )
 
     def _child_context(self) -> ChildContext:
@@ -215,7 +215,7 @@ class Supervisor:
             log=self._log,
             launch=self._launch,
             common_cause=self._common_cause,
-            tell=self._tell,
+            on_transition=self._on_transition,
         )
 
     def _launch(self, actor: Child) -> Mapping[str, Any]:
@@ -271,19 +271,19 @@ class Supervisor:
     def _notify(self, now: float) -> None:
         """Say READY once, and WATCHDOG in every turn; neither while no actor can be started."""
         if not self._zygote.is_up:
-            self._notifier.say(STATUS="no actor can be started until the zygote is back")
+            self._notifier.notify(STATUS="no actor can be started until the zygote is back")
             return
         missing = self._children.missing()
         took = now - self._started
         if not self._was_ready and (not missing or took > self._commands.config.supervisor.start_s):
             self._was_ready = True
-            self._notifier.say(READY=1)
+            self._notifier.notify(READY=1)
             if missing:
                 self._log.warning("after %.1f s still waiting for %s", took, ", ".join(missing))
             else:
                 self._log.info("all actors ready after %.1f s", took)
                 self._show_addresses()
-        self._notifier.say(
+        self._notifier.notify(
             WATCHDOG=1, STATUS=f"waiting for {', '.join(missing)}" if missing else "all ready"
         )
 
@@ -298,7 +298,7 @@ class Supervisor:
     def _on_term(self) -> None:
         if self._over.is_set():
             self._impatient = True
-            self._children.give_up_now()
+            self._children.kill()
         self._over.set()
 
     def _on_hangup(self) -> None:
@@ -313,7 +313,7 @@ class Supervisor:
     def _terminal_is_gone(self) -> bool:
         return self._had_terminal and _terminal_is_missing()
 
-    def _on_usurped(self, holder: Lease) -> None:
+    def _on_lease_lost(self, holder: Lease) -> None:
         self._log.critical(
             "host %s pid %d now supervises this namespace: stopping everything here",
             holder.host,
@@ -330,7 +330,7 @@ class Supervisor:
             return "Redis is away"
         return "the disk is full" if proc_stats.disk_is_full(self._state_dir) else ""
 
-    def _tell(self, actor: str, event: str, details: Mapping[str, Any]) -> None:
+    def _on_transition(self, actor: str, event: str, details: Mapping[str, Any]) -> None:
         known = {key: value for key, value in details.items() if value not in ("", None, [])}
         output = known.pop("last_output", [])
         log = self._log.info if event in CALM else self._log.warning

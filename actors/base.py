@@ -24,7 +24,7 @@ from shared.errors import BusUnavailable, TransientError
 from shared.exchanges.venue_keys import VenueKeys
 from shared.messages.actors import Heartbeat
 from shared.messages.candles import Source
-from shared.supervision.status_pipe import StatusPipe, Word
+from shared.supervision.status_pipe import StatusKind, StatusPipe
 from shared.supervision.test_hooks import Hooks
 
 BEAT_S = 1.0
@@ -108,20 +108,20 @@ class Actor:
         """Report that the actor can do its job."""
         if self._state == "starting":
             self._state = "ready"
-            self.context.status.say(Word.READY)
+            self.context.status.send(StatusKind.READY)
 
     def not_ready(self, reason: str) -> None:
         """Report why the actor cannot do its job yet."""
         if self._state == "starting":
-            self.context.status.say(Word.NOT_READY, reason)
+            self.context.status.send(StatusKind.NOT_READY, reason)
 
     def doing(self, what: str) -> None:
         """Report the current activity in a few words."""
-        self.context.status.say(Word.DOING, what)
+        self.context.status.send(StatusKind.DOING, what)
 
     def computing(self, symbol: str) -> None:
         """Report the coin about to be computed, so that a death can be attributed to it."""
-        self.context.status.say(Word.COIN, symbol)
+        self.context.status.send(StatusKind.COIN, symbol)
 
     def wake(self) -> None:
         """End the pause before the next step."""
@@ -131,7 +131,7 @@ class Actor:
         """Finish the current step, then end."""
         if self._state != "stopping":
             self._state = "stopping"
-            self.context.status.say(Word.DOING, "stopping")
+            self.context.status.send(StatusKind.DOING, "stopping")
         self._stop.set()
         self._wake.set()
 
@@ -157,7 +157,7 @@ class Actor:
         self.background(self._beat(), "beat")
         self.background(self._publish_heartbeats(), "heartbeat")
         if self.context.trial is not None:
-            self.background(self.context.trial.obey(self.clock), "trial")
+            self.background(self.context.trial.run(self.clock), "trial")
         main = asyncio.create_task(self._run_steps(), name="steps")
         try:
             await self._wait_for_end(main)
@@ -193,7 +193,7 @@ class Actor:
             self._steps += 1
             self._step_ms = (self.clock.monotonic() - started) * 1000
             self._last_step_ms = self.clock.now_ms()
-            self.context.status.say(Word.STEP, f"{self._step_ms:.1f}")
+            self.context.status.send(StatusKind.STEP, f"{self._step_ms:.1f}")
             if self.context.once:
                 return
             await self._pause(pause if pause is not None else 0.0)
@@ -229,7 +229,7 @@ class Actor:
 
     async def _beat(self) -> None:
         while True:
-            self.context.status.say(Word.BEAT)
+            self.context.status.send(StatusKind.BEAT)
             due = self.clock.monotonic() + BEAT_S
             await self.clock.sleep(BEAT_S)
             self._lag_ms = max(0.0, (self.clock.monotonic() - due) * 1000)

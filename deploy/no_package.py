@@ -1,8 +1,8 @@
-"""Stands where pip looks for a build backend, and says how this project is installed instead.
+"""A build backend for pip that refuses, naming how to install this project instead.
 
-It runs from its checkout: actors are started from there, the page's chart library comes from npm,
-and every dependency is pinned. A package would put modules called supervisor, actors and shared
-beside everybody else's, over those of supervisord among others.
+Actors run from the checkout, the page's chart library comes from npm, every dependency is pinned.
+A package would install top-level modules called supervisor, actors and shared, which collide with
+others', supervisord's among them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import NoReturn
 
 
 def refuse(*_: object, **__: object) -> NoReturn:
-    """End with one sentence."""
     sys.exit(
         "coinex-platform is no package: it runs from its checkout; run `make install` there, "
         "then .venv/bin/coinex, or deploy/install.sh for a service"

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 
 def backoff_s(failures: int, first_s: float, cap_s: float, luck: float) -> float:
-    """Return the pause after so many failures in a row: 0 after none, then doubled up to a cap.
+    """Return the pause after `failures` in a row: 0 after none, then doubled up to a cap.
 
-    The jitter is "equal": one half of the pause is fixed, so that no retry follows at once, the
-    other half is drawn, so that clients which lost one server together spread out.
+    "Equal jitter": half of the pause is fixed, so that no retry is immediate; half is random,
+    so that clients which lost the same server spread out.
 
     Args:
         first_s: Longest pause after the first failure.

@@ -1,7 +1,7 @@
 """The bus: typed messages in Redis keys, hashes, streams, lists and channels.
 
-Keys hold the truth, channels only say that something changed. Nothing here retries: a call
-either succeeds in time or raises, and `status` says how Redis is.
+Keys are the truth, channels only notify of changes. Nothing here retries: a call either
+succeeds in time or raises, and `status` is the state of Redis.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from shared.schema import Entry
 
 __all__ = ["Batch", "Bus", "BusStatus", "Delivery", "Subscription"]
 
-# Only these prove that there is room again: Redis lets a full server delete and publish.
+# Only these prove that there is room again: a full Redis still accepts DEL and PUBLISH.
 _GROWING = frozenset({"SET", "HSET", "XADD", "RPUSH"})
 _SHOWN = 1000
 
 
 class BusStatus(StrEnum):
-    """How Redis is, as far as this process knows."""
+    """State of Redis, as this process sees it."""
 
     UP = "up"
     DOWN = "down"
@@ -46,16 +46,16 @@ class Bus:
     Args:
         url: `redis://` or `unix://` URL with credentials.
         name: Connection name, normally the actor's.
-        namespace: Put before every key and channel, and taken off again on delivery.
+        namespace: Prefix of every key and channel, stripped again on delivery.
         timeout_s: Deadline of each call.
         rng: Source of the jitter between a subscription's reconnects.
 
     Attributes:
         status_since_ms: When `status` last changed.
         reason: Why the status is not UP; "" when it is.
-        bad_messages: Messages skipped because they are not what their key promises, and
-            commands that Redis refused.
-        bad_message: The newest of them in words, and when (`bad_message_ms`).
+        bad_messages: How many messages were skipped because they did not decode, and commands
+            refused by Redis.
+        bad_message: The newest of them, and its time (`bad_message_ms`).
         round_trip_ms: Duration of the newest `ping`.
     """
 
@@ -86,7 +86,7 @@ class Bus:
         self.round_trip_ms: float | None = None
 
     async def ping(self) -> float:
-        """Return the milliseconds Redis takes to answer."""
+        """Return the round trip to Redis in milliseconds."""
         before = self._clock.monotonic()
         await self._run([("PING",)])
         self.round_trip_ms = (self._clock.monotonic() - before) * 1000
@@ -105,7 +105,7 @@ class Bus:
     async def get_each(
         self, *wanted: tuple[Entry[Any], Sequence[Mapping[str, str]]]
     ) -> list[list[Any]]:
-        """As `get_many` for several entries, all in one round trip: a list for each of them."""
+        """As `get_many` for several entries in one round trip: a list for each of them."""
         names = [[self._name(entry, each) for each in parts] for entry, parts in wanted]
         flat = [name for group in names for name in group]
         (found,) = await self._run([("MGET", *flat)]) if flat else [[]]
@@ -125,7 +125,7 @@ class Bus:
         await self._run([self._put(entry, message, ttl_ms, parts)])
 
     async def claim[T](self, entry: Entry[T], message: T, **parts: str) -> bool:
-        """Write a key only if nobody has; tell whether it was written."""
+        """Write a key unless it exists; return whether it was written."""
         (reply,) = await self._run([(*self._put(entry, message, None, parts), "NX")])
         return reply is not None
 
@@ -156,10 +156,10 @@ class Bus:
     async def entries_after(
         self, entry: Entry[Any], after: str, count: int
     ) -> list[tuple[str, dict[str, Any]]]:
-        """Return the oldest entries of a stream behind one, as `(id, fields)`, oldest first.
+        """Return the oldest entries of a stream after an id, as `(id, fields)`, oldest first.
 
         Args:
-            after: Id of an entry, there still or not; `0` for the first there are.
+            after: Id of an entry, which need not exist any more; `0` for the first ones.
         """
         name = self._name(entry)
         rows = await self._read(name, ("XRANGE", name, f"({after}", "+", "COUNT", count)) or []
@@ -180,9 +180,9 @@ class Bus:
         await self._run(commands)
 
     async def pop[T](self, entry: Entry[T], timeout_s: float, **parts: str) -> T | None:
-        """Take the first message of a list, waiting for one; None when none came or it is bad."""
+        """Pop the first message of a list, waiting for one; None when none came or it is bad."""
         name = self._name(entry, parts)
-        # Zero would make Redis wait for ever; it counts in milliseconds.
+        # zero would make Redis wait for ever, and its resolution is 1 ms
         command = ("BLPOP", name, f"{max(timeout_s, 0.001):.3f}")
         try:
             reply = await self._connections.run_alone(command, max(timeout_s, 0.001))
@@ -211,9 +211,9 @@ class Bus:
                 return sorted(name.removeprefix(self._prefix) for name in found)
 
     async def show(self, name: str) -> object | None:
-        """Return what any key holds, JSON decoded where it is JSON; None when absent.
+        """Return the value of any key, decoded if it is JSON; None when absent.
 
-        Of long lists and streams the newest 1000 are shown.
+        Lists and streams are cut to the newest 1000.
         """
         key = self._prefix + name
         (kind,) = await self._run([("TYPE", key)])
@@ -270,7 +270,7 @@ class Bus:
         await self._connections.close()
 
     async def _read(self, name: str, command: Command) -> Reply | None:
-        """Run a command on a key that may be of another kind, which counts as a bad message."""
+        """Run a command on a key; one of another Redis type counts as a bad message."""
         try:
             (reply,) = await self._run([command])
         except BusRefused as error:
@@ -294,7 +294,7 @@ class Bus:
 
     def _judge(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
         for command, reply in zip(commands, replies, strict=True):
-            # a key of another kind is for the caller to judge; a missing right is our own fault
+            # WRONGTYPE is handled by the caller; a missing ACL right is our own bug
             if isinstance(reply, BusRefused) and "WRONGTYPE" not in str(reply):
                 self._bad(repr(command[:2]), reply)
         full = next((reply for reply in replies if isinstance(reply, BusFull)), None)
@@ -341,17 +341,17 @@ class Bus:
         command: Command = ("SET", self._name(entry, parts), _encode(message))
         if ttl_ms is None and entry.ttl_s is not None:
             ttl_ms = entry.ttl_s * 1000
-        # Redis refuses a TTL of zero; a millisecond means the same.
+        # Redis refuses a TTL of zero
         return command if ttl_ms is None else (*command, "PX", max(1, ttl_ms))
 
-    def _append(self, entry: Entry[Any], fields: Mapping[str, Any], place: str = "*") -> Command:
+    def _append(self, entry: Entry[Any], fields: Mapping[str, Any], entry_id: str = "*") -> Command:
         limit: Command = () if entry.max_length is None else ("MAXLEN", "~", entry.max_length)
         flat = [part for key, value in fields.items() for part in (key, _encode(value))]
-        return ("XADD", self._name(entry), *limit, place, *flat)
+        return ("XADD", self._name(entry), *limit, entry_id, *flat)
 
 
 class Batch:
-    """Several writes, sent in one round trip; each stands alone (no transaction)."""
+    """Several writes sent in one round trip, without a transaction."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
@@ -379,17 +379,17 @@ class Batch:
         """Remove one field of a hash."""
         self._commands.append(("HDEL", self._bus._name(entry), field))
 
-    def append(self, entry: Entry[Any], fields: Mapping[str, Any], place: str = "*") -> None:
+    def append(self, entry: Entry[Any], fields: Mapping[str, Any], entry_id: str = "*") -> None:
         """As `Bus.append`.
 
         Args:
-            place: Id of the entry; one that is not above the stream's last is refused, so that
-                what was written already is not written twice. `*` lets Redis choose.
+            entry_id: Id of the entry. Redis refuses one that is not above the stream's last, so
+                that nothing is written twice; `*` lets Redis choose.
         """
-        self._commands.append(self._bus._append(entry, fields, place))
+        self._commands.append(self._bus._append(entry, fields, entry_id))
 
     async def send(self) -> None:
-        """Send everything and forget it.
+        """Send everything and empty the batch.
 
         Raises:
             BusUnavailable: Redis did not answer, or refused at least one of the writes (the

@@ -1,4 +1,4 @@
-"""Time as an argument: everything that waits or reads a clock is given one of these."""
+"""Clocks: everything that waits or reads the time takes one as an argument."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ import itertools
 import time
 from typing import TYPE_CHECKING, Protocol
 
-# asyncio costs the command line half of its start; whoever sleeps has loaded it already
+# asyncio takes half of the command line's start-up; code that sleeps has loaded it already
 if TYPE_CHECKING:
     import asyncio
 
 
 class Clock(Protocol):
-    """What the rest of the code may know about time."""
+    """Interface of a clock."""
 
     def now_ms(self) -> int:
         """Return wall-clock time in milliseconds since the epoch."""
@@ -44,7 +44,7 @@ class SystemClock:
 
 
 class ManualClock:
-    """A clock that only moves when told to; sleepers wake in order of their deadline."""
+    """A clock that moves only by `advance`; sleepers wake in order of their deadlines."""
 
     def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
         self._start_ms = now_ms
@@ -99,5 +99,5 @@ def utc_text(epoch_ms: int) -> str:
 
 
 def seconds_since(at_ms: int, now_ms: int) -> float:
-    """Return how long ago a moment was; never below zero, whatever the clocks say."""
+    """Return the seconds since a time, at least zero even if a clock was set back."""
     return max(0.0, (now_ms - at_ms) / 1000)

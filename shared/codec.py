@@ -1,10 +1,9 @@
-"""Frozen dataclasses to JSON bytes and back, checking every name and type on the way in.
+"""Encode frozen dataclasses as JSON; decode them, checking every name and type.
 
-Messages (`shared/messages/`) are frozen, typed and versioned, with units in the names; null is only
-where the type says so. Candle windows encode themselves, because they travel as arrays.
+Messages (`shared/messages/`) are frozen and typed, with units in the names; null only where the
+type allows it. Candle windows encode themselves, because they are sent as arrays.
 
-Small on purpose: pydantic would do it too, but building its validators costs a restarted
-actor tens of milliseconds, and every actor decodes only a handful of types.
+Not pydantic: building its validators would cost a restarted actor tens of milliseconds.
 """
 
 from __future__ import annotations
@@ -31,29 +30,29 @@ class _Fault(Exception):
 
 
 def prepare(kind: type) -> None:
-    """Work out now how messages of type `kind` are checked, which the first one else waits for."""
+    """Build the checks of type `kind` now rather than on its first message."""
     _check_for(kind)
 
 
 def number(value: float) -> float | None:
-    """Return a float fit for the wire: NaN and infinities become None.
+    """Return a float as it is sent: NaN and infinities become None.
 
-    The one place where "not available" is translated; orjson would write null for NaN
-    without a word, also where the type promises a number.
+    The only place that does so: orjson would silently write null for NaN, even where the type
+    requires a number.
     """
     value = float(value)
     return value if math.isfinite(value) else None
 
 
 def encode(message: Any) -> bytes:
-    """Return the JSON bytes of a dataclass (or of plain dicts and lists); decimals as texts."""
+    """Return the JSON bytes of a dataclass (or of plain dicts and lists), Decimals as strings."""
     return orjson.dumps(message, default=_text)
 
 
 def decode[T](kind: type[T], raw: bytes | str, where: str) -> T:
-    """Return the message of type `kind` held in `raw`.
+    """Return the message of type `kind` in `raw`.
 
-    Fields unknown to this version are ignored, so that additions do not break readers.
+    Unknown fields are ignored, so that additions do not break readers.
 
     Raises:
         BadMessage: Not JSON, a field missing, or a value of the wrong type.
@@ -62,7 +61,7 @@ def decode[T](kind: type[T], raw: bytes | str, where: str) -> T:
 
 
 def json_object(raw: bytes | str, where: str) -> dict[str, Any]:
-    """Return the object held in `raw`, its fields unchecked.
+    """Return the JSON object in `raw`, its fields unchecked.
 
     Raises:
         BadMessage: Not JSON, or no object.
@@ -81,7 +80,7 @@ def _json(raw: bytes | str, where: str) -> Any:
 
 
 def from_plain[T](kind: type[T], document: Any, where: str) -> T:
-    """Return the message of type `kind` held in dicts and lists.
+    """Return the message of type `kind` built from dicts and lists.
 
     Raises:
         BadMessage: As for `decode`.
@@ -102,10 +101,10 @@ def _shown(value: Any) -> str:
     return shortened(repr(value))
 
 
-def _exactly(kind: type, word: str) -> _Check:
+def _exactly(kind: type, name: str) -> _Check:
     def check(value: Any, path: str) -> Any:
         if type(value) is not kind:
-            raise _Fault(path, f"expected {word}, found {_shown(value)}")
+            raise _Fault(path, f"expected {name}, found {_shown(value)}")
         return value
 
     return check
@@ -170,9 +169,9 @@ def _mapping(item: _Check) -> _Check:
     return check
 
 
-def _optional(some: _Check) -> _Check:
+def _optional(inner: _Check) -> _Check:
     def check(value: Any, path: str) -> Any:
-        return None if value is None else some(value, path)
+        return None if value is None else inner(value, path)
 
     return check
 

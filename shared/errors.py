@@ -9,16 +9,16 @@
     │   ├── ExchangeUnavailable 5xx, timeout, cut connection, a body that is no JSON
     │   ├── RateLimited         429 or 418: nothing may be sent before `until_ms`
     │   ├── VenueUnavailable    the venue does not answer, answers nonsense, or is frozen
-    │   ├── OutcomeUnknown      an order was sent, and nobody knows whether it was taken
-    │   └── JournalUnavailable  the trader's journal cannot be written: nothing is entered
+    │   ├── OutcomeUnknown      an order was sent, and the venue may have accepted it
+    │   └── JournalUnavailable  the trader's journal cannot be written: no entries
     ├── PermanentError          the same input will fail again: exit 125, quarantined
     │   ├── ConfigError         exit 78; carries every fault found
     │   └── UnknownSymbol       the exchange does not list this coin
-    ├── VenueRefused            the venue understood, and says no: carries its code
+    ├── VenueRefused            the venue refused a request: carries its code
     │   └── VenueDenied         it does not accept our keys, our address or our account
-    ├── BadMessage              bytes on the bus or a pipe that are not what they claim
-    ├── BadCandle               a kline row that cannot be true
-    └── NoCandles               a coin without one closed candle to compute from
+    ├── BadMessage              bytes on the bus or a pipe that do not decode
+    ├── BadCandle               an impossible kline row
+    └── NoCandles               a coin without any closed candle
 
 Anything else is a bug: it ends the actor, and the supervisor starts it again.
 """
@@ -36,7 +36,7 @@ EXIT_PERMANENT = 125
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """Return a text cut to what an error has room for."""
+    """Return a text cut to `most` characters."""
     return text if len(text) <= most else text[: most - 3] + "..."
 
 
@@ -45,7 +45,7 @@ class PlatformError(Exception):
 
 
 class TransientError(PlatformError):
-    """Something outside failed in a way that time may mend."""
+    """Something outside failed; a retry may succeed."""
 
 
 class BusUnavailable(TransientError):
@@ -57,23 +57,23 @@ class BusFull(BusUnavailable):
 
 
 class BusDenied(BusUnavailable):
-    """Redis answers but does not let us in: no such user, a wrong password, or none given."""
+    """Redis rejects our login: no such user, a wrong password, or none given."""
 
 
 class BusRefused(BusUnavailable):
-    """Redis answers but refuses this one command: no right to it, or a key of another kind."""
+    """Redis refuses this command: not allowed, or a key of another type."""
 
 
 class ExchangeUnavailable(TransientError):
-    """The exchange failed, or answered something that cannot be read."""
+    """The exchange failed, or its answer cannot be parsed."""
 
 
 class RateLimited(TransientError):
     """The exchange forbids all requests until a given time.
 
     Args:
-        until_ms: Epoch milliseconds of our own clock before which nothing may be sent.
-        banned: True for 418 (address banned), False for 429 (limit broken).
+        until_ms: Epoch ms of our own clock before which nothing may be sent.
+        banned: True for 418 (address banned), False for 429 (limit exceeded).
     """
 
     def __init__(self, until_ms: int, *, banned: bool) -> None:
@@ -84,15 +84,14 @@ class RateLimited(TransientError):
 
 
 class VenueUnavailable(TransientError):
-    """The venue failed, answered something that cannot be read, or answers but is frozen."""
+    """The venue failed, its answer cannot be parsed, or its data is frozen."""
 
 
 class OutcomeUnknown(TransientError):
-    """An order was sent and may have been taken: never send it again, look for it by its id.
+    """An order was sent and may have been accepted: never resend it, look it up by its id.
 
     Args:
-        client_id: The order's own.
-        why: What was seen instead of an answer.
+        why: What happened instead of an answer.
     """
 
     def __init__(self, client_id: str, why: str) -> None:
@@ -106,16 +105,16 @@ class JournalUnavailable(TransientError):
 
 
 class VenueRefused(PlatformError):
-    """The venue understood and refused.
+    """The venue refused a request.
 
     Args:
-        code: The venue's own; 0 where it was not even asked.
-        why: Its words, or ours.
+        code: The venue's; 0 if the request was not sent.
+        why: The venue's message, or ours.
     """
 
     def __init__(self, code: int, why: str) -> None:
-        said = f"the venue refuses (code {code})" if code else "the venue is not asked"
-        super().__init__(f"{said}: {why}")
+        refusal = f"the venue refuses (code {code})" if code else "the venue is not asked"
+        super().__init__(f"{refusal}: {why}")
         self.code = code
         self.why = why
 
@@ -125,11 +124,11 @@ class VenueDenied(VenueRefused):
 
 
 class PermanentError(PlatformError):
-    """Trying again with the same input fails again."""
+    """A retry with the same input fails again."""
 
 
 class ConfigError(PermanentError):
-    """The configuration is wrong; `faults` holds every fault found, one line each."""
+    """The configuration is wrong; `faults` has every fault found, one line each."""
 
     def __init__(self, faults: Sequence[str]) -> None:
         super().__init__("\n".join(faults))
@@ -141,7 +140,7 @@ class UnknownSymbol(PermanentError):
 
 
 class BadMessage(PlatformError):
-    """A message that is not what its key or channel promises.
+    """A message that is not of the type its key or channel requires.
 
     Args:
         where: Key, channel or pipe it came from.
@@ -157,8 +156,8 @@ class BadMessage(PlatformError):
 
 
 class BadCandle(PlatformError):
-    """A kline row that cannot be true: named by symbol, timeframe and open time."""
+    """An impossible kline row, named by symbol, timeframe and open time."""
 
 
 class NoCandles(PlatformError):
-    """A coin has not one closed candle to compute from (yet)."""
+    """A coin has no closed candle to compute from (yet)."""

@@ -1,4 +1,4 @@
-"""Writing a small file so that a reader, or a crash, sees either the old one or the new one."""
+"""Atomic writes of small files: a reader, or a crash, sees either the old or the new content."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Replace the file at `path`, readable by its owner only; on the disk when this returns.
+    """Replace the file at `path`, mode 600 and synced to disk when this returns.
 
     Raises:
         OSError: Not writable, or the disk is full; the old file is then untouched.

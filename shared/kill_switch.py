@@ -1,8 +1,8 @@
-"""The kill switch: a file that outlives every process, and without which nothing is entered.
+"""The kill switch: a lock file that outlives every process.
 
-`state_dir/trader.lock` is JSON of a `Lock`. While it is there, no position is opened; one that
-is there and cannot be read counts as set. The trader reads it, the trader's API writes it before
-anything is sent, and a person may remove it by hand.
+`state_dir/trader.lock` is JSON of a `Lock`. While it exists, no position is opened; one that
+cannot be read counts as set. The trader reads it, the trader's API writes it before it sends a
+command, and a person may remove it by hand.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from shared.files import write_atomically
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lock:
-    """Why nothing may be entered, who said so, and when (epoch ms, our clock).
+    """Why there are no entries, who decided it, and when (epoch ms, our clock).
 
     Attributes:
-        flatten: Also close every position of ours, until the lock is released.
+        flatten: Also close every own position, until the lock is released.
         mode: `locked` by a kill, which only a release ends; `disabled` by a disable, which an
             enable ends too.
     """
@@ -36,20 +36,16 @@ class Lock:
 
 
 class KillSwitch:
-    """The lock file of one state_dir.
-
-    Args:
-        state_dir: Where `trader.lock` lies.
-    """
+    """The lock file of one state_dir."""
 
     def __init__(self, state_dir: Path) -> None:
         self.path = state_dir / "trader.lock"
 
     def read(self) -> Lock | None:
-        """Return the lock that is set; None only where there is certainly no file.
+        """Return the lock that is set; None only if there is certainly no file.
 
-        One that is there but cannot be read is a lock of mode `locked`, by `nobody`, that says
-        what is wrong with it; `at_ms` is then 0.
+        An unreadable file is a lock of mode `locked`, by `nobody`, at 0, with the error as its
+        reason.
         """
         try:
             return codec.decode(Lock, self.path.read_bytes(), str(self.path))
@@ -59,11 +55,10 @@ class KillSwitch:
             return Lock(reason=f"unreadable, which counts as set: {error}", who="nobody", at_ms=0)
 
     def set(self, lock: Lock) -> Lock:
-        """Set the lock, on the disk when this returns, and return what now stands there.
+        """Set the lock, synced to disk when this returns; return the lock now in force.
 
         A lock is never weakened: a disable leaves a kill as it is, a kill keeps an earlier
-        flatten. The same command (by `who` and `at_ms`), set again by whoever carries it out,
-        keeps the reason it was given.
+        flatten. The same command (by `who` and `at_ms`) set again keeps its first reason.
 
         Raises:
             OSError: The file cannot be written; an earlier one is untouched.
@@ -79,7 +74,7 @@ class KillSwitch:
         return lock
 
     def release(self) -> None:
-        """Remove the lock, for good when this returns; nothing happens where there is none.
+        """Remove the lock, if there is one; synced to disk when this returns.
 
         Raises:
             OSError: The file cannot be removed.

@@ -17,7 +17,7 @@ def _extras(record: logging.LogRecord) -> dict[str, Any]:
 
 
 class JsonLines(logging.Formatter):
-    """`{"at": …, "level": …, "actor": …, "event": …}`; what was passed as `extra` is added."""
+    """`{"at": …, "level": …, "actor": …, "event": …}` plus the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -56,9 +56,8 @@ def logger(
     """Return a logger that writes to `stream` (standard error unless given).
 
     Args:
-        name: Who speaks: an actor's name, or `supervisor`.
-        stream: Where to write.
-        readable: For people rather than programs; by default when the stream is a terminal.
+        name: An actor's name, or `supervisor`.
+        readable: Format for people; by default when the stream is a terminal.
     """
     stream = stream or sys.stderr
     log = logging.getLogger(name)

@@ -29,10 +29,7 @@ class Timeframe(StrEnum):
         return _LENGTH_MS[self]
 
     def open_at(self, time_ms: int) -> int:
-        """Return the open time of the candle that contains `time_ms`.
-
-        It is also the time until which candles are closed at `time_ms`.
-        """
+        """Return the open time of the candle at `time_ms`: up to it, candles are closed."""
         return time_ms - time_ms % self.ms
 
 
@@ -83,7 +80,7 @@ class Candles:
         return Candles(*(getattr(self, name)[rows] for name in COLUMNS))
 
     def same_as(self, other: Candles) -> bool:
-        """Tell whether both hold the same rows, to the bit."""
+        """Return whether both have the same rows, to the bit."""
         return all(np.array_equal(getattr(self, c), getattr(other, c)) for c in COLUMNS)
 
     def tail(self, count: int) -> Candles:
@@ -131,7 +128,7 @@ class Candles:
         ]
 
     def check(self, symbol: str, timeframe: Timeframe) -> None:
-        """Raise when any row cannot be true.
+        """Raise if any row is impossible.
 
         Raises:
             BadCandle: Times not ascending and aligned; a price not finite and above zero;

@@ -1,4 +1,4 @@
-"""A file that one process holds for as long as it lives, however it dies."""
+"""A lock file that the kernel releases when its process ends, however it ends."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import IO
 
 
 class AlreadyLocked(Exception):
-    """Another process holds the file; `holder` names it by host and pid."""
+    """Another process has locked the file; `holder` is its host and pid."""
 
     def __init__(self, path: Path, holder: str) -> None:
-        super().__init__(f"{path} is held by {holder}")
+        super().__init__(f"{path} is locked by {holder}")
         self.holder = holder
 
 
 def acquire(path: Path) -> IO[str]:
-    """Take a file; it is held for as long as it stays open here.
+    """Lock a file until the returned file object is closed.
 
     Raises:
-        AlreadyLocked: Another process has it.
+        AlreadyLocked: Another process has locked it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("a+")

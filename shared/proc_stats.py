@@ -1,4 +1,4 @@
-"""What processes cost, read from /proc."""
+"""Memory and processor time of processes, read from /proc."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def cpu_s(pid: int) -> float | None:
 
 
 def disk_is_full(folder: Path) -> bool:
-    """Tell whether nothing more can be written below `folder`."""
+    """Return whether the disk of `folder` is full."""
     try:
         return shutil.disk_usage(folder).free < LEAST_FREE_BYTES
     except OSError:

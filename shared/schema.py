@@ -91,8 +91,8 @@ class Entry[T]:
         readers: Who reads, subscribes or, of a list, takes. The operator may look at all.
         ttl_s: Seconds after which Redis forgets it; None if it stays.
         max_length: For streams, how many entries are kept.
-        own: For writers that write some of the names only: the part that tells them apart,
-            and what it is for each of them.
+        own: For writers restricted to some of the names: the part of the pattern that differs,
+            and its value for each of them.
     """
 
     kind: Kind
@@ -113,7 +113,7 @@ class Entry[T]:
         return self.pattern.format(**parts)
 
     def glob(self, **parts: str) -> str:
-        """Return the pattern as Redis understands it, some parts of it given."""
+        """Return the pattern as a Redis glob; parts not given become `*`."""
         return re.sub(r"\{(\w+)\}", lambda part: parts.get(part[1], "*"), self.pattern)
 
     def written_by(self, role: Role) -> str | None:

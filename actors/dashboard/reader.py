@@ -89,7 +89,7 @@ class Reader:
         for channel, raw in self._raw_signals.items():
             signal = self._bus.decode(schema.TA_SIGNALS, raw, channel)
             if signal is not None and signal.symbol in self._inputs.prices:
-                self._snapshot.take_signal(signal)
+                self._snapshot.add_signal(signal)
                 self._publish_snapshot()
         self._raw_signals.clear()
         raw_scan, self._raw_scan = self._raw_scan, None

@@ -139,7 +139,7 @@ class Cycle:
             why = await self._try_entry(candidate, report.cycle_ms)
             if why:
                 skipped[candidate.symbol] = f"{candidate.side}: {why}"
-                await self._journal.do(Journal.tell, self._refusal(candidate, why))
+                await self._journal.do(Journal.add_events, self._refusal(candidate, why))
         return report
 
     async def _try_entry(self, candidate: Candidate, cycle_ms: int) -> str:

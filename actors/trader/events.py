@@ -55,7 +55,7 @@ class EventLog:
         batch = self._bus.batch()
         for event in events:
             place = f"{since_ms}-{event.event_id}"
-            batch.append(schema.TRADE_LOG, dataclasses.asdict(event), place=place)
+            batch.append(schema.TRADE_LOG, dataclasses.asdict(event), entry_id=place)
             batch.publish(schema.TRADE_EVENTS, event)
         try:
             await batch.send()

@@ -157,7 +157,7 @@ class Pnl:
                     f"{limit.name}: {limit.used} of {limit.limit} {limit.unit}, warned from "
                     f"{shown(Decimal(str(self._settings.warn_pct)))} % on"
                 )
-                await self._journal.do(Journal.tell, self._event("warning", text))
+                await self._journal.do(Journal.add_events, self._event("warning", text))
         self.limits = found
 
     def _event(self, kind: str, text: str) -> TradeEvent:

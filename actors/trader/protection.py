@@ -150,7 +150,7 @@ class Protection:
             return
         found = await self._venue.set_take_profit(own.symbol, wanted.target)
         event = self._event("target", position, f"has a target at {found.take_profit}")
-        await self._note(Journal.tell, event)
+        await self._note(Journal.add_events, event)
 
     async def _levels(self, matched: MatchedPosition) -> Levels:
         rule = await self.rule(matched.own.symbol)

@@ -211,7 +211,7 @@ class Reconciler:
                 event = trade_event(
                     self._clock.now_ms(), "foreign", text, symbol, side, size_base=size
                 )
-                await self._journal.do(Journal.tell, event)
+                await self._journal.do(Journal.add_events, event)
         self._foreign = current
 
     def _funding_event(self, own: OwnPosition, amount: Decimal) -> TradeEvent:

@@ -1,4 +1,4 @@
-"""What the trader's API answers with; its OpenAPI document is made from these types.
+"""Response types of the trader's API; its OpenAPI document is made from them.
 
 Amounts are decimal numbers as text, in quote currency (`_quote`) or base currency (`_base`);
 times are epoch ms.
@@ -32,14 +32,14 @@ class LockAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusAnswer:
-    """How the trader is.
+    """State of the trader.
 
     Attributes:
-        answering: The trader said how it is within the last half minute.
-        age_s: Since it did; null where it never has.
-        why: In words why there is no younger status; "" where there is nothing to say.
-        lock: The lock file, which holds whatever `status` says; null where there is none.
-        status: What the trader said last.
+        answering: The trader published its status within the last half minute.
+        age_s: Age of that status; null if there was none.
+        why: Why there is no newer status; "" if it is current.
+        lock: The lock file, which applies whatever `status` reports; null if there is none.
+        status: The newest status published.
     """
 
     at_ms: int
@@ -56,10 +56,10 @@ class TradeAnswer:
     """One position of ours, open or ended.
 
     Attributes:
-        size_base: Still open.
-        entered_base, left_base: Bought into it, and taken from it.
-        pnl_quote: Of the whole, fees and funding included; null while it is open.
-        how: How it ended; "" while it is open.
+        size_base: Size still open.
+        entered_base, left_base: Size entered and size closed.
+        pnl_quote: Total, fees and funding included; null while open.
+        how: How it ended; "" while open.
     """
 
     trade_id: int
@@ -81,9 +81,9 @@ class TradeAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradesAnswer:
-    """Positions of ours: those that are open, and a page of those that ended, newest first.
+    """Own positions: those open, and a page of those that ended, newest first.
 
-    `next_before_id`: Ask with it for the next page; null where this is the last.
+    `next_before_id`: Cursor of the next page; null on the last.
     """
 
     open: list[TradeAnswer]
@@ -93,7 +93,7 @@ class TradesAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventsAnswer:
-    """A page of what the trader did, saw and refused, newest first; `next_before_id` as above."""
+    """A page of the trader's events, newest first; `next_before_id` as above."""
 
     events: list[TradeEvent]
     next_before_id: int | None
@@ -101,7 +101,7 @@ class EventsAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EquityAnswer:
-    """The account after one cycle. `pnl_quote`: won so far, transfers left out."""
+    """The account after one cycle. `pnl_quote`: cumulative, without transfers."""
 
     cycle_ms: int
     at_ms: int
@@ -120,13 +120,13 @@ class EquitiesAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandAnswer:
-    """What became of a command.
+    """Result of a command.
 
     Attributes:
-        outcome: `done`, or `pending` where the trader has not answered in time.
+        outcome: `done`, or `pending` if the trader has not answered in time.
         text: The same in words.
-        mode: Of the trader, as it answered; null where it did not.
-        lock: The lock file as it now is; null where there is none.
+        mode: The trader's, as it answered; null if it did not.
+        lock: The lock file now; null if there is none.
     """
 
     id: str
@@ -139,7 +139,7 @@ class CommandAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandBody:
-    """What may be said with a command: why (kept in lock and journal), and who says it."""
+    """Body of a command: the reason (kept in lock and journal), and who gives it."""
 
     reason: str = ""
     who: str = ""

@@ -1,4 +1,4 @@
-"""Commands to the trader: what must hold without it first, then the word to it, then its answer.
+"""Commands to the trader: set the lock first, then send the command, then wait for the reply.
 
 Writes the lock file, `trader:kill` and `trader:commands`; reads `trader:replies:{id}`.
 """
@@ -21,16 +21,16 @@ from shared.messages.trading import KillFlag, TraderCommand, TraderReply, Trader
 
 
 class CommandRefused(PlatformError):
-    """The command is not carried out, and the reason is no fault of this server."""
+    """The trader or a lock refuses the command."""
 
 
 class NotSent(TransientError):
-    """The command has reached nobody, and nothing was changed."""
+    """The command was not sent, and nothing was changed."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a command. `reply` is None where the trader has not answered (yet)."""
+    """Result of a command. `reply` is None if the trader has not answered (yet)."""
 
     id: str
     reply: TraderReply | None
@@ -41,8 +41,8 @@ class CommandClient:
     """Sends commands, one change of the lock file at a time.
 
     Args:
-        state_dir: Where the lock file lies.
-        answer_s: How long the trader is waited for.
+        state_dir: Directory of the lock file.
+        answer_s: How long to wait for the trader's reply.
     """
 
     def __init__(
@@ -64,11 +64,11 @@ class CommandClient:
     async def carry_out(
         self, verb: TraderVerb, *, who: str, reason: str, symbol: str | None = None
     ) -> Outcome:
-        """Do what is asked, and return what the trader says to it.
+        """Carry out a command and return the trader's reply.
 
         Raises:
-            NotSent: Redis does not answer, and without it nothing could be done.
-            CommandRefused: The trader says no, or a lock says it before.
+            NotSent: Redis does not answer, and the command needs it.
+            CommandRefused: The trader or a lock refuses it.
         """
         command = TraderCommand(
             id=uuid.uuid4().hex, command=verb, who=who, at_ms=self._clock.now_ms(), symbol=symbol
@@ -96,13 +96,13 @@ class CommandClient:
         return Outcome(id=command.id, reply=reply, text=reply.text)
 
     async def _lock(self, command: TraderCommand, reason: str) -> str:
-        """Set the lock and, as far as it can be reached, the flag; return it in words."""
+        """Set the lock and, if Redis answers, the flag; return what was set, in words."""
         lock = lock_of(command.command, command.who, reason, command.at_ms)
         said = "the lock is set"
         try:
             now = await asyncio.to_thread(self._switch.set, lock)
         except OSError as error:
-            # The trader can still be told, and remembers it by itself.
+            # the trader can still get the command, and keeps the lock in memory
             said = ""
             self._log.error("the lock file cannot be written: %s", error)
             now = lock
@@ -115,7 +115,7 @@ class CommandClient:
         return said
 
     async def _unlock(self, command: TraderCommand) -> str:
-        """Take away the lock that the command ends, once the flag is gone; return ""."""
+        """Remove the lock that the command ends, once the flag is gone; return ""."""
         if command.command not in ("enable", "release"):
             return ""
         await self._refuse_if_locked(command)

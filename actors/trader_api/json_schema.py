@@ -1,4 +1,4 @@
-"""JSON Schema of our message types, for whoever describes an interface made of them."""
+"""JSON Schema of our message types."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ _SIMPLE: dict[Any, dict[str, Any]] = {
 
 
 def schemas_of(*kinds: type[Any]) -> dict[str, Any]:
-    """Return the schemas of dataclasses, and of those they hold, by name.
+    """Return the schemas of dataclasses, nested ones included, by name.
 
-    Every field is required, as it always travels; none but these are there.
+    Every field is required, because all are always encoded; no others are allowed.
 
     Raises:
-        TypeError: A field is of a type that does not travel.
+        TypeError: A field's type cannot be encoded.
     """
     found: dict[str, Any] = {}
     for kind in kinds:
@@ -33,7 +33,7 @@ def schemas_of(*kinds: type[Any]) -> dict[str, Any]:
 
 
 def reference(kind: type[Any]) -> dict[str, Any]:
-    """Return what points to the schema of a dataclass."""
+    """Return a `$ref` to the schema of a dataclass."""
     return {"$ref": PLACE + kind.__name__}
 
 

@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 document of the trader's API: what may be asked, and every answer there is."""
+"""The OpenAPI 3.1 document of the trader's API."""
 
 from __future__ import annotations
 

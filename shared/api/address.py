@@ -1,4 +1,4 @@
-"""Where the trader's API listens, left in the state_dir for the command line."""
+"""The address of the trader's API, written to the state_dir for the command line."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # compared with, not bound
 
 
 class AddressFile:
-    """`state_dir/api.url`: there while the API listens, or died without a word."""
+    """`state_dir/api.url`: exists while the API listens, or after it was killed."""
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / "api.url"
 
     def write(self, host: str, port: int) -> None:
-        """Leave the address.
+        """Write the address.
 
         Raises:
             OSError: It cannot be written.

@@ -1,4 +1,4 @@
-"""The token of the trader's API: made once, for its owner's eyes only."""
+"""The token of the trader's API: made once, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_token(path: Path) -> bytes:
     """
     remedy = f"remove {path} and start trader-api again, which makes a new one"
     try:
-        # The file is judged that is read, not another one put in its place in between.
+        # fstat of the open file: the path may be replaced between stat and open
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         raise
@@ -53,8 +53,8 @@ def make_token(path: Path) -> bytes:
     """Return the token, made now if there is none.
 
     Raises:
-        ConfigError: As for `read_token`. A file that others may read is refused, not mended:
-            what was seen stays seen.
+        ConfigError: As for `read_token`. A file that others may read is refused, not chmodded:
+            it may have been read already.
         OSError: It cannot be written.
     """
     try:

@@ -22,8 +22,8 @@ def label_ranks(scores: Floats) -> Floats:
     """
     ranks = np.zeros(len(scores))
     label: Label = "none"
-    for place, score in enumerate(scores.tolist()):
+    for index, score in enumerate(scores.tolist()):
         if math.isfinite(score):
             label = next_label(label, int(score))
-            ranks[place] = RANKS[label]
+            ranks[index] = RANKS[label]
     return ranks

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from shared.market import Candles, Floats, Timeframe, Times
 
 Flags = npt.NDArray[np.bool_]
-Places = npt.NDArray[np.int64]
+Indices = npt.NDArray[np.int64]
 
 HOLD_BARS = 288
 STOP_ATR = 1.0
@@ -36,9 +36,9 @@ def forward_returns(close: Floats, times: Times, after_ms: int) -> Floats:
     Shapes: close, times (closes,) -> (closes,); NaN where there is no close at that very time.
     Units:  a share of the price: 0.01 is one per cent.
     """
-    place = np.minimum(np.searchsorted(times, times + after_ms), len(times) - 1)
-    there = times[place] == times + after_ms
-    return np.where(there, close[place] / close - 1.0, np.nan)
+    index = np.minimum(np.searchsorted(times, times + after_ms), len(times) - 1)
+    there = times[index] == times + after_ms
+    return np.where(there, close[index] / close - 1.0, np.nan)
 
 
 class Trades(NamedTuple):
@@ -61,7 +61,7 @@ class Trades(NamedTuple):
         return self.gross - self.fees
 
 
-def trades(candles: Candles, entries: Places, side: int, atr: Floats) -> Trades:
+def trades(candles: Candles, entries: Indices, side: int, atr: Floats) -> Trades:
     """Return what entering at the close of some candles would have brought.
 
     Stop 1 ATR away, target 2 ATR, out at the close after 24 h. A candle that touches both
@@ -112,6 +112,6 @@ def trades(candles: Candles, entries: Places, side: int, atr: Floats) -> Trades:
     )
 
 
-def _first(hit: Flags) -> Places:
+def _first(hit: Flags) -> Indices:
     """Return for each row the place of its first True, or the row's length."""
     return np.where(hit.any(axis=1), hit.argmax(axis=1), hit.shape[1])

@@ -45,21 +45,21 @@ class Recording:
         """The holes of each timeframe."""
         return {t: tuple(candles.gaps(t)) for t, candles in self.candles.items()}
 
-    def places(self, from_ms: int, to_ms: int) -> range:
-        """Return which 5m candles lie in `[from_ms, to_ms)`, by their places in the recording."""
+    def indices(self, from_ms: int, to_ms: int) -> range:
+        """Return which 5m candles lie in `[from_ms, to_ms)`, by index."""
         first, end = np.searchsorted(self.candles[M5].open_time_ms, [from_ms, to_ms])
         return range(int(first), int(end))
 
 
 def replay(
     recording: Recording,
-    places: range,
+    indices: range,
     settings: IndicatorsSection,
     *,
     source: Source = "sim",
     block: int = BLOCK,
 ) -> Iterator[list[TaSignal]]:
-    """Yield the signals at the close of each 5m candle in `places`, some closes at a time.
+    """Yield the signals at the close of each 5m candle in `indices`, some closes at a time.
 
     Each is computed from the last `settings.history` candles closed by then on each timeframe,
     fetched the moment they closed. `computed_at_ms` is the close.
@@ -67,28 +67,28 @@ def replay(
     Raises:
         Exception: What computing a coin raises; the actor would have left it out.
     """
-    for asked in _asked(recording, places, settings.history, source, block):
-        yield _all(signals_at(asked, settings))
+    for batch in _window_batches(recording, indices, settings.history, source, block):
+        yield _all(signals_at(batch, settings))
 
 
 def replay_scores(
-    recording: Recording, places: range, history: int, *, block: int = BLOCK
+    recording: Recording, indices: range, history: int, *, block: int = BLOCK
 ) -> Iterator[list[BaseScore]]:
-    """Yield the base scores at the close of each 5m candle in `places`, as `replay` the signals.
+    """Yield the base scores at the close of each 5m candle in `indices`, as `replay` the signals.
 
     Raises:
         Exception: What scoring a coin raises; the actor would have told it as its fault.
     """
-    for asked in _asked(recording, places, history, "sim", block):
-        yield _all(base_scores_at(asked, history))
+    for batch in _window_batches(recording, indices, history, "sim", block):
+        yield _all(base_scores_at(batch, history))
 
 
-def _asked(
-    recording: Recording, places: range, history: int, source: Source, block: int
+def _window_batches(
+    recording: Recording, indices: range, history: int, source: Source, block: int
 ) -> Iterator[list[tuple[CoinWindows, int]]]:
     windows = _Windows(recording, history, source)
-    for start in range(places.start, places.stop, block):
-        yield [windows.at(place) for place in range(start, min(start + block, places.stop))]
+    for start in range(indices.start, indices.stop, block):
+        yield [windows.at(index) for index in range(start, min(start + block, indices.stop))]
 
 
 def _all[T](results: Sequence[T | Exception]) -> list[T]:
@@ -113,9 +113,9 @@ class _Windows:
         }
         self._latest: dict[Timeframe, CandleWindow] = {}
 
-    def at(self, place: int) -> tuple[CoinWindows, int]:
-        """Return all windows at the close of the 5m candle at `place`, and that time."""
-        now_ms = int(self._recording.closes[place])
+    def at(self, index: int) -> tuple[CoinWindows, int]:
+        """Return all windows at the close of the 5m candle at `index`, and that time."""
+        now_ms = int(self._recording.closes[index])
         windows = {t: self._window(t, now_ms) for t in self._recording.candles}
         return CoinWindows(self._recording.symbol, windows), now_ms
 

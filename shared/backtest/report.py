@@ -290,8 +290,10 @@ def _begins(state: Callable[[Series], Flags]) -> Callable[[Series], Flags]:
 
 
 def _traded(coin: ReportCoin, enters: Flags, side: str) -> Trades:
-    places = np.searchsorted(coin.candles.open_time_ms, coin.series.times[enters] - Timeframe.M5.ms)
-    return trades(coin.candles, places, Sides[side], coin.series.columns["atr_1h"][enters])
+    indices = np.searchsorted(
+        coin.candles.open_time_ms, coin.series.times[enters] - Timeframe.M5.ms
+    )
+    return trades(coin.candles, indices, Sides[side], coin.series.columns["atr_1h"][enters])
 
 
 def _joined(made: Sequence[Trades]) -> Trades:

@@ -91,9 +91,9 @@ def _entries(report: Report, title: str) -> Figure:
     figure = _figure(f"Net R per trade after fees, 95 % interval, {title}", 9, 6)
     axes = figure.subplots()
     entries = list(reversed(report.entries))
-    for place, entry in enumerate(entries):
+    for index, entry in enumerate(entries):
         axes.errorbar(
-            entry.net, place, fmt="o", color=COLOURS[entry.side], capsize=3,
+            entry.net, index, fmt="o", color=COLOURS[entry.side], capsize=3,
             xerr=[[entry.net - entry.low], [entry.high - entry.net]],
         )  # fmt: skip
     axes.axvline(0.0, color="black", linewidth=0.8)

@@ -37,7 +37,7 @@ class Job:
 
     directory: Path
     symbol: str
-    places: range
+    indices: range
     settings: IndicatorsSection
     form: Form | None
     with_series: bool
@@ -72,9 +72,9 @@ def jobs_of(
     """
     jobs = []
     for symbol in symbols:
-        places = _recording(directory, symbol).places(from_ms, to_ms)
-        for start in range(places.start, places.stop, JOB_CLOSES):
-            part = range(start, min(start + JOB_CLOSES, places.stop))
+        indices = _recording(directory, symbol).indices(from_ms, to_ms)
+        for start in range(indices.start, indices.stop, JOB_CLOSES):
+            part = range(start, min(start + JOB_CLOSES, indices.stop))
             jobs.append(Job(directory, symbol, part, settings, form, with_series))
     if not jobs:
         shown = symbols[0] if len(symbols) == 1 else f"{len(symbols)} coins"
@@ -101,7 +101,7 @@ def _work(job: Job) -> Done:
     rows: list[tuple[Any, ...]] = []
     signals: list[TaSignal] = []
     count = 0
-    for block in replay(recording, job.places, job.settings):
+    for block in replay(recording, job.indices, job.settings):
         count += len(block)
         if job.form is not None:
             rows += map(table.row, block)
@@ -110,15 +110,15 @@ def _work(job: Job) -> Done:
     bases = [
         base_pair(score)
         for scored in replay_scores(
-            recording, job.places if job.with_series else range(0), job.settings.history
+            recording, job.indices if job.with_series else range(0), job.settings.history
         )
         for score in scored
     ]
     return Done(
         job,
         count,
-        int(recording.closes[job.places[0]]),
-        int(recording.closes[job.places[-1]]),
+        int(recording.closes[job.indices[0]]),
+        int(recording.closes[job.indices[-1]]),
         None if job.form is None else _written(rows, job.form),
         series_of(signals, bases) if job.with_series else None,
     )

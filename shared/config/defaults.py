@@ -1,4 +1,4 @@
-"""What holds where the configuration says nothing and no validator need be loaded to know it."""
+"""Defaults of the configuration that are read without loading the validator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From `config.yaml` and `--set` to a `Config`, or to every fault in them at once."""
+"""Load `config.yaml` and `--set` into a `Config`, or report every fault at once."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def load(path: Path, overrides: Sequence[str] = (), *, mode: Mode | str | None =
     Args:
         path: The YAML file.
         overrides: `key.path=value` each, values in YAML; a later one wins.
-        mode: Stands in for the file's `mode`.
+        mode: Replaces the file's `mode`.
 
     Raises:
         ConfigError: With every fault found, each as
@@ -52,10 +52,10 @@ def load(path: Path, overrides: Sequence[str] = (), *, mode: Mode | str | None =
 
 
 def overridden(overrides: Sequence[str]) -> dict[str, Any]:
-    """Return what `--set` says, without a file.
+    """Return the values of `--set`, without a file.
 
     Raises:
-        ConfigError: A key that does not exist, or a value not of its type; worded as by `load`.
+        ConfigError: An unknown key, or a value of the wrong type; texts as of `load`.
     """
     document = Document("", root={})
     for override in overrides:
@@ -130,7 +130,7 @@ def _apply(document: Document, override: str) -> None:
 
 @functools.cache
 def _adapter() -> TypeAdapter[Config]:
-    # Built on first use: it costs tens of milliseconds that actors never need to pay.
+    # Built on first use: it takes tens of milliseconds, and actors never need it.
     return TypeAdapter(Config)
 
 
@@ -143,7 +143,7 @@ def _validate(root: dict[str, Any]) -> Config:
 def _validated(document: Document) -> tuple[Config | None, list[ConfigFault]]:
     sound = copy.deepcopy(document.root)
     config, faults, faulty = _typed(document, sound)
-    # the rules speak about groups as a whole
+    # the rules check groups as a whole
     faults = [fault for fault in faults if fault.path != ("groups",)]
     if faulty:
         for path in faulty:
@@ -161,7 +161,7 @@ def _validated(document: Document) -> tuple[Config | None, list[ConfigFault]]:
 def _typed(
     document: Document, root: dict[str, Any]
 ) -> tuple[Config | None, list[ConfigFault], set[KeyPath]]:
-    """Return `root` as a configuration, or a fault for each value that is not of its type."""
+    """Return `root` as a configuration, or a fault for each value of the wrong type."""
     try:
         return _validate(root), [], set()
     except ValidationError as error:
@@ -176,7 +176,7 @@ def _typed(
 
 
 def _remove(root: dict[str, Any], path: KeyPath) -> None:
-    """Take the value at `path`, or the list it stands in, out of `root`."""
+    """Remove the value at `path`, or the list it is in, from `root`."""
     steps = [step for step in path[: _first_index(path)] if isinstance(step, str)]
     section: Any = root
     for step in steps[:-1]:

@@ -1,4 +1,4 @@
-"""Ports for the actors that listen: free ones chosen once, taken ones reported."""
+"""Ports of the actors that listen: choose free ones, report taken ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 UNPRIVILEGED = range(10_240, 65_536)
-"""Where free ports are looked for: above those that services are known by."""
+"""Where to search for free ports: above well-known ones."""
 
 _TRIES = 100
 
@@ -25,13 +25,13 @@ def choose(wanted: Mapping[str, tuple[str, int]], kept: Mapping[str, int]) -> di
     """
     chosen: dict[str, int] = {}
     for name, (host, port) in wanted.items():
-        but = {*chosen.values(), *kept.values(), *(fixed for _, fixed in wanted.values())}
-        chosen[name] = port or kept.get(name) or free_port(host, but=but)
+        exclude = {*chosen.values(), *kept.values(), *(fixed for _, fixed in wanted.values())}
+        chosen[name] = port or kept.get(name) or free_port(host, exclude=exclude)
     return chosen
 
 
 def taken(wanted: Mapping[str, tuple[str, int]]) -> list[str]:
-    """Return a fault for each fixed port that cannot be had."""
+    """Return a fault for each fixed port that cannot be bound."""
     faults = []
     for name, (host, port) in wanted.items():
         refusal = _refusal(host, port) if port else None
@@ -41,7 +41,7 @@ def taken(wanted: Mapping[str, tuple[str, int]]) -> list[str]:
 
 
 def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Tell whether a server could listen there now."""
+    """Return whether a server could listen there now."""
     return _refusal(host, port) is None
 
 
@@ -56,22 +56,22 @@ def _refusal(host: str, port: int) -> OSError | None:
 
 
 def free_port(
-    host: str = "127.0.0.1", *, but: Collection[int] = (), rng: random.Random | None = None
+    host: str = "127.0.0.1", *, exclude: Collection[int] = (), rng: random.Random | None = None
 ) -> int:
-    """Return a port nobody holds now, and that no outgoing connection will be given later.
+    """Return a free port outside the kernel's range for outgoing connections.
 
-    The kernel hands out ports of one range to connections, ours to Redis among them; a server
-    told to listen on one of those may find it taken.
+    A port of that range may be taken by a connection, such as ours to Redis, before the server
+    listens.
 
     Args:
-        but: Ports not to return.
-        rng: Where to look first; two supervisors that start at once look in different places.
+        exclude: Ports not to return.
+        rng: Chooses where to start, so that two supervisors that start at once rarely collide.
     """
     rng = rng or random.Random()
-    handed_out = _handed_out()
+    ephemeral = _ephemeral()
     for _ in range(_TRIES):
         port = rng.choice(UNPRIVILEGED)
-        if port not in but and port not in handed_out and is_free(port, host):
+        if port not in exclude and port not in ephemeral and is_free(port, host):
             return port
     with socket.socket() as trial:
         trial.bind((host, 0))
@@ -79,7 +79,7 @@ def free_port(
         return last_resort
 
 
-def _handed_out() -> range:
+def _ephemeral() -> range:
     try:
         first, last = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
         return range(int(first), int(last) + 1)
@@ -98,7 +98,7 @@ def _fault(name: str, host: str, port: int, error: OSError) -> str:
 
 
 def holder(port: int) -> str:
-    """Return who listens on a port of this machine, in words."""
+    """Return which process listens on a port of this machine, in words."""
     try:
         for connection in psutil.net_connections("tcp"):
             if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,):

@@ -1,4 +1,4 @@
-"""What must hold between the values of a configuration, beyond each value's own type."""
+"""Rules between the values of a configuration, beyond each value's own type."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from shared.market import Timeframe
 from shared.schema import AUDIT, CANDLES, SCAN_LATEST, TA_LATEST, Entry
 from shared.web.hosts import is_loopback
 
-# A group named like an actor would make `restart NAME` ambiguous to the person typing it.
+# A group named like an actor would make `restart NAME` ambiguous.
 RESERVED_GROUPS = frozenset({
     "account", "alerts", "auditor", "dashboard", "exchange-sim", "fetcher", "health", "indicators",
     "redis", "scanner", "supervisor", "trader", "trader-api", "zygote",
 })  # fmt: skip
 
-# The share of a key's life within which it must be renewed, so that no reader sees a hole.
+# Share of a key's TTL within which it must be renewed, so that it never expires in between.
 RENEWAL_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A broken rule: the key to blame, and what to say about it."""
+    """A broken rule: the key at fault, and the error text."""
 
     path: KeyPath
     text: str
@@ -77,8 +77,8 @@ def breaches(config: Config, faulty: frozenset[KeyPath]) -> Iterator[Breach]:
     """Yield every rule broken between the values of `config`.
 
     Args:
-        config: Values that passed their own types; defaults stand where they did not.
-        faulty: Paths of those that did not; rules that look at them are left out.
+        config: Values of the right types; defaults in place of the others.
+        faulty: Paths of the others; rules that use them are skipped.
     """
     for looks_at, rule in _RULES:
         if not any(_overlaps(path, bad) for path in looks_at for bad in faulty):
@@ -90,15 +90,15 @@ def _overlaps(one: KeyPath, other: KeyPath) -> bool:
     return one[:length] == other[:length]
 
 
-# A rule: the keys it looks at, and what finds its breaches.
+# A rule: the keys it uses, and the function that yields its breaches.
 type _Rule = tuple[tuple[KeyPath, ...], Callable[[Config], Iterable[Breach]]]
 
 
 def _rule(path: KeyPath, *others: KeyPath, text: Callable[[Config], str]) -> _Rule:
-    """Return a rule that blames one key: `text` returns what is wrong with it, or "".
+    """Return a rule about one key: `text` returns what is wrong with it, or "".
 
     Args:
-        others: What else it looks at.
+        others: Other keys it uses.
     """
 
     def found(config: Config) -> Iterator[Breach]:

@@ -1,4 +1,4 @@
-"""Where a platform runs, read leniently: commands must work while config.yaml is broken."""
+"""Where a platform runs, read leniently: commands must work even if config.yaml is broken."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shared.config.yaml_document import LOADER
 
 @dataclass(frozen=True, slots=True)
 class RunningPlatform:
-    """What the command line needs to reach a running platform."""
+    """Where to reach a running platform."""
 
     state_dir: Path
     redis_url: str
@@ -23,19 +23,19 @@ class RunningPlatform:
 
     @property
     def socket(self) -> Path:
-        """Where its supervisor listens."""
+        """The supervisor's socket."""
         return self.state_dir / "supervisor.sock"
 
 
 def find_running(config: Path, overrides: Sequence[str]) -> RunningPlatform:
-    """Return the place a configuration names; whatever cannot be read keeps its default.
+    """Return where a configuration's platform runs, with defaults for what cannot be read.
 
     Args:
         config: The YAML file; it may be missing or broken.
         overrides: `key.path=value` each, as given by `--set`; the last one wins.
 
     Raises:
-        ConfigError: An override is misspelt or makes no sense; the file is never a reason.
+        ConfigError: An override is invalid; the file never raises.
     """
     found = {"state_dir": STATE_DIR, "redis.url": REDIS_URL, "redis.namespace": NAMESPACE}
     try:
@@ -53,7 +53,7 @@ def find_running(config: Path, overrides: Sequence[str]) -> RunningPlatform:
 
 
 def _texts(document: Any) -> dict[str, str]:
-    """Return what a document says of the place, as far as it can be used."""
+    """Return the valid values of a document."""
     if not isinstance(document, dict):
         return {}
     redis = document.get("redis")

@@ -1,4 +1,4 @@
-"""The secrets: read from the environment and systemd credentials, then wiped from both."""
+"""Secrets, read from the environment and systemd credentials, then wiped from both."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from shared.errors import ConfigError
 
-# field of Secrets -> variable of the environment; the file of the same (lower-case) name
-# without its prefix in the credentials directory comes first
+# field of Secrets (and name of its systemd credential) -> environment variable
 SECRET_VARIABLES: Mapping[str, str] = {
     "redis_password": "COINEX_REDIS_PASSWORD",
     "venue_access_id": "COINEX_ACCESS_ID",
@@ -23,7 +22,7 @@ SECRET_VARIABLES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Secrets:
-    """What must stand in no file of this project, no log and no process title."""
+    """Values that must never appear in a file of this project, a log or a process title."""
 
     redis_password: str | None = None
     venue_access_id: str | None = None
@@ -34,9 +33,9 @@ class Secrets:
         return "Secrets(hidden)"
 
     def alert_services(self) -> list[str]:
-        """Return the URLs of the services that tell people: separated by blanks, commas, lines.
+        """Return the URLs of the alert services, separated by blanks, commas or line ends.
 
-        A comma inside a URL is no end of it: one begins with a scheme.
+        A comma inside a URL does not end it: the next one starts with a scheme.
         """
         urls = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", self.alert_urls or "")
         return [stripped for url in urls if (stripped := url.strip(", \t\r\n"))]
@@ -45,16 +44,16 @@ class Secrets:
         """Return a Redis URL with the password in it, if there is one."""
         if self.redis_password is None:
             return url
-        # redis-cli takes the empty user of "redis://:password@" for a name, and is refused
+        # redis-cli would log in with the empty user name of "redis://:password@"
         user = urlsplit(url).netloc.rpartition("@")[0].partition(":")[0] or "default"
         return with_login(url, user, self.redis_password)
 
 
 def with_login(url: str, user: str, password: str) -> str:
-    """Return a Redis URL with this user and password in it, instead of whatever it had."""
+    """Return a Redis URL with its login replaced."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
-    # put together by hand: without a host, as in unix://, urllib would drop slashes
+    # joined by hand: without a host, as in unix://, urllib would drop slashes
     login = f"{user}:{quote(password, safe='')}@{host}"
     rest = url.removeprefix(f"{parts.scheme}://{parts.netloc}")
     return f"{parts.scheme}://{login}{rest}"
@@ -65,12 +64,12 @@ def secrets_from(environment: Mapping[str, str], credentials_dir: Path | None) -
 
     Args:
         environment: Variables as in `SECRET_VARIABLES`.
-        credentials_dir: What systemd names in `CREDENTIALS_DIRECTORY`: one file per secret,
-            named like the field of `Secrets`. None where there is none.
+        credentials_dir: `CREDENTIALS_DIRECTORY` of systemd, if set: one file per secret, named
+            like the field of `Secrets`.
 
     Raises:
         ConfigError: A secret is empty, unreadable, given twice with different values, one of
-            the two keys to the venue without the other, or no key at all. No fault shows a value.
+            the two venue keys without the other, or no valid key. No fault shows a value.
     """
     faults: list[str] = []
     found: dict[str, str | None] = {}
@@ -126,19 +125,19 @@ _ENV_START, _ENV_END = 47, 48
 
 
 def credentials_folder(environment: Mapping[str, str]) -> Path | None:
-    """Return where systemd has put this process's credentials; None where it has not."""
+    """Return systemd's directory of this process's credentials; None if there is none."""
     given = environment.get("CREDENTIALS_DIRECTORY")
     return Path(given) if given else None
 
 
 def take_secrets(environment: MutableMapping[str, str]) -> Secrets:
-    """Return the secrets given to this process; no child of it will be given them.
+    """Return this process's secrets and remove them, so that no child inherits them.
 
     Args:
         environment: `os.environ`, from which they are removed.
 
     Raises:
-        ConfigError: As `secrets_from` says.
+        ConfigError: As `secrets_from`.
     """
     secrets = secrets_from(environment, credentials_folder(environment))
     environment.pop("CREDENTIALS_DIRECTORY", None)
@@ -149,9 +148,9 @@ def take_secrets(environment: MutableMapping[str, str]) -> Secrets:
 
 
 def _wipe(names: Iterable[str]) -> None:
-    """Overwrite variables in the block this process began with, shown in /proc/PID/environ.
+    """Overwrite variables in the process's initial environment, shown in /proc/PID/environ.
 
-    Unsetting a variable leaves it there for as long as the process lives.
+    Unsetting a variable leaves it there.
     """
     fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
     start, end = int(fields[_ENV_START]), int(fields[_ENV_END])

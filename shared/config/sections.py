@@ -1,8 +1,7 @@
-"""The configuration: its sections as frozen dataclasses.
+"""The sections of the configuration as frozen dataclasses.
 
-`shared/config/load.py` turns a file into a `Config`. Only the supervisor validates: actors
-are handed their section as plain values and rebuild it with `codec.from_plain`, which costs
-microseconds and never meets a validator.
+`shared/config/load.py` turns a file into a `Config`. Only the supervisor validates: actors get
+their section as plain values and rebuild it with `codec.from_plain`, which takes microseconds.
 """
 
 from __future__ import annotations
@@ -247,7 +246,7 @@ class SimulatorSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorSection:
-    # below 3 s a busy machine would convict healthy actors: a beat is due every second
+    # below 3 s a busy machine would kill healthy actors: a beat is due every second
     hung_s: Annotated[float, Field(ge=3, le=3600)] = 15
     start_s: Positive = 30
     stop_s: Positive = 10
@@ -265,7 +264,7 @@ class SupervisorSection:
 class TestingSection:
     """Hooks for trials; refused outside demo mode."""
 
-    __test__: ClassVar[bool] = False  # pytest would collect it for its name
+    __test__: ClassVar[bool] = False  # pytest would collect it by its name
 
     poison_coin: SymbolText | None = None
     hooks: bool = False
@@ -299,9 +298,9 @@ class Config:
     testing: TestingSection = field(default_factory=TestingSection)
 
 
-# Kinds of faults that have no coin and no endpoint: they are the venue's whole state.
+# Kinds of faults without coin and endpoint: they concern the whole venue.
 WHOLE_VENUE: frozenset[FaultKind] = frozenset({"venue_frozen", "venue_thin"})
 
-# What the simulated venue of demo and paper mode accepts, and nothing else does: no secrets.
+# Accepted by the simulated venue of demo and paper mode only, so no secrets.
 SIM_ACCESS_ID = "simulated"
 SIM_SECRET_KEY = "simulated-venue-takes-this-key"

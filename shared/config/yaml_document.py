@@ -1,7 +1,7 @@
-"""YAML as plain values that remember the line they came from.
+"""YAML as plain values with their line numbers.
 
-Stricter than `yaml.safe_load`, which keeps the last of two equal keys without a word, turns
-bare dates into objects, and forgets every line number.
+Stricter than `yaml.safe_load`, which silently keeps the last of two equal keys, turns bare dates
+into objects, and drops line numbers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ LOADER: type[yaml.SafeLoader] | type[yaml.CSafeLoader] = getattr(
 _MAPPING = "tag:yaml.org,2002:map"
 _SEQUENCE = "tag:yaml.org,2002:seq"
 
-# More than any configuration has. The parser in C dies of some ten thousand levels, and aliases
-# of aliases write out a few lines to more values than there is memory.
+# More than any configuration has. The C parser crashes at some ten thousand levels, and nested
+# aliases expand a few lines to more values than there is memory.
 DEEPEST = 20
 MOST_VALUES = 10_000
 
@@ -35,7 +35,7 @@ class ConfigFault:
 
     Attributes:
         path: Key path, empty for the document as a whole.
-        origin: Where it was written: `config.yaml:12`, `--set`, `--mode`.
+        origin: Its source: `config.yaml:12`, `--set`, `--mode`.
         text: What was found, what was expected and what to do.
     """
 
@@ -50,7 +50,7 @@ class ConfigFault:
 
 @dataclass(slots=True)
 class Document:
-    """Plain values, where each was written, and what is wrong with the text itself."""
+    """Plain values, the origin of each, and the faults of the text itself."""
 
     label: str
     root: Any = None
@@ -58,7 +58,7 @@ class Document:
     faults: list[ConfigFault] = field(default_factory=list)
 
     def origin(self, path: KeyPath) -> str:
-        """Return where `path`, or else the nearest section around it, was written."""
+        """Return the origin of `path`, or else of the nearest section around it."""
         for length in range(len(path), 0, -1):
             if path[:length] in self.origins:
                 return self.origins[path[:length]]
@@ -82,10 +82,9 @@ def dotted(path: KeyPath) -> str:
 
 
 def parse_yaml(text: str, label: str) -> Document:
-    """Return the one YAML document in `text`; what is wrong with it stands in its `faults`.
+    """Return the one YAML document in `text`; see its `faults`.
 
     Args:
-        text: YAML.
         label: The name of the source in origins and faults.
     """
     document = Document(label)
@@ -117,7 +116,7 @@ def parse_yaml(text: str, label: str) -> Document:
 
 
 def _too_deep_at(text: str) -> int | None:
-    """Return the line from which on it is nested too deep, without building anything of it."""
+    """Return the line from which on it is nested too deep, without building the values."""
     depth = 0
     for event in yaml.parse(text, Loader=LOADER):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -167,7 +166,7 @@ class _Reader:
             if not isinstance(key_node, yaml.ScalarNode):
                 self._fault(key_node, path, "a key that is no text; write a plain key name")
                 continue
-            # the text as written, so that a key such as `on` or `5` keeps its name
+            # the text as written, so that a key such as `on` or `5` keeps its spelling
             key = key_node.value
             at = (*path, key)
             if key in found:
@@ -193,7 +192,7 @@ class _Reader:
             shown = shortened(node.value)
             self._fault(node, path, f"found {shown}, expected a number of at most 18 digits")
             return None
-        # dates, times and binaries have no use here: they stay the text they were written as
+        # dates, times and binaries have no use here and stay text
         return value if value is None or isinstance(value, str | int | float) else node.value
 
     def _refuse_tag(self, node: yaml.Node, path: KeyPath, expected: str) -> None:

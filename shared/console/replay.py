@@ -101,7 +101,7 @@ def _carry_out(jobs: list[Job], options: argparse.Namespace) -> dict[str, Series
     from shared.backtest import workers  # noqa: PLC0415
 
     started = told = time.monotonic()
-    total, signals = sum(len(job.places) for job in jobs), 0
+    total, signals = sum(len(job.indices) for job in jobs), 0
     series: dict[str, Series] = {}
     first_ms, last_ms = ALWAYS[1], ALWAYS[0]
     with _output(options.out, jobs[0].form) as write:

@@ -1,4 +1,4 @@
-"""What the auditor's report makes a problem, in words."""
+"""The problems in the auditor's report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ REPORTED_ONE_BY_ONE = 3
 
 
 def audit_problems(report: AuditReport) -> Iterator[Problem]:
-    """Yield what is beyond its tolerance; the worst first, the many in one line."""
+    """Yield the fields beyond their tolerance, the worst first; the rest in one problem."""
     found = sorted(
         ((name, field) for name, field in report.fields.items() if field.coins_beyond),
         key=lambda item: -_times_allowed(item[1]),

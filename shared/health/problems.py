@@ -1,7 +1,6 @@
-"""What can be wrong: each problem with its words, and an identity that stays when they change.
+"""Problems: each has a text, and a key that stays the same while ages and counts in it change.
 
-A problem's words hold ages and counts; who tells people of it once, and again when it is over,
-needs to know that it is still the same one.
+The alerts actor needs the key to report a problem once, and again when it is over.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from typing import Literal
 from shared.clock import seconds_since
 from shared.messages.actors import NotedProblem
 
-# The part before the first hyphen says whose story it is; docs/runbook.md has an entry for each.
+# Kinds with the same part before the first hyphen share a key; docs/runbook.md has them all.
 ProblemKind = Literal[
     "redis-down",
     "redis-full",
@@ -55,9 +54,9 @@ class Problem:
     """One thing that is wrong now.
 
     Attributes:
-        kind: Which entry of the runbook speaks of it.
-        subject: Whom it concerns: an actor, a coin, a field; "" where the kind says it all.
-        text: The whole of it for a person, ages included.
+        kind: Its entry in the runbook.
+        subject: The actor, coin or field concerned; "" if there is none.
+        text: The message, ages included.
     """
 
     kind: ProblemKind
@@ -69,10 +68,10 @@ class Problem:
 
     @property
     def key(self) -> str:
-        """Return what stays the same from its first word to its last, whatever the numbers say.
+        """The identity of the problem while it lasts.
 
-        Kinds of one story share it: an actor that starts, dies and is quarantined has one
-        problem, not three.
+        Shared by related kinds: an actor that starts, dies and is quarantined has one problem,
+        not three.
         """
         return f"{self.kind.partition('-')[0]}:{self.subject}"
 
@@ -89,14 +88,14 @@ def redis_problem(status: str, since_ms: int, reason: str, now_ms: int) -> Probl
 
 
 def masked(text: str) -> str:
-    """Return words without their numbers, for a problem that has no other subject."""
+    """Return a text without its numbers, as the subject of a problem that has no other."""
     return re.sub(r"\d+", "#", text)
 
 
 def noted(
     problems: Iterable[Problem], before: Iterable[NotedProblem], now_ms: int
 ) -> list[NotedProblem]:
-    """Return the problems as they travel, each with the time it was first seen without a break."""
+    """Return the problems as they are published, each with the time since when it has lasted."""
     since: Mapping[str, int] = {problem.key: problem.since_ms for problem in before}
     return [
         NotedProblem(

@@ -1,4 +1,4 @@
-"""Reads from the bus all that the verdict needs: one reader for everyone who judges."""
+"""Reads all inputs of the verdict from the bus."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class SnapshotReader:
     `market:ban_until`, `state:positions`, `state:balance` and `state:trader:status`.
 
     Attributes:
-        seen: Everything last seen. Before the first look nothing is said against Redis.
+        seen: The current snapshot. Before the first read Redis counts as up.
     """
 
     def __init__(
@@ -57,12 +57,12 @@ class SnapshotReader:
         ]
 
     async def read(self) -> None:
-        """Look at everything once; what vanished from Redis is kept and grows old.
+        """Read everything once; what vanished from Redis is kept and ages.
 
         Raises:
-            BusUnavailable: Redis does not answer; nothing has changed.
+            BusUnavailable: Redis does not answer; the snapshot is unchanged.
         """
-        # Side by side: one after the other, a slow Redis would make what is read last look old.
+        # concurrently: with a slow Redis, what is read last would look old
         statuses, (beats, signals, quarantines, *single) = await asyncio.gather(
             self._bus.fields(schema.ACTORS), self._bus.get_each(*self._wanted)
         )
@@ -88,12 +88,12 @@ class SnapshotReader:
         )
         self.seen = dataclasses.replace(seen, scanned_once=scanned_once)
 
-    def take_signal(self, signal: TaSignal) -> None:
-        """Take a signal that came on a channel."""
+    def add_signal(self, signal: TaSignal) -> None:
+        """Add a signal received on a channel."""
         self._see(signals={**self.seen.signals, signal.symbol: signal})
 
     def see_redis(self) -> None:
-        """Take note of how Redis is, also while it does not answer."""
+        """Update the state of Redis, also during an outage."""
         self._see(redis=self._redis_view())
 
     def _see(self, **changes: Any) -> None:

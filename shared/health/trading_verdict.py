@@ -1,7 +1,6 @@
-"""Are account and trader well? Pure: from what they last published, and now, to words.
+"""The problems of account and trader: a pure function of what they last published, and now.
 
-Their keys never expire, so what they say is judged by its age. Nothing here is asked of an actor
-that the configuration does not have.
+Their keys never expire, so their age is checked. An actor that is not configured has no problems.
 """
 
 from __future__ import annotations
@@ -34,11 +33,11 @@ MEANS: Mapping[TraderMode, str] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingLimits:
-    """From when on an age is a problem. Units: seconds.
+    """Ages beyond which there is a problem. Units: seconds.
 
     Attributes:
         account_s: Since the venue last answered the account's publisher.
-        trader_s: Since the trader last said how it is.
+        trader_s: Since the trader's newest status.
         bare_s: Since a position was first seen without a stop.
     """
 
@@ -48,16 +47,16 @@ class TradingLimits:
 
 
 def trading_limits_for(account: AccountSection) -> TradingLimits:
-    """Return what counts as old where the venue is looked at that often."""
+    """Return the limits for an interval between reads of the venue."""
     return TradingLimits(account_s=max(60.0, 2 * account.interval_s + 30))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingView:
-    """What account and trader published last; None where they never did.
+    """What account and trader published last; None if they never did.
 
     Attributes:
-        bare_since_ms: By coin, since when this process has seen a position there without a stop.
+        bare_since_ms: By coin, since when this process has seen its position without a stop.
     """
 
     positions: Positions | None = None
@@ -74,13 +73,13 @@ def looked(
     status: TraderStatus | None,
     now_ms: int,
 ) -> TradingView:
-    """Return the view after one more look; what vanished from Redis is kept and grows old."""
+    """Return the view after one more read; what vanished from Redis is kept and ages."""
     positions = positions or before.positions
     status = status or before.status
-    held = {} if positions is None else {p.symbol: p for p in positions.positions}
-    bare = [symbol for symbol, position in held.items() if position.stop_loss is None]
+    by_symbol = {} if positions is None else {p.symbol: p for p in positions.positions}
+    bare = [symbol for symbol, position in by_symbol.items() if position.stop_loss is None]
     if status is not None:
-        bare += [symbol for symbol in status.unprotected if symbol not in held]
+        bare += [symbol for symbol in status.unprotected if symbol not in by_symbol]
     return TradingView(
         positions=positions,
         balance=balance or before.balance,
@@ -93,7 +92,7 @@ Answering = Literal["yes", "silent", "never"]
 
 
 def answering(view: TradingView, now_ms: int, limits: TradingLimits) -> Answering:
-    """Tell whether what the trader said last is young enough to be believed."""
+    """Return whether the trader's newest status is recent."""
     if view.status is None:
         return "never"
     return "silent" if seconds_since(view.status.as_of_ms, now_ms) > limits.trader_s else "yes"
@@ -107,12 +106,12 @@ def trading_problems(
     listening_ms: int | None,
     limits: TradingLimits,
 ) -> Iterator[Problem]:
-    """Yield what is wrong, the gravest first.
+    """Yield the problems, the gravest first.
 
     Args:
-        actors: Those the configuration has; about others nothing is said.
-        listening_ms: Since when the bus has been heard without a break; None while it is not:
-            then nobody's silence counts.
+        actors: The configured ones; others have no problems.
+        listening_ms: Since when the bus has answered without a break; None during an outage, in
+            which silence is no problem.
     """
     if ACCOUNT in actors or TRADER in actors:
         yield from _bare_problems(view, now_ms, limits)
@@ -123,7 +122,7 @@ def trading_problems(
 
 
 def trading_notes(view: TradingView, actors: Collection[str]) -> list[str]:
-    """Return what people should know although nothing is wrong."""
+    """Return notes: worth knowing, but no problem."""
     if TRADER not in actors or view.status is None:
         return []
     foreign = [
@@ -136,7 +135,7 @@ def trading_notes(view: TradingView, actors: Collection[str]) -> list[str]:
 
 
 def share(limit: TraderLimit) -> float | None:
-    """Return how much of a limit is used, 1 for all; None where the limit is zero or no number."""
+    """Return the used share of a limit, 1 for all; None if the limit is zero or no number."""
     try:
         used, most = float(limit.used), float(limit.limit)
     except ValueError:
@@ -145,19 +144,19 @@ def share(limit: TraderLimit) -> float | None:
 
 
 def _silent_s(at_ms: int, now_ms: int, listening_ms: int | None) -> float:
-    """Return for how long somebody could have been heard, and was not."""
+    """Return for how long nothing has arrived although the bus has answered."""
     return 0.0 if listening_ms is None else seconds_since(max(at_ms, listening_ms), now_ms)
 
 
 def _bare_problems(view: TradingView, now_ms: int, limits: TradingLimits) -> Iterator[Problem]:
-    held: dict[str, Position] = (
+    by_symbol: dict[str, Position] = (
         {} if view.positions is None else {p.symbol: p for p in view.positions.positions}
     )
     foreign = () if view.status is None else view.status.foreign
     for symbol, since_ms in view.bare_since_ms.items():
         if seconds_since(since_ms, now_ms) <= limits.bare_s:
             continue
-        side = f"{held[symbol].side} " if symbol in held else ""
+        side = f"{by_symbol[symbol].side} " if symbol in by_symbol else ""
         whose = " (foreign: the trader does not touch it)" if symbol in foreign else ""
         text = (
             f"{symbol}: {side}position without a stop for "
@@ -177,10 +176,10 @@ def _trader_problems(
         return
     age = seconds_since(status.as_of_ms, now_ms)
     if _silent_s(status.as_of_ms, now_ms, listening_ms) > limits.trader_s:
-        # One that was off anyway and holds nothing leaves nothing undone.
+        # a trader that was off and has no positions is not missed
         if status.mode in ("enabled", "reducing") or status.ours:
-            held = f", with positions in {', '.join(status.ours)}" if status.ours else ""
-            text = f"trader: not answering for {age:.0f} s; it was {status.mode}{held}"
+            positions = f", with positions in {', '.join(status.ours)}" if status.ours else ""
+            text = f"trader: not answering for {age:.0f} s; it was {status.mode}{positions}"
             yield Problem("trader-silent", "word", text)
         return
     if answering(view, now_ms, limits) != "yes":
@@ -208,8 +207,8 @@ def _used_text(limit: TraderLimit) -> str:
 
 def _room_text(limit: TraderLimit) -> str:
     full = limit.state == "reached"
-    said = "all room is taken, no new entries while it lasts" if full else "little room is left"
-    return f"trader: {limit.name}: {said} ({_used_text(limit)})"
+    room = "all room is taken, no new entries while it lasts" if full else "little room is left"
+    return f"trader: {limit.name}: {room} ({_used_text(limit)})"
 
 
 def _limit_text(limit: TraderLimit) -> str:
@@ -224,14 +223,14 @@ def _limit_text(limit: TraderLimit) -> str:
 def _account_problems(
     view: TradingView, now_ms: int, listening_ms: int | None, limits: TradingLimits
 ) -> Iterator[Problem]:
-    told = [message for message in (view.positions, view.balance) if message is not None]
-    if not told:
+    published = [message for message in (view.positions, view.balance) if message is not None]
+    if not published:
         if (silent_s := _silent_s(0, now_ms, listening_ms)) > limits.account_s:
             text = f"account: has not published anything, for {silent_s:.0f} s"
             yield Problem("account-silent", "", text)
         return
-    last_ms = min(message.as_of_ms for message in told)
-    reasons = list(dict.fromkeys(message.reason for message in told if message.reason))
+    last_ms = min(message.as_of_ms for message in published)
+    reasons = list(dict.fromkeys(message.reason for message in published if message.reason))
     if reasons:
         last = (
             f"last answer {utc_text(last_ms)}, {seconds_since(last_ms, now_ms):.0f} s ago"

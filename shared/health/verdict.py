@@ -1,4 +1,4 @@
-"""Is the platform well? A pure function from what was last seen, and now, to a verdict."""
+"""The verdict on the platform's health: a pure function of a snapshot and now."""
 
 from __future__ import annotations
 
@@ -35,19 +35,19 @@ LISTED_ONE_BY_ONE = 3
 
 
 AHEAD_MS = 5_000
-"""By so much a stamp may be ahead of our clock: clocks of one machine do not differ by more."""
+"""How far a timestamp may be ahead of our clock; clocks of one machine do not differ by more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """From when on an age is a problem. Units: seconds.
+    """Ages beyond which there is a problem. Units: seconds.
 
     Attributes:
         signal_s: Since a coin's signal was computed.
         candles_s: Between the fetch of a timeframe's candles and the signal made of them.
         heartbeat_s: Since an actor's heartbeat.
-        starting_s: How long the first scan may take before each missing coin is named.
-        recent_s: How long a bad message is talked about.
+        starting_s: How long the first scan may take before each missing coin is a problem.
+        recent_s: How long a bad message is reported.
         audit_s: Since the auditor's report.
         trading: Of account and trader.
     """
@@ -64,7 +64,7 @@ class Limits:
 
 
 def limits_for(fetcher: FetcherSection, account: AccountSection) -> Limits:
-    """Return what counts as old where candles are fetched, and the venue looked at, that often."""
+    """Return the limits for the intervals of fetching candles and of reading the venue."""
     short_s = 2 * fetcher.interval_s + 45
     long_s = 1.5 * fetcher.long_interval_s + 60
     return Limits(
@@ -76,7 +76,7 @@ def limits_for(fetcher: FetcherSection, account: AccountSection) -> Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedisView:
-    """How Redis is, as the watching actor's own bus sees it."""
+    """State of Redis, as this actor's own bus sees it."""
 
     status: Literal["up", "down", "full"]
     since_ms: int
@@ -86,11 +86,11 @@ class RedisView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """Everything last seen. Signals and heartbeats that vanished from Redis are kept and grow old.
+    """Inputs of the verdict. Signals and heartbeats that vanished from Redis are kept and age.
 
     Attributes:
-        since_ms: When looking began.
-        scanned_once: Every coin has had a signal, or is known to be in trouble.
+        since_ms: When reading began.
+        scanned_once: Every coin has had a signal, or has a known problem.
         quarantines: By (stage, symbol).
     """
 
@@ -112,18 +112,18 @@ class Snapshot:
 
     @property
     def actor_names(self) -> list[str]:
-        """Return the actors there should be, then those the supervisor has besides."""
+        """Return the configured actors, then any others of the supervisor."""
         return [*self.actors, *sorted(set(self.statuses) - set(self.actors))]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`ok`: no problems. `degraded`: problems, but some coins' signals are fresh. `down`: not
-    even that, or Redis does not answer.
+    """`ok`: no problems. `degraded`: problems, but some coins' signals are fresh. `down`: no
+    fresh signal, or Redis does not answer.
 
     Attributes:
-        found: What is wrong, the gravest first.
-        notes: What people should know although nothing is wrong with it.
+        found: The problems, the gravest first.
+        notes: Worth knowing, but no problem.
     """
 
     status: Status
@@ -137,7 +137,7 @@ class Verdict:
 
 
 def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
-    """Return how the platform is and all its problems, the gravest first."""
+    """Return the platform's status and all its problems, the gravest first."""
     fresh = sum(is_fresh(seen.signals.get(symbol), now_ms, limits) for symbol in seen.symbols)
     redis = redis_problem(seen.redis.status, seen.redis.since_ms, seen.redis.reason, now_ms)
     problems = [
@@ -161,17 +161,17 @@ def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
 
 
 def age_s(at_ms: int | None, now_ms: int) -> float | None:
-    """Return the seconds since `at_ms`; never below zero, whatever the clocks say."""
+    """Return the seconds since `at_ms`, at least zero even if a clock was set back."""
     return None if at_ms is None else seconds_since(at_ms, now_ms)
 
 
 def is_fresh(signal: TaSignal | None, now_ms: int, limits: Limits) -> bool:
-    """Tell whether a coin's signal is young enough to be acted on."""
+    """Return whether a coin's signal is recent enough to be acted on."""
     return signal is not None and seconds_since(signal.computed_at_ms, now_ms) <= limits.signal_s
 
 
 def known_trouble(seen: Snapshot, symbol: str, now_ms: int) -> list[str]:
-    """Return why a coin may lack a signal, as far as somebody has said so."""
+    """Return the published reason why a coin lacks a signal; "" if there is none."""
     fetcher = _detail(seen, "fetcher")
     found = []
     if reason := _mapping(fetcher.get("delisted")).get(symbol):
@@ -194,7 +194,7 @@ def known_trouble(seen: Snapshot, symbol: str, now_ms: int) -> list[str]:
 
 
 def is_starting(seen: Snapshot, now_ms: int, limits: Limits) -> bool:
-    """Tell whether the first scan is still to be waited for."""
+    """Return whether the first scan may still be going on."""
     return not seen.scanned_once and seconds_since(seen.since_ms, now_ms) < limits.starting_s
 
 
@@ -219,7 +219,7 @@ def _trading_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[P
 
 
 def _clock_problems(seen: Snapshot, now_ms: int) -> Iterator[Problem]:
-    """Yield that signals come from the future: a clock set back makes what is old look new."""
+    """Yield a problem if signals are ahead of the clock: set back, it makes old ones look new."""
     stamps = [signal.computed_at_ms - now_ms for signal in seen.signals.values()]
     ahead_ms = [ms for ms in stamps if ms > AHEAD_MS]
     if ahead_ms:
@@ -238,13 +238,13 @@ def _start_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Pro
 
 
 def _supervisor_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
-    # A Redis that came back empty is told again within seconds.
+    # a Redis that came back empty is filled again within seconds
     heard_s = seconds_since(max(seen.redis.since_ms, seen.since_ms), now_ms)
     if seen.redis.status == "up" and heard_s > limits.heartbeat_s and seen.lease is None:
         text = "no supervisor holds the lease: nothing that ends is started again"
         yield Problem("supervisor-missing", "", text)
     if seen.supervisor is not None:
-        # What it says of Redis, this process sees for itself and more recently.
+        # its problems with Redis are left out: this process's own view is newer
         yield from (
             Problem("supervisor-trouble", masked(text), text)
             for text in seen.supervisor.problems
@@ -299,7 +299,7 @@ def _heartbeat_trouble(
     seen: Snapshot, heartbeat: Heartbeat, now_ms: int, limits: Limits
 ) -> tuple[ProblemKind, str] | None:
     silent_s = seconds_since(heartbeat.at_ms, now_ms)
-    # Without Redis nobody can be heard; that is Redis' problem, not each actor's.
+    # during an outage no heartbeat arrives: Redis' problem, not each actor's
     heard_s = seconds_since(seen.redis.since_ms, now_ms)
     if seen.redis.status == "up" and min(silent_s, heard_s) > limits.heartbeat_s:
         return "actor-silent", f"no heartbeat for {silent_s:.0f} s"
@@ -357,7 +357,7 @@ def _input_trouble(signal: TaSignal, limits: Limits) -> list[str]:
 
 
 def _grouped(kind: ProblemKind, texts: Mapping[str, str]) -> Iterator[Problem]:
-    """Yield a problem per coin; one for many coins that say the same."""
+    """Yield a problem per coin, or one for many coins with the same text."""
     by_text: dict[str, list[str]] = {}
     for symbol, text in texts.items():
         by_text.setdefault(text, []).append(symbol)
@@ -380,7 +380,7 @@ def _silent(ages: Mapping[str, float | None]) -> Iterator[Problem]:
 
 
 def is_audited(seen: Snapshot) -> bool:
-    """Tell whether somebody is there to hold the published numbers against a referee's."""
+    """Return whether the published numbers are being compared with a referee's."""
     return "auditor" in seen.actors
 
 
@@ -388,7 +388,7 @@ def _audit_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Pro
     if not is_audited(seen):
         return
     reported_ms = seen.audit.at_ms if seen.audit else 0
-    # What was asleep, or could not be heard, is given its time again.
+    # an outage or a restart gives the auditor its full time again
     silent_s = seconds_since(max(reported_ms, seen.since_ms, seen.redis.since_ms), now_ms)
     if seen.audit is not None and seconds_since(reported_ms, now_ms) <= limits.audit_s:
         yield from audit_problems(seen.audit)

@@ -1,7 +1,7 @@
-"""The file a journal lives in: opening it, transactions, and what every journal has.
+"""The journal's SQLite file: opening it, transactions, events and notes.
 
-Money is TEXT, as exact as the venue wrote it. Every change and the events that tell of it are one
-transaction, so that neither is ever there without the other.
+Money is TEXT, as exact as the venue sent it. A change and its events are one transaction, so
+neither ever exists without the other.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ BUSY_S = 5.0
 
 
 class JournalFile:
-    """One opened file. Its calls are short and block for one `fsync` at most.
+    """One open file. Calls are short and block for one `fsync` at most.
 
-    It belongs to one thread at a time, so that a slow disk stops the trader's work but never its
-    beat. Every call raises JournalUnavailable when the file cannot be read or written just now,
+    Used by one thread at a time, so that a slow disk delays the trader's work but never its beat.
+    Every call raises JournalUnavailable when the file cannot be read or written now,
     PermanentError when it is damaged.
 
     Args:
         path: The file; made if absent.
-        owner: Mode and venue it belongs to, such as `demo`: another one is refused.
+        owner: Its mode and venue, such as `demo`: a file of another owner is refused.
 
     Raises:
         PermanentError: The file is damaged, of another version, or of another owner.
@@ -54,7 +54,7 @@ class JournalFile:
 
     @classmethod
     def read_only(cls, path: Path) -> Self:
-        """Open the journal for reading, beside the trader that writes it.
+        """Open the journal for reading, while the trader writes it.
 
         Raises:
             FileNotFoundError: There is none yet.
@@ -131,7 +131,7 @@ class JournalFile:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Make all that is written inside one transaction, on the disk when it ends."""
+        """Run the block in one transaction, synced to disk when it ends."""
         with self._reporting():
             if self._db.in_transaction:
                 yield
@@ -157,12 +157,12 @@ class JournalFile:
 
     # Events
 
-    def tell(self, *events: TradeEvent) -> None:
-        """Add events; their numbers are given here."""
+    def add_events(self, *events: TradeEvent) -> None:
+        """Add events and number them."""
         with self.writing():
-            self._tell(events)
+            self._add_events(events)
 
-    def _tell(self, events: Iterable[TradeEvent]) -> None:
+    def _add_events(self, events: Iterable[TradeEvent]) -> None:
         for event in events:
             row = dataclasses.asdict(event)
             del row["event_id"], row["v"]
@@ -201,14 +201,14 @@ class JournalFile:
     # Notes
 
     def note(self, name: str) -> Any:
-        """Return what was last noted under a name, as plain values; None when nothing was."""
+        """Return the note under a name, as plain values; None if there is none."""
         rows = self._rows("SELECT value FROM notes WHERE name = ?", name)
         return orjson.loads(rows[0][0]) if rows else None
 
     def set_note(self, name: str, value: Any, *events: TradeEvent) -> None:
-        """Remember plain values or a message under a name."""
+        """Store plain values or a message under a name."""
         with self.writing():
             self._insert(
                 "notes", {"name": name, "value": codec.encode(value).decode()}, "INSERT OR REPLACE"
             )
-            self._tell(events)
+            self._add_events(events)

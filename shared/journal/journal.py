@@ -1,4 +1,4 @@
-"""The trader's memory of its orders: on the disk before anything is sent.
+"""The trader's journal of its orders: synced to disk before anything is sent.
 
 One file, `state_dir/trader.db`, written by the trader alone (SQLite, WAL, `synchronous=FULL`);
 others open it with `Journal.read_only`.
@@ -27,12 +27,12 @@ from shared.messages.trading import TradeEvent, TradeSide, trade_event
 
 
 class Journal(JournalFile):
-    """What the trader wanted, what became of it, and what it has brought."""
+    """The trader's intents, orders, fills, positions and P&L."""
 
     # Intents and orders
 
     def intend(self, intent: Intent, *events: TradeEvent) -> None:
-        """Write down an order before it is sent.
+        """Record an order before it is sent.
 
         Raises:
             ValueError: Its `client_id` was used before.
@@ -41,21 +41,21 @@ class Journal(JournalFile):
             if self.intent(intent.client_id) is not None:
                 raise ValueError(f"intent {intent.client_id} is in the journal already")
             self._insert("intents", dataclasses.asdict(intent))
-            self._tell(events)
+            self._add_events(events)
 
     def intent(self, client_id: str) -> Intent | None:
         return next(iter(self._intents("client_id = ?", client_id)), None)
 
     def open_intents(self) -> list[Intent]:
-        """Return those whose outcome is not known, oldest first."""
+        """Return the intents whose outcome is unknown, oldest first."""
         return self._intents(f"state IN {OPEN_STATES!r}")
 
     def closes_of(self, own_id: int) -> list[Intent]:
-        """Return the closes ever wanted of a position of ours, oldest first."""
+        """Return all close intents of an own position, oldest first."""
         return self._intents("own_id = ?", own_id)
 
     def last_trade_ms(self) -> int | None:
-        """Return when the newest fill was, venue time."""
+        """Return the venue time of the newest fill."""
         ((newest,),) = self._rows("SELECT max(at_ms) FROM fills")
         return None if newest is None else int(newest)
 
@@ -74,21 +74,21 @@ class Journal(JournalFile):
         end: str = "",
         sent_ms: int | None = None,
     ) -> None:
-        """Write down what is now known of an intent that was not taken (yet)."""
+        """Record the state of an intent that was not taken (yet)."""
         with self.writing():
             self._db.execute(
                 "UPDATE intents SET state = ?, end = ?, sent_ms = coalesce(?, sent_ms) "
                 "WHERE client_id = ?",
                 (state, end, sent_ms, client_id),
             )
-            self._tell(events)
+            self._add_events(events)
 
     def take(self, order: PlacedOrder, *events: TradeEvent) -> None:
-        """Write down an order of ours that the venue took; again, if it has filled further."""
+        """Record an own order that the venue accepted; again, if it has filled further."""
         with self.writing():
             known = self._rows("SELECT filled_size FROM orders WHERE order_id = ?", order.order_id)
             if known and Decimal(known[0][0]) > order.filled_size:
-                return  # an older picture of it
+                return  # an older state of it
             intent = self.intent(order.client_id)
             if intent is None:
                 raise ValueError(f"order {order.order_id}: no intent {order.client_id!r}")
@@ -100,7 +100,7 @@ class Journal(JournalFile):
             )
             if intent.purpose == "entry" and order.filled_size:
                 self._begin_position(intent, order.created_ms)
-            self._tell(events)
+            self._add_events(events)
 
     def _begin_position(self, intent: Intent, opened_ms: int) -> None:
         self._db.execute(
@@ -113,14 +113,14 @@ class Journal(JournalFile):
         )  # fmt: skip
 
     def order_client(self, order_id: int) -> str | None:
-        """Return the `client_id` of an order of ours; None for any other order."""
+        """Return the `client_id` of an own order; None for any other."""
         rows = self._rows("SELECT client_id FROM orders WHERE order_id = ?", order_id)
         return rows[0][0] if rows else None
 
     # Fills and positions
 
     def add_fills(self, fills: Iterable[JournalFill], at_ms: int) -> int:
-        """Add fills that are not there yet, each with its event; return how many were new."""
+        """Add new fills, each with its event; return how many were new."""
         added = 0
         with self.writing():
             for each in fills:
@@ -128,11 +128,11 @@ class Journal(JournalFile):
                 row |= {"own_id": each.own_id, "client_id": each.client_id}
                 if self._insert("fills", row, "INSERT OR IGNORE"):
                     added += 1
-                    self._tell([_fill_event(each, at_ms)])
+                    self._add_events([_fill_event(each, at_ms)])
         return added
 
     def own_positions(self) -> list[OwnPosition]:
-        """Return the positions of ours that have not ended, oldest first."""
+        """Return the open own positions, oldest first."""
         return [self._position(row) for row in self._positions("closed_ms IS NULL")]
 
     def own_of_entry(self, client_id: str) -> int | None:
@@ -141,7 +141,7 @@ class Journal(JournalFile):
         return rows[0][0] if rows else None
 
     def closed(self, limit: int, before_id: int | None = None) -> list[OwnPosition]:
-        """Return positions of ours that ended, the newest first.
+        """Return own positions that ended, newest first.
 
         Args:
             before_id: Only those with a smaller `own_id`.
@@ -154,25 +154,25 @@ class Journal(JournalFile):
         return [self._position(row) for row in found]
 
     def closed_pnl(self) -> Decimal:
-        """Return what all positions that ended have brought."""
+        """Return the P&L of all positions that ended."""
         rows = self._rows("SELECT pnl FROM positions WHERE closed_ms IS NOT NULL")
         return sum((Decimal(pnl) for (pnl,) in rows), ZERO)
 
     def unjudged(self) -> list[OwnPosition]:
-        """Return the positions that ended and that no breaker has seen, in order of their end."""
+        """Return the ended positions that no breaker has counted, in order of their end."""
         found = self._positions("closed_ms IS NOT NULL AND NOT judged ORDER BY closed_ms, own_id")
         return [self._position(row) for row in found]
 
     def judge(self, own_ids: Sequence[int], ledger: Any, *events: TradeEvent) -> None:
-        """Write down the breakers' ledger, and which ended positions it has counted."""
+        """Record the breakers' ledger, and which ended positions it has counted."""
         with self.writing():
             for own_id in own_ids:
                 self._db.execute("UPDATE positions SET judged = 1 WHERE own_id = ?", (own_id,))
             self.set_note("ledger", ledger)
-            self._tell(events)
+            self._add_events(events)
 
     def last_losses(self, since_ms: int) -> dict[tuple[str, TradeSide], int]:
-        """Return when a coin and side last lost, venue time, for losses since a time."""
+        """Return the venue time of the last loss by coin and side, for losses since a time."""
         rows = self._rows(
             "SELECT symbol, side, closed_ms, pnl FROM positions WHERE closed_ms >= ? "
             "ORDER BY closed_ms",
@@ -181,12 +181,12 @@ class Journal(JournalFile):
         return {(symbol, side): at for symbol, side, at, pnl in rows if Decimal(pnl) < 0}
 
     def sent_since(self, sent_ms: int) -> tuple[int, ...]:
-        """Return when orders were sent since a venue time, oldest first."""
+        """Return the send times of orders since a venue time, oldest first."""
         rows = self._rows("SELECT sent_ms FROM intents WHERE sent_ms > ? ORDER BY sent_ms", sent_ms)
         return tuple(at for (at,) in rows)
 
     def fees_since(self, at_ms: int) -> Decimal:
-        """Return what fills have cost since a venue time."""
+        """Return the fees of fills since a venue time."""
         rows = self._rows("SELECT fee FROM fills WHERE at_ms >= ?", at_ms)
         return sum((Decimal(fee) for (fee,) in rows), ZERO)
 
@@ -208,7 +208,7 @@ class Journal(JournalFile):
                 own_id,
             )
         ]
-        # entries by their own order; closes by those sent for it, and what the venue did itself
+        # the entry order; close orders sent for it; fills of the venue's own closing orders
         ordered_in = self._filled("client_id = ?", entry_id)
         ordered_out = self._filled(
             "client_id IN (SELECT client_id FROM intents WHERE own_id = ?)", own_id
@@ -248,49 +248,49 @@ class Journal(JournalFile):
         return sum((Decimal(size) for (size,) in rows), ZERO)
 
     def seen_at_venue(self, own_id: int, venue_id: int) -> None:
-        """Write down the venue's number of a position of ours."""
+        """Record the venue's number of an own position."""
         with self.writing():
             self._db.execute(
                 "UPDATE positions SET venue_id = ? WHERE own_id = ?", (venue_id, own_id)
             )
 
     def set_closing(self, own_id: int, why: str, *events: TradeEvent) -> None:
-        """Write down that a position of ours is to be closed, until it is."""
+        """Record why an own position is to be closed, until it is."""
         with self.writing():
             self._db.execute("UPDATE positions SET closing = ? WHERE own_id = ?", (why, own_id))
-            self._tell(events)
+            self._add_events(events)
 
     def set_unprotected(self, own_id: int, since_ms: int | None, *events: TradeEvent) -> None:
-        """Write down since when (venue time) a position has had no stop; None: it has one."""
+        """Record since when (venue time) a position has had no stop; None: it has one."""
         with self.writing():
             self._db.execute(
                 "UPDATE positions SET unprotected_ms = ? WHERE own_id = ?", (since_ms, own_id)
             )
-            self._tell(events)
+            self._add_events(events)
 
     def add_funding(self, own_id: int, amount: Decimal, at_ms: int, *events: TradeEvent) -> None:
-        """Add what a position has won or paid beside its fills."""
+        """Add funding that a position has received or paid."""
         with self.writing():
             self._insert("funding", {"own_id": own_id, "at_ms": at_ms, "amount": amount})
-            self._tell(events)
+            self._add_events(events)
 
     def end_position(
         self, own_id: int, *, closed_ms: int, pnl: Decimal, how: str, events: Sequence[TradeEvent]
     ) -> None:
-        """Write down that a position of ours is no more, and what it has brought."""
+        """Record the end of an own position, and its P&L."""
         with self.writing():
             self._db.execute(
                 "UPDATE positions SET closed_ms = ?, pnl = ?, how = ?, unprotected_ms = NULL "
                 "WHERE own_id = ?",
                 (closed_ms, str(pnl), how, own_id),
             )
-            self._tell(events)
+            self._add_events(events)
 
     def adopt(
         self, position: OpenPosition, *, stop_fraction: Decimal, target_fraction: Decimal,
         at_ms: int, events: Sequence[TradeEvent],
     ) -> None:  # fmt: skip
-        """Call a position at the venue ours, as it stands there; the earlier part of it ends."""
+        """Record a position at the venue as our own; an own one it replaces ends."""
         with self.writing():
             for own in self.own_positions():
                 if own.symbol == position.symbol:
@@ -308,12 +308,12 @@ class Journal(JournalFile):
                 "adopted_pnl": position.realized_pnl,
             }  # fmt: skip
             self._insert("positions", row)
-            self._tell(events)
+            self._add_events(events)
 
     # Equity and commands
 
     def add_equity(self, row: EquityRow) -> None:
-        """Write down the account after a cycle; a cycle run again replaces its row."""
+        """Record the account after a cycle; a repeated cycle replaces its row."""
         with self.writing():
             self._insert("equity", dataclasses.asdict(row), "INSERT OR REPLACE")
 
@@ -327,14 +327,14 @@ class Journal(JournalFile):
         return [EquityRow(**_typed(EquityRow, row)) for row in reversed(rows)]
 
     def begin_command(self, row: CommandRow) -> CommandRow:
-        """Write a command down as taken up; return the row, the earlier one if there is one."""
+        """Record a command as accepted; return its row, the earlier one if there is one."""
         with self.writing():
             self._insert("commands", dataclasses.asdict(row), "INSERT OR IGNORE")
             (found,) = self._dicts("SELECT * FROM commands WHERE id = ?", row.id)
             return CommandRow(**found)
 
     def begun_commands(self) -> list[CommandRow]:
-        """Return the commands that were taken up and not finished, oldest first."""
+        """Return the commands accepted but not finished, oldest first."""
         rows = self._dicts("SELECT * FROM commands WHERE outcome IS NULL ORDER BY rowid")
         return [CommandRow(**row) for row in rows]
 
@@ -344,11 +344,11 @@ class Journal(JournalFile):
                 "UPDATE commands SET outcome = ?, text = ? WHERE id = ?",
                 (row.outcome, row.text, row.id),
             )
-            self._tell(events)
+            self._add_events(events)
 
 
 def _typed(kind: type[Any], row: dict[str, Any]) -> dict[str, Any]:
-    """Return a row with its money as Decimal again."""
+    """Return a row with its money as Decimal."""
     money = {f.name for f in dataclasses.fields(kind) if "Decimal" in str(f.type)}
     return {
         name: Decimal(value) if name in money and value is not None else value

@@ -1,7 +1,7 @@
-"""What the trader's journal remembers: intents, positions of ours, what became of them.
+"""Rows of the trader's journal: intents, fills, own positions, equity, commands.
 
-Money is `Decimal`: sizes in base currency, prices and amounts in quote currency. Times that end
-an order's life (`sent_ms`, fills) are the venue's, `at_ms` of events and cycles are our clock's.
+Money is `Decimal`: sizes in base currency, prices and amounts in quote currency. `sent_ms` and
+the times of fills are the venue's; `at_ms` of events and cycles is our clock's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Purpose = Literal["entry", "close"]
 IntentState = Literal["sending", "unknown", "taken", "refused", "not_taken"]
 
 OPEN_STATES: tuple[IntentState, ...] = ("sending", "unknown")
-"""An intent in one of these may have been taken, and nobody knows yet."""
+"""States of an intent that the venue may have accepted."""
 
 ZERO = Decimal(0)
 
@@ -28,12 +28,12 @@ class Intent:
 
     Attributes:
         side: Of the position it opens or closes.
-        size: None where the whole position is to be closed.
+        size: None to close the whole position.
         price: None for market orders.
-        cycle_ms: Close that was decided on; for closes, venue time of the decision.
+        cycle_ms: Candle close that was decided on; for closes, venue time of the decision.
         sent_ms: Venue time after which no copy of it can still be signed.
-        own_id: The position of ours it closes; None for entries.
-        why: Why it is wanted, in words.
+        own_id: The own position it closes; None for entries.
+        why: The reason for it, in words.
         end: Why it was refused or counts as not taken; "" in other states.
         stop_fraction, target_fraction: Of the position it opens, as shares of the entry price.
     """
@@ -59,7 +59,7 @@ class Intent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalFill:
-    """A fill of a position of ours. `client_id`: None where the venue closed by itself."""
+    """A fill of an own position. `client_id`: None if the venue closed by itself."""
 
     fill: Fill
     own_id: int
@@ -68,20 +68,20 @@ class JournalFill:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnPosition:
-    """A position of ours, as the journal knows it.
+    """An own position in the journal.
 
     Attributes:
         own_id: Number in the journal.
         venue_id: The venue's number; None until it was seen there.
         unprotected_ms: Venue time since when it has had no stop; None while it has one.
-        closing: Why it is to be closed, until it is; "" while it may stay.
-        adopted_size, adopted_price: What it held when it was adopted; zero otherwise.
-        adopted_pnl: What it had realised by then, which is no result of ours.
-        ordered_in, ordered_out: Sizes its orders have filled by the venue's word.
+        closing: Why it is to be closed, until it is; "" otherwise.
+        adopted_size, adopted_price: Size and price when it was adopted; zero otherwise.
+        adopted_pnl: P&L realised before that, which is not ours.
+        ordered_in, ordered_out: Filled sizes that the venue reported of its orders.
         fills: Those journalled, oldest first.
-        funding: Sum of all that was neither price nor fee; negative when paid.
+        funding: Sum of what was neither price nor fee; negative when paid.
         closed_ms: None while it is open.
-        pnl: Of the whole, fees and funding included; None while it is open.
+        pnl: Total, fees and funding included; None while it is open.
         how: How it ended, in a word or two.
     """
 
@@ -113,39 +113,39 @@ class OwnPosition:
 
     @property
     def entered(self) -> tuple[Decimal, Decimal]:
-        """Return size and value of all that was bought into it."""
+        """Return size and value of all entries."""
         size, value = self._sums(entering=True)
         return size + self.adopted_size, value + self.adopted_size * self.adopted_price
 
     @property
     def left(self) -> tuple[Decimal, Decimal]:
-        """Return size and value of all fills that took from it."""
+        """Return size and value of all exits."""
         return self._sums(entering=False)
 
     @property
     def fees(self) -> Decimal:
-        """Return what its fills have cost."""
+        """Return the fees of its fills."""
         return sum((f.fee for f in self.fills), ZERO)
 
     @property
     def size(self) -> Decimal:
-        """Return what is open, by fills or, where those have not come yet, by its orders."""
+        """Return the open size, by fills or, if those are not all known yet, by its orders."""
         entered = max(self._sums(entering=True)[0], self.ordered_in) + self.adopted_size
         return max(ZERO, entered - max(self.left[0], self.ordered_out))
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether every fill that its orders speak of is here."""
+        """Return whether every fill that its orders report is journalled."""
         return self._sums(entering=True)[0] >= self.ordered_in and self.left[0] >= self.ordered_out
 
     @property
     def price_pnl(self) -> Decimal:
-        """Return what its closing fills have won against the average entry, fees left out."""
+        """Return the P&L of its exits against the average entry price, without fees."""
         size, value = self.entered
         out, out_value = self.left
         if not size:
             return ZERO
-        # the product first: a position closed whole then has no rounding in it
+        # multiply first: a position closed completely then has no rounding error
         won = out_value - value * out / size
         return won if self.side == "long" else -won
 
@@ -160,8 +160,8 @@ class OwnPosition:
 class EquityRow:
     """The account after one cycle.
 
-    `pnl` is the running sum of all that positions of ours have won, open ones at the mark, so
-    that it knows nothing of money moved in or out.
+    `pnl` is the cumulative P&L of own positions, open ones at the mark price, so deposits and
+    withdrawals do not affect it.
     """
 
     cycle_ms: int
@@ -174,7 +174,7 @@ class EquityRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRow:
-    """A command that was taken up, and what became of it; `outcome` is None until it is done."""
+    """An accepted command; `outcome` is None until it is done."""
 
     id: str
     command: str

@@ -26,7 +26,7 @@ SCHEMA = (
         how TEXT NOT NULL DEFAULT '',
         judged INTEGER NOT NULL DEFAULT 0
     ) STRICT""",
-    # one net position per market, and so at most one of ours
+    # the venue has one net position per market
     "CREATE UNIQUE INDEX one_open ON positions (symbol) WHERE closed_ms IS NULL",
     "CREATE INDEX by_close ON positions (closed_ms)",
     """CREATE TABLE intents (
@@ -51,7 +51,7 @@ SCHEMA = (
     ) STRICT""",
     "CREATE INDEX by_own ON intents (own_id)",
     "CREATE INDEX by_sent ON intents (sent_ms)",
-    # asked for every few seconds, and a handful among all there ever were
+    # queried every few seconds; a handful of all rows
     "CREATE INDEX unsettled ON intents (state) WHERE state IN ('sending', 'unknown')",
     """CREATE TABLE orders (
         order_id INTEGER PRIMARY KEY,
@@ -92,7 +92,7 @@ SCHEMA = (
         amount TEXT NOT NULL
     ) STRICT""",
     "CREATE INDEX funding_of ON funding (own_id)",
-    # nothing is ever deleted, so the next rowid is the last one plus one: no hole
+    # nothing is ever deleted, so rowids have no gaps
     """CREATE TABLE events (
         event_id INTEGER PRIMARY KEY,
         at_ms INTEGER NOT NULL,

@@ -1,4 +1,4 @@
-"""Messages of supervision: beats, states, deaths, commands and their replies, coins left out."""
+"""Messages of supervision: heartbeats, states, deaths, commands and replies, quarantines."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ActorState = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """What an actor tells everyone about itself, once a second."""
+    """An actor's own status, published once a second."""
 
     name: str
     at_ms: int
@@ -65,7 +65,7 @@ class ActorStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorState:
-    """What the supervisor says of itself. `problems` in words, empty when all is well."""
+    """The supervisor's own status. `problems` is empty when all is well."""
 
     host: str
     pid: int
@@ -78,10 +78,10 @@ class SupervisorState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NotedProblem:
-    """One problem of `/health`: what stays the same of it, its words now, and since when.
+    """One problem of `/health`.
 
     Attributes:
-        key: Its identity; the words change with every second.
+        key: Its identity; the text changes with every second.
         kind: Its entry in `docs/runbook.md`.
     """
 
@@ -93,7 +93,7 @@ class NotedProblem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthNote:
-    """How the platform is, as `/health` says, and since when each problem has been there."""
+    """The status on `/health`, and since when each problem has lasted."""
 
     at_ms: int
     status: Literal["ok", "degraded", "down"]
@@ -104,7 +104,7 @@ class HealthNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """Who supervises this namespace."""
+    """The supervisor of this namespace."""
 
     host: str
     pid: int
@@ -116,7 +116,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlCommand:
-    """What an operator asks of the supervisor."""
+    """An operator's command to the supervisor."""
 
     id: str
     command: Literal["restart", "stop", "start", "release", "status", "reload", "shutdown"]
@@ -125,7 +125,7 @@ class ControlCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlReply:
-    """What the supervisor answers: `accepted`, then `done` or `failed`; or `error` at once."""
+    """The supervisor's reply: `accepted`, then `done` or `failed`; or `error` at once."""
 
     id: str
     outcome: Literal["accepted", "done", "failed", "error"]
@@ -136,7 +136,7 @@ class ControlReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quarantine:
-    """One coin left out of one stage until a given time, and why."""
+    """One coin left out of one stage until a given time."""
 
     symbol: str
     stage: Literal["fetch", "compute"]

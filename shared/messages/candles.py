@@ -1,6 +1,6 @@
-"""Messages of the market: candle windows, what changed in them, and bans by the exchange.
+"""Messages of the market: candle windows, their changes, and bans by the exchange.
 
-Candle windows encode themselves, because they travel as arrays.
+Candle windows encode themselves, because they are sent as arrays.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class CandleWindow:
         exchange confirmed it never had (a halt); any other hole can still be filled.
 
     Attributes:
-        texts: Gives the columns of exactly these candles as JSON numbers and commas, if they can
-            be had for less than writing them; not part of the message.
+        texts: Returns the columns of these candles as JSON text, if that is cached; not part of
+            the message.
     """
 
     symbol: str
@@ -70,7 +70,7 @@ class CandleWindow:
 
     @classmethod
     def decode(cls, raw: bytes | str, where: str) -> CandleWindow:
-        """Return the window held in `raw`.
+        """Return the window in `raw`.
 
         Raises:
             BadMessage: A field is missing, of the wrong type, or the candles are impossible.
@@ -141,8 +141,8 @@ class CandleRow:
 class CandleUpdate:
     """Candles of one coin that changed; a reader that missed one reads the window key.
 
-    `appends`: the closed candles here follow without a hole on those of the window before, and
-    nothing else of the closed ones changed: who holds that window needs not read the key.
+    `appends`: the closed candles follow the previous window's without a gap, and no others
+    changed: a reader with that window need not read the key.
     """
 
     symbol: str

@@ -1,4 +1,4 @@
-"""Messages of opinion: signals of closed candles, base scores, and what a referee says of them."""
+"""Messages of analysis: signals of closed candles, base scores, and audits of them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Colour = Literal["rising_positive", "falling_positive", "falling_negative", "ris
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmaRibbon:
-    """EMA 8/13/21/34/55/89. Spread 0..100, where 50 is what noise shows half the time."""
+    """EMA 8/13/21/34/55/89. Spread 0..100; 50 is the median for noise."""
 
     state_5m: RibbonState | None
     state_1h: RibbonState | None
@@ -62,7 +62,7 @@ class StochRsiDivergence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompositeScoreAdjustment:
-    """Bonus points, uncapped 0..45 per side, and why."""
+    """Bonus points, uncapped 0..45 per side, and their reasons."""
 
     long_bonus: int
     short_bonus: int
@@ -71,7 +71,7 @@ class CompositeScoreAdjustment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputState:
-    """What one timeframe brought to a signal. `atr14` in quote currency."""
+    """Indicators of one timeframe in a signal. `atr14` in quote currency."""
 
     bars: int
     warm: bool
@@ -85,9 +85,9 @@ class InputState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaSignal:
-    """The opinion on one coin. `timestamp` is the close of its newest closed 5m candle.
+    """The signal of one coin. `timestamp` is the close of its newest closed 5m candle.
 
-    `computed_at_ms` is the only field that depends on the clock.
+    Only `computed_at_ms` depends on the clock.
     """
 
     symbol: str
@@ -106,7 +106,7 @@ class TaSignal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScorePart:
-    """One component of a base score: its points, how many it can give, and why in words."""
+    """One component of a base score: its points, their maximum, and the reason."""
 
     name: str
     points: float
@@ -124,13 +124,13 @@ class SideScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoinScore:
-    """Base score of one coin, and beside it the bonus of its signal, never added in.
+    """Base score of one coin, and the bonus of its signal, which is not added in.
 
     Attributes:
-        close: Of the newest closed 5m candle; None where there is none.
-        change_24h_pct: From the close 24 h earlier; None where that is not known.
+        close: Of the newest closed 5m candle; None if there is none.
+        change_24h_pct: From the close 24 h earlier; None if unknown.
         coverage: Share of the 100 points whose inputs exist, 0..1. Below 1 the score moves no
-            label (shown as `none`) and nobody may enter on it.
+            label (shown as `none`) and allows no entry.
         long_bonus, short_bonus: None unless the signal is of the same candle.
         fault: Why the score is incomplete; "" when it is complete.
     """
@@ -166,8 +166,8 @@ class LabelChange:
 
     Attributes:
         label: The label entered, or the one left.
-        base: The score that did it; below the border that keeps a candidate, both are left.
-        bonus: Of the same candle; None where it was not known.
+        base: The score that caused it; below the threshold of `candidate`, both are left.
+        bonus: Of the same candle; None if unknown.
     """
 
     at_ms: int
@@ -182,13 +182,13 @@ class LabelChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditedField:
-    """One published number held against the referee's, on the coin where they differ most.
+    """One published number compared with the referee's, on the coin where they differ most.
 
     Attributes:
-        difference: In `unit`; None where only one of the two has a number.
-        unit: `relative` to the referee's number, `points` of 100, `atr14`, or `state`, where 0
-            is the same and 1 another.
-        published: The number (or state) that everybody saw.
+        difference: In `unit`; None if only one of the two has a number.
+        unit: `relative` to the referee's number, `points` of 100, `atr14`, or `state` (0 equal,
+            1 different).
+        published: The number (or state) published.
         expected: The referee's.
         coins_beyond: Every coin on which the field is beyond its tolerance.
     """
@@ -204,10 +204,10 @@ class AuditedField:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditReport:
-    """How far the published signals are from a referee's numbers: the newest look at each coin.
+    """Differences of the published signals from a referee's, by the newest audit of each coin.
 
-    `coins` counts those looked at; `skipped` says why others were not, the last time it was
-    tried. `referee` is a name with its version.
+    `coins` counts those audited; `skipped` has the reasons why others were not. `referee` is a
+    name with its version.
     """
 
     at_ms: int

@@ -1,4 +1,4 @@
-"""Messages of trading: the account, the trader, its events and its commands. Money is text."""
+"""Messages of trading: account, trader, events and commands. Money is text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WITH_SYMBOL: frozenset[TraderVerb] = frozenset({"close", "adopt"})
 """These concern one coin, the others none."""
 
 Amount = str
-"""Money and sizes on the wire: a decimal number as text, as exact as the venue wrote it."""
+"""Money and sizes on the wire: a decimal number as text, as exact as the venue sent it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,9 +21,9 @@ class Position:
     """One open position of the account. Units: base currency, quote currency, epoch ms.
 
     Attributes:
-        stop_loss, take_profit, liquidation_price: None where there is none.
-        mark_price: None where the venue did not tell it.
-        realized_pnl_quote: Of this position so far, fees and funding included.
+        stop_loss, take_profit, liquidation_price: None if there is none.
+        mark_price: None if the venue did not report it.
+        realized_pnl_quote: So far, fees and funding included.
     """
 
     symbol: str
@@ -43,10 +43,10 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Positions:
-    """Every open position as the venue told it at `as_of_ms`, our clock.
+    """Every open position as the venue reported it at `as_of_ms`, our clock.
 
-    `reason` says why there is nothing to tell (no keys, venue down); `as_of_ms` is then the time
-    of the last answer, 0 if there was none, and `positions` what it said.
+    `reason`: why there is no newer report (no keys, venue down); `as_of_ms` and `positions` are
+    then of the last answer, 0 and empty if there was none.
     """
 
     as_of_ms: int
@@ -58,7 +58,7 @@ class Positions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Balance:
-    """What the account is worth, in its quote currency, as of `as_of_ms`; `reason` as above.
+    """The account's balance in its quote currency, as of `as_of_ms`; `reason` as above.
 
     Equity = available + frozen + margin + unrealized PnL. All None before the first answer.
     """
@@ -77,10 +77,10 @@ class Balance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraderLimit:
-    """How near a limit is. `state`: `ok`, `warned` from 80 % on, `reached`, or `latched`.
+    """Use of a limit. `state`: `ok`, `warned` from 80 % on, `reached`, or `latched`.
 
-    A latched one holds until it is released, whatever `used` says by then. `is_room`: it bounds
-    how much may be open at a time, and being full is nothing wrong.
+    A latched one lasts until it is released, whatever `used` is. `is_room`: it bounds how much
+    may be open at a time, so reaching it is no problem.
     """
 
     name: str
@@ -93,15 +93,15 @@ class TraderLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraderStatus:
-    """What the trader may do, what it did last, and how near its limits are.
+    """The trader's mode, its last cycle, and the use of its limits.
 
     Attributes:
-        reason: Why the mode is what it is, in words.
+        reason: Why it is in this mode.
         cycle_ms: Close that the last cycle decided on; None before the first.
-        candles_from: Where that cycle had its candles.
-        trouble: Why the last cycle could not do its work; "" when it could.
-        ours, foreign: Coins with a position of ours, and with one that is not.
-        unprotected: Coins with a position of ours that has no stop just now.
+        candles_from: Source of that cycle's candles.
+        trouble: Why the last cycle failed; "" if it did not.
+        ours, foreign: Coins with an own position, and with a foreign one.
+        unprotected: Coins with an own position that has no stop now.
         skipped: Why coins with a score high enough were not entered in the last cycle.
         equity: (epoch ms, equity) of the newest cycles, oldest first.
         pnl_today_quote, fees_today_quote: Since 00:00 UTC; None before the first answer.
@@ -130,7 +130,7 @@ class TraderStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraderConfig:
-    """The settings in force; never a secret."""
+    """The current settings; never a secret."""
 
     as_of_ms: int
     venue: str
@@ -140,13 +140,13 @@ class TraderConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradeEvent:
-    """One thing the trader did, saw or refused; also an entry of the log.
+    """One event of the trader; also an entry of the log.
 
     Attributes:
-        event_id: Number in the journal, rising without a hole.
-        kind: Short word, such as `order`, `fill`, `stop`, `closed`, `refused`, `mode`, `warning`.
-        text: The whole of it for a person.
-        size_base, price, fee_quote, pnl_quote: Where the event has them.
+        event_id: Number in the journal, without gaps.
+        kind: Such as `order`, `fill`, `stop`, `closed`, `refused`, `mode`, `warning`.
+        text: The message.
+        size_base, price, fee_quote, pnl_quote: If the event has them.
     """
 
     event_id: int
@@ -176,7 +176,7 @@ def trade_event(
     fee_quote: Decimal | None = None,
     pnl_quote: Decimal | None = None,
 ) -> TradeEvent:
-    """Return an event for the journal, which gives it its number."""
+    """Return an event without a number, which the journal assigns."""
     size, at, fee, pnl = (
         None if amount is None else str(amount)
         for amount in (size_base, price, fee_quote, pnl_quote)
@@ -189,7 +189,7 @@ def trade_event(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraderCommand:
-    """What somebody asks of the trader. `symbol` for `close` and `adopt` only."""
+    """A command to the trader. `symbol` for `close` and `adopt` only."""
 
     id: str
     command: TraderVerb
@@ -200,7 +200,7 @@ class TraderCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraderReply:
-    """What became of a command."""
+    """The outcome of a command."""
 
     id: str
     outcome: Literal["done", "failed"]
@@ -211,7 +211,7 @@ class TraderReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KillFlag:
-    """No new entries until released. The lock file in `state_dir` says so too, and first."""
+    """No new entries until released. Written after the lock file in `state_dir`."""
 
     reason: str
     who: str
@@ -221,7 +221,7 @@ class KillFlag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refresh:
-    """Ask the account's publisher to look at the venue now."""
+    """A request to the account's publisher to read the venue now."""
 
     at_ms: int
     v: int = 1

@@ -1,15 +1,14 @@
-"""What each role may do on Redis, as ACL rules made from the table of keys.
+"""The ACL rules of each role on Redis, made from the table of keys.
 
-From Redis 7 on the rights of each kind of access stand in a selector of their own, so that a
-command is allowed only on the names the table gives it for: who subscribes to a channel cannot
-publish there, and who writes a key cannot read it. Older servers know neither selectors nor
-`%R~`: a role then gets all its commands on all names it reads or writes, which keeps it from
-everything else, but does not tell its writing from its reading.
+From Redis 7 on each kind of access has a selector of its own, so a command is allowed only on the
+names the table lists it for: a subscriber of a channel cannot publish there, a writer of a key
+cannot read it. Older servers have neither selectors nor `%R~`: a role gets all its commands on
+all names it reads or writes, so reading and writing are not separated.
 
-What Redis does not check, whatever the rules: AUTH, HELLO, QUIT and RESET are everyone's; SCAN
-shows every name on the server; SELECT reaches every database, where the same rules hold; a
-write may tell what it met (SET NX whether a key exists, RPUSH how long a list is). A pattern of
-PSUBSCRIBE must be the very text of a rule, not merely match it.
+Not checked by Redis, whatever the rules: everyone may AUTH, HELLO, QUIT and RESET; SCAN lists
+every name on the server; SELECT reaches every database, where the same rules apply; the reply to
+a write reveals something (SET NX whether a key exists, RPUSH the length of a list). A pattern of
+PSUBSCRIBE must equal the text of a rule, not merely match it.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ type Version = tuple[int, int]
 
 CONFINES_WRITERS: Version = (7, 0)
 
-# Exactly what the bus sends, and nothing that Redis calls dangerous.
+# Exactly what the bus sends; nothing of Redis' category @dangerous.
 CONNECTING = ("ping", "select", "client|setname")
 READING: dict[Kind, tuple[str, ...]] = {
     "key": ("mget",),
@@ -40,7 +39,7 @@ WRITING: dict[Kind, tuple[str, ...]] = {
     "list": ("rpush", "expire"),
     "channel": ("publish",),
 }
-# The operator's alone: finding keys, and showing what they hold, whatever it is.
+# For the operator only: listing keys, and reading any type.
 FINDING = ("scan",)
 SHOWING = ("get", "hgetall", "lrange", "mget", "smembers", "type", "xrange", "xrevrange", "zrange")
 
@@ -62,11 +61,11 @@ def user_line(role: Role, namespace: str, password: str, version: Version) -> st
 
 
 def rules(role: Role, namespace: str, version: Version) -> tuple[str, ...]:
-    """Return the rules of a role's user: nothing, and then what the table gives it.
+    """Return the rules of a role's user: deny all, then allow what the table lists.
 
     Args:
-        namespace: Stands before every key and channel, as in `redis.namespace`.
-        version: Of the server that will read them.
+        namespace: Prefix of every key and channel, as in `redis.namespace`.
+        version: Of the server that loads them.
     """
     space = namespace.rstrip(":")
     found = list(_accesses(role, space + ":" if space else ""))

@@ -1,8 +1,8 @@
-"""Connections to Redis: opened, pooled, given deadlines; every error in this project's words.
+"""Pooled connections to Redis with deadlines; every error as one of `shared/errors.py`.
 
 redis-py opens the sockets and speaks the protocol; its client is left out on purpose. A
-connection whose call was cut short in any way (deadline, cancellation, error) still owes a
-reply, and the next caller would be given it, so such a connection is dropped, never reused.
+connection whose call was cut short (deadline, cancellation, error) may still receive the reply,
+which the next caller would get, so such a connection is closed, never reused.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _UNPRINTABLE = re.compile(r"[^!-~]")
 
 
 class Connection(Protocol):
-    """What is used of a redis-py connection."""
+    """The part of a redis-py connection that is used here."""
 
     @property
     def is_connected(self) -> bool: ...
@@ -72,21 +72,21 @@ class Connections:
         self._closed = False
 
     def new(self, timeout_s: float) -> Connection:
-        """Return a connection that is not connected yet and belongs to the caller."""
+        """Return a connection outside the pool, not connected yet."""
         timeouts = {"socket_timeout": timeout_s, "socket_connect_timeout": self.timeout_s}
         return cast(Connection, self._class(**(self._options | timeouts)))
 
     async def run(self, commands: Sequence[Command]) -> list[Reply]:
-        """Send all commands at once and return their replies in order.
+        """Pipeline the commands and return their replies in order.
 
-        A command that Redis refuses has the refusal (BusFull, BusRefused) as its reply.
+        The reply to a command that Redis refuses is the error (BusFull, BusRefused).
 
         Raises:
             BusUnavailable: Not all replies arrived in time.
         """
         try:
             async with asyncio.timeout(self.timeout_s), self._slots:
-                connection = await self._take()
+                connection = await self._acquire()
                 try:
                     replies = await self._exchange(connection, commands)
                 except BaseException:
@@ -102,7 +102,7 @@ class Connections:
             raise self.unavailable(error, self.timeout_s) from None
 
     async def run_alone(self, command: Command, wait_s: float) -> Reply:
-        """Send a command that makes Redis wait up to `wait_s`, on a connection of its own.
+        """Send a command that blocks for up to `wait_s`, on a connection of its own.
 
         Raises:
             BusUnavailable: No reply within `wait_s` and the usual deadline.
@@ -119,8 +119,8 @@ class Connections:
             await self._drop(connection)
 
     def unavailable(self, error: Exception, timeout_s: float) -> BusUnavailable:
-        """Return the error that tells callers why Redis did not answer."""
-        # what Redis says while a connection is made is wrapped as if the socket had failed
+        """Return the error for a Redis that did not answer."""
+        # redis-py wraps a refusal during the handshake as if the socket had failed
         said = error if error.__cause__ is None else error.__cause__
         if isinstance(said, AuthenticationError):
             return self._denied(said)
@@ -143,12 +143,12 @@ class Connections:
         self._closed = True
         await self._drop_idle()
 
-    async def _take(self) -> Connection:
+    async def _acquire(self) -> Connection:
         if self._closed:
             raise ConnectionError("this bus is closed")
         while self._idle:
             connection = self._idle.pop()
-            # Anything to read on an idle connection is its end, or a reply nobody waits for.
+            # anything to read on an idle connection is its end or an unexpected reply
             if connection.is_connected and not await connection.can_read():
                 return connection
             await self._drop(connection)
@@ -167,7 +167,7 @@ class Connections:
             return self.refusal(error)
 
     def refusal(self, error: ResponseError) -> BusUnavailable:
-        """Return the error that tells callers what Redis said no to."""
+        """Return the error for a command that Redis refused."""
         if isinstance(error, OutOfMemoryError):
             return BusFull(f"Redis at {self.endpoint} is full: {error}")
         if str(error).startswith("MISCONF"):
@@ -183,7 +183,7 @@ class Connections:
 
 
 async def probe(url: str, *, name: str, timeout_s: float) -> BusUnavailable | None:
-    """Ask once whether a Redis answers to the URL's credentials; return why not."""
+    """Ping a Redis once with the URL's credentials; return the error, None if it answers."""
     connections = Connections(url, name=name, timeout_s=timeout_s)
     try:
         (reply,) = await connections.run([("PING",)])
@@ -195,16 +195,16 @@ async def probe(url: str, *, name: str, timeout_s: float) -> BusUnavailable | No
 
 
 async def server_version(url: str, *, timeout_s: float) -> tuple[int, int] | None:
-    """Return the version a Redis says it is, as (major, minor); None when it does not answer."""
+    """Return the version of a Redis, as (major, minor); None when it does not answer."""
     connections = Connections(url, name="supervisor", timeout_s=timeout_s)
     try:
-        (reply,) = await connections.run([("HELLO", 2)])  # unlike INFO it is every user's
+        (reply,) = await connections.run([("HELLO", 2)])  # unlike INFO allowed to every user
     except BusUnavailable:
         return None
     finally:
         await connections.close()
     if isinstance(reply, BusUnavailable):
         return None
-    told = dict(zip(reply[::2], reply[1::2], strict=True))
-    major, minor = told[b"version"].decode().split(".")[:2]
+    answered = dict(zip(reply[::2], reply[1::2], strict=True))
+    major, minor = answered[b"version"].decode().split(".")[:2]
     return int(major), int(minor)

@@ -17,7 +17,7 @@ USERS = "users"
 
 
 class RedisFiles:
-    """What lies in `state_dir/redis`, readable by its owner only."""
+    """The directory `state_dir/redis`, readable by its owner only."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.resolve()
@@ -53,7 +53,7 @@ class RedisFiles:
         return path
 
     def write_logins(self, operator_url: str, users: Users | None = None) -> None:
-        """Leave the operator's URL for the command line, and logins for actors run by hand."""
+        """Write the operator's URL for the command line, and logins for actors run by hand."""
         write_atomically(self.directory / OPERATOR_URL, f"{operator_url}\n".encode())
         if users is None:
             (self.directory / USERS).unlink(missing_ok=True)
@@ -61,20 +61,20 @@ class RedisFiles:
             users.write(self.directory / USERS)
 
     def remove_logins(self) -> None:
-        """Take all that away: nobody answers there any more."""
+        """Remove them: the server has stopped."""
         for name in (OPERATOR_URL, USERS):
             (self.directory / name).unlink(missing_ok=True)
 
     def has_data(self) -> bool:
-        """Tell whether a server has written something here."""
+        """Return whether a server has written something here."""
         return bool(self._written())
 
     def claim_version(self, version: Version) -> None:
-        """Record the version that writes here from now on.
+        """Record the server version that writes here from now on.
 
         Raises:
             ConfigError: A newer version has written here. An older one would refuse the files
-                or, worse, take them for empty.
+                or, worse, start empty.
         """
         path = self.directory / "server-version"
         if path.exists() and self.has_data():
@@ -108,7 +108,7 @@ class RedisFiles:
 
 
 def read_operator_url(state_dir: Path) -> str | None:
-    """Return the URL left by the running supervisor; None when there is none."""
+    """Return the URL written by the running supervisor; None when there is none."""
     try:
         return (state_dir / "redis" / OPERATOR_URL).read_text().strip()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""One life of the embedded redis-server: find a binary, start it, see it end, stop it."""
+"""The embedded redis-server as a process: find a binary, start, watch and stop it."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from shared.redis.acl import CONFINES_WRITERS, Version
 
 LOG_BYTES = 5_000_000
 
-# Runs between fork and exec as a program of its own, because code after a fork is only safe
-# while the parent has a single thread. The death signal survives the exec; a parent that died
-# before it was asked for is seen by its pid.
+# A program of its own between fork and exec, because Python code after a fork is safe only in a
+# single-threaded parent. The death signal survives the exec; a parent that died before it was set
+# is detected by its pid.
 _LAST_STEP = """
 import ctypes, os, signal, sys
 if ctypes.CDLL(None, use_errno=True).prctl(1, int(signal.SIGTERM), 0, 0, 0):
@@ -44,7 +44,7 @@ _ABOUT_THE_MACHINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A redis-server program and the version it says it is."""
+    """A redis-server program and its version."""
 
     path: Path
     version: Version
@@ -96,9 +96,9 @@ def _version_of(path: Path) -> Version | None:
 
 
 class RedisProcess:
-    """One redis-server at a time; call `start` from the main thread only.
+    """One redis-server at a time.
 
-    The death signal the server asks for is tied to the thread that starts it.
+    Call `start` from the main thread only: the server's death signal is tied to that thread.
     """
 
     def __init__(self, binary: Binary, log_path: Path) -> None:
@@ -115,7 +115,7 @@ class RedisProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """How the newest server ended (negative: an OS signal); None while it runs."""
+        """Exit code of the newest server (negative: an OS signal); None while it runs."""
         return self._process.poll() if self._process else None
 
     def start(self, config: Path) -> None:
@@ -146,7 +146,7 @@ class RedisProcess:
         assert self._process is not None and self._pidfd is not None
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
-        # A copy, so that two may wait: the loop knows one callback per descriptor.
+        # a duplicate, so that two may wait: the loop allows one callback per descriptor
         watched = os.dup(self._pidfd)
         try:
             loop.add_reader(watched, ended.set)
@@ -157,13 +157,13 @@ class RedisProcess:
         return self._process.wait()
 
     async def stop(self, timeout_s: float) -> None:
-        """Ask the server to save and end, wait, kill; returns when it is gone."""
+        """Ask the server to save and exit, wait, kill; return when it is gone."""
         if self.pid is None:
             self._release()
             return
         assert self._process is not None
         self._process.terminate()
-        self._process.send_signal(signal.SIGCONT)  # a stopped process obeys nothing else
+        self._process.send_signal(signal.SIGCONT)  # a stopped process handles no other signal
         try:
             await asyncio.wait_for(self.gone(), timeout_s)
         except TimeoutError:
@@ -172,7 +172,7 @@ class RedisProcess:
         self._release()
 
     def refused_its_files(self) -> bool:
-        """Tell whether the newest server ended because of what it found in its files."""
+        """Return whether the newest server ended because its files are damaged."""
         serious = [line for line in self._output() if " # " in line or "***" in line]
         about_machine = any(_ABOUT_THE_MACHINE.search(line) for line in serious)
         return (

@@ -1,4 +1,4 @@
-"""Which Redis this platform uses, and keeping its own one alive."""
+"""Choose the Redis of this platform, and supervise the embedded one."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ REFUSALS = 2
 
 
 class RedisServer:
-    """Decides between the embedded and an external Redis; starts its own again when it dies.
+    """Chooses between the embedded and an external Redis; restarts the embedded one.
 
-    Reads and writes `state_dir/redis` and `state_dir/log/redis.log`. Everything runs on the
-    event loop of the main thread, to which the server's death signal is tied. Whoever makes one
-    holds the lock on `state_dir`: a redis-server found running there is taken for a left-over.
+    Reads and writes `state_dir/redis` and `state_dir/log/redis.log`. Runs on the event loop of
+    the main thread, to which the server's death signal is tied. Requires the lock on `state_dir`:
+    a redis-server found running there is treated as a left-over.
 
     Args:
-        users: Of an external Redis; None when all log in as `section.url` says. The own server
-            is given users with passwords of this run alone.
-        directories: Where to look for redis-server; PATH unless given.
+        users: Of an external Redis; None when all log in with `section.url`. The embedded server
+            gets new passwords in each run.
+        directories: Where to search for redis-server; PATH unless given.
 
     Attributes:
         is_own: The server is a child of this process.
@@ -72,7 +72,7 @@ class RedisServer:
         self._rng = rng or random.Random()
         self._directories = os.get_exec_path() if directories is None else directories
         self._files = RedisFiles(state_dir / "redis")
-        self._given = urlsplit(section.url)
+        self._parsed_url = urlsplit(section.url)
         self._url = section.url
         self._users = users
         self._version: Version | None = None
@@ -84,11 +84,11 @@ class RedisServer:
         self._ever_ready = False
         self._refusals = 0
         self._failures = 0
-        self._trouble = ""
+        self._failure = ""
         self._notes: list[tuple[float, str]] = []
 
     def url(self, role: Role) -> str:
-        """Return how a role reaches Redis, password included: never to be logged."""
+        """Return the Redis URL of a role, password included: never to be logged."""
         return self._users.into_url(self._url, role) if self._users else self._url
 
     @property
@@ -98,11 +98,11 @@ class RedisServer:
 
     @property
     def is_up(self) -> bool:
-        """Tell whether the own server runs and has answered; always true of an external one."""
+        """Return whether the own server runs and has answered; always true of an external one."""
         return not self.is_own or (self._ready.is_set() and self.pid is not None)
 
     def problems(self) -> list[str]:
-        """Return what a person should know about the server, in words."""
+        """Return the server's problems, in words."""
         now = self._clock.monotonic()
         self._notes = [(until, note) for until, note in self._notes if now < until]
         found = [note for _, note in self._notes]
@@ -112,19 +112,19 @@ class RedisServer:
                 "reads a key or channel write it too; install redis-server 7 or newer"
             )
         if not self.is_up:
-            found.append(f"the embedded redis is not up: {self._trouble or 'starting'}")
+            found.append(f"the embedded redis is not up: {self._failure or 'starting'}")
         return found
 
     async def start(self) -> None:
         """Find or start the Redis to use and wait until it answers, at most 30 s.
 
         Raises:
-            ConfigError: Nothing usable, the fault names what holds the port; or an external
-                Redis that does not accept us.
+            ConfigError: No usable Redis (the fault names the owner of the port), or an external
+                one rejects our login.
         """
         self._files.prepare()
         if self._section.embedded != "never":
-            await self._outlast_predecessor()
+            await self._end_predecessor()
         self.is_own = await self._runs_own()
         if not self.is_own:
             await self._log_in()
@@ -149,12 +149,12 @@ class RedisServer:
             self._log.error("going on without redis: %s", "; ".join(self.problems()))
 
     def tick(self, now: float | None = None) -> None:
-        """Raise what went wrong in watching it; a lost task must not go unnoticed."""
+        """Raise what ended the task that supervises it, if anything did."""
         if self._keeping is not None and self._keeping.done() and not self._keeping.cancelled():
             self._keeping.result()
 
     async def stop(self, timeout_s: float = 10.0) -> None:
-        """Let the own server save and end; an external one is left alone."""
+        """Let the own server save and exit; an external one is left alone."""
         if self._keeping is not None:
             self._keeping.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -163,7 +163,7 @@ class RedisServer:
             await self._server.stop(timeout_s)
             self._files.remove_logins()
 
-    # Which Redis.
+    # Choosing a Redis
 
     async def _runs_own(self) -> bool:
         section = self._section
@@ -176,16 +176,18 @@ class RedisServer:
             return False
         if isinstance(failure, BusDenied):
             return False
-        place = self._given.path if self._given.scheme == "unix" else self._given.netloc
+        place = (
+            self._parsed_url.path if self._parsed_url.scheme == "unix" else self._parsed_url.netloc
+        )
         place = place.rpartition("@")[2]
-        if self._given.scheme != "unix" and await self._nothing_listens():
-            if _is_loopback(self._given.hostname or "localhost"):
+        if self._parsed_url.scheme != "unix" and await self._nothing_listens():
+            if _is_loopback(self._parsed_url.hostname or "localhost"):
                 return True
             raise ConfigError(
                 [f"redis.url: nothing listens at {place}, and only on this host one is started; "
                  f"expected a running Redis there ({failure})"]
             )  # fmt: skip
-        holder = ports.holder(self._given.port or 6379)
+        holder = ports.holder(self._parsed_url.port or 6379)
         raise ConfigError(
             [f"redis.url: {place} is held by {holder}, which does not answer as a Redis to the "
              f"URL's credentials ({failure}); stop it, give its credentials, set redis.url to "
@@ -193,10 +195,10 @@ class RedisServer:
         )  # fmt: skip
 
     async def _log_in(self) -> None:
-        """Try every login once; a Redis that is away is waited for, one that says no is not.
+        """Try every login once, waiting for a Redis that does not answer.
 
         Raises:
-            ConfigError: It refuses a login; carries a fault for each.
+            ConfigError: It refuses logins; carries a fault for each.
         """
         faults = []
         for role in self._users.passwords if self._users else (Role.SUPERVISOR,):
@@ -212,7 +214,7 @@ class RedisServer:
             self._version = await server_version(self.url(Role.SUPERVISOR), timeout_s=2)
 
     async def _nothing_listens(self) -> bool:
-        host, port = self._given.hostname or "localhost", self._given.port or 6379
+        host, port = self._parsed_url.hostname or "localhost", self._parsed_url.port or 6379
         try:
             async with asyncio.timeout(2):
                 _, writer = await asyncio.open_connection(host, port)
@@ -224,7 +226,7 @@ class RedisServer:
         return False
 
     def _choose_port(self) -> None:
-        wanted = 0 if self._given.scheme == "unix" else self._given.port
+        wanted = 0 if self._parsed_url.scheme == "unix" else self._parsed_url.port
         wanted = 6379 if wanted is None else wanted
         self._port = wanted if wanted and ports.is_free(wanted) else ports.free_port()
         if wanted and self._port != wanted:
@@ -232,11 +234,11 @@ class RedisServer:
                 "redis.url: port %d is held by %s; the embedded redis listens on %d",
                 wanted, ports.holder(wanted), self._port,
             )  # fmt: skip
-        database = self._given.path if self._given.scheme != "unix" else "/0"
+        database = self._parsed_url.path if self._parsed_url.scheme != "unix" else "/0"
         self._url = f"redis://127.0.0.1:{self._port}{database or '/0'}"
         self._files.write_logins(self.url(Role.OPERATOR), self._users)
 
-    # Keeping it alive.
+    # Supervising the own server
 
     async def _keep(self, server: RedisProcess) -> None:
         while True:
@@ -263,15 +265,15 @@ class RedisServer:
             await self._clock.sleep(pause_s)
             self._failures += 1
 
-    def _failed(self, trouble: str) -> None:
-        self._trouble = trouble
-        self._log.warning("the embedded redis: %s", trouble)
+    def _failed(self, failure: str) -> None:
+        self._failure = failure
+        self._log.warning("the embedded redis: %s", failure)
 
     def _launch(self, server: RedisProcess) -> None:
         if self._refusals >= REFUSALS:
             self._set_files_aside()
         if not self._ever_ready and not ports.is_free(self._port):
-            self._choose_port()  # somebody was quicker, and nobody knows our URL yet
+            self._choose_port()  # the port was taken meanwhile, and the URL is not in use yet
         assert self._users is not None, "made before the first launch"
         config = self._files.write_config(
             port=self._port,
@@ -287,12 +289,12 @@ class RedisServer:
             failure = await probe(self.url(Role.SUPERVISOR), name="supervisor", timeout_s=2)
             if failure is None:
                 self._refusals = 0
-                self._trouble = ""
+                self._failure = ""
                 self._ever_ready = True
                 self._ready.set()
                 self._log.info("the embedded redis is up on port %d", self._port)
                 return
-            self._trouble = str(failure)
+            self._failure = str(failure)
             await self._clock.sleep(pause_s)
             pause_s = min(0.5, pause_s * 1.5)
 
@@ -309,29 +311,29 @@ class RedisServer:
         self._log.error("%s", note)
         self._notes.append((self._clock.monotonic() + NOTE_S, note))
 
-    async def _outlast_predecessor(self) -> None:
-        """Wait for a server of an earlier supervisor that is still ending in our directory."""
+    async def _end_predecessor(self) -> None:
+        """End a server that an earlier supervisor left in our directory."""
         found = _servers_in(self._files.directory)
         for process in found:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
-                process.resume()  # a stopped one has not even seen its death signal
-        for process in await self._still_there(found):
+                process.resume()  # a stopped one has not handled its death signal
+        for process in await self._wait_gone(found):
             self._note(f"an earlier redis (pid {process.pid}) would not end and was killed")
             with contextlib.suppress(psutil.Error):
                 process.kill()
-            await self._still_there([process])
+            await self._wait_gone([process])
 
-    async def _still_there(self, processes: list[psutil.Process]) -> list[psutil.Process]:
+    async def _wait_gone(self, processes: list[psutil.Process]) -> list[psutil.Process]:
         deadline = self._clock.monotonic() + PREDECESSOR_S
-        while processes := [process for process in processes if _lives(process)]:
+        while processes := [process for process in processes if _is_alive(process)]:
             if self._clock.monotonic() > deadline:
                 break
             await self._clock.sleep(0.02)
         return processes
 
 
-def _lives(process: psutil.Process) -> bool:
+def _is_alive(process: psutil.Process) -> bool:
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.Error:
@@ -345,7 +347,7 @@ def _servers_in(directory: Path) -> list[psutil.Process]:
             if "redis" in process.name() and process.cwd() == str(directory):
                 found.append(process)
         except psutil.Error:
-            continue  # ended meanwhile, or another user's: not ours
+            continue  # ended meanwhile, or another user's
     return found
 
 

@@ -1,6 +1,6 @@
-"""A Pub/Sub subscription that outlives Redis: it reconnects, re-subscribes and says so.
+"""A Pub/Sub subscription that survives outages: it reconnects, re-subscribes and reports it.
 
-redis-py's own subscriber gives up after some seconds of outage and cannot tell a quiet
+redis-py's own subscriber gives up after some seconds of outage and cannot distinguish a quiet
 channel from a dead socket; this one pings when nothing arrives.
 """
 
@@ -27,7 +27,7 @@ RETRY_FIRST_S, RETRY_CAP_S = 0.2, 2.0
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message; both fields are empty after every (re)connect: re-read your keys now."""
+    """One message; both fields are empty after every (re)connect: re-read the keys then."""
 
     channel: str
     raw: bytes
@@ -39,12 +39,12 @@ CONNECTED = Delivery(channel="", raw=b"")
 class Subscription:
     """Async context manager and iterator of deliveries; connects with the first `anext`.
 
-    Cancelling a pending `anext` loses nothing: the next one goes on where it was. A channel
-    that is both named and matched by a pattern is delivered twice, as Redis does.
+    Cancelling a pending `anext` loses nothing. A channel that is both named and matched by a
+    pattern is delivered twice, as Redis does.
 
     Args:
-        outcome: Told None after a connect, or why connecting failed.
-        quiet_s: Silence after which the connection is asked whether it still lives.
+        outcome: Called with None after a connect, or with the error of a failed one.
+        quiet_s: Silence after which the connection is pinged.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Subscription:
         self._quiet_s = quiet_s
         self._connection: Connection | None = None
         self._pending: deque[Delivery] = deque()
-        self._asked = False
+        self._pinged = False
         self._failures = 0
         self.connects = 0
 
@@ -122,7 +122,7 @@ class Subscription:
             await connection.disconnect(nowait=True)
             raise
         self._connection = connection
-        self._asked = False
+        self._pinged = False
         self._failures = 0
         self.connects += 1
         self._outcome(None)
@@ -146,19 +146,19 @@ class Subscription:
 
     async def _receive(self, connection: Connection) -> None:
         try:
-            # Not disconnecting on cancellation: a half-read reply stays in the parser.
+            # no disconnect on cancellation: the parser keeps a half-read reply
             reply = await connection.read_response(
-                timeout=self._connections.timeout_s if self._asked else self._quiet_s,
+                timeout=self._connections.timeout_s if self._pinged else self._quiet_s,
                 disconnect_on_error=False,
             )
             if reply is not None:
-                self._asked = False
+                self._pinged = False
                 if delivery := self._delivery(reply):
                     self._pending.append(delivery)
-            elif self._asked:
+            elif self._pinged:
                 await self._lost("no answer to a ping")
             else:
-                self._asked = True
+                self._pinged = True
                 await connection.send_packed_command(connection.pack_commands([("PING",)]))
         except (RedisError, OSError) as error:
             await self._lost(str(error) or type(error).__name__)
@@ -170,7 +170,7 @@ class Subscription:
         return None
 
     async def _lost(self, why: str) -> None:
-        # Not told to `outcome`: one dead socket is no outage, a failing reconnect is.
+        # not reported to `outcome`: one dead socket is no outage, a failing reconnect is
         self._log.debug("subscription lost: %s", why)
         self._failures = max(1, self._failures)
         await self._drop()

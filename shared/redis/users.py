@@ -1,4 +1,4 @@
-"""The Redis users of one platform, a password for each role: made, kept in a file, put in URLs."""
+"""The Redis users of one platform: one per role, with passwords kept in a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Users:
     """One password per role. Neither it nor its URLs may be logged.
 
     Args:
-        namespace: As in `redis.namespace`; stands in the users' names too.
+        namespace: As in `redis.namespace`; also part of the users' names.
     """
 
     passwords: Mapping[Role, str]
@@ -37,7 +37,7 @@ class Users:
         return with_login(url, user_name(role, self.namespace), self.passwords[role])
 
     def acl(self, version: Version) -> list[str]:
-        """Return an ACL file, passwords hashed: these users, and nobody without a password."""
+        """Return an ACL file: these users, passwords hashed, and no login without a password."""
         lines = [
             user_line(role, self.namespace, password, version)
             for role, password in self.passwords.items()
@@ -51,7 +51,7 @@ class Users:
 
 
 def new_users(namespace: str, known: Mapping[Role, str] | None = None) -> Users:
-    """Return users of every role with new passwords, but for those already known."""
+    """Return users of every role, with new passwords for those not in `known`."""
     kept = known or {}
     passwords = {role: kept.get(role) or secrets.token_urlsafe(24) for role in Role}
     return Users(passwords, namespace)
@@ -61,7 +61,7 @@ def read_users(path: Path, namespace: str) -> Users:
     """Return the users whose passwords are in a file.
 
     Raises:
-        ConfigError: It cannot be read, is open to everybody, or lacks a role.
+        ConfigError: It cannot be read, others may read it, or it lacks a role.
     """
     passwords = read_passwords(path)
     missing = [role for role in Role if role not in passwords]
@@ -77,7 +77,7 @@ def read_passwords(path: Path) -> dict[Role, str]:
     """Return the passwords in a file of lines such as `fetcher PASSWORD`.
 
     Raises:
-        ConfigError: It cannot be read, is open to everybody, or a line is something else.
+        ConfigError: It cannot be read, others may read it, or a line is malformed.
     """
     try:
         mode = stat.S_IMODE(path.stat().st_mode)
@@ -111,10 +111,10 @@ def given_users(section: RedisSection, credentials_dir: Path | None) -> Users | 
     """Return the users of an external Redis; None when all share the one of `redis.url`.
 
     Args:
-        credentials_dir: What systemd names in `CREDENTIALS_DIRECTORY`, if anything.
+        credentials_dir: `CREDENTIALS_DIRECTORY` of systemd, if set.
 
     Raises:
-        ConfigError: They cannot be read, or not all are there.
+        ConfigError: They cannot be read, or a role is missing.
     """
     if section.users_file is not None:
         return read_users(Path(section.users_file), section.namespace)

@@ -1,6 +1,6 @@
-"""An actor's output on disk: appended, rotated, its last lines remembered.
+"""An actor's output on disk: appended and rotated, with its last lines in memory.
 
-Nothing here ever waits on a slow reader, and a full disk costs lines, not the supervisor.
+Nothing here blocks on a slow reader, and a full disk loses lines but never stops the supervisor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from shared.clock import Clock
 LARGEST = 5_000_000
 KEPT_FILES = 3
 REMEMBERED_LINES = 50
-LOSS_TOLD_S = 10.0
+LOSS_SHOWN_S = 10.0
 
 
 class ActorLog:
@@ -29,7 +29,7 @@ class ActorLog:
         journal: The systemd journal's socket as `journal_socket` found it, or None.
 
     Attributes:
-        lost_lines: How many could not be kept, since it began.
+        lost_lines: How many could not be written, since the start.
     """
 
     def __init__(self, path: Path, clock: Clock, journal: socket.socket | None = None) -> None:
@@ -44,8 +44,8 @@ class ActorLog:
 
     @property
     def is_losing(self) -> bool:
-        """Tell whether lines were lost just now; what was lost long ago is no trouble any more."""
-        return self._clock.monotonic() - self._lost_at < LOSS_TOLD_S
+        """Return whether lines were lost within the last `LOSS_SHOWN_S`."""
+        return self._clock.monotonic() - self._lost_at < LOSS_SHOWN_S
 
     def append(self, line: bytes) -> None:
         """Add one line."""
@@ -88,7 +88,7 @@ class ActorLog:
 
 
 def last_words(lines: Iterable[str], longest: int = 200) -> str:
-    """Return what an actor's output ended with: the error of a traceback, or the last event."""
+    """Return the last line of an actor's output: the error of a traceback, or the last event."""
     for line in reversed(list(lines)):
         text = line.strip()
         if text.startswith("{"):
@@ -104,7 +104,7 @@ def last_words(lines: Iterable[str], longest: int = 200) -> str:
 
 
 def journal_socket(journal_stream: str) -> socket.socket | None:
-    """Return our standard output as a socket when it leads to the systemd journal.
+    """Return our standard output as a socket if it is the systemd journal.
 
     Args:
         journal_stream: The variable JOURNAL_STREAM, `device:inode` of that socket.

@@ -1,4 +1,4 @@
-"""One actor as the supervisor holds it: its process, what it says, its deaths."""
+"""One supervised actor: its process, its reports, its deaths."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shared.supervision.actor_log import ActorLog, last_words
 from shared.supervision.lifecycle import Event, State
 from shared.supervision.restart import Exit, Policy, Tally
 from shared.supervision.specs import ChildSpec, policy_of
-from shared.supervision.status_pipe import StatusLine, Word, parse
+from shared.supervision.status_pipe import StatusKind, StatusLine, parse
 from shared.supervision.tasks import Tasks
 from shared.supervision.zygote_client import Zygote, ZygoteLost
 
@@ -34,9 +34,9 @@ class ChildContext:
     """What all supervised actors share.
 
     Attributes:
-        launch: Makes the launch message of an actor.
-        common_cause: Says what outside trouble there is now ("" for none).
-        tell: Takes every transition: actor, what happened, details.
+        launch: Returns the launch message of an actor.
+        common_cause: Returns the current outside problem ("" for none).
+        on_transition: Called with every transition: actor, event, details.
     """
 
     zygote: Zygote
@@ -48,17 +48,17 @@ class ChildContext:
     log: logging.Logger
     launch: Callable[[Child], Mapping[str, Any]]
     common_cause: Callable[[], str]
-    tell: Callable[[str, str, Mapping[str, Any]], None]
+    on_transition: Callable[[str, str, Mapping[str, Any]], None]
 
 
 @dataclass(slots=True)
 class Life:
-    """One process of the actor, from spawn to gone. Times are monotonic seconds."""
+    """One process of the actor, from spawn to exit. Times are monotonic seconds."""
 
     started: float
-    born: asyncio.Event = field(default_factory=asyncio.Event)
+    forked: asyncio.Event = field(default_factory=asyncio.Event)
     forking: asyncio.Future[process.Process] | None = None
-    forking_given_up: bool = False
+    forking_cancelled: bool = False
     child: process.Process | None = None
     silent_s: float = 0.0
     has_beaten: bool = False
@@ -76,19 +76,19 @@ class Life:
 
 @dataclass(slots=True)
 class Coins:
-    """Coins this actor may not compute, and coins that merely look bad."""
+    """Coins this actor may not compute, and coins under suspicion."""
 
     convicted: dict[str, int] = field(default_factory=dict)
     suspicions: dict[str, int] = field(default_factory=dict)
 
     def quarantined(self, now_ms: int) -> dict[str, int]:
-        """Return the convicted coins whose time is not up, with the epoch ms of release."""
+        """Return the convicted coins not released yet, with the epoch ms of their release."""
         self.convicted = {c: until for c, until in self.convicted.items() if until > now_ms}
         return dict(self.convicted)
 
 
 class Child:
-    """Keeps one actor alive. `happen` is the only way its state changes."""
+    """Keeps one actor alive. Its state changes through `handle` only."""
 
     def __init__(self, spec: ChildSpec, context: ChildContext, log: ActorLog) -> None:
         self.spec = spec
@@ -111,7 +111,7 @@ class Child:
         self._exit = Exit()
 
     def handle(self, event: Event) -> None:
-        """Let the table decide what `event` means now, and do it."""
+        """Take the action that the lifecycle table has for `event` in the current state."""
         action = lifecycle.next_action(self.state, event)
         if action is lifecycle.Action.IMPOSSIBLE:
             self.context.log.error("%s: %s while %s cannot be", self.name, event, self.state)
@@ -121,14 +121,14 @@ class Child:
             self.changed = asyncio.Event()
 
     def release(self) -> None:
-        """Forget convictions and quarantine; convicted coins are tried again, on probation.
+        """Clear quarantine and convicted coins; the coins are tried again, on probation.
 
-        An actor that may only reduce is started again without that. One that an operator has
-        stopped stays so.
+        An actor in mode reducing is restarted in its normal mode. One stopped by an operator stays
+        stopped.
         """
         coins_freed = bool(self.coins.quarantined(self.context.clock.now_ms()))
         self.coins = Coins()
-        was_reducing = self._may_do_all_again()
+        was_reducing = self._end_reducing()
         if was_reducing and not self.state.is_unwanted:
             self.handle(Event.RESTART)
         if coins_freed and self.state.has_process and not self.state.is_unwanted:
@@ -137,22 +137,22 @@ class Child:
         self.handle(Event.RELEASE)
 
     def reshape(self, spec: ChildSpec) -> None:
-        """Go on with a changed specification; what the old one was convicted for is forgotten."""
+        """Switch to a changed spec, clearing quarantine and mode reducing."""
         self.spec = spec
-        self._may_do_all_again()
+        self._end_reducing()
         if not self.state.is_unwanted:
             quarantined = self.state is State.QUARANTINED
             self.handle(Event.RELEASE if quarantined else Event.RESTART)
 
-    def _may_do_all_again(self) -> bool:
-        """End what only reduces; tell whether there was anything to end."""
+    def _end_reducing(self) -> bool:
+        """End mode reducing; return whether it was on."""
         was_reducing = self.reducing_until_ms is not None
         if was_reducing:
             self._reducing, self._tally = None, Tally()
         return was_reducing
 
     def tick(self, elapsed_s: float) -> None:
-        """Let time pass: silence, budgets, what is due. Called every turn of the supervisor."""
+        """Check silence, budgets and what is due; called in every turn of the supervisor."""
         now = self.context.clock.monotonic()
         if self.due is not None and now >= self.due:
             self.handle(Event.DUE)
@@ -169,7 +169,7 @@ class Child:
                 self.handle(Event.RESTART)
 
     def set_memory(self, pss_mb: float) -> None:
-        """Take a measurement of the process's memory."""
+        """Record the process's memory; too much twice in a row replaces it."""
         if self.life is not None:
             self.life.pss_mb = pss_mb
             over = pss_mb > self.context.settings.max_pss_mb
@@ -179,7 +179,7 @@ class Child:
 
     @property
     def stop_s(self) -> float:
-        """Seconds it has to stop by itself."""
+        """Seconds from SIGTERM to SIGKILL."""
         own = self.spec.treatment.stop_s
         return self.context.settings.stop_s if own is None else own
 
@@ -193,7 +193,7 @@ class Child:
             return None
         return clock.now_ms() + round(left_s * 1000)
 
-    def give_up_now(self) -> None:
+    def kill(self) -> None:
         """SIGKILL the process group, whatever is going on."""
         if self.life is not None and self.life.child is not None:
             self.life.child.kill_group()
@@ -209,7 +209,7 @@ class Child:
         return True
 
     def status(self) -> ActorStatus:
-        """Return what others may know."""
+        """Return the status to publish."""
         life, clock = self.life, self.context.clock
         beat_age = None
         if life is not None and life.has_beaten:
@@ -219,8 +219,8 @@ class Child:
             backoff_until = clock.now_ms() + round((self.due - clock.monotonic()) * 1000)
         until_ms, reason = self.reducing_until_ms, self.reason
         if until_ms is not None and self._reducing is not None:
-            said = f"in mode reducing until {utc_text(until_ms)}: {self._reducing[1]}"
-            reason = f"{reason}; {said}" if reason else said
+            mode = f"in mode reducing until {utc_text(until_ms)}: {self._reducing[1]}"
+            reason = f"{reason}; {mode}" if reason else mode
         return ActorStatus(
             name=self.name,
             state=self.state.shown,  # type: ignore[arg-type]
@@ -243,14 +243,14 @@ class Child:
         """Process id, while there is a process."""
         return self.life.child.pid if self.life and self.life.child else None
 
-    # What the table asks for. Each sets the next state itself.
+    # The actions of the lifecycle table; each sets the next state.
 
     def _enter(self, state: State, reason: str, **details: Any) -> None:
         self.state = state
         self.since_ms = self.context.clock.now_ms()
         self.reason = reason
         self.due = None
-        self.context.tell(self.name, state.shown, {"reason": reason, **details})
+        self.context.on_transition(self.name, state.shown, {"reason": reason, **details})
 
     def _spawn(self, event: Event) -> None:
         if event is Event.RELEASE:
@@ -260,7 +260,7 @@ class Child:
         self._enter(State.STARTING, "")
         self.output.last_lines.clear()
         self.life = Life(self.context.clock.monotonic())
-        self.context.tasks.start(self._live(self.life), self.name)
+        self.context.tasks.start(self._run(self.life), self.name)
 
     def _end(self, event: Event) -> None:
         self._enter(State.STOPPING, f"{event} asked for")
@@ -320,7 +320,7 @@ class Child:
             counted=not exit_.common_cause,
         )
         self.deaths.append(note)
-        context.tell(
+        context.on_transition(
             self.name,
             "death",
             {
@@ -334,7 +334,7 @@ class Child:
         self._judge_coin(life, exit_)
         self.next_on_probation = not exit_.common_cause
         if decision.reducing:
-            context.tell(self.name, "may only reduce", {"reason": decision.reason})
+            context.on_transition(self.name, "may only reduce", {"reason": decision.reason})
         if decision.quarantine:
             self.life = None
             self._enter(State.QUARANTINED, decision.reason)
@@ -359,7 +359,7 @@ class Child:
                 self.context.settings.coin_quarantine_s * 1000
             )
             self.coins.convicted[coin] = until
-            self.context.tell(
+            self.context.on_transition(
                 self.name,
                 "coin quarantined",
                 {"coin": coin, "until_ms": until, "cause": exit_.text()},
@@ -367,38 +367,38 @@ class Child:
 
     # The process.
 
-    async def _live(self, life: Life) -> None:
+    async def _run(self, life: Life) -> None:
         try:
-            await self._see_through(life)
-        except (ZygoteLost, OSError) as error:  # OSError: we are out of descriptors ourselves
+            await self._run_process(life)
+        except (ZygoteLost, OSError) as error:  # OSError: out of descriptors
             self._exit = Exit(common_cause=str(error))
         except asyncio.CancelledError:
-            if not life.forking_given_up:
+            if not life.forking_cancelled:
                 raise
             self._exit = Exit(common_cause="it was to end before it had been started")
         finally:
-            life.born.set()
+            life.forked.set()
         if life.ending is not None:
             life.ending.cancel()
         self.handle(Event.GONE)
 
-    async def _see_through(self, life: Life) -> None:
-        """Fork the process and follow it to its end."""
+    async def _run_process(self, life: Life) -> None:
+        """Fork the process and wait until it ends."""
         with contextlib.ExitStack() as readers, contextlib.ExitStack() as their_ends:
 
-            def pipe(take: Callable[[bytes], None], longest: int) -> int:
+            def pipe(on_line: Callable[[bytes], None], longest: int) -> int:
                 read_end, write_end = os.pipe()
                 their_ends.callback(os.close, write_end)
-                readers.callback(process.LineReader(read_end, take, longest).drain)
+                readers.callback(process.LineReader(read_end, on_line, longest).drain)
                 return write_end
 
             log = pipe(self.output.append, LONGEST_LOG_LINE)
-            words = pipe(self._hear, LONGEST_STATUS_LINE)
+            report = pipe(self._on_line, LONGEST_STATUS_LINE)
             launch = self.context.launch(self)
-            life.forking = asyncio.ensure_future(self.context.zygote.spawn(launch, log, words))
+            life.forking = asyncio.ensure_future(self.context.zygote.spawn(launch, log, report))
             life.child = await life.forking
             their_ends.close()
-            life.born.set()
+            life.forked.set()
             await life.child.gone.wait()
             status = await life.child.exit_status()
             life.child.close()
@@ -418,38 +418,38 @@ class Child:
 
         async def finish() -> None:
             if life.child is None and life.forking is not None:
-                life.forking_given_up = life.forking.cancel()
-            await life.born.wait()
+                life.forking_cancelled = life.forking.cancel()
+            await life.forked.wait()
             if life.child is not None:
                 await how(life.child, *arguments)
 
         if life.ending is None:
             life.ending = self.context.tasks.start(finish(), f"end of {self.name}")
 
-    def _hear(self, raw: bytes) -> None:
+    def _on_line(self, raw: bytes) -> None:
         line, life = parse(raw), self.life
         if line is None or life is None:
             self.context.log.warning("%s wrote %r to its status pipe", self.name, raw[:60])
             return
-        if line.word is Word.BEAT:
+        if line.kind is StatusKind.BEAT:
             life.silent_s = 0.0
             life.has_beaten = True
         else:
-            self._hear_more(line, life)
+            self._on_report(line, life)
 
-    def _hear_more(self, line: StatusLine, life: Life) -> None:
-        match line.word:
-            case Word.READY:
+    def _on_report(self, line: StatusLine, life: Life) -> None:
+        match line.kind:
+            case StatusKind.READY:
                 life.last_step = self.context.clock.monotonic()
                 self.handle(Event.READY)
-            case Word.NOT_READY:
+            case StatusKind.NOT_READY:
                 life.not_ready = line.text
-            case Word.STEP:
+            case StatusKind.STEP:
                 life.last_step = self.context.clock.monotonic()
                 life.computing = ""
                 self.next_on_probation = False
                 self.handle(Event.STEP)
-            case Word.DOING:
+            case StatusKind.DOING:
                 life.doing = line.text
-            case Word.COIN:
+            case StatusKind.COIN:
                 life.computing = line.text

@@ -1,4 +1,4 @@
-"""All supervised actors together: who there is, in which order they start and stop."""
+"""All supervised actors: which there are, and the order in which they start and stop."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Children:
     """The actors of one supervisor.
 
     Args:
-        around: What they share; its settings and policy follow the configuration.
+        context: What they share; `adopt` updates its settings and policy.
         only: Pattern of names; others are left out.
-        journal: Where their output also goes, or None.
+        journal: The systemd journal's socket, or None.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Children:
         self._ports: dict[str, int] = {}
         self._actors: dict[str, Child] = {}
         self._due: set[str] = set()
-        """Actors that may wait for what they need before their first start."""
+        """Actors whose first start may still wait for others."""
         self._leaving: set[str] = set()
         self._booting: set[asyncio.Task[None]] = set()
         self._code_seen = proc_stats.newest_change(ROOT)
@@ -71,10 +71,10 @@ class Children:
         """Return the names of the actors that are not ready."""
         return [actor.name for actor in self if actor.state is not State.READY]
 
-    # Starting and stopping.
+    # Starting and stopping
 
     def boot(self) -> None:
-        """Start the actors in order; an order that is a courtesy, not a condition."""
+        """Start the actors in order; none waits for another longer than `NEEDS_WAIT_S`."""
         for actor in self:
             self._due.add(actor.name)
             self._booting.add(
@@ -100,10 +100,10 @@ class Children:
                     for actor in actors:
                         actor.handle(Event.STOP)
                         if impatient():
-                            actor.give_up_now()
+                            actor.kill()
                     await self._all_stopped(actors)
         except TimeoutError:
-            self.give_up_now()
+            self.kill()
             for actor in self:
                 actor.handle(Event.STOP)
             await self._all_stopped(list(self))
@@ -114,15 +114,15 @@ class Children:
         stopped = frozenset({State.STOPPED})
         await asyncio.gather(*(a.wait_for(stopped, STOP_PATIENCE_S) for a in actors))
 
-    def give_up_now(self) -> None:
-        """SIGKILL everybody."""
+    def kill(self) -> None:
+        """SIGKILL all of them."""
         for actor in self:
-            actor.give_up_now()
+            actor.kill()
 
-    # While they run.
+    # Running
 
     def tick(self, elapsed_s: float) -> None:
-        """Let time pass for everybody."""
+        """Check every actor, and measure them now and then."""
         for actor in self:
             actor.tick(elapsed_s)
         self._retry_on_new_code()
@@ -131,7 +131,7 @@ class Children:
             self._measure(now)
 
     def _retry_on_new_code(self) -> None:
-        """Give the quarantined another try as soon as somebody mends the code."""
+        """Restart quarantined actors once the code has changed."""
         waiting = [a for a in self if a.state is State.QUARANTINED]
         if not waiting:
             return
@@ -159,7 +159,7 @@ class Children:
         self._cpu_pct = {pid: pct for pid, pct in self._cpu_pct.items() if pid in used}
 
     async def carry_out(self, verb: str, name: str) -> tuple[bool, str]:
-        """Do what an operator asks of one actor; return whether it went well, in words."""
+        """Carry out an operator's command on one actor; return success and the result in words."""
         actor = self._actors[name]
         if verb == "release":
             actor.release()
@@ -178,7 +178,7 @@ class Children:
         return actor.state is State.READY, f"{name} {status.state} (pid {actor.pid}){detail}"
 
     def rows(self) -> list[dict[str, Any]]:
-        """Return what `status` shows of each actor."""
+        """Return a row of `status` for each actor."""
         clock = self._context.clock
         newest = proc_stats.newest_change(ROOT)
         found = []
@@ -196,14 +196,14 @@ class Children:
             found.append(row)
         return found
 
-    # The configuration.
+    # Configuration
 
     def check_ports(self, config: Config) -> list[str]:
-        """Return a fault for each port of a new configuration that cannot be had."""
+        """Return a fault for each port of a new configuration that cannot be bound."""
         return ports.taken(self._moved(config))
 
     def adopt(self, config: Config) -> list[str]:
-        """Apply a new configuration; return the names of the actors it touched."""
+        """Apply a new configuration; return the names of the actors it changed."""
         moved = self._moved(config)
         self._ports = {name: port for name, port in self._ports.items() if name not in moved}
         self._config = config
@@ -218,7 +218,7 @@ class Children:
             actor = self._actors.get(spec.name)
             if actor is None:
                 self._add(spec).handle(Event.START)
-            elif spec.name in self._leaving:  # wanted again before it has gone
+            elif spec.name in self._leaving:  # added again before it has gone
                 self._leaving.discard(spec.name)
                 actor.reshape(spec)
                 actor.handle(Event.START)

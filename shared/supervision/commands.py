@@ -1,4 +1,4 @@
-"""What a running supervisor can be asked: steer actors, show all, read the configuration again."""
+"""The commands of a running supervisor: control actors, show their status, reload."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class SupervisorCommands:
     """Answers control commands.
 
     Args:
-        config: The configuration in force; `reload` replaces it.
+        config: The current configuration; `reload` replaces it.
         reread: Reads the configuration again; raises ConfigError.
-        itself: Tells what `status` shows of the supervisor itself.
+        own_status: Returns the supervisor's own part of `status`.
         shut_down: Begins the orderly stop.
     """
 
@@ -33,14 +33,14 @@ class SupervisorCommands:
         children: Children,
         *,
         reread: Callable[[], Config],
-        itself: Callable[[], dict[str, Any]],
+        own_status: Callable[[], dict[str, Any]],
         shut_down: Callable[[], None],
         log: logging.Logger,
     ) -> None:
         self.config = config
         self._children = children
         self._reread = reread
-        self._itself = itself
+        self._own_status = own_status
         self._shut_down = shut_down
         self._log = log
 
@@ -50,7 +50,7 @@ class SupervisorCommands:
         match command.command:
             case "status":
                 yield dataclasses.replace(
-                    reply, body={"supervisor": self._itself(), "actors": self._children.rows()}
+                    reply, body={"supervisor": self._own_status(), "actors": self._children.rows()}
                 )
             case "reload":
                 yield dataclasses.replace(reply, outcome="accepted")
@@ -71,11 +71,11 @@ class SupervisorCommands:
                     return
                 self._log.info("%s %s asked for", verb, ", ".join(names))
                 yield dataclasses.replace(reply, outcome="accepted", reason=", ".join(names))
-                said = await asyncio.gather(*(self._children.carry_out(verb, n) for n in names))
+                results = await asyncio.gather(*(self._children.carry_out(verb, n) for n in names))
                 yield dataclasses.replace(
                     reply,
-                    outcome="done" if all(well for well, _ in said) else "failed",
-                    reason="; ".join(text for _, text in said),
+                    outcome="done" if all(ok for ok, _ in results) else "failed",
+                    reason="; ".join(text for _, text in results),
                 )
 
     def _no_such_actor(self, name: str) -> str:
@@ -99,8 +99,8 @@ class SupervisorCommands:
             raise ConfigError(faults)
         self.config = fresh
         changed = self._children.adopt(fresh)
-        said = f"restarted: {', '.join(changed)}" if changed else "no actor's section changed"
+        summary = f"restarted: {', '.join(changed)}" if changed else "no actor's section changed"
         if waiting:
-            said += f"; a restart of the supervisor is needed for: {', '.join(waiting)}"
-        self._log.info("configuration reloaded, %s", said)
-        return said
+            summary += f"; a restart of the supervisor is needed for: {', '.join(waiting)}"
+        self._log.info("configuration reloaded, %s", summary)
+        return summary

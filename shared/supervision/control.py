@@ -1,6 +1,6 @@
-"""How the supervisor is spoken to: a socket for the command line, a channel for the rest.
+"""The supervisor's control interface: a socket for the command line, a channel for the rest.
 
-Both speak the same JSON, and rubbish gets an error reply and a log line, never an exception.
+Both use the same JSON; an invalid message gets an error reply and a log line, never an exception.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ Answer = Callable[[ControlCommand], AsyncIterator[ControlReply]]
 
 
 def parse(raw: bytes) -> ControlCommand | ControlReply:
-    """Return the command, or the error reply that says what is wrong with it.
+    """Return the command, or an error reply naming its fault.
 
-    The reply to a command without a usable id goes to the id `invalid`.
+    The reply to a command without a valid id has the id `invalid`.
     """
     try:
         document = orjson.loads(raw)
@@ -82,8 +82,8 @@ class ControlSocket:
     """Serves `state_dir/supervisor.sock`: one JSON line in, JSON lines out.
 
     Args:
-        path: Where the socket is made, mode 600.
-        answer: Carries a command out.
+        path: The socket, made with mode 600.
+        answer: Carries out a command.
     """
 
     def __init__(self, path: Path, answer: Answer, log: logging.Logger) -> None:
@@ -93,7 +93,7 @@ class ControlSocket:
         self._server: asyncio.Server | None = None
 
     async def open(self) -> None:
-        """Start to listen; a socket left by a dead supervisor is replaced."""
+        """Start listening; a socket left by a dead supervisor is replaced."""
         self._path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX)
         before = os.umask(0o177)
@@ -120,7 +120,7 @@ class ControlSocket:
                 writer.write(codec.encode(reply) + b"\n")
                 await writer.drain()
         except (ConnectionError, OSError):
-            pass  # whoever asked has left
+            pass  # the client has left
         finally:
             writer.close()
 
@@ -128,7 +128,7 @@ class ControlSocket:
 async def answers(
     parsed: ControlCommand | ControlReply, answer: Answer, log: logging.Logger
 ) -> AsyncIterator[ControlReply]:
-    """Yield the replies to what `parse` made of a request."""
+    """Yield the replies to the result of `parse`."""
     if isinstance(parsed, ControlReply):
         log.warning("refused a control message: %s", parsed.reason)
         yield parsed
@@ -140,15 +140,14 @@ async def answers(
 async def serve_channel(bus: Bus, answer: Answer, log: logging.Logger) -> None:
     """Carry out commands from the channel `supervisor:control` for ever.
 
-    Replies go to the list `supervisor:replies:{id}`; what became of a command is told once Redis
-    is back, if it went away meanwhile. Commands sent while Redis was away are lost with it, as
-    channels are; whoever asks sees no reply and asks again.
+    Replies go to the list `supervisor:replies:{id}`; the outcome of a command is retried during an
+    outage of Redis. Commands sent during an outage are lost, and the sender gets no reply.
     """
     tasks: set[asyncio.Task[None]] = set()
 
     async def carry_out(raw: bytes) -> None:
         async for reply in answers(parse(raw), answer, log):
-            await _tell(bus, reply, log)
+            await _push_reply(bus, reply, log)
 
     async with bus.subscribe(schema.CONTROL.name()) as subscription:
         async for delivery in subscription:
@@ -158,10 +157,10 @@ async def serve_channel(bus: Bus, answer: Answer, log: logging.Logger) -> None:
                 task.add_done_callback(tasks.discard)
 
 
-async def _tell(bus: Bus, reply: ControlReply, log: logging.Logger) -> None:
-    """Push a reply; an outcome is tried again until Redis takes it, `accepted` is not.
+async def _push_reply(bus: Bus, reply: ControlReply, log: logging.Logger) -> None:
+    """Push a reply; an outcome is retried until Redis accepts it, `accepted` is not.
 
-    It may stand there twice: what a frozen Redis did not answer it may still have heard.
+    It may be pushed twice, if Redis executed a push without answering in time.
     """
     for attempt in range(OUTCOME_ATTEMPTS):
         try:
@@ -173,4 +172,4 @@ async def _tell(bus: Bus, reply: ControlReply, log: logging.Logger) -> None:
             if reply.outcome == "accepted":
                 return
         await asyncio.sleep(OUTCOME_RETRY_S)
-    log.error("control command %s: nobody could be told that it is %s", reply.id, reply.outcome)
+    log.error("control command %s: reply %r not delivered, Redis is away", reply.id, reply.outcome)

@@ -1,4 +1,4 @@
-"""Asking a running supervisor, over its socket."""
+"""Client of a running supervisor's socket."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def ask(path: Path, command: ControlCommand, timeout_s: float) -> Iterator[Contr
 
 @contextlib.contextmanager
 def short_address(path: Path) -> Iterator[str]:
-    """Give an address for `path` that fits the 107 bytes a unix socket may have."""
+    """Yield an address of `path` within the 107 bytes that a unix socket's may have."""
     folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
     try:
         yield f"/proc/self/fd/{folder}/{path.name}"

@@ -1,4 +1,4 @@
-"""What the zygote is told when it forks an actor: plain values, nothing to validate."""
+"""The launch message of an actor that the zygote forks: plain values, already validated."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from shared.supervision.test_hooks import trial_folder
 ROOT = Path(__file__).resolve().parents[2]
 NO_SECRETS = Secrets()
 ENTRY = "actors.__main__:live"
-SACRIFICED_OOM_SCORE_ADJ = 500
-YIELDING_NICE = 10
+EXPENDABLE_OOM_SCORE_ADJ = 500
+LOW_PRIORITY_NICE = 10
 
 
 def launch_message(
@@ -34,16 +34,13 @@ def launch_message(
     """Return the launch message of one actor.
 
     Args:
-        spec: The actor.
-        config: The validated configuration.
-        redis_url: Asked for the URL of the actor's role. The message carries its password, so
-            it is never logged, and read by that actor's process alone.
-        secrets: The keys in them go into the message of an actor that signs, in live mode; in
-            demo and paper mode such an actor gets the simulated venue's. The services' URLs go
-            to an actor that tells people outside.
+        redis_url: Returns the URL of a role. The message contains its password, so it is never
+            logged, and only that actor's process reads it.
+        secrets: An actor that signs gets the keys in live mode, the simulated venue's in demo and
+            paper mode; one that sends alerts gets the services' URLs.
         probation: Whether it must name each coin before computing it.
-        quarantined_coins: Coins it must leave alone, with the epoch ms of their release.
-        reducing_until_ms: Epoch ms until which it may only reduce; None: it may do everything.
+        quarantined_coins: Coins it must skip, with the epoch ms of their release.
+        reducing_until_ms: Epoch ms until which it may only reduce; None: no restriction.
     """
     return {
         "root": str(ROOT),
@@ -56,9 +53,9 @@ def launch_message(
         "redis_url": redis_url(role_of(spec.name)),
         "namespace": config.redis.namespace,
         "section": dict(spec.section),
-        # when memory runs out, whatever only watches goes before whoever minds open positions
-        "oom_score_adj": None if spec.treatment.spared else SACRIFICED_OOM_SCORE_ADJ,
-        "nice": YIELDING_NICE if spec.treatment.yields else 0,
+        # when memory runs out, the kernel kills these before the one that manages open positions
+        "oom_score_adj": None if spec.treatment.oom_protected else EXPENDABLE_OOM_SCORE_ADJ,
+        "nice": LOW_PRIORITY_NICE if spec.treatment.low_priority else 0,
         "probation": probation,
         "quarantined_coins": dict(quarantined_coins or {}),
         "reducing_until_ms": reducing_until_ms,
@@ -70,11 +67,11 @@ def launch_message(
 
 
 def _trial(spec: ChildSpec, config: Config) -> dict[str, Any] | None:
-    """Return where trials leave orders, and whether the actor's clock follows theirs."""
+    """Return the folder of the test hooks, and whether the actor's clock follows theirs."""
     if not (config.mode == "demo" and config.testing.hooks):
         return None
     folder = trial_folder(Path(config.state_dir).resolve())
-    # the exchange stands for one elsewhere, whose clock does not step with ours
+    # the simulated exchange runs elsewhere in reality: its clock does not step with ours
     return {"folder": str(folder), "steps": spec.name != "exchange-sim"}
 
 

@@ -1,8 +1,8 @@
-"""The life of one actor as a table: in which state which event leads to which action.
+"""The lifecycle of one actor as a table: state and event to action.
 
-Every pair is written down. `-` means nothing is to be done; `!` means the pair cannot
-happen, and is logged when it does. The action names the next state, except `record`, where
-`shared/supervision/restart.py` decides between starting again, backoff and quarantine.
+Every pair is listed. `-` means do nothing; `!` means the pair cannot happen, and is logged if it
+does. The action implies the next state, except `record`, where `shared/supervision/restart.py`
+decides between restart, backoff and quarantine.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from enum import StrEnum
 
 
 class State(StrEnum):
-    """Where an actor is. The last three hold a process that is being ended."""
+    """State of an actor. In the last three its process is being ended."""
 
     STOPPED = "stopped"
     BACKOFF = "backoff"
@@ -25,17 +25,17 @@ class State(StrEnum):
 
     @property
     def shown(self) -> str:
-        """The word people see."""
+        """The published name."""
         return "stopping" if self in (State.REPLACING, State.ABORTING) else str(self)
 
     @property
     def has_process(self) -> bool:
-        """Tell whether a process belongs to this state."""
+        """Return whether an actor in this state has a process."""
         return self not in (State.STOPPED, State.BACKOFF, State.QUARANTINED)
 
     @property
     def is_unwanted(self) -> bool:
-        """Tell whether nobody wants it to run: it has been stopped, or is about to be."""
+        """Return whether an operator has stopped it, or is stopping it."""
         return self in (State.STOPPED, State.STOPPING)
 
 

@@ -1,4 +1,4 @@
-"""What must be true before a supervisor starts: it is alone, and its ports are free."""
+"""Checks before a supervisor starts: it is the only one, and its ports are free."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ PREDECESSOR_S = 5.0
 
 
 class AlreadyRunning(PlatformError):
-    """Another supervisor holds this state_dir."""
+    """Another supervisor runs on this state_dir."""
 
 
 def lock(state_dir: Path) -> IO[str]:
-    """Take the lock of a state_dir; it is held for as long as the file stays open.
+    """Lock a state_dir until the returned file is closed.
 
     Raises:
-        AlreadyRunning: Somebody else has it, named by host and pid.
+        AlreadyRunning: Another supervisor has locked it; named by host and pid.
     """
     try:
         return acquire(state_dir / "supervisor.lock")
-    except AlreadyLocked as held:
+    except AlreadyLocked as locked:
         raise AlreadyRunning(
-            f"another supervisor ({held.holder}) runs on {state_dir}; stop it with "
+            f"another supervisor ({locked.holder}) runs on {state_dir}; stop it with "
             "`coinex shutdown`, or give this one its own with --set state_dir=DIR"
         ) from None
 
 
 def is_running(state_dir: Path) -> bool:
-    """Tell whether a supervisor holds the lock of a state_dir now."""
+    """Return whether a supervisor runs on a state_dir."""
     try:
         with (state_dir / "supervisor.lock").open() as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -51,10 +51,10 @@ def is_running(state_dir: Path) -> bool:
 
 
 def wait_for_ports(config: Config) -> None:
-    """Wait for a predecessor that is still ending; after that a taken port is a fault.
+    """Wait until the fixed ports are free, as long as a predecessor may need to end.
 
     Raises:
-        ConfigError: A fixed port is held by somebody else.
+        ConfigError: A fixed port is still taken.
     """
     deadline = time.monotonic() + PREDECESSOR_S
     while faults := ports.taken(listeners(config)):
@@ -66,13 +66,13 @@ def wait_for_ports(config: Config) -> None:
 def take_logins(
     config: Config, environment: MutableMapping[str, str]
 ) -> tuple[Secrets, Users | None]:
-    """Take what this process was given to log in with, and no child of it is to find.
+    """Return the secrets and Redis users, removed from the environment so no child inherits them.
 
     Args:
-        environment: `os.environ`, from which it is removed.
+        environment: `os.environ`.
 
     Raises:
-        ConfigError: Something given cannot be used, or contradicts something else.
+        ConfigError: They are invalid or contradict each other.
     """
     credentials = credentials_folder(environment)
     secrets = take_secrets(environment)

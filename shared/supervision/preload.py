@@ -1,7 +1,6 @@
-"""Made once, by the app zygote that imports this, for all actors forked from it.
+"""Imported by the app zygote to build the message checks once for all actors forked from it.
 
-Working out from annotations how messages are checked takes a few ms, for which a forked actor's
-first heartbeat would wait.
+Building them takes a few ms, which would delay a forked actor's first heartbeat.
 """
 
 from __future__ import annotations

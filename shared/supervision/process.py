@@ -1,6 +1,6 @@
-"""The supervisor's side of processes: what they print, whether they live, how they are ended.
+"""Processes as the supervisor sees them: their output, their exit, and how to end them.
 
-*Gone* means that a pidfd is readable; nothing else is believed.
+*Gone* means that the pidfd is readable, nothing else.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ READ_SIZE = 65_536
 
 
 class LineReader:
-    """Reads a pipe without ever waiting and hands over whole lines.
+    """Splits the output of a pipe into lines without blocking.
 
     Args:
         fd: Read end; closed here at end of file.
-        take: Called with each line, without its newline.
+        on_line: Called with each line, without its newline.
         longest: A longer line is cut there and marked.
     """
 
-    def __init__(self, fd: int, take: Callable[[bytes], None], longest: int) -> None:
+    def __init__(self, fd: int, on_line: Callable[[bytes], None], longest: int) -> None:
         self._fd = fd
-        self._take = take
+        self._on_line = on_line
         self._longest = longest
         self._partial = b""
         self._skipping = False
@@ -46,10 +46,10 @@ class LineReader:
             if self._skipping:
                 self._skipping = False
             else:
-                self._take(self._cut(line))
+                self._on_line(self._cut(line))
         if len(rest) > self._longest:
             if not self._skipping:
-                self._take(self._cut(rest))
+                self._on_line(self._cut(rest))
             self._skipping, rest = True, b""
         self._partial = rest
         return True
@@ -58,12 +58,12 @@ class LineReader:
         return line if len(line) <= self._longest else line[: self._longest] + b" [cut]"
 
     def drain(self) -> None:
-        """Take what is left in the pipe, the last words of a dead process, and close it."""
-        for _ in range(64):  # somebody else may hold the pipe and keep writing
+        """Read what a dead process left in the pipe, and close it."""
+        for _ in range(64):  # another process may have inherited the pipe and keep writing
             if self._fd < 0 or not self._read():
                 break
         if self._partial:
-            self._take(self._partial)
+            self._on_line(self._partial)
             self._partial = b""
         self.close()
 
@@ -80,7 +80,7 @@ class Process:
 
     Attributes:
         gone: Set when its pidfd is readable.
-        reported: Set when its parent told how it ended, or can no longer tell.
+        reported: Set when its parent has reported the wait status, or cannot any more.
         status: Its wait status; None while unknown (also when the zygote died with it).
     """
 
@@ -118,27 +118,27 @@ class Process:
         return True
 
     async def exit_status(self) -> int | None:
-        """Return the wait status once it is gone, or None if nobody knows it."""
+        """Return the wait status of a process that is gone; None if it is unknown."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.reported.wait(), EXIT_REPORT_S)
         return self.status
 
     def close(self) -> None:
-        """Let go of the pidfd of a process that is gone."""
+        """Close the pidfd of a process that is gone."""
         os.close(self._pidfd)
 
 
 async def end(child: Process, stop_s: float) -> None:
-    """Ask with SIGTERM, wait, SIGKILL the group, wait until it is gone."""
+    """Send SIGTERM, wait, SIGKILL the group, wait until it is gone."""
     child.send(signal.SIGTERM)
-    child.send(signal.SIGCONT)  # a stopped process cannot hear a polite request
+    child.send(signal.SIGCONT)  # a stopped process does not handle SIGTERM
     if not await child.wait_gone(stop_s):
         child.kill_group()
         await child.wait_gone()
 
 
 async def abort(child: Process, grace_s: float = 2.0) -> None:
-    """End a hung process so that it prints its stacks first."""
+    """End a hung process with SIGABRT, so that it prints its stacks."""
     child.send(signal.SIGABRT)
     child.send(signal.SIGCONT)
     if not await child.wait_gone(grace_s):

@@ -1,4 +1,4 @@
-"""What follows a death: pure functions from history, policy and now to a decision."""
+"""Decide what follows a death: pure functions of history, policy and now."""
 
 from __future__ import annotations
 
@@ -15,10 +15,9 @@ FAULT_SIGNALS = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """How patient the supervisor is with one actor. Units: seconds.
+    """Restart policy of one actor. Units: seconds.
 
-    `reduces`: it is never left unstarted; where another would be quarantined, it is started
-    again and told for that time to take no new risk.
+    `reduces`: instead of being quarantined it is restarted in mode reducing, without new risk.
     """
 
     healthy_s: float = 60.0
@@ -37,9 +36,8 @@ class Exit:
     Attributes:
         code: Exit code, or None when an OS signal ended it.
         signal: Number of that OS signal, or None.
-        hung: The supervisor ended it because it had stopped beating.
-        common_cause: What took it down from outside together with others, such as Redis away;
-            "" if nothing did.
+        hung: The supervisor ended it because its heartbeat had stopped.
+        common_cause: An outside cause that affects others too, such as Redis away; "" if none.
     """
 
     code: int | None = None
@@ -49,12 +47,12 @@ class Exit:
 
     @property
     def is_permanent(self) -> bool:
-        """Tell whether the actor itself asked not to be started again."""
+        """Return whether the actor itself asked not to be restarted."""
         return not self.hung and self.code in (EXIT_BAD_CONFIG, EXIT_PERMANENT)
 
     @property
     def is_own_fault(self) -> bool:
-        """Tell whether the process failed by itself, not by somebody's SIGKILL or SIGTERM."""
+        """Return whether the process failed by itself, not by an outside SIGKILL or SIGTERM."""
         return self.hung or self.signal in FAULT_SIGNALS or self.code not in (None, 0)
 
     def text(self) -> str:
@@ -81,7 +79,7 @@ class Exit:
 class Tally:
     """Deaths since the actor was last healthy. Times are monotonic seconds.
 
-    `on_trial` is set by a quarantine: the next death leads straight back into it.
+    `on_trial` is set by a quarantine: the next death leads back into it.
     """
 
     deaths: tuple[float, ...] = ()
@@ -91,9 +89,9 @@ class Tally:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """Start again after `delay_s`, or quarantine: for a time, or until released (None).
+    """Restart after `delay_s`, or quarantine: for a time, or until released (None).
 
-    `reducing`: it is started again, but may only reduce until `until`.
+    `reducing`: restart, but in mode reducing until `until`.
     """
 
     tally: Tally = field(default_factory=Tally)
@@ -108,9 +106,7 @@ def after_death(exit: Exit, tally: Tally, policy: Policy, now: float, luck: floa
     """Decide what follows a death.
 
     Args:
-        exit: How the process ended.
         tally: Deaths before this one.
-        policy: The actor's policy.
         now: Monotonic seconds.
         luck: Uniform in [0, 1), for jitter.
 
@@ -162,17 +158,17 @@ def _backoff(earlier_deaths: int, policy: Policy, luck: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CoinVerdict:
-    """Whether a coin is convicted, and how often it is suspected so far."""
+    """Whether a coin is convicted, and how often it has been suspected."""
 
     convicted: bool
     suspicions: int
 
 
 def judge_coin(exit: Exit, suspicions: int) -> CoinVerdict:
-    """Decide whether the coin that was named just before a death is to blame.
+    """Decide whether the coin being computed caused a death.
 
-    A death of the actor's own making (fault signal, exception, hang) convicts at once; one
-    by an outside SIGKILL or SIGTERM only when it hits the same coin a second time.
+    A death by the actor's own fault (fault signal, exception, hang) convicts at once; one by an
+    outside SIGKILL or SIGTERM only when the same coin was being computed a second time.
     """
     if exit.common_cause:
         return CoinVerdict(convicted=False, suspicions=suspicions)

@@ -1,4 +1,4 @@
-"""Which actors a configuration asks for, in which order, and what each is given."""
+"""The child specs of a configuration, in order of start."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from shared.supervision.restart import Policy
 TRADER_STOP_S = 25.0
 TRADER_BACKOFF_CAP_S = 2.0
 ACCOUNT_REQUESTS = 8
-"""How many requests in a row one look at an account may take; see `actors/account.py`."""
+"""Most requests in a row of one step of `actors/account.py`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Treatment:
-    """In what the supervisor treats one actor otherwise than the rest. Units: seconds.
+    """Settings of one actor that differ from the rest. Units: seconds.
 
     Attributes:
-        backoff_cap_s: Longest pause before it is started again; None: as the rest.
-        stop_s: Time it has to stop by itself; None: as the rest.
-        reduces: Instead of being quarantined it is started in mode `reducing`.
-        spared: Others are ended first when memory runs out.
-        yields: Others have the processor first.
+        backoff_cap_s: Longest pause before a restart; None: as the rest.
+        stop_s: Time from SIGTERM to SIGKILL; None: as the rest.
+        reduces: Instead of being quarantined it is restarted in mode `reducing`.
+        oom_protected: The kernel kills others first when memory runs out.
+        low_priority: Its nice value is raised.
     """
 
     backoff_cap_s: float | None = None
     stop_s: float | None = None
     reduces: bool = False
-    spared: bool = False
-    yields: bool = False
+    oom_protected: bool = False
+    low_priority: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +40,14 @@ class ChildSpec:
     """How one actor is started and watched.
 
     Attributes:
-        code: Where its class is, as `module:Class`.
+        code: Its class, as `module:Class`.
         section: Its part of the configuration, as plain values.
-        level: Order of start, and in reverse of stop.
-        needs: Actors that should be ready first (waited for, but not for ever).
+        level: Order of start; stop in reverse.
+        needs: Actors that should be ready first (awaited with a timeout).
         step_budget_s: Seconds without a finished step after which it counts as stalled.
-        port: Where it listens, if it does.
-        signs: Whether it signs requests to the venue; only such an actor is given the keys.
-        alerts: Whether it sends alerts; only such an actor is given the services' URLs.
-        treatment: How the supervisor treats it otherwise than the rest.
+        port: Port it listens on, if it does.
+        signs: It signs requests to the venue; only such an actor gets the keys.
+        alerts: It sends alerts; only such an actor gets the services' URLs.
     """
 
     name: str
@@ -64,7 +63,7 @@ class ChildSpec:
 
 
 def trades(config: Config) -> bool:
-    """Tell whether there is a trader: as configured, or else in demo mode only."""
+    """Return whether there is a trader: as configured, by default in demo mode only."""
     enabled = config.trader.enabled
     return config.mode == "demo" if enabled is None else enabled
 
@@ -73,8 +72,7 @@ def child_specs(config: Config, ports: Mapping[str, int]) -> list[ChildSpec]:
     """Return the actors of a configuration, in order of start.
 
     Args:
-        config: The validated configuration.
-        ports: The port each listening actor was given (a configured 0 already replaced).
+        ports: The port of each listening actor (a configured 0 already replaced).
     """
     given = _Given(config, ports)
     specs = [
@@ -92,7 +90,7 @@ def child_specs(config: Config, ports: Mapping[str, int]) -> list[ChildSpec]:
 
 
 class _Given:
-    """What the sections of the actors are cut from."""
+    """Inputs of the actors' specs."""
 
     def __init__(self, config: Config, ports: Mapping[str, int]) -> None:
         self.config = config
@@ -107,7 +105,7 @@ class _Given:
                 self.binance |= {"base_url": address, "stream_url": None}
 
     def with_port(self, section: str, name: str) -> dict[str, Any]:
-        """Return a section with the port its actor was given."""
+        """Return a section with its actor's port."""
         return {**self.plain[section], "port": self.ports[name]}
 
 
@@ -181,7 +179,7 @@ def _auditor(given: _Given) -> ChildSpec:
         level=3,
         # a minute on top for loading pandas-ta on a busy machine
         step_budget_s=2 * given.config.auditor.interval_s + 60,
-        treatment=Treatment(yields=True),
+        treatment=Treatment(low_priority=True),
     )
 
 
@@ -222,7 +220,7 @@ def _trader(given: _Given) -> ChildSpec:
             backoff_cap_s=TRADER_BACKOFF_CAP_S,
             stop_s=min(TRADER_STOP_S, given.config.supervisor.stop_all_s),
             reduces=True,
-            spared=True,
+            oom_protected=True,
         ),
     )
 
@@ -310,7 +308,7 @@ def configured_ports(config: Config) -> dict[str, int]:
 
 
 def code_modules(config: Config) -> list[str]:
-    """Return the modules that actors of this configuration are made of, and what warms them."""
+    """Return the modules that the app zygote loads for the actors of a configuration."""
     modules = {
         spec.code.partition(":")[0] for spec in child_specs(config, configured_ports(config))
     }
@@ -318,7 +316,7 @@ def code_modules(config: Config) -> list[str]:
 
 
 def policy(config: Config) -> Policy:
-    """Return the restart policy of the configuration, as most actors have it."""
+    """Return the restart policy of actors without a treatment of their own."""
     s = config.supervisor
     return Policy(
         healthy_s=s.healthy_s,

@@ -1,7 +1,7 @@
-"""The line an actor holds to its supervisor, and the few words spoken on it.
+"""The pipe on which an actor reports to its supervisor.
 
-Verdicts about life and death come from this pipe alone, so nothing that happens to Redis
-can kill an actor. One short line each: a letter, and sometimes a text.
+The supervisor judges actors by this pipe only, so an outage of Redis cannot kill one. A report is
+one short line: a letter, and sometimes a text.
 """
 
 from __future__ import annotations
@@ -13,36 +13,36 @@ from enum import StrEnum
 LONGEST_TEXT = 400
 
 
-class Word(StrEnum):
-    """What an actor can say."""
+class StatusKind(StrEnum):
+    """Kind of a report."""
 
     BEAT = "B"  # the event loop turns
     READY = "R"  # able to do its job
-    NOT_READY = "N"  # not yet, and why
-    STEP = "S"  # one step ended well
-    DOING = "D"  # what it is at
+    NOT_READY = "N"  # why it is not yet
+    STEP = "S"  # one step succeeded
+    DOING = "D"  # its current activity
     COIN = "C"  # the coin about to be computed
 
 
 @dataclass(frozen=True, slots=True)
 class StatusLine:
-    """One thing said."""
+    """One report."""
 
-    word: Word
+    kind: StatusKind
     text: str
 
 
 def parse(raw: bytes) -> StatusLine | None:
-    """Return the line, or None when it is not one (an actor wrote rubbish to the pipe)."""
+    """Return the report; None when the line is not one."""
     text = raw.decode("utf-8", "replace")
     try:
-        return StatusLine(Word(text[:1]), text[1:].strip())
+        return StatusLine(StatusKind(text[:1]), text[1:].strip())
     except ValueError:
         return None
 
 
 class StatusPipe:
-    """The actor's end. Never blocks: what does not fit is dropped and counted.
+    """The actor's end. Never blocks: what does not fit into the pipe is dropped and counted.
 
     Args:
         fd: Write end of the pipe, or None when the actor runs without a supervisor.
@@ -54,13 +54,13 @@ class StatusPipe:
         if fd is not None:
             os.set_blocking(fd, False)
 
-    def say(self, word: Word, text: str = "") -> None:
-        """Send one line; newlines in `text` become spaces, a long text is cut."""
+    def send(self, kind: StatusKind, text: str = "") -> None:
+        """Send one report; newlines in `text` become spaces, a long text is cut."""
         if self._fd is None:
             return
         short = " ".join(text.split())[:LONGEST_TEXT]
         try:
-            os.write(self._fd, f"{word}{short}\n".encode())
+            os.write(self._fd, f"{kind}{short}\n".encode())
         except BlockingIOError:
             self.dropped += 1
         except BrokenPipeError:  # the supervisor is gone; the death signal is on its way

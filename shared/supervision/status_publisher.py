@@ -1,6 +1,6 @@
-"""What the supervisor publishes: its lease, each actor's status, every transition.
+"""Publishes the supervisor's lease, each actor's status and every transition.
 
-Redis being away costs notices, never the supervisor's time: all of this runs beside its loop.
+Runs beside the supervising loop, so an outage of Redis never blocks it.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from shared.messages.actors import ActorStatus, Lease, SupervisorState
 
 EVERY_S = 1.0
 RENEW_S = 5.0
-EVENTS_HELD = 1000
+MAX_PENDING = 1000
 
 
 class Transitions:
-    """What happened to the actors and is not on the bus yet; the oldest give way to new ones."""
+    """Transitions not published yet; beyond `MAX_PENDING` the oldest are dropped."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self.pending: deque[Mapping[str, Any]] = deque(maxlen=EVENTS_HELD)
+        self.pending: deque[Mapping[str, Any]] = deque(maxlen=MAX_PENDING)
         self.changed = asyncio.Event()
 
     def add(self, actor: str, event: str, details: Mapping[str, Any]) -> None:
-        """Add one, to be published now or when Redis is back."""
+        """Queue one, to be published now or when Redis is back."""
         self.pending.append(
             {"at_ms": self._clock.now_ms(), "actor": actor, "event": event, **details}
         )
@@ -43,11 +43,10 @@ class StatusPublisher:
     """Keeps `supervisor:*` up to date.
 
     Args:
-        transitions: Published and then dropped.
-        instance: Tells this supervisor from any other, also one with the same pid elsewhere.
-        statuses: Asked for every actor's status.
-        problems: Asked for the supervisor's own troubles.
-        usurped: Called once when somebody else turns out to hold the lease.
+        instance: Unique id of this supervisor; the pid is not, across hosts.
+        statuses: Returns every actor's status.
+        problems: Returns the supervisor's own problems.
+        lease_lost: Called when another supervisor turns out to have the lease.
     """
 
     def __init__(
@@ -60,7 +59,7 @@ class StatusPublisher:
         clock: Clock,
         statuses: Callable[[], Sequence[ActorStatus]],
         problems: Callable[[], list[str]],
-        usurped: Callable[[Lease], None],
+        lease_lost: Callable[[Lease], None],
     ) -> None:
         self._bus = bus
         self._transitions = transitions
@@ -69,20 +68,20 @@ class StatusPublisher:
         self._clock = clock
         self._statuses = statuses
         self._problems = problems
-        self._usurped = usurped
+        self._lease_lost = lease_lost
         self._started_ms = clock.now_ms()
-        self._shown: set[str] = set()
+        self._published: set[str] = set()
 
     async def claim_lease(self) -> Lease | None:
-        """Take the lease; return the holder when it is somebody else and alive.
+        """Take the lease; return its holder if that is another supervisor which may be alive.
 
         Raises:
-            BusUnavailable: Redis does not answer; then nobody can be asked.
+            BusUnavailable: Redis does not answer.
         """
         if await self._bus.claim(schema.LEASE, self._lease()):
             return None
         holder = await self._bus.get(schema.LEASE)
-        if holder is None or holder.instance == self._instance or _is_dead_neighbour(holder):
+        if holder is None or holder.instance == self._instance or _is_dead_on_this_host(holder):
             await self._bus.put(schema.LEASE, self._lease())
             return None
         return holder
@@ -105,7 +104,7 @@ class StatusPublisher:
                 continue
 
     async def close(self) -> None:
-        """Tell the last transitions, and give the lease back so that a successor starts at once."""
+        """Publish the last transitions; release the lease, so that a successor starts at once."""
         try:
             await self._publish()
             holder = await self._bus.get(schema.LEASE)
@@ -117,7 +116,7 @@ class StatusPublisher:
     async def _renew_lease(self) -> None:
         holder = await self._bus.get(schema.LEASE)
         if holder is not None and holder.instance != self._instance:
-            self._usurped(holder)
+            self._lease_lost(holder)
             return
         await self._bus.put(schema.LEASE, self._lease())
 
@@ -129,13 +128,13 @@ class StatusPublisher:
             batch.append(schema.EVENTS, event)
         for status in statuses:
             batch.put_field(schema.ACTORS, status.name, status)
-        if not self._shown:
-            self._shown = set(await self._bus.fields(schema.ACTORS))
-        for name in self._shown - {status.name for status in statuses}:
+        if not self._published:
+            self._published = set(await self._bus.fields(schema.ACTORS))
+        for name in self._published - {status.name for status in statuses}:
             batch.drop_field(schema.ACTORS, name)
         batch.put(schema.SUPERVISOR, self._state())
         await batch.send()
-        self._shown = {status.name for status in statuses}
+        self._published = {status.name for status in statuses}
         for _ in events:
             self._transitions.pending.popleft()
 
@@ -159,8 +158,8 @@ class StatusPublisher:
         )
 
 
-def _is_dead_neighbour(holder: Lease) -> bool:
-    """Tell whether the holder ran on this host and is gone."""
+def _is_dead_on_this_host(holder: Lease) -> bool:
+    """Return whether the holder ran on this host and is gone."""
     if holder.host != socket.gethostname():
         return False
     try:

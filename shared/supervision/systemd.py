@@ -1,4 +1,4 @@
-"""The few words a service says to systemd: READY, STATUS, WATCHDOG, STOPPING."""
+"""Notifications to systemd (sd_notify): READY, STATUS, WATCHDOG, STOPPING."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 
 class Notifier:
-    """Speaks to the socket systemd named in NOTIFY_SOCKET; silent when there is none."""
+    """Sends to the socket in NOTIFY_SOCKET; does nothing if there is none."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
@@ -17,8 +17,8 @@ class Notifier:
         if self._socket is not None:
             self._socket.setblocking(False)
 
-    def say(self, **words: str | int) -> None:
-        """Send `KEY=value` lines; a deaf systemd is no reason to fail."""
+    def notify(self, **words: str | int) -> None:
+        """Send `KEY=value` lines; errors are ignored."""
         if self._socket is not None:
             text = "\n".join(f"{key}={value}" for key, value in words.items())
             with contextlib.suppress(OSError):

@@ -1,8 +1,8 @@
 """The supervisor's background tasks: none fails unnoticed.
 
-What runs a process is started with `start`: a bug in it leaves that process in a state nobody
-knows, so it ends the supervisor (orderly, and systemd starts it anew). What only reports is kept
-with `keep`: a bug in it is logged, shown as a problem, and the work begun again.
+`start` is for tasks that run a process: a bug in one leaves the process in an unknown state, so it
+ends the supervisor (orderly, and systemd restarts it). `keep` is for tasks that only report: a bug
+is logged and shown as a problem, and the task is restarted.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FIRST_S, CAP_S = 0.5, 30.0
 
 
 class Tasks:
-    """Tasks of one event loop, from their start to their awaited end."""
+    """Tasks of one event loop, all awaited."""
 
     def __init__(self, clock: Clock, rng: random.Random, log: logging.Logger) -> None:
         self._clock = clock
@@ -31,14 +31,14 @@ class Tasks:
         self._failing: dict[str, str] = {}
 
     def start(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        """Run `work`; what it raises is raised again by `raise_failure`."""
+        """Run `work`; `raise_failure` re-raises its exception."""
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._running.add(task)
         task.add_done_callback(self._on_done)
         return task
 
     def keep(self, work: Callable[[], Awaitable[None]], name: str) -> asyncio.Task[None]:
-        """Run `work()` for ever: again, after a pause, when it raises or returns."""
+        """Run `work()` for ever, restarting it after a pause when it raises or returns."""
         return self.start(self._keep(work, name), name)
 
     async def _keep(self, work: Callable[[], Awaitable[None]], name: str) -> None:
@@ -48,7 +48,7 @@ class Tasks:
             try:
                 await work()
                 self._failing[name] = f"the {name} ended by itself"
-            except Exception as error:  # noqa: BLE001  # a report less is no reason to stop trading
+            except Exception as error:  # noqa: BLE001  # only reports: no reason to stop trading
                 self._log.exception("the %s failed and is started again", name)
                 self._failing[name] = f"the {name} failed: {type(error).__name__}: {error}"
             lasted_s = self._clock.monotonic() - began
@@ -64,12 +64,12 @@ class Tasks:
             self._failure = failure
 
     def raise_failure(self) -> None:
-        """Raise what a task was ended by, if one was."""
+        """Raise the first exception of a task, if there was one."""
         if self._failure is not None:
             raise self._failure
 
     def problems(self) -> list[str]:
-        """Return what failed and waits to be started again, in words."""
+        """Return the failed tasks that wait for their restart, in words."""
         return list(self._failing.values())
 
     async def cancel(self) -> None:

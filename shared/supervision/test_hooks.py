@@ -1,8 +1,8 @@
-"""What a trial may do to an actor from inside; only with `testing.hooks`, so in demo mode only.
+"""Hooks for trials inside an actor; only with `testing.hooks`, so in demo mode only.
 
-The wall clock of the platform is shifted by what stands in `state_dir/trial/clock`, in ms. An
-actor does what it finds in `state_dir/trial/{name}.json`, once: `{"block_s": 20}` holds up its
-event loop, `{"bloat_mb": 400}` takes memory and keeps it.
+`state_dir/trial/clock` shifts the platform's wall clock, in ms. An actor carries out
+`state_dir/trial/{name}.json` once: `{"block_s": 20}` blocks its event loop, `{"bloat_mb": 400}`
+allocates memory and keeps it.
 """
 
 from __future__ import annotations
@@ -18,21 +18,20 @@ import orjson
 
 from shared.clock import Clock, SystemClock
 
-LOOK_S = 0.25
+POLL_S = 0.25
 LONGEST_BLOCK_S, MOST_MB = 600.0, 2000.0
 
 
 def trial_folder(state_dir: Path) -> Path:
-    """Return where the files of a trial lie."""
+    """Return the folder of a trial's files."""
     return state_dir / "trial"
 
 
 class SteppedClock(SystemClock):
-    """The machine's clock, shifted by the milliseconds that stand in a file; without one by none.
+    """The system clock, shifted by the milliseconds in a file.
 
     Args:
-        folder: Holds the file `clock`. It is read at each look at the clock, so all processes
-            step at once.
+        folder: Has the file `clock`, read on every call, so that all processes step at once.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -42,15 +41,14 @@ class SteppedClock(SystemClock):
         self._file = os.open(folder / "clock", flags, 0o600)
 
     def now_ms(self) -> int:
-        """Return wall-clock time in milliseconds since the epoch, shifted."""
         return super().now_ms() + int(os.pread(self._file, 32, 0) or b"0")
 
 
 class Hooks:
-    """Does to one actor what a trial asks for.
+    """Carries out a trial's orders in one actor.
 
     Args:
-        folder: Where `{name}.json` is left for it.
+        folder: Has `{name}.json` when there is an order.
     """
 
     def __init__(self, folder: Path, name: str, log: logging.Logger) -> None:
@@ -59,16 +57,16 @@ class Hooks:
         self._log = log
         self._ballast: list[bytearray] = []
 
-    async def obey(self, clock: Clock) -> None:
-        """Look for orders for ever."""
+    async def run(self, clock: Clock) -> None:
+        """Poll for orders for ever."""
         while True:
-            order = self._taken()
+            order = self._pop_order()
             if order:
                 self._carry_out(order)
-            await clock.sleep(LOOK_S)
+            await clock.sleep(POLL_S)
 
-    def _taken(self) -> dict[str, Any]:
-        """Return the order and remove it, so that the next life does not find it again."""
+    def _pop_order(self) -> dict[str, Any]:
+        """Return the order and remove it, so that the restarted actor does not repeat it."""
         try:
             raw = self._path.read_bytes()
         except FileNotFoundError:
@@ -86,7 +84,7 @@ class Hooks:
         self._log.warning("a trial asks for %s", order)
         bloat_mb = min(MOST_MB, float(order.get("bloat_mb", 0)))
         if bloat_mb > 0:
-            # written to, so that the pages are really taken
+            # written to, so that the pages are really allocated
             self._ballast.append(bytearray(b"\1") * round(bloat_mb * 2**20))
         block_s = min(LONGEST_BLOCK_S, float(order.get("block_s", 0)))
         if block_s > 0:

@@ -1,19 +1,19 @@
 """Warm, single-threaded processes that actors are forked from.
 
-The *zygote* has the third-party imports done and imports nothing of ours. From it comes the
-*app zygote*, which has this project's code loaded too, as it was on disk when it was made: an
-actor forked from it lives within milliseconds. Once a file changes the app zygote retires, the
-next actor is forked from the zygote and loads the code fresh, and a new app zygote is made.
+The *zygote* has imported third-party modules and nothing of ours. The *app zygote*, forked from
+it, has also imported this project's code: an actor forked from it starts within milliseconds.
+Once a file changes the app zygote retires, the next actor is forked from the zygote and loads the
+code fresh, and a new app zygote is made.
 
-Both speak JSON datagrams with the supervisor, each over a socket of its own:
+Both exchange JSON datagrams with the supervisor, each over a socket of its own:
 
     {"id": 7} + [log pipe, status pipe, launch message] ->  {"id": 7, "pid": 123} + [pidfd]
     {"id": 8, "app_zygote": {…}} + [its socket]            ->  {"id": 8, "pid": 124} + [pidfd]
     {"retire": true}                                    ->  ends after its last child
                                                         ->  {"gone": 123, "status": 9}
 
-The launch message holds passwords, so it lies in a file that only the child reads: what a zygote
-has once read, freed or not, it would hand down to all who are forked after.
+The launch message contains passwords, so it is in a file that only the child reads: anything in a
+zygote's memory, freed or not, is inherited by all children forked later.
 
 Death chain: supervisor, zygote, app zygote, actors. Each asks the kernel for SIGKILL on its
 parent's death, then checks that the parent is still the expected one.
@@ -138,17 +138,17 @@ def _become_app_zygote(
     """Turn the forked child into an app zygote; never returns."""
     try:
         die_with_parent(parent)
-        _forget_parent({fds[0]: CONTROL_FD})
+        _close_inherited({fds[0]: CONTROL_FD})
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         sys.modules["setproctitle"].setproctitle("coinex: app zygote")
         sys.path.insert(0, order["root"])
         for name in order["modules"]:
             try:
                 importlib.import_module(name)
-            except Exception:  # noqa: BLE001  # the actor itself will fail over it, in its own log
+            except Exception:  # noqa: BLE001  # the actor will fail with the same error, in its own log
                 traceback.print_exc()
         _serve_forks(socket.socket(fileno=CONTROL_FD), largest_message)
-    except BaseException:  # noqa: BLE001  # whatever it was, it is read in the zygote's log
+    except BaseException:  # noqa: BLE001  # any error goes to the zygote's log
         traceback.print_exc()
     finally:
         os._exit(0)
@@ -161,16 +161,16 @@ def _become_actor(fds: list[int], parent: int) -> None:
         die_with_parent(parent)
         os.setsid()
         log_fd, status_fd, launch_fd = fds
-        # from its beginning, wherever the child of an app zygote that was given up has read to
+        # pread: the child of a dropped app zygote may have moved the shared file offset
         launch = _json().loads(os.pread(launch_fd, os.fstat(launch_fd).st_size, 0))
         os.close(launch_fd)
-        _forget_parent({status_fd: STATUS_FD, log_fd: 1})
-        _settle(launch["name"], launch["oom_score_adj"], launch["nice"])
+        _close_inherited({status_fd: STATUS_FD, log_fd: 1})
+        _set_up_process(launch["name"], launch["oom_score_adj"], launch["nice"])
         if launch["root"] not in sys.path:
             sys.path.insert(0, launch["root"])
         module, _, function = launch["entry"].partition(":")
         code = getattr(importlib.import_module(module), function)(launch, STATUS_FD)
-    except BaseException:  # noqa: BLE001  # whatever it was, the supervisor reads it in the log
+    except BaseException:  # noqa: BLE001  # any error goes to the actor's log
         traceback.print_exc()
     finally:
         sys.stdout.flush()
@@ -178,19 +178,19 @@ def _become_actor(fds: list[int], parent: int) -> None:
         os._exit(code)
 
 
-def _forget_parent(kept: dict[int, int]) -> None:
-    """Close every inherited descriptor but these, moved to where they belong."""
+def _close_inherited(kept: dict[int, int]) -> None:
+    """Move the descriptors in `kept` to their numbers and close all other inherited ones."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    safe = {os.dup(fd): place for fd, place in kept.items()}  # beyond the places' reach
-    for fd, place in safe.items():
-        os.dup2(fd, place)
+    safe = {os.dup(fd): target for fd, target in kept.items()}  # so that no target overwrites one
+    for fd, target in safe.items():
+        os.dup2(fd, target)
     if 1 in safe.values():
         os.dup2(1, 2)
     os.closerange(STATUS_FD + 1, os.sysconf("SC_OPEN_MAX"))
 
 
-def _settle(name: str, oom_score_adj: int | None, nice: int) -> None:
+def _set_up_process(name: str, oom_score_adj: int | None, nice: int) -> None:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
@@ -201,13 +201,13 @@ def _settle(name: str, oom_score_adj: int | None, nice: int) -> None:
         sys.modules["numpy.random"].seed()
     os.nice(nice)
     if oom_score_adj is not None:
-        with contextlib.suppress(OSError):  # not allowed in some containers; a courtesy only
+        with contextlib.suppress(OSError):  # not allowed in some containers
             OOM_SCORE_ADJ.write_text(str(oom_score_adj))
 
 
 def _serve_forks(control: socket.socket, largest_message: int) -> None:
     gc.collect()
-    gc.freeze()  # what is loaded stays in pages shared with every child
+    gc.freeze()  # keeps loaded objects in pages shared with every child
     ForkServer(control, largest_message).serve()
 
 

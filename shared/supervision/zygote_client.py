@@ -1,4 +1,4 @@
-"""The supervisor's side of the zygote and the app zygote: start them, ask them for children."""
+"""The supervisor's client of the zygote and the app zygote: starts them, requests forks."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ RETRY_FIRST_S, RETRY_CAP_S = 0.2, 10.0
 
 
 class ZygoteLost(TransientError):
-    """The zygote died or did not answer; it will be made again."""
+    """The zygote died or did not answer; it will be restarted."""
 
 
 class ForkSocket:
-    """One end of the socket to a zygote or an app zygote."""
+    """The supervisor's end of the socket to a zygote or an app zygote."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control: socket.socket | None = control
@@ -51,11 +51,11 @@ class ForkSocket:
 
     @property
     def is_open(self) -> bool:
-        """Tell whether the other end may still be there."""
+        """Return whether the other end may still be open."""
         return self._control is not None
 
     async def ask(self, request: Mapping[str, Any], fds: Sequence[int]) -> Process:
-        """Have a child forked, which takes over copies of the descriptors.
+        """Request a fork; the child inherits copies of the descriptors.
 
         Raises:
             TimeoutError: No answer in time.
@@ -64,10 +64,10 @@ class ForkSocket:
         number = next(self._ids)
         answer: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
-        self.say({"id": number, **request}, fds)
+        self.send({"id": number, **request}, fds)
         return await asyncio.wait_for(answer, ANSWER_S)
 
-    def say(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
+    def send(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Send one message.
 
         Raises:
@@ -79,7 +79,7 @@ class ForkSocket:
         self._control.sendmsg([orjson.dumps(message)], rights)
 
     def close(self) -> None:
-        """Hang up; whoever still waits for an answer gets an error."""
+        """Close the socket; pending requests fail."""
         if self._control is not None:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
@@ -116,7 +116,7 @@ class ForkSocket:
             child = Process(message["pid"], fds[0])
             self._children[child.pid] = child
             if answer is None or answer.done():
-                child.kill_group()  # too late: nobody wants it any more
+                child.kill_group()  # answered after its timeout
             else:
                 answer.set_result(child)
 
@@ -130,18 +130,17 @@ def _socketpair() -> tuple[socket.socket, socket.socket]:
 
 
 class Zygote:
-    """The zygote, its app zygote, and the children of both; made again when it is lost.
+    """The zygote, its app zygote, and the children of both; restarted when it is lost.
 
-    Must be used in the main thread: a death signal belongs to the thread that forked.
+    Must be used in the main thread: a death signal is tied to the thread that forked.
 
     Args:
         root: The checkout whose code actors run.
-        modules: What the app zygote loads.
-        log_fd: Where their own output goes.
-        environment: What they, and so all actors, inherit.
-        healthy_s: Seconds after which a loss counts as the first one again.
-        tasks: Where its background tasks run.
-        on_lost: Called each time it is lost, with the seconds until the next is started.
+        modules: Loaded by the app zygote.
+        log_fd: Their own output.
+        environment: Inherited by them, and so by all actors.
+        healthy_s: Uptime after which the backoff starts over.
+        on_lost: Called each time it is lost, with the seconds until the restart.
     """
 
     def __init__(
@@ -186,7 +185,7 @@ class Zygote:
 
     @property
     def is_up(self) -> bool:
-        """Tell whether an actor can be forked now."""
+        """Return whether an actor can be forked now."""
         return self._up.is_set()
 
     @property
@@ -196,7 +195,7 @@ class Zygote:
         return None if app_zygote is None or app_zygote.gone.is_set() else app_zygote.pid
 
     def start(self) -> None:
-        """Start the zygote, and another one whenever it is lost, until `close`."""
+        """Start the zygote, and restart it whenever it is lost, until `close`."""
         self._keeping = self._tasks.start(self._keep(), "zygote")
 
     async def _keep(self) -> None:
@@ -205,7 +204,7 @@ class Zygote:
             started = self._clock.monotonic()
             try:
                 await self._run()
-            except OSError as error:  # out of descriptors or processes: time may mend it
+            except OSError as error:  # out of descriptors or processes: retried
                 self._log.warning("the zygote cannot be started: %s", error)
             if self._closed:
                 return
@@ -217,16 +216,16 @@ class Zygote:
             await self._clock.sleep(pause_s)
 
     async def _run(self) -> None:
-        """Start a zygote and follow it to its end."""
+        """Start a zygote and wait until it ends."""
         process = self._launch()
         assert self._process is not None and self._socket is not None
         self._app_zygote_settled.clear()
         bringing_up = self._tasks.start(self._bring_up(self._socket), "zygote warming up")
         await self._process.gone.wait()
-        self._up.clear()  # whoever waits to spawn waits for the next one
+        self._up.clear()  # pending spawns wait for the next one
         for task in filter(None, (bringing_up, self._making)):
             task.cancel()
-        self._hang_up()
+        self._close_sockets()
         self._app_zygote = None
         process.wait()
         self._process.close()
@@ -260,7 +259,7 @@ class Zygote:
         self._socket = ForkSocket(ours)
         return process
 
-    def _hang_up(self) -> None:
+    def _close_sockets(self) -> None:
         for each in (self._app_zygote_socket, self._socket):
             if each is not None:
                 each.close()
@@ -270,7 +269,7 @@ class Zygote:
         """Fork an actor; the two descriptors become its output and its status pipe.
 
         Raises:
-            ZygoteLost: It is gone, or did not answer in time (and was killed for that).
+            ZygoteLost: It is gone, or was killed because it did not answer in time.
         """
         launch_fd = os.memfd_create("launch")
         try:
@@ -291,7 +290,7 @@ class Zygote:
                 try:
                     return await app_zygote.ask({}, fds)
                 except (OSError, TimeoutError) as error:
-                    self._give_up_app_zygote(error)
+                    self._drop_app_zygote(error)
             if self._socket is None:
                 raise ConnectionError("it is gone")
             return await self._socket.ask({}, fds)
@@ -307,10 +306,10 @@ class Zygote:
             self._process.send(signal.SIGKILL)
 
     async def close(self) -> None:
-        """Hang up, which ends the zygote, and wait until it is gone."""
+        """Close the sockets, which ends the zygote, and wait until it is gone."""
         self._closed = True
         is_pausing = self.pid is None
-        self._hang_up()
+        self._close_sockets()
         if self._process is not None and not await self._process.wait_gone(CLOSE_S):
             self.kill()
             await self._process.wait_gone()
@@ -319,7 +318,7 @@ class Zygote:
                 self._keeping.cancel()
             await asyncio.wait({self._keeping}, timeout=CLOSE_S)
 
-    # The app zygote.
+    # The app zygote
 
     async def _bring_up(self, line: ForkSocket) -> None:
         try:
@@ -344,7 +343,7 @@ class Zygote:
             async with asyncio.timeout(WARM_UP_S):
                 await line.ready.wait()
             self._app_zygote_socket = line
-        except asyncio.CancelledError:  # with the zygote it would have come from
+        except asyncio.CancelledError:  # its zygote is gone
             line.close()
             raise
         except (OSError, TimeoutError) as error:
@@ -354,7 +353,7 @@ class Zygote:
         self._app_zygote_settled.set()
 
     async def _fresh_app_zygote(self) -> ForkSocket | None:
-        """Return the app zygote's line if its code is what stands on disk."""
+        """Return the app zygote's socket if its code is the one on disk."""
         if not self._app_zygote_settled.is_set():
             try:
                 await asyncio.wait_for(self._app_zygote_settled.wait(), APP_ZYGOTE_WAIT_S)
@@ -366,11 +365,11 @@ class Zygote:
             return line
         if is_there and line is not None:
             self._log.info("code changed: a new app zygote is made, this actor loads it by itself")
-            line.say({"retire": True})
+            line.send({"retire": True})
         self._renew_app_zygote()
         return None
 
-    def _give_up_app_zygote(self, error: Exception) -> None:
+    def _drop_app_zygote(self, error: Exception) -> None:
         self._log.warning("the app zygote does not answer, making another: %s", error or "timeout")
         if self._app_zygote is not None:
             self._app_zygote.send(signal.SIGKILL)

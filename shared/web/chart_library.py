@@ -1,4 +1,4 @@
-"""Where npm puts the chart library of the page."""
+"""The chart library of the page, as npm installs it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def chart_library(root: Path) -> Path:
-    """Return the one file of it that a browser loads, below a checkout."""
+    """Return the path, below a checkout, of the file that a browser loads."""
     return root.joinpath(
         "node_modules", "lightweight-charts", "dist", "lightweight-charts.standalone.production.js"
     )

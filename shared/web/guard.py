@@ -1,8 +1,7 @@
-"""What keeps strangers out of servers of this machine: who may ask, and how they are refused.
+"""Protects local servers from cross-site requests and DNS rebinding.
 
-Our servers listen on this machine only, but a browser on it also runs other people's pages. A
-page elsewhere may name this address (cross-site requests) or make its own name point here (DNS
-rebinding): the first is told by `Origin`, the second by `Host`.
+Our servers listen on this machine only, but a browser on it also runs foreign pages. Such a page
+may request this address (detected by `Origin`) or point its own name here (detected by `Host`).
 """
 
 from __future__ import annotations
@@ -22,10 +21,9 @@ class Guard:
     """Refuses requests that name another host, or come from another site.
 
     Args:
-        allowed_hosts: Names besides those of this machine's loopback, without ports.
-        setting: Where they stand in the configuration, for the refusal's words; None where no
-            name can be added.
-        headers: Put on every answer, refusals included.
+        allowed_hosts: Names besides loopback ones, without ports.
+        setting: Their configuration key, for the error; None if no name can be added.
+        headers: Added to every response, errors included.
     """
 
     def __init__(
@@ -44,12 +42,12 @@ class Guard:
         self._headers = dict(headers or {})
 
     def install(self, app: web.Application) -> None:
-        """Guard every answer of an application, refusals included."""
+        """Check every request of an application, and add the headers to every response."""
         app.middlewares.append(self._middleware())
         app.on_response_prepare.append(self._add_headers)
 
     def refusal(self, request: web.Request) -> web.HTTPException | None:
-        """Return why a request is not answered; None if it is."""
+        """Return the error for a request that is refused; None if it is allowed."""
         hosts = request.headers.getall(hdrs.HOST, [])
         if len(hosts) != 1:
             return web.HTTPBadRequest(text=f"expected one Host header, found {len(hosts)}")
@@ -61,7 +59,7 @@ class Guard:
         origins = request.headers.getall(hdrs.ORIGIN, [])
         if any(not is_same_origin(origin, hosts[0]) for origin in origins):
             return web.HTTPForbidden(text="asked from another site's page")
-        # A link from elsewhere may open the page; nothing else may be fetched from elsewhere.
+        # a link on another site may open the page, but nothing else
         site = request.headers.get("Sec-Fetch-Site", "same-origin")
         mode = request.headers.get("Sec-Fetch-Mode", "")
         if site in ("cross-site", "same-site") and mode != "navigate":

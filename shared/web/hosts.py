@@ -1,4 +1,4 @@
-"""Names of hosts: what a Host header names, what stays on this machine, whose page asks."""
+"""Host names in Host and Origin headers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def host_name(host: str) -> str | None:
 
 
 def is_loopback(name: str) -> bool:
-    """Tell whether a host name can only mean the machine it is used on."""
+    """Return whether a host name always means the local machine."""
     if name == "localhost":
         return True
     try:
@@ -29,7 +29,7 @@ def is_loopback(name: str) -> bool:
 
 
 def is_same_origin(origin: str, host: str) -> bool:
-    """Tell whether a page of `origin` was served from `host`; opaque origins were not."""
+    """Return whether `origin` is on `host`; an opaque origin is not."""
     try:
         parts = urlsplit(origin)
     except ValueError:

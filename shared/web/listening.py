@@ -1,4 +1,4 @@
-"""How an actor begins to listen: on its configured port, or with words about why not."""
+"""Start an actor's web server on its configured port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SHUTDOWN_S = 1.0
 
 
 def _briefly(record: logging.LogRecord) -> bool:
-    """Take out of a bad request's record what was sent: it may hold a token, or a whole log."""
+    """Remove the payload from a bad request's log record: it may contain a token."""
     error = record.exc_info[1] if record.exc_info else None
     if isinstance(error, HttpProcessingError):
         record.exc_info = None
@@ -27,14 +27,14 @@ def _briefly(record: logging.LogRecord) -> bool:
 async def listen(
     app: web.Application, *, section: str, host: str, port: int, **options: Any
 ) -> web.AppRunner:
-    """Return the runner of a web application that listens; `cleanup` it to stop.
+    """Return the runner of a listening web application; `cleanup` stops it.
 
     Args:
-        section: Where host and port stand in the configuration, for the error's words.
-        options: Handed on to the runner.
+        section: Configuration section of host and port, for the error.
+        options: Passed to the runner.
 
     Raises:
-        TransientError: The port cannot be had now; whoever holds it may go.
+        TransientError: The port cannot be bound now.
     """
     server_logger.addFilter(_briefly)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, **options)

@@ -15,12 +15,12 @@ from tests.support.platform_run import ROOT
 SHORT = "kill,crash,redis-kill,redis-pause"
 
 BEFORE = """\
-        if line.word is Word.BEAT:
+        if line.kind is StatusKind.BEAT:
             life.silent_s = 0.0
 """
 # The mistake this platform is built against: life and death judged by a key in Redis.
 AFTER = """\
-        if line.word is Word.BEAT:
+        if line.kind is StatusKind.BEAT:
             if heartbeat_is_young(self.context.launch(self)["state_dir"], self.name):
                 life.silent_s = 0.0
 """

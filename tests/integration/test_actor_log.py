@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.clock import ManualClock
-from shared.supervision.actor_log import LOSS_TOLD_S, ActorLog
+from shared.supervision.actor_log import LOSS_SHOWN_S, ActorLog
 
 
 async def test_lost_lines_are_told_while_they_are_lost_and_not_for_ever(tmp_path: Path) -> None:
@@ -19,6 +19,6 @@ async def test_lost_lines_are_told_while_they_are_lost_and_not_for_ever(tmp_path
     folder.unlink()
     log.append(b"two")
     assert log.is_losing
-    await clock.advance(LOSS_TOLD_S)
+    await clock.advance(LOSS_SHOWN_S)
     assert (log.is_losing, log.lost_lines) == (False, 1)
     assert (folder / "fetcher.log").read_bytes() == b"two\n"

@@ -173,7 +173,7 @@ async def test_entry_with_a_place_of_its_own_is_never_there_twice(bus: Bus) -> N
     for places in (["7-1", "7-2"], ["7-2", "7-3"]):
         batch = bus.batch()
         for place in places:
-            batch.append(EVENTS, {"at": place}, place=place)
+            batch.append(EVENTS, {"at": place}, entry_id=place)
         with contextlib.suppress(BusRefused):
             await batch.send()
     assert [place for place, _ in await bus.entries(EVENTS, 10)] == ["7-1", "7-2", "7-3"]

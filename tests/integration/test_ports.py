@@ -23,7 +23,7 @@ def test_a_port_that_is_held_or_promised_is_not_chosen() -> None:
         holder.listen()
         second = free_port(rng=random.Random(1))
         assert second != held
-        assert free_port(rng=random.Random(1), but={second}) not in (held, second)
+        assert free_port(rng=random.Random(1), exclude={second}) not in (held, second)
 
 
 def test_each_listener_gets_a_port_of_its_own_and_keeps_it() -> None:

@@ -40,7 +40,7 @@ Leave = Callable[[str], object]
 async def leave(tmp_path: Path) -> AsyncIterator[Leave]:
     """Leave an order for an actor that looks for one."""
     hooks = Hooks(tmp_path, "one", logging.getLogger("one"))
-    obeying = asyncio.create_task(hooks.obey(SystemClock()))
+    obeying = asyncio.create_task(hooks.run(SystemClock()))
     yield (tmp_path / "one.json").write_text
     obeying.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -66,7 +66,7 @@ def test_an_order_to_bloat_takes_memory_for_real(tmp_path: Path) -> None:
         "from shared.clock import SystemClock; "
         "from shared.supervision.test_hooks import Hooks; "
         "hooks = Hooks(Path(sys.argv[1]), 'one', logging.getLogger('one')); "
-        "asyncio.run(hooks.obey(SystemClock()))"
+        "asyncio.run(hooks.run(SystemClock()))"
     )
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT)
     try:

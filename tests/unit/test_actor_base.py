@@ -15,7 +15,7 @@ from actors.base import Actor, Context
 from shared.bus import Bus
 from shared.clock import ManualClock
 from shared.errors import ExchangeUnavailable
-from shared.supervision.status_pipe import StatusLine, StatusPipe, Word, parse
+from shared.supervision.status_pipe import StatusKind, StatusLine, StatusPipe, parse
 from tests.support.waiting import eventually
 
 
@@ -165,9 +165,9 @@ async def test_what_the_supervisor_hears(tmp_path: Path) -> None:
     await clock.advance(11)
     actor.stop()
     await running
-    words = [line.word for line in heard.lines()]
+    words = [line.kind for line in heard.lines()]
     heard.close()
-    assert words[0] is Word.BEAT
-    assert words.count(Word.BEAT) >= 10
-    assert words.index(Word.NOT_READY) < words.index(Word.READY)
-    assert words.count(Word.STEP) == 2
+    assert words[0] is StatusKind.BEAT
+    assert words.count(StatusKind.BEAT) >= 10
+    assert words.index(StatusKind.NOT_READY) < words.index(StatusKind.READY)
+    assert words.count(StatusKind.STEP) == 2

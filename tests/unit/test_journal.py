@@ -195,11 +195,11 @@ def test_adopted_position_is_ours_at_the_size_it_has(journal: Journal) -> None:
 
 
 def test_events_rise_without_a_hole_also_past_a_change_that_failed(journal: Journal) -> None:
-    journal.tell(event("a"))
+    journal.add_events(event("a"))
     journal.intend(entry(), event("b"))
     with pytest.raises(sqlite3.IntegrityError):
         journal.add_funding(999, D(1), NOW, event("lost"))
-    journal.tell(event("c"))
+    journal.add_events(event("c"))
     assert [(e.event_id, e.kind) for e in journal.events()] == [(1, "a"), (2, "b"), (3, "c")]
     assert [e.kind for e in journal.events(after_id=1, limit=1)] == ["b"]
     assert [e.kind for e in journal.newest_events(2)] == ["c", "b"]
@@ -246,10 +246,10 @@ def test_reader_sees_what_the_trader_writes_and_writes_nothing(
     journal: Journal, tmp_path: Path
 ) -> None:
     reader = Journal.read_only(tmp_path / "trader.db")
-    journal.tell(event("a"))
+    journal.add_events(event("a"))
     assert [e.kind for e in reader.events()] == ["a"]
     with pytest.raises(JournalUnavailable, match="readonly"):
-        reader.tell(event("b"))
+        reader.add_events(event("b"))
     reader.close()
 
 
@@ -263,7 +263,7 @@ def test_damaged_journal_is_refused_and_left_where_it_is(tmp_path: Path, damage:
     path = tmp_path / "trader.db"
     journal = Journal(path, "demo")
     for _ in range(200):
-        journal.tell(event("a", "x" * 100))
+        journal.add_events(event("a", "x" * 100))
     journal.close()
     content = path.read_bytes()
     broken = b"not a database" * 100
@@ -296,7 +296,7 @@ async def test_scribe_works_in_order_on_a_thread_of_its_own(tmp_path: Path) -> N
 
     def note(journal: Journal, kind: str) -> None:
         threads.add(threading.get_ident())
-        journal.tell(event(kind))
+        journal.add_events(event(kind))
 
     await asyncio.gather(*(journal_thread.do(note, kind) for kind in "abc"))
     assert [e.kind for e in await journal_thread.do(Journal.events)] == ["a", "b", "c"]

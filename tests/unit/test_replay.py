@@ -30,15 +30,15 @@ def recording() -> Recording:
     return generated("BTCUSDT")
 
 
-def replayed(recording: Recording, places: range, block: int = 64) -> list[TaSignal]:
-    return [s for signals in replay(recording, places, SETTINGS, block=block) for s in signals]
+def replayed(recording: Recording, indices: range, block: int = 64) -> list[TaSignal]:
+    return [s for signals in replay(recording, indices, SETTINGS, block=block) for s in signals]
 
 
-def as_published(recording: Recording, places: Iterable[int]) -> list[TaSignal]:
+def as_published(recording: Recording, indices: Iterable[int]) -> list[TaSignal]:
     """Compute close by close, each alone, from windows of 1000 candles and the open one."""
     found = []
-    for place in places:
-        now_ms = int(recording.closes[place])
+    for index in indices:
+        now_ms = int(recording.closes[index])
         windows: Mapping[Timeframe, CandleWindow] = {
             # fetched when it closed
             t: window_at(candles, t, t.open_at(now_ms), symbol=recording.symbol,
@@ -53,12 +53,12 @@ def as_published(recording: Recording, places: Iterable[int]) -> list[TaSignal]:
 
 
 def test_closes_computed_together_equal_each_close_alone(recording: Recording) -> None:
-    places = range(14_700, 14_700 + 150)
-    alone = [encode(s) for s in as_published(recording, places)]
+    indices = range(14_700, 14_700 + 150)
+    alone = [encode(s) for s in as_published(recording, indices)]
     assert len(set(alone)) == 150
     for block in (150, 64, 7):
-        assert [encode(s) for s in replayed(recording, places, block)] == alone
-    scored = replayed(recording, places)
+        assert [encode(s) for s in replayed(recording, indices, block)] == alone
+    scored = replayed(recording, indices)
     assert all(state.warm and not state.stale for s in scored for state in s.inputs.values())
     assert len({s.composite_score_adjustment.long_bonus for s in scored}) > 1
 
@@ -77,9 +77,9 @@ def test_a_hole_in_a_recording_is_a_confirmed_halt(recording: Recording) -> None
     there = np.ones(len(m5), dtype=np.bool_)
     there[14_700:14_730] = False
     halted = Recording("BTCUSDT", {**recording.candles, M5: m5[there]})
-    places = range(14_690, 14_760)
-    found = replayed(halted, places)
-    assert [encode(s) for s in found] == [encode(s) for s in as_published(halted, places)]
+    indices = range(14_690, 14_760)
+    found = replayed(halted, indices)
+    assert [encode(s) for s in found] == [encode(s) for s in as_published(halted, indices)]
     after = found[10]
     assert after.closed_until_ms - found[9].closed_until_ms == 31 * M5.ms
     assert after.inputs["5m"].gap_bars == 30 and not after.inputs["5m"].unfilled_gap
@@ -129,10 +129,10 @@ def test_the_contributions_read_from_a_signal_add_up_to_its_bonus(recording: Rec
 
 
 def test_the_scores_replayed_are_those_of_each_close_alone(recording: Recording) -> None:
-    places = range(9_990, 10_060)
-    found = [score for block in replay_scores(recording, places, 500, block=7) for score in block]
-    assert [score.closed_until_ms for score in found] == recording.closes[places].tolist()
-    alone = [next(replay_scores(recording, range(p, p + 1), 500))[0] for p in places]
+    indices = range(9_990, 10_060)
+    found = [score for block in replay_scores(recording, indices, 500, block=7) for score in block]
+    assert [score.closed_until_ms for score in found] == recording.closes[indices].tolist()
+    alone = [next(replay_scores(recording, range(p, p + 1), 500))[0] for p in indices]
     for one, other in zip(found, alone, strict=True):
         assert (one.side("long"), one.side("short")) == (other.side("long"), other.side("short"))
     assert base_pair(found[0]) == (found[0].score("long"), found[0].score("short"))

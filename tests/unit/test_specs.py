@@ -127,10 +127,10 @@ def test_trader_comes_back_within_two_seconds_and_is_never_left_unstarted() -> N
     trader, others = children("demo")["trader"], children("demo")
     found = policy_of(trader, common)
     assert (found.backoff_cap_s, found.reduces) == (2.0, True)
-    assert (trader.treatment.stop_s, trader.treatment.spared) == (25.0, True)
+    assert (trader.treatment.stop_s, trader.treatment.oom_protected) == (25.0, True)
     for name in set(others) - {"trader"}:
         assert policy_of(others[name], common) == common
-        assert not others[name].treatment.spared
+        assert not others[name].treatment.oom_protected
 
 
 @pytest.mark.parametrize("mode", ["demo", "paper", "live"])

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import os
 
-from shared.supervision.status_pipe import LONGEST_TEXT, StatusLine, StatusPipe, Word, parse
+from shared.supervision.status_pipe import LONGEST_TEXT, StatusKind, StatusLine, StatusPipe, parse
 
 
 def test_what_is_said_is_heard() -> None:
     read, write = os.pipe()
     pipe = StatusPipe(write)
-    pipe.say(Word.BEAT)
-    pipe.say(Word.NOT_READY, "waiting for\ncandles")
+    pipe.send(StatusKind.BEAT)
+    pipe.send(StatusKind.NOT_READY, "waiting for\ncandles")
     heard = [parse(line) for line in os.read(read, 4096).splitlines()]
     os.close(read)
     os.close(write)
-    assert heard == [StatusLine(Word.BEAT, ""), StatusLine(Word.NOT_READY, "waiting for candles")]
+    assert heard == [
+        StatusLine(StatusKind.BEAT, ""),
+        StatusLine(StatusKind.NOT_READY, "waiting for candles"),
+    ]
 
 
 def test_a_full_pipe_costs_words_and_never_blocks() -> None:
     read, write = os.pipe()
     pipe = StatusPipe(write)
     for _ in range(2000):
-        pipe.say(Word.DOING, "x" * 200)
+        pipe.send(StatusKind.DOING, "x" * 200)
     assert pipe.dropped > 0
     os.close(read)
     os.close(write)
@@ -32,14 +35,14 @@ def test_a_supervisor_that_is_gone_is_no_error() -> None:
     read, write = os.pipe()
     os.close(read)
     pipe = StatusPipe(write)
-    pipe.say(Word.BEAT)
-    pipe.say(Word.BEAT)
+    pipe.send(StatusKind.BEAT)
+    pipe.send(StatusKind.BEAT)
     os.close(write)
 
 
 def test_a_long_text_is_cut() -> None:
     read, write = os.pipe()
-    StatusPipe(write).say(Word.DOING, "y" * 10_000)
+    StatusPipe(write).send(StatusKind.DOING, "y" * 10_000)
     assert len(os.read(read, 65_536)) == LONGEST_TEXT + 2
     os.close(read)
     os.close(write)

@@ -41,7 +41,7 @@ def _of_coin(
     coin: str, closes: Mapping[int, set[bytes]], recording: Recording, config: Config
 ) -> Iterator[str]:
     first, last = min(closes), max(closes)
-    places = recording.places(first - Timeframe.M5.ms, last)
+    places = recording.indices(first - Timeframe.M5.ms, last)
     expected = {
         signal.closed_until_ms: stripped(orjson.loads(codec.encode(signal)))
         for block in replay(recording, places, config.indicators)
