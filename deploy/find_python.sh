@@ -1,7 +1,6 @@
 #!/bin/sh
-# Print the path of a CPython from 3.12 to 3.13, or say how to get one and fail.
-# A candidate counts only if it runs and says its version: the python3.12 of a version switcher
-# may exist and fail.
+# Print the path of a CPython from 3.12 to 3.13, or fail with how to get one.
+# Candidates are run to get their version: the python3.12 of a version switcher may exist and fail.
 set -eu
 suitable='import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))'
 for candidate in "$(command -v python3.12)" "$(command -v python3.13)" "$(command -v python3)" \

@@ -28,9 +28,9 @@ instances=() credentials=() dry_run='' start=yes external_redis='' trader_timer=
 say() { printf '%s\n' "$*"; }
 die() { printf 'install.sh: %s\n' "$*" >&2; exit "${code:-1}"; }
 usage() { sed -n '2,/^# Exit/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; }
-# Tell what follows; with --dry-run, what would.
+# Print the next step.
 doing() { say "${dry_run:+would: }$*"; }
-# Do it, or with --dry-run say it.
+# Run a command, or print it with --dry-run.
 run() {
   if [[ $dry_run ]]; then printf 'would: %s\n' "${*//$'\n'/ }"; else "$@"; fi
 }
@@ -72,9 +72,9 @@ check_machine() {
   done
 }
 
-# What is shared: interpreter, environment, code. Each lies in a directory named by its content.
+# Shared by instances: interpreter, environment, code, each in a directory named by its hash.
 
-# The service's user cannot read a home directory, where interpreters like to live.
+# The service's user cannot read a home directory, where many interpreters are.
 choose_python() {
   python=$("$source_dir/deploy/find_python.sh") || die "without a Python there is no going on"
   local prefix version copy
@@ -146,7 +146,7 @@ make_release() {
   mv -T "$new" "$release"
 }
 
-# What each instance has of its own.
+# Per instance
 
 make_user() {
   id "$user" >/dev/null 2>&1 || run useradd --system --user-group --no-create-home \
@@ -216,7 +216,7 @@ config_text() {
   ' "$source_dir/config.yaml"
 }
 
-# Units are copied per instance, so that an upgrade of one leaves the other's alone.
+# Units are copied per instance, so that an upgrade of one does not change the other's.
 make_units() {
   local unit=coinex-platform@$instance.service
   put_unit coinex-platform@.service "$unit"
@@ -290,7 +290,7 @@ go_back() {
   die "$instance does not start with $release and runs $2 again"
 }
 
-# Old code goes, but for what an instance uses and the two newest others.
+# Remove old code, except what an instance uses and the two newest others.
 tidy() {
   [[ $dry_run ]] && return
   local old used kept=0

@@ -31,12 +31,12 @@ _LIMIT = ("limit", 1, MOST_ROWS, USUAL_ROWS, "how many at most")
 
 # path -> (summary, type of the answer, query parameters, may be without it for now)
 READS: Mapping[str, tuple[str, type[Any], tuple[tuple[str, int, int, int | None, str], ...]]] = {
-    "/status": ("How the trader is, and whether it is locked", StatusAnswer, ()),
-    "/config": ("The settings in force", TraderConfig, ()),
+    "/status": ("The trader's status and its lock", StatusAnswer, ()),
+    "/config": ("The current settings", TraderConfig, ()),
     "/positions": ("Every open position of the account", Positions, ()),
-    "/balance": ("What the account is worth", Balance, ()),
-    "/trades": ("Positions of ours, open and ended", TradesAnswer, (_LIMIT, _BEFORE)),
-    "/events": ("What the trader did, saw and refused", EventsAnswer, (_LIMIT, _BEFORE)),
+    "/balance": ("The account's balance", Balance, ()),
+    "/trades": ("Own positions, open and ended", TradesAnswer, (_LIMIT, _BEFORE)),
+    "/events": ("The trader's events", EventsAnswer, (_LIMIT, _BEFORE)),
     "/equity": (
         "The account after each cycle",
         EquitiesAnswer,
@@ -52,23 +52,23 @@ SAYS: Mapping[TraderVerb, str] = {
     "flatten": "Kill, then close every position of the trader's",
     "kill": "No new entries until released; closes nothing",
     "release": "End a kill, a disable and every latched limit",
-    "adopt": "Call a foreign position the trader's own, as it stands",
+    "adopt": "Make a foreign position the trader's own",
 }
 
 _REFUSALS: Mapping[int, str] = {
-    400: "Not a request this server can read",
+    400: "Malformed request",
     401: "No token, or a wrong one",
-    403: "Asked from another site's page",
-    404: "No such thing",
-    405: "There, but not with this method",
-    409: "The trader says no",
+    403: "Cross-site request",
+    404: "Not found",
+    405: "Method not allowed",
+    409: "The trader refuses the command",
     413: f"A body of more than {LARGEST_BODY} bytes",
-    415: "A body that is not JSON by its type",
-    421: "Asked by a name this server does not go by",
-    422: "JSON, but not what is expected",
+    415: "The content type is not JSON",
+    421: "The Host header names another server",
+    422: "Valid JSON, but not of the schema",
     429: "Too many wrong tokens",
     500: "A fault of this server, or its journal is damaged",
-    503: "Not now: Redis or the journal does not answer, or nothing was told yet",
+    503: "Redis or the journal does not answer, or nothing was published yet",
 }
 _EVERYWHERE = (400, 401, 403, 413, 421, 429, 500)
 

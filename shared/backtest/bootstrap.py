@@ -1,4 +1,4 @@
-"""Means with honest intervals: resampled by stretches of days, because neighbours overlap."""
+"""Means with confidence intervals: a bootstrap of blocks of days, because samples overlap."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ DAY_MS = 86_400_000
 DRAWS = 2000
 INTERVAL_PCT = 95.0
 MIN_BLOCKS = 10
-"""With fewer blocks there is no interval to speak of."""
+"""With fewer blocks there is no meaningful interval."""
 
 Counts = npt.NDArray[np.int64]
 
 
 class Means(NamedTuple):
-    """One mean per group, with the ends of its interval; NaN where there is none."""
+    """One mean per group, with the ends of its interval; NaN if there is none."""
 
     counts: Counts
     mean: Floats
@@ -39,16 +39,15 @@ def block_means(
 ) -> Means:
     """Return the mean of each group and its 95 % interval, by a bootstrap of whole blocks.
 
-    A block is `block_days` UTC days of all coins together: coins move together, and what
-    overlaps lies within one block or two. Blocks are drawn with replacement; a mean is
-    the sum over its draws divided by their count. A group that occurs in fewer than
-    `MIN_BLOCKS` blocks has no interval.
+    A block is `block_days` UTC days of all coins together: coins move together, and overlapping
+    samples are in one or two blocks. Blocks are drawn with replacement; a mean is the sum over
+    its draws divided by their count. A group in fewer than `MIN_BLOCKS` blocks has no interval.
 
     Shapes: values, groups, times (n,) -> four times (group_count,). NaN values are left out.
     Units:  those of values; times in epoch ms.
     Raises: ValueError: a group outside 0..group_count - 1.
-    Source: Efron's percentile bootstrap, blocks as Kuensch 1989 without their overlap. With
-        few blocks it is too narrow: say how many there are.
+    Source: Efron's percentile bootstrap, blocks as Kuensch 1989 without their overlap. With few
+        blocks it is too narrow, so report their number.
     """
     drawn = _draw(values, groups, times, group_count, rng=rng, block_days=block_days, draws=draws)
     intervals = [
@@ -68,9 +67,9 @@ def block_difference(
     block_days: int = 1,
     draws: int = DRAWS,
 ) -> tuple[float, float, float]:
-    """Return by how much the mean of `values` exceeds that of `base`, and its 95 % interval.
+    """Return the mean of `values` minus that of `base`, and its 95 % interval.
 
-    Both means are taken over the same drawn blocks, so what the market did to both cancels.
+    Both means are over the same drawn blocks, so common moves of the market cancel.
 
     Shapes: values, times (n,); base, base_times (m,).
     Units:  those of values; times in epoch ms.
@@ -90,7 +89,7 @@ def block_count(times: Counts, block_days: int = 1) -> int:
 
 
 class _Drawn(NamedTuple):
-    """Per group: values, blocks they lie in, their mean; and the means of the draws."""
+    """Per group: count of values, of their blocks, their mean; and the means of the draws."""
 
     counts: Counts
     blocks: Counts

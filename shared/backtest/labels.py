@@ -1,4 +1,4 @@
-"""The labels a coin's base scores earn, close after close."""
+"""The labels of a coin's base scores at successive closes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def label_ranks(scores: Floats) -> Floats:
     """Return the rank of the label after each score of one side, as the scanner shows it.
 
     Shapes: scores (closes,), oldest first -> (closes,), as in RANKS. An incomplete score (NaN)
-        shows none, and the next one is judged by the label before it.
+        shows none, and the next one continues from the label before it.
     """
     ranks = np.zeros(len(scores))
     label: Label = "none"

@@ -1,4 +1,4 @@
-"""What became of a moment: the return after a while, and a trade entered then."""
+"""Outcomes after a close: the forward return, and a trade entered then."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ STOPPED, TARGET_HIT, TIMED_OUT = 0, 1, 2
 
 
 def starts(state: Flags, times: Times) -> Flags:
-    """Return where a state begins: it holds, and did not at the close five minutes before.
+    """Return where a state begins: true now, and false at the close five minutes before.
 
-    Shapes: state, times (closes,) -> (closes,); the first close and the first after a hole
-        are no starts, nobody knows what was before.
+    Shapes: state, times (closes,) -> (closes,); the first close and the first after a gap are no
+        starts, because the state before is unknown.
     """
     begun = np.zeros_like(state)
     begun[1:] = state[1:] & ~state[:-1] & (np.diff(times) == Timeframe.M5.ms)
@@ -31,9 +31,9 @@ def starts(state: Flags, times: Times) -> Flags:
 
 
 def forward_returns(close: Floats, times: Times, after_ms: int) -> Floats:
-    """Return by how much the price has risen `after_ms` after each close.
+    """Return the relative change of the price `after_ms` after each close.
 
-    Shapes: close, times (closes,) -> (closes,); NaN where there is no close at that very time.
+    Shapes: close, times (closes,) -> (closes,); NaN if there is no close at exactly that time.
     Units:  a share of the price: 0.01 is one per cent.
     """
     index = np.minimum(np.searchsorted(times, times + after_ms), len(times) - 1)
@@ -62,17 +62,17 @@ class Trades(NamedTuple):
 
 
 def trades(candles: Candles, entries: Indices, side: int, atr: Floats) -> Trades:
-    """Return what entering at the close of some candles would have brought.
+    """Return the trades that entries at the close of some candles would have been.
 
-    Stop 1 ATR away, target 2 ATR, out at the close after 24 h. A candle that touches both
-    counts as stopped; one that opens beyond the stop is left at its open; the target fills at
-    its price and never better. 0.05 % of price per side are paid; no spread, no slippage.
+    Stop 1 ATR away, target 2 ATR, exit at the close after 24 h. A candle that touches both counts
+    as stopped; one that opens beyond the stop exits at its open; the target fills at its price and
+    never better. Fees are 0.05 % of price per side; no spread, no slippage.
 
-    Left out: entries without an ATR, and those whose next 24 h are not recorded in full.
+    Left out: entries without an ATR, and those whose next 24 h are not recorded completely.
 
     Args:
         candles: 5m candles of one coin.
-        entries: Places in `candles`.
+        entries: Indices into `candles`.
         side: 1 long, -1 short.
         atr: For each entry, the distance of the stop.
 
@@ -84,7 +84,7 @@ def trades(candles: Candles, entries: Indices, side: int, atr: Floats) -> Trades
     entries, atr = entries[usable], atr[usable]
     whole = times[entries + HOLD_BARS] - times[entries] == HOLD_BARS * Timeframe.M5.ms
     entries, atr = entries[whole], atr[whole]
-    # Turned upside down, a short is a long.
+    # with prices negated, a short is a long
     if side > 0:
         open_, high, low, close = candles.open, candles.high, candles.low, candles.close
     else:
@@ -113,5 +113,5 @@ def trades(candles: Candles, entries: Indices, side: int, atr: Floats) -> Trades
 
 
 def _first(hit: Flags) -> Indices:
-    """Return for each row the place of its first True, or the row's length."""
+    """Return for each row the index of its first True, or the row's length."""
     return np.where(hit.any(axis=1), hit.argmax(axis=1), hit.shape[1])

@@ -1,4 +1,4 @@
-"""Signals as Parquet; pyarrow is not among the requirements, whoever wants it installs it."""
+"""Signals as Parquet; needs pyarrow, which is an optional package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A directory of recorded candles, read for a replay."""
+"""Reads a directory of recorded candles."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from shared.market import Candles, Timeframe
 
 
 class NothingToReplay(PlatformError):
-    """The directory, the coins or the time asked for hold no candles."""
+    """There are no candles of these coins in this directory and time."""
 
 
 def chosen_symbols(directory: Path, wanted: Sequence[str]) -> list[str]:
-    """Return the coins to replay: those wanted, or all that are recorded.
+    """Return the coins to replay: `wanted`, or all that are recorded.
 
     Raises:
         NothingToReplay: No such directory, no recording in it, or a wanted coin has none.
@@ -38,7 +38,7 @@ def chosen_symbols(directory: Path, wanted: Sequence[str]) -> list[str]:
 
 
 def read_recording(directory: Path, symbol: str) -> Recording:
-    """Return all candles of a coin; a longer timeframe without a file is added up from 5m.
+    """Return all candles of a coin; a longer timeframe without a file is aggregated from 5m.
 
     Raises:
         BadCandle: A file cannot be read.

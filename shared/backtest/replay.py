@@ -1,7 +1,7 @@
-"""Recorded candles in, the signals and scores a running platform would have published out.
+"""Replays recorded candles into the signals and scores a platform would have published.
 
-The computation is the actors' own (`signals_at`, `base_scores_at`), over the windows they would
-have found on the bus at each close; only the clock is another: it stands at the close.
+Uses the actors' own computation (`signals_at`, `base_scores_at`) on the windows they would have
+read from the bus at each close, with the clock set to the close.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from shared.messages.candles import CandleWindow, Source
 from shared.messages.signals import TaSignal
 
 BLOCK = 64
-"""Closes computed together: the kernels' arrays of 500 bars then stay in a core's cache."""
+"""Closes per block: the kernels' arrays of 500 bars then fit into a core's cache."""
 
 M5 = Timeframe.M5
 
@@ -29,7 +29,7 @@ M5 = Timeframe.M5
 class Recording:
     """The recorded candles of one coin on every timeframe.
 
-    Holes in it count as confirmed: what a recording lacks, the exchange never had.
+    Gaps count as confirmed: the exchange never had these candles.
     """
 
     symbol: str
@@ -42,7 +42,7 @@ class Recording:
 
     @cached_property
     def absent(self) -> Mapping[Timeframe, tuple[tuple[int, int], ...]]:
-        """The holes of each timeframe."""
+        """The gaps of each timeframe."""
         return {t: tuple(candles.gaps(t)) for t, candles in self.candles.items()}
 
     def indices(self, from_ms: int, to_ms: int) -> range:
@@ -65,7 +65,7 @@ def replay(
     fetched the moment they closed. `computed_at_ms` is the close.
 
     Raises:
-        Exception: What computing a coin raises; the actor would have left it out.
+        Exception: From computing a coin; the actor would have skipped the coin.
     """
     for batch in _window_batches(recording, indices, settings.history, source, block):
         yield _all(signals_at(batch, settings))
@@ -77,7 +77,7 @@ def replay_scores(
     """Yield the base scores at the close of each 5m candle in `indices`, as `replay` the signals.
 
     Raises:
-        Exception: What scoring a coin raises; the actor would have told it as its fault.
+        Exception: From scoring a coin; the actor would have published it as the score's fault.
     """
     for batch in _window_batches(recording, indices, history, "sim", block):
         yield _all(base_scores_at(batch, history))
@@ -101,7 +101,7 @@ def _all[T](results: Sequence[T | Exception]) -> list[T]:
 
 
 class _Windows:
-    """The windows of one coin as its fetcher would have published them, kept while they hold."""
+    """The windows of one coin as the fetcher would have published them, cached."""
 
     def __init__(self, recording: Recording, history: int, source: Source) -> None:
         self._recording = recording

@@ -1,4 +1,4 @@
-"""From signals and what came after them to tables: how often, how long, and what followed."""
+"""Statistics of signals: frequency, duration, forward returns and trades."""
 
 from __future__ import annotations
 
@@ -33,26 +33,26 @@ NAMES = {
     "squeeze": ("squeeze fired", "squeeze fires"),
     "divergence": ("divergence", "divergence appears"),
 }
-"""What the state of each contribution is called, and its beginning."""
+"""The names of each contribution's state and of its start."""
 ALL = "all closes"
 
 HOUR_MS = 3_600_000
 HORIZONS = {"1 h": HOUR_MS, "4 h": 4 * HOUR_MS, "24 h": 24 * HOUR_MS}
 BLOCK_DAYS = {"1 h": 1, "4 h": 1, "24 h": 3}
 TRADE_BLOCK_DAYS = 3
-"""What is held up to 24 h overlaps into the next day: three days are drawn together."""
+"""Trades of up to 24 h overlap into the next day, so blocks have three days."""
 
 NET_EDGES = (-29.0, -19.0, -14.0, -9.0, 9.0, 14.0, 19.0, 29.0)
-"""Borders between the groups of the net bonus, which is 0 most of the time."""
+"""Edges of the groups of the net bonus, which is 0 most of the time."""
 
 Sides = {"long": 1, "short": -1}
 BOTH = "both"
-"""Long and short together: where the market itself went matters less."""
+"""Long and short together, so that the market's own direction matters less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """How much of the time a state holds, and how often it begins."""
+    """Share of the time in a state, and how often it begins."""
 
     state: str
     share: float
@@ -61,7 +61,7 @@ class Occupancy:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """The mean return after a while, of all moments in which a number lay in a range."""
+    """The mean forward return of all closes with a variable in a range."""
 
     variable: str
     horizon: str
@@ -76,9 +76,9 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class EntryRule:
-    """What entering by one rule brought, in R per trade.
+    """Result of entering by one rule, in R per trade.
 
-    `edge` is how much its net result exceeds that of entering the same side without a signal.
+    `edge` is its net result minus that of entering the same side without a signal.
     """
 
     rule: str
@@ -100,7 +100,7 @@ class EntryRule:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """All figures. `blocks` says how many stretches of days the intervals were drawn from."""
+    """The whole report. `blocks`: number of blocks of days that the intervals are drawn from."""
 
     coins: int
     closes: int
@@ -121,7 +121,7 @@ class ReportCoin:
 
 
 def make_report(coins: Mapping[str, ReportCoin], rng: np.random.Generator) -> Report:
-    """Return the figures of all coins together.
+    """Return the report on all coins together.
 
     Args:
         rng: Draws the bootstrap; the same seed gives the same intervals.

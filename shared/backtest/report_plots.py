@@ -1,4 +1,4 @@
-"""A report as pictures (PNG). Needs matplotlib, which only the development extra brings."""
+"""A report as plots (PNG). Needs matplotlib, a development requirement."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw(report: Report, directory: Path) -> list[Path]:
         "forward-returns.png": _forward(report, title),
         "entries.png": _entries(report, title),
     }
-    # Text would otherwise name the moment of drawing.
+    # without it the file has the time of drawing
     with mpl.rc_context({"savefig.dpi": PIXELS_PER_INCH}):
         for name, figure in figures.items():
             figure.savefig(directory / name, metadata={"Software": None})

@@ -1,4 +1,4 @@
-"""A report as Markdown: the tables, and what they are worth."""
+"""A report as Markdown tables, with their limitations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Makes a report of what was replayed: prints it, and writes it with its plots."""
+"""Prints the report of a replay, and writes it with its plots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from shared.candles.files import candle_file, read_candles
 from shared.market import Timeframe
 
 SEED = 20250201
-"""Of the bootstrap: the same candles give the same intervals."""
+"""Seed of the bootstrap: the same candles give the same intervals."""
 
 
 def report(candles_dir: Path, series: Mapping[str, Series], directory: Path) -> None:

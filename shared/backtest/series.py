@@ -1,4 +1,4 @@
-"""What a report needs of a coin's signals: a few columns, one row per close."""
+"""The columns of a coin's signals that a report needs, one row per close."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ class Series:
         times: Closes, epoch ms.
         columns: `close`, `atr_1h` (quote currency), `long`, `short` (points), `spread_5m`,
             `stacked_5m` (1, 0, -1), `momentum`, `stoch_k`, `rsi`, and the side (1, 0, -1) that
-            each contribution of `POINTS` gives its points to. Beside them the base scores
-            `base_long` and `base_short`, NaN where one is incomplete. NaN where there is no
-            number.
+            each contribution of `POINTS` gives its points to; the base scores `base_long` and
+            `base_short`, NaN if incomplete. NaN for missing numbers.
     """
 
     def __init__(self, times: Times, columns: dict[str, Floats]) -> None:
@@ -86,9 +85,9 @@ def base_pair(score: BaseScore) -> BasePair:
 
 
 def contributions(signal: TaSignal) -> dict[str, int]:
-    """Return to which side each contribution gave its points: 1 long, -1 short, 0 none.
+    """Return the side that each contribution gave its points to: 1 long, -1 short, 0 none.
 
-    Read from the reasons, so that whatever kept points from being given is respected.
+    Read from the reasons, because points may have been withheld.
     """
     sides = dict.fromkeys(REASONS, 0)
     for reason in signal.composite_score_adjustment.reasoning:

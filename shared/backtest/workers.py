@@ -1,6 +1,6 @@
 """Replays on every core: jobs of some weeks of one coin, their results in order.
 
-The jobs do not depend on how many work on them, so neither do the bytes written.
+The jobs do not depend on the number of processes, so neither does the output.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from shared.config.sections import IndicatorsSection
 from shared.messages.signals import TaSignal
 
 JOB_CLOSES = 8064
-"""Closes of one job: four weeks. Short enough to keep every core busy to the end."""
+"""Closes of one job: four weeks, short enough to keep every core busy to the end."""
 
 Form = Literal["csv", "csv.gz", "parquet"]
 
 
 @dataclass(frozen=True)
 class Job:
-    """A stretch of one coin's recording, and what is wanted of it.
+    """A part of one coin's recording to replay.
 
     Attributes:
-        form: How the signals are to be written; None: not at all.
-        with_series: The figures a report needs are wanted.
+        form: Output format of the signals; None for none.
+        with_series: Also return the columns for a report.
     """
 
     directory: Path
@@ -44,7 +44,7 @@ class Job:
 
 
 class Done(NamedTuple):
-    """What became of a job: from the close `first_ms` to `last_ms`; `written` as asked for."""
+    """The result of a job: closes `first_ms` to `last_ms`; `written` in the job's `form`."""
 
     job: Job
     signals: int
@@ -91,7 +91,7 @@ def carry_out(jobs: Sequence[Job], processes: int) -> Iterator[Done]:
     if processes <= 1:
         yield from map(_work, jobs)
         return
-    # Forking a process whose numerical library runs threads of its own may deadlock.
+    # forking a process whose numerical library has threads may deadlock
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
         yield from pool.imap(_work, jobs)
 
@@ -138,6 +138,6 @@ def _written(rows: Sequence[tuple[Any, ...]], form: Form) -> Any:
 
 
 def encoded(text: bytes, form: Form | None) -> bytes:
-    """Return lines of CSV as they stand in the file."""
-    # gzip members may follow one another; without the time the bytes are the same every time.
+    """Return lines of CSV as written to the file."""
+    # gzip members can be concatenated; mtime is fixed so that the output is reproducible
     return gzip.compress(text, 1, mtime=0) if form == "csv.gz" else text
