@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The supervisor: starts the actors, watches them, starts them again, stops them in order.
+"""The supervisor: starts the actors, watches and restarts them, stops them in order.
 
 As a program it is the command line, whose commands are in `shared/console/`. It knows nothing of
-trading and imports no actor, so a broken actor cannot take it down.
-Handlers only note what happened; the loop acts.
+trading and imports no actor, so a broken actor cannot take it down. Signal handlers only set
+flags; the loop acts.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import sys
 
 
 def _run(options: argparse.Namespace) -> int:
-    from supervisor import run  # noqa: PLC0415  # this file again, whole
+    from supervisor import run  # noqa: PLC0415  # this file, not as __main__
 
     return run(options)
 
 
 if __name__ == "__main__":
-    # Before the imports: of all commands, only `run` needs them.
+    # before the imports: only `run` needs them
     from shared.console.command_line import main
 
     sys.exit(main(sys.argv[1:], environment=os.environ, run=_run))
@@ -63,17 +63,15 @@ from shared.supervision.zygote_client import Zygote
 
 TURN_S = 0.5
 CALM = frozenset({"starting", "ready", "stopping", "stopped"})
-SHOWN_LINE = 500
+LONGEST_SHOWN_LINE = 500
 
 
 class Supervisor:
-    """One running platform. Made on the event loop it runs on.
+    """One running platform; construct it on its event loop.
 
     Args:
         reread: Reads the configuration again, for `reload`; raises ConfigError.
-        environment: What children inherit and systemd says; secrets already taken out.
-        redis: The Redis to use, own or external.
-        secrets: The keys to the venue are for the actors that sign.
+        environment: Inherited by children, with systemd's variables; without secrets.
         only: Pattern of actor names; others are not started.
     """
 
@@ -118,13 +116,13 @@ class Supervisor:
             config,
             self._children,
             reread=reread,
-            own_status=self._itself,
+            own_status=self._own_status,
             shut_down=self._over.set,
             log=self._log,
         )
 
     async def run(self) -> int:
-        """Supervise until told to stop; return the exit code.
+        """Supervise until stopped; return the exit code.
 
         Raises:
             ConfigError: No usable Redis.
@@ -188,7 +186,7 @@ class Supervisor:
             await asyncio.gather(*reporting, return_exceptions=True)
             await publisher.close()
 
-    # What it is made of.
+    # Parts
 
     def _make_zygote(self, log_fd: int, environment: Mapping[str, str]) -> Zygote:
         return Zygote(
@@ -252,7 +250,7 @@ class Supervisor:
         LineReader(read_end, log.append, LONGEST_LOG_LINE)
         return write_end
 
-    # The loop.
+    # The loop
 
     async def _turn_until_over(self) -> None:
         before = self._clock.monotonic()
@@ -269,7 +267,7 @@ class Supervisor:
                 continue
 
     def _notify(self, now: float) -> None:
-        """Say READY once, and WATCHDOG in every turn; neither while no actor can be started."""
+        """Send READY once, and WATCHDOG in every turn; neither while no actor can be started."""
         if not self._zygote.is_up:
             self._notifier.notify(STATUS="no actor can be started until the zygote is back")
             return
@@ -293,7 +291,7 @@ class Supervisor:
                 host = listeners(self._commands.config)[actor.name][0]
                 self._log.info("%s: http://%s:%d", actor.name, host, actor.spec.port)
 
-    # What happens to it.
+    # Signals and callbacks
 
     def _on_term(self) -> None:
         if self._over.is_set():
@@ -336,10 +334,10 @@ class Supervisor:
         log = self._log.info if event in CALM else self._log.warning
         log("%s %s", actor, event, extra=known)
         if output:
-            known["last_output"] = [line[:SHOWN_LINE] for line in output]
+            known["last_output"] = [line[:LONGEST_SHOWN_LINE] for line in output]
         self._transitions.add(actor, event, known)
 
-    def _itself(self) -> dict[str, Any]:
+    def _own_status(self) -> dict[str, Any]:
         return {
             "pid": os.getpid(),
             "mode": self._config.mode,
@@ -353,7 +351,7 @@ class Supervisor:
         }
 
     def problems(self) -> list[str]:
-        """Return the supervisor's own troubles, in words."""
+        """Return the supervisor's own problems, in words."""
         found = [*self._redis.problems(), *self._tasks.problems()]
         if self._bus is not None and self._bus.status is not BusStatus.UP:
             since = (self._clock.now_ms() - self._bus.status_since_ms) / 1000
@@ -376,11 +374,11 @@ def _terminal_is_missing() -> bool:
     return False
 
 
-# The command line.
+# The command line
 
 
 def run(options: argparse.Namespace) -> int:
-    """Supervise as the command line says, and return the exit code.
+    """Run a supervisor until it is stopped; return the exit code.
 
     Raises:
         ConfigError: The configuration or the environment is wrong, or no Redis can be used.

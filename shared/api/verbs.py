@@ -1,4 +1,4 @@
-"""The trader's verbs, as its API and the command line both know them."""
+"""The trader's commands that write the lock file, for its API and the command line."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ ANSWER_S = 10.0
 """How long the API waits for the trader."""
 
 LOCKING: frozenset[TraderVerb] = frozenset({"kill", "disable", "flatten"})
-"""These work without Redis and without a trader: they write the lock file first."""
+"""They write the lock file first, so they work without Redis and without a trader."""
 
 
 def lock_of(verb: TraderVerb, who: str, reason: str, at_ms: int) -> Lock:
-    """Return the lock that a command of `LOCKING` sets."""
+    """Return the lock set by a command of `LOCKING`."""
     return Lock(
         reason=reason or f"{verb} asked for",
         who=who,

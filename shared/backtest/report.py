@@ -180,11 +180,11 @@ def _occupancy(all_series: Sequence[Series]) -> list[Occupancy]:
     coin_days = _coin_days(closes)
     found = []
     for name, state in states().items():
-        held = [state(series) for series in all_series]
+        flags = [state(series) for series in all_series]
         begun = sum(
-            int(starts(h, series.times).sum()) for h, series in zip(held, all_series, strict=True)
+            int(starts(h, series.times).sum()) for h, series in zip(flags, all_series, strict=True)
         )
-        share = sum(int(h.sum()) for h in held) / closes
+        share = sum(int(h.sum()) for h in flags) / closes
         found.append(Occupancy(name, share, begun / coin_days))
     return found
 

@@ -32,10 +32,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def show(options: argparse.Namespace) -> int:
-    """Print the ACL file, passwords hashed; make the file of passwords if there is none.
+    """Print the ACL file, passwords hashed; create the file of passwords if there is none.
 
     Raises:
-        ConfigError: The configuration or that file cannot be used.
+        ConfigError: The configuration or that file is invalid.
     """
     config = load(Path(options.config), options.set, mode=options.mode)
     path: Path = options.passwords

@@ -1,4 +1,4 @@
-"""`coinex bus`: looks at what is on Redis."""
+"""`coinex bus`: shows what is on Redis."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def bus(options: argparse.Namespace) -> int:
     """Print a key, the names of keys, or messages as they come."""
-    place = find_running(Path(options.config), options.set)
+    running = find_running(Path(options.config), options.set)
     try:
-        return asyncio.run(_bus(options, place))
+        return asyncio.run(_bus(options, running))
     except BusDenied as error:
         print(error, file=sys.stderr)
         return EXIT_FAILED
@@ -45,9 +45,9 @@ def bus(options: argparse.Namespace) -> int:
         return EXIT_FAILED
 
 
-async def _bus(options: argparse.Namespace, place: RunningPlatform) -> int:
-    url = read_operator_url(place.state_dir) or place.redis_url
-    bus = Bus(url, name="operator", clock=SystemClock(), namespace=place.namespace)
+async def _bus(options: argparse.Namespace, running: RunningPlatform) -> int:
+    url = read_operator_url(running.state_dir) or running.redis_url
+    bus = Bus(url, name="operator", clock=SystemClock(), namespace=running.namespace)
     try:
         if options.action == "keys":
             print("\n".join(await bus.names(options.name)))
@@ -59,7 +59,7 @@ async def _bus(options: argparse.Namespace, place: RunningPlatform) -> int:
             print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
         else:
             await bus.ping()
-            # Not the pattern itself: Redis allows only those that stand in the table.
+            # not the pattern itself: the ACL allows only those of the table
             async with bus.subscribe(patterns=CHANNELS) as subscription:
                 async for delivery in subscription:
                     if fnmatch.fnmatchcase(delivery.channel, options.name):

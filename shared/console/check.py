@@ -13,10 +13,10 @@ from shared.supervision.specs import listeners
 
 
 def check(options: argparse.Namespace) -> int:
-    """Check what `run` would start with, and say so.
+    """Check configuration and environment as `run` does.
 
     Raises:
-        ConfigError: It would not start.
+        ConfigError: `run` would fail.
     """
     config = load(Path(options.config), options.set, mode=options.mode)
     preflight.take_logins(config, options.environment)

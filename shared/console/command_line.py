@@ -1,6 +1,6 @@
-"""The command line: its commands, their options, and the module that carries each out.
+"""The command line: its commands, their options, and the module of each.
 
-A command's module is loaded when the command is given, so that `status` waits for no other's NumPy.
+Only the given command's module is loaded, so that `status` does not wait for NumPy.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ CarryOut = Callable[[argparse.Namespace], int]
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what was probably meant.
+    """A parser that suggests the nearest valid choice.
 
     Attributes:
-        own_options_of: The module that declares its options, loaded when they are to be parsed.
+        own_options_of: The module that declares its options, loaded when they are parsed.
         commands: The parser of each command.
     """
 
@@ -45,10 +45,10 @@ class Parser(argparse.ArgumentParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
             near = difflib.get_close_matches(str(value), map(str, action.choices), n=1)
-            meant = (
+            hint = (
                 f"did you mean {near[0]}?" if near else f"choose from {', '.join(action.choices)}"
             )
-            raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {meant}")
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {hint}")
 
 
 class _Version(argparse.Action):
@@ -62,11 +62,11 @@ class _Version(argparse.Action):
 
 
 def main(arguments: list[str], *, environment: MutableMapping[str, str], run: CarryOut) -> int:
-    """Obey the command line and return its exit code.
+    """Run the command line and return its exit code.
 
     Args:
-        environment: `os.environ`; secrets are taken out of it.
-        run: Starts a supervisor.
+        environment: `os.environ`; secrets are removed from it.
+        run: Runs a supervisor.
     """
     if arguments and arguments[0].partition("=")[0] == "--instance":
         script = str(ROOT / "deploy" / "coinex")
@@ -87,13 +87,13 @@ def main(arguments: list[str], *, environment: MutableMapping[str, str], run: Ca
         return EXIT_BAD_CONFIG
     except KeyboardInterrupt:
         return EXIT_FAILED
-    except BrokenPipeError:  # whoever read our output has seen enough
+    except BrokenPipeError:  # the reader of our output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
 
 
 def parser(run: CarryOut) -> Parser:
-    """Return the parser; `options.carry_out(options)` obeys and returns the exit code."""
+    """Return the parser; `options.carry_out(options)` runs the command, returns the exit code."""
     made = Parser(
         prog="coinex",
         allow_abbrev=False,

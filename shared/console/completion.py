@@ -1,4 +1,4 @@
-"""`coinex completion`: what a shell needs to complete commands, options and files."""
+"""`coinex completion`: shell completion of commands, options and files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def completion(options: argparse.Namespace) -> int:
-    """Print the completions of one shell."""
+    """Print the completion script of one shell."""
     whole = command_line.parser(lambda _: EXIT_OK)
     for parser in whole.commands.values():
         parser.load_options()

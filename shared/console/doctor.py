@@ -1,4 +1,4 @@
-"""`coinex doctor`: what of this machine keeps the platform from running well, and what to do."""
+"""`coinex doctor`: finds what keeps the platform from running well on this machine."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def doctor(options: argparse.Namespace) -> int:
-    """Print a line for each part of the environment; return whether one of them is wrong."""
+    """Print a line for each part of the environment; return failure if one is wrong."""
     wrong = 0
     for finding in _findings(options):
         print(f"{finding.verdict:<6} {finding.part}: {finding.text}", flush=True)
@@ -63,8 +63,8 @@ def doctor(options: argparse.Namespace) -> int:
 
 
 def _findings(options: argparse.Namespace) -> Iterator[Finding]:
-    place = find_running(Path(options.config), options.set)
-    state_dir = place.state_dir
+    running = find_running(Path(options.config), options.set)
+    state_dir = running.state_dir
     yield probes.python(sys.version_info[:3])
     config: Config | None = None
     try:
@@ -75,7 +75,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
             f"{len(error.faults)} fault(s), the first: {error.faults[0]}; `coinex check` shows all"
         )
         yield Finding("configuration", "wrong", text)
-    own, finding = _platform(place)
+    own, finding = _platform(running)
     yield finding
     if config is None:
         yield Finding("redis, ports", "note", "unknown until the configuration can be read")
@@ -93,24 +93,24 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     yield probes.charts(chart_library(ROOT))
 
 
-def _platform(place: RunningPlatform) -> tuple[dict[str, int | None], Finding]:
-    """Return where the actors of a running platform listen, and whether there is one."""
-    if not preflight.is_running(place.state_dir):
+def _platform(running: RunningPlatform) -> tuple[dict[str, int | None], Finding]:
+    """Return the ports of a running platform's actors, and the finding about it."""
+    if not preflight.is_running(running.state_dir):
         return {}, Finding(
-            "platform", "ok", f"none runs on {place.state_dir}; `coinex run` starts it"
+            "platform", "ok", f"none runs on {running.state_dir}; `coinex run` starts it"
         )
     command = ControlCommand(id=uuid.uuid4().hex, command="status")
     try:
-        for reply in ask(place.socket, command, ANSWER_S):
+        for reply in ask(running.socket, command, ANSWER_S):
             if reply.body is not None:
                 pid = reply.body["supervisor"]["pid"]
                 own = {row["name"]: row["port"] for row in reply.body["actors"]}
-                return own, Finding("platform", "ok", f"runs on {place.state_dir}, pid {pid}")
+                return own, Finding("platform", "ok", f"runs on {running.state_dir}, pid {pid}")
     except (OSError, PlatformError) as error:
         why = str(error)
     else:
         why = "it hung up"
-    text = f"a supervisor holds {place.state_dir} and does not answer ({why}); look at its log"
+    text = f"a supervisor holds {running.state_dir} and does not answer ({why}); look at its log"
     return {}, Finding("platform", "wrong", text)
 
 
@@ -150,7 +150,7 @@ async def _answer(url: str) -> tuple[BusUnavailable | None, tuple[int, int] | No
 
 
 def _clock(config: Config | None) -> Finding:
-    """Judge the clock; with a configuration, its exchange is asked as well."""
+    """Check the clock; with a configuration, against its exchange's as well."""
     is_synchronised = kernel_says_synchronised()
     if config is None:
         return probes.clock(is_synchronised, None)
@@ -169,8 +169,8 @@ def _clock(config: Config | None) -> Finding:
 
 
 def kernel_says_synchronised() -> bool | None:
-    """Return whether the kernel's clock is kept right by something; None when it will not say."""
-    timex = ctypes.create_string_buffer(1024)  # all zero: asks, and changes nothing
+    """Return whether the kernel reports a synchronised clock; None if it reports nothing."""
+    timex = ctypes.create_string_buffer(1024)  # all zero: only reads
     state: int = ctypes.CDLL(None).adjtimex(timex)
     return None if state < 0 else state != TIME_ERROR
 
@@ -186,13 +186,13 @@ def _secret_files(config_path: Path, state_dir: Path, config: Config | None) -> 
 
 
 def _instance(config_path: Path) -> str:
-    """Return the installed instance whose configuration this is; "" for a checkout's."""
+    """Return the installed instance that has this configuration; "" for a checkout's."""
     folder = config_path.resolve().parent
     return folder.name if folder.parent == INSTALLED else ""
 
 
 def _unit_states(config_path: Path) -> dict[str, str]:
-    """Return the state of the instance's unit, for a checkout of all that are installed."""
+    """Return the state of the instance's unit, or of all installed ones for a checkout."""
     instance = _instance(config_path)
     states = {}
     for name in (instance,) if instance else ("dev", "prod"):

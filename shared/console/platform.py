@@ -19,17 +19,17 @@ from shared.messages.actors import ControlCommand
 from shared.supervision.control_client import ask
 
 REPLY_S = 90.0
-# `error` is the reply to a command that makes no sense, such as one for an actor there is not.
+# `error` is the reply to an invalid command, such as one for an unknown actor.
 OUTCOMES = {"accepted": EXIT_OK, "done": EXIT_OK, "failed": EXIT_FAILED, "error": EXIT_USAGE}
 
 
-def _place(options: argparse.Namespace) -> RunningPlatform:
+def _running(options: argparse.Namespace) -> RunningPlatform:
     return find_running(Path(options.config), options.set)
 
 
-def _no_supervisor(place: RunningPlatform, error: OSError) -> int:
+def _no_supervisor(running: RunningPlatform, error: OSError) -> int:
     print(
-        f"no supervisor answers on {place.state_dir} ({error.strerror or error}); start one with "
+        f"no supervisor answers on {running.state_dir} ({error.strerror or error}); start one with "
         "`coinex run`, or name its state_dir with --set state_dir=DIR",
         file=sys.stderr,
     )
@@ -38,12 +38,12 @@ def _no_supervisor(place: RunningPlatform, error: OSError) -> int:
 
 def send_command(options: argparse.Namespace) -> int:
     """Send a command for each named actor and print the replies; return the worst exit code."""
-    place = _place(options)
+    running = _running(options)
     code = EXIT_OK
     for actor in getattr(options, "actor", [""]):
         command = ControlCommand(id=uuid.uuid4().hex, command=options.verb, actor=actor)
         try:
-            for reply in ask(place.socket, command, REPLY_S):
+            for reply in ask(running.socket, command, REPLY_S):
                 outcome = OUTCOMES[reply.outcome]
                 if reply.outcome != "accepted":
                     stream = sys.stderr if outcome else sys.stdout
@@ -53,15 +53,15 @@ def send_command(options: argparse.Namespace) -> int:
             print(f"no reply within {REPLY_S:g} s", file=sys.stderr)
             code = max(code, EXIT_FAILED)
         except OSError as error:
-            return _no_supervisor(place, error)
+            return _no_supervisor(running, error)
     if options.verb == "shutdown" and code == EXIT_OK:
-        return _wait_until_over(place)
+        return _wait_until_over(running)
     return code
 
 
-def _wait_until_over(place: RunningPlatform) -> int:
+def _wait_until_over(running: RunningPlatform) -> int:
     deadline = time.monotonic() + REPLY_S
-    while place.socket.exists():
+    while running.socket.exists():
         if time.monotonic() > deadline:
             print("it was asked to stop, but still runs", file=sys.stderr)
             return EXIT_FAILED
@@ -72,34 +72,36 @@ def _wait_until_over(place: RunningPlatform) -> int:
 
 def status(options: argparse.Namespace) -> int:
     """Print the status table, or its JSON."""
-    place = _place(options)
+    running = _running(options)
     try:
         if options.json:
             sys.stdout.buffer.write(
-                orjson.dumps(_overview(place), option=orjson.OPT_INDENT_2) + b"\n"
+                orjson.dumps(_overview(running), option=orjson.OPT_INDENT_2) + b"\n"
             )
             return EXIT_OK
         from shared.console import status_table  # noqa: PLC0415  # a program needs no table
 
         if options.watch:
-            status_table.watch(lambda: _overview(place))
+            status_table.watch(lambda: _overview(running))
         else:
-            status_table.show(_overview(place))
+            status_table.show(_overview(running))
     except OSError as error:
-        return _no_supervisor(place, error)
+        return _no_supervisor(running, error)
     return EXIT_OK
 
 
-def _overview(place: RunningPlatform) -> dict[str, Any]:
-    for reply in ask(place.socket, ControlCommand(id=uuid.uuid4().hex, command="status"), REPLY_S):
+def _overview(running: RunningPlatform) -> dict[str, Any]:
+    for reply in ask(
+        running.socket, ControlCommand(id=uuid.uuid4().hex, command="status"), REPLY_S
+    ):
         if reply.body is not None:
             return reply.body
     raise OSError("it hung up without an answer")
 
 
 def show_logs(options: argparse.Namespace) -> int:
-    """Print the end of an actor's log, and with -f what is added."""
-    path = _place(options).state_dir / "log" / f"{options.actor}.log"
+    """Print the end of an actor's log; with -f, follow it."""
+    path = _running(options).state_dir / "log" / f"{options.actor}.log"
     if not path.is_file():
         running = _running_actors(options)
         if options.actor in running:
@@ -129,8 +131,8 @@ def show_logs(options: argparse.Namespace) -> int:
 
 
 def _running_actors(options: argparse.Namespace) -> set[str]:
-    """Return the names of a running supervisor's actors; none where none runs."""
+    """Return the names of a running supervisor's actors; none if none runs."""
     try:
-        return {row["name"] for row in _overview(_place(options))["actors"]}
+        return {row["name"] for row in _overview(_running(options))["actors"]}
     except OSError:
         return set()

@@ -1,7 +1,7 @@
-"""What `coinex doctor` looks at, each part given the environment it judges.
+"""The probes of `coinex doctor`; each gets the environment it checks as arguments.
 
-A probe returns findings. `note` is for what works without, or what cannot be known; only `wrong`
-keeps the platform from running well.
+A probe returns findings. `note` is for what is optional or unknown; only `wrong` keeps the
+platform from running well.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from shared.redis.process import Binary
 Verdict = Literal["ok", "note", "wrong"]
 PYTHONS = ((3, 12), (3, 14))
 LEAST_FREE_MB, WANTED_FREE_MB = 100, 1000
-"""Logs take up to 15 MB an actor, and our Redis twice its memory while it rewrites its file."""
+"""Logs take up to 15 MB per actor, and Redis twice its memory while it rewrites its file."""
 
 MOST_SKEW_MS = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found of one part; unless all is well, the text says what to do."""
+    """The result of a probe; unless it is `ok`, the text says what to do."""
 
     part: str
     verdict: Verdict
@@ -35,7 +35,7 @@ class Finding:
 
 
 def python(version: tuple[int, ...]) -> Finding:
-    """Judge the interpreter's version."""
+    """Check the interpreter's version."""
     shown = ".".join(map(str, version[:3]))
     oldest, too_new = PYTHONS
     if oldest <= version[:2] < too_new:
@@ -45,10 +45,10 @@ def python(version: tuple[int, ...]) -> Finding:
 
 
 def embedded_redis(find: Callable[[], Binary]) -> Finding:
-    """Judge the redis-server that would be started.
+    """Check the redis-server that would be started.
 
     Args:
-        find: Returns it, or raises ConfigError where none runs.
+        find: Returns it; raises ConfigError if there is none.
     """
     try:
         binary = find()
@@ -61,23 +61,25 @@ def embedded_redis(find: Callable[[], Binary]) -> Finding:
 
 
 def external_redis(
-    place: str, failure: BusUnavailable | None, version: Version | None, *, has_login: bool
+    address: str, failure: BusUnavailable | None, version: Version | None, *, has_login: bool
 ) -> Finding:
-    """Judge what a Redis of somebody else's answered.
+    """Check the answer of an external Redis.
 
     Args:
-        place: Host and port, or the socket.
-        failure: Why it did not answer as it should, if it did not.
-        has_login: Whether a password was at hand.
+        address: Host and port, or the socket.
+        failure: Why it is unusable, if it is.
+        has_login: Whether a password was known.
     """
     if isinstance(failure, BusDenied) and not has_login:
-        text = f"{place} answers, and wants a password that only the service has: unknown"
+        text = f"{address} answers, and wants a password that only the service has: unknown"
         return Finding("redis", "note", text)
     if failure is not None:
         return Finding("redis", "wrong", f"{failure}; start it, or correct redis.url")
     if version is not None and version < CONFINES_WRITERS:
-        return Finding("redis", "wrong", f"{place} is {_dotted(version)}, {_too_old()}")
-    return Finding("redis", "ok", f"{place} answers" + (f", {_dotted(version)}" if version else ""))
+        return Finding("redis", "wrong", f"{address} is {_dotted(version)}, {_too_old()}")
+    return Finding(
+        "redis", "ok", f"{address} answers" + (f", {_dotted(version)}" if version else "")
+    )
 
 
 def _dotted(version: Version) -> str:
@@ -96,12 +98,12 @@ def ports(
     own: Mapping[str, int | None],
     taken: Callable[[Mapping[str, tuple[str, int]]], list[str]],
 ) -> Iterator[Finding]:
-    """Judge the ports of the configuration.
+    """Check the ports of the configuration.
 
     Args:
         wanted: Host and port (0: any free one) of each actor that listens.
         own: The port each actor of the running platform listens on.
-        taken: Returns a fault for each that cannot be had.
+        taken: Returns a fault for each that cannot be bound.
     """
     faults = [
         fault
@@ -117,12 +119,12 @@ def ports(
 
 
 def clock(is_synchronised: bool | None, skew_ms: float | None, error_ms: float = 0) -> Finding:
-    """Judge the system's clock.
+    """Check the system's clock.
 
     Args:
-        is_synchronised: What the kernel says; None where it says nothing.
-        skew_ms: How far it is ahead of the exchange's, if that was asked.
-        error_ms: How far that may be off.
+        is_synchronised: As the kernel reports; None if it does not.
+        skew_ms: How far it is ahead of the exchange's, if measured.
+        error_ms: Error of that measurement.
     """
     how = "with systemd: timedatectl set-ntp true"
     if skew_ms is not None and abs(skew_ms) > MOST_SKEW_MS + error_ms:
@@ -139,7 +141,7 @@ def clock(is_synchronised: bool | None, skew_ms: float | None, error_ms: float =
 
 
 def disk(state_dir: Path, free_bytes: int, is_writable: bool) -> Iterator[Finding]:
-    """Judge the place of the state: whether it can be written, and for how long."""
+    """Check the state_dir: whether it is writable, and its free space."""
     if not is_writable:
         text = f"{state_dir} cannot be written by this user; correct its owner, or state_dir"
         yield Finding("state", "wrong", text)
@@ -154,11 +156,11 @@ def disk(state_dir: Path, free_bytes: int, is_writable: bool) -> Iterator[Findin
 
 
 def permissions(changeable: Iterable[Path], secret: Iterable[Path]) -> Iterator[Finding]:
-    """Judge who else may change the configuration and the state, or read a secret.
+    """Check that others cannot change the configuration and the state, or read a secret.
 
     Args:
-        changeable: What its owner alone may change; what is not there is passed over.
-        secret: What its owner alone may read.
+        changeable: Paths that only the owner may change; missing ones are skipped.
+        secret: Paths that only the owner may read.
     """
     faults = [
         *_open(changeable, stat.S_IWOTH, "others may change it; chmod o-w"),
@@ -174,18 +176,18 @@ def _open(paths: Iterable[Path], bits: int, fault: str) -> Iterator[str]:
     for path in paths:
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
-        except OSError:  # absent, or below a directory that keeps even us out
+        except OSError:  # absent, or below a directory we cannot enter
             continue
         if mode & bits:
             yield f"{path} (mode {mode:o}): {fault} {path}"
 
 
 def units(is_systemd: bool, states: Mapping[str, str]) -> Iterator[Finding]:
-    """Judge the installed units.
+    """Check the installed units.
 
     Args:
         is_systemd: Whether systemd runs here.
-        states: What `systemctl is-active` says of each that is installed.
+        states: `systemctl is-active` of each that is installed.
     """
     if not is_systemd:
         yield Finding("systemd", "ok", "does not run here; `make run` needs none")
@@ -202,7 +204,7 @@ def units(is_systemd: bool, states: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def charts(library: Path) -> Finding:
-    """Judge whether the page has something to draw charts with."""
+    """Check that the page's chart library is installed."""
     if library.is_file():
         return Finding("charts", "ok", "the library is there")
     text = "no chart library, so the page shows no charts; install npm, then run `make install`"
@@ -210,6 +212,6 @@ def charts(library: Path) -> Finding:
 
 
 def can_write(state_dir: Path) -> tuple[Path, bool]:
-    """Return the directory itself or the nearest that exists above it, and whether we may write."""
+    """Return the directory or its nearest existing parent, and whether we may write there."""
     there = next(path for path in (state_dir, *state_dir.parents) if path.exists())
     return there, there.is_dir() and os.access(there, os.W_OK | os.X_OK)

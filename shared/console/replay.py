@@ -1,4 +1,4 @@
-"""`coinex replay`: signals from recorded candles, as fast as the machine allows."""
+"""`coinex replay`: computes signals from recorded candles, on all cores."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PROGRESS_S = 10.0
 
 
 class Misuse(Exception):
-    """An option cannot be obeyed."""
+    """An option is invalid."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -97,10 +97,10 @@ def _replay(options: argparse.Namespace) -> int:
 
 
 def _carry_out(jobs: list[Job], options: argparse.Namespace) -> dict[str, Series]:
-    """Run the jobs, write what they bring, print how fast; return the series by coin."""
+    """Run the jobs, write the signals, print the speed; return the series by coin."""
     from shared.backtest import workers  # noqa: PLC0415
 
-    started = told = time.monotonic()
+    started = printed = time.monotonic()
     total, signals = sum(len(job.indices) for job in jobs), 0
     series: dict[str, Series] = {}
     first_ms, last_ms = ALWAYS[1], ALWAYS[0]
@@ -113,8 +113,8 @@ def _carry_out(jobs: list[Job], options: argparse.Namespace) -> dict[str, Series
                 known = series.get(symbol)
                 series[symbol] = known.followed_by(done.series) if known else done.series
             first_ms, last_ms = min(first_ms, done.first_ms), max(last_ms, done.last_ms)
-            if time.monotonic() - told > PROGRESS_S:
-                told = time.monotonic()
+            if time.monotonic() - printed > PROGRESS_S:
+                printed = time.monotonic()
                 print(f"{signals} of {total} signals, at {symbol}", file=sys.stderr)
     took = time.monotonic() - started
     coins = len({job.symbol for job in jobs})
@@ -130,7 +130,7 @@ def _carry_out(jobs: list[Job], options: argparse.Namespace) -> dict[str, Series
 
 @contextlib.contextmanager
 def _output(path: Path | None, form: Form | None) -> Iterator[Any]:
-    """Open the file to write to under another name, which it keeps if something goes wrong."""
+    """Open the output under a temporary name; rename it on success."""
     if path is None:
         yield lambda written: None
         return

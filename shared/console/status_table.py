@@ -1,4 +1,4 @@
-"""The status of a platform as a table a person likes to read."""
+"""The status of a platform as a table."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def watch(look: Callable[[], Overview]) -> None:
 
 
 def table_of(overview: Overview) -> Table:
-    """Return the table of everything `status` knows."""
+    """Return the table of a `status` reply."""
     own = overview["supervisor"]
     title = (
         f"{own['mode'].upper()}  supervisor {own['pid']}  up {span(own['uptime_s'])}  "

@@ -1,6 +1,6 @@
 """The trader's commands on the command line: a thin client of its API.
 
-Without an API that answers, `kill`, `disable` and `flatten` still set the lock file.
+If the API does not answer, `kill`, `disable` and `flatten` still set the lock file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ READINGS = ("status", "positions", "balance")
 
 
 class ApiUnreachable(Exception):
-    """Nobody answers."""
+    """The API does not answer."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def trader(options: argparse.Namespace) -> int:
-    """Show the trader, or send it a command and print what happened."""
+    """Show the trader, or send it a command and print the result."""
     if options.action in WITH_SYMBOL and options.symbol is None:
         print(f"{options.action}: which coin? Name one, such as BTCUSDT", file=sys.stderr)
         return EXIT_USAGE
@@ -134,7 +134,7 @@ def _ask(state_dir: Path, method: str, path: str, body: Any = None) -> tuple[int
 
     Raises:
         NoApi: It does not run.
-        ConfigError: Its token cannot be used.
+        ConfigError: Its token is invalid.
     """
     address = AddressFile(state_dir).read()
     if address is None:

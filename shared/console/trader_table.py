@@ -1,4 +1,4 @@
-"""The trader as tables a person likes to read."""
+"""The trader's status as tables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LIMIT_COLOURS = {"ok": "", "warned": "yellow", "reached": "red", "latched": "red
 
 
 def show(found: Mapping[str, Any], now_ms: int) -> None:
-    """Print what `/status`, `/positions` and `/balance` of the API say; None where they do not."""
+    """Print the answers of `/status`, `/positions` and `/balance`; None for those that failed."""
     console = Console()
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
@@ -26,7 +26,7 @@ def show(found: Mapping[str, Any], now_ms: int) -> None:
 
 
 def tables_of(found: Mapping[str, Any], now_ms: int) -> Group:
-    """Return the same, ready to be printed."""
+    """Return the same as tables."""
     answer = found["status"]
     status, parts = answer["status"], list[Any](_heading(answer, now_ms))
     if found["balance"] is not None:
@@ -62,8 +62,8 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
     if lock is not None:
         ago = f", {span((now_ms - lock['at_ms']) / 1000)} ago" if lock["at_ms"] else ""
         closing = "; its positions are closed" if lock["flatten"] else ""
-        said = f"! lock file: {lock['mode']} by {lock['who']}{ago}: {lock['reason']}{closing}"
-        yield Text(said, style="red")
+        text = f"! lock file: {lock['mode']} by {lock['who']}{ago}: {lock['reason']}{closing}"
+        yield Text(text, style="red")
 
 
 def _balance(balance: Mapping[str, Any], status: Mapping[str, Any] | None, now_ms: int) -> Text:
@@ -84,8 +84,8 @@ def _balance(balance: Mapping[str, Any], status: Mapping[str, Any] | None, now_m
 
 
 def _positions(positions: Mapping[str, Any], status: Mapping[str, Any] | None) -> Table | Text:
-    held = positions["positions"]
-    if not held:
+    open_positions = positions["positions"]
+    if not open_positions:
         return Text("no position open")
     foreign = () if status is None else status["foreign"]
     table = Table(box=None, padding=(0, 1), header_style="bold")
@@ -94,7 +94,7 @@ def _positions(positions: Mapping[str, Any], status: Mapping[str, Any] | None) -
     for heading in ("size", "entry", "mark", "stop", "target", "PnL"):
         table.add_column(heading, justify="right")
     table.add_column("whose")
-    for each in held:
+    for each in open_positions:
         stop = each["stop_loss"]
         table.add_row(
             each["symbol"],
@@ -111,7 +111,7 @@ def _positions(positions: Mapping[str, Any], status: Mapping[str, Any] | None) -
 
 
 def _price(amount: str | None) -> str:
-    """Return a price as people read it: an average has more digits than any tick."""
+    """Return a price in 8 digits: an average has more than any tick."""
     return "–" if amount is None else f"{Decimal(amount):.8g}"
 
 
