@@ -92,7 +92,7 @@ choose_python() {
   tar -C "$prefix" --exclude="./lib/python${version%.*}/test" --exclude=./share \
     --exclude="./lib/python${version%.*}/site-packages/*" -cf - . \
     | tar -C "$copy.new" --no-same-owner -xf -
-  # a program linked to look for its library in the home directory looks beside itself instead
+  # a program linked to a library in the home directory must search beside itself instead
   "$prefix/bin/python${version%.*}" - "$prefix/lib" "$copy.new/bin/python${version%.*}" <<'PYTHON'
 import sys
 from pathlib import Path
@@ -122,7 +122,7 @@ make_venv() {
   "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input \
     -r "$source_dir/requirements.txt"
   chmod -R a+rX "$venv"
-  cp "$source_dir/requirements.txt" "$venv/requirements.txt" # last: it says that all is there
+  cp "$source_dir/requirements.txt" "$venv/requirements.txt" # last: marks the environment as complete
 }
 
 make_release() {

@@ -58,7 +58,7 @@ class Candles:
         return cls.of([], [], [], [], [], [])
 
     @classmethod
-    def of(  # noqa: PLR0917  # the six columns, in the order everybody writes them
+    def of(  # noqa: PLR0917  # the six columns, in their usual order
         cls,
         open_time_ms: Sequence[int] | Times,
         open: Sequence[float] | Floats,

@@ -88,7 +88,7 @@ class Entry[T]:
         pattern: Name with `{parts}` in braces.
         message: Type of the value, or of each field, item or message.
         writers: Who sets, deletes, appends or publishes.
-        readers: Who reads, subscribes or, of a list, takes. The operator may look at all.
+        readers: Who reads, subscribes or pops. The operator may read everything.
         ttl_s: Seconds after which Redis forgets it; None if it stays.
         max_length: For streams, how many entries are kept.
         own: For writers restricted to some of the names: the part of the pattern that differs,

@@ -44,8 +44,8 @@ def load(path: Path, overrides: Sequence[str] = (), *, mode: Mode | str | None =
         document.root["mode"] = mode
         document.origins["mode",] = "--mode"
     config, faults = _validated(document)
-    said = {fault.path for fault in document.faults}
-    faults = document.faults + [fault for fault in faults if fault.path not in said]
+    reported = {fault.path for fault in document.faults}
+    faults = document.faults + [fault for fault in faults if fault.path not in reported]
     if config is None or faults:
         raise ConfigError([str(fault) for fault in sorted(faults, key=_reading_order)])
     return config
@@ -82,7 +82,7 @@ def _read(path: Path) -> Document:
     except UnicodeDecodeError as error:
         raise ConfigError([f"{path}: not UTF-8 ({error}); save it as UTF-8 text"]) from None
     document = parse_yaml(text, str(path))
-    if document.root is None and document.faults:  # nothing further can be said about it
+    if document.root is None and document.faults:  # no further checks are possible
         raise ConfigError([str(fault) for fault in document.faults])
     if document.root is None:
         document.root = {}
@@ -255,7 +255,7 @@ def _default_at(path: KeyPath) -> Any:
     return found
 
 
-# What the types promise, in words
+# Types, in words
 
 
 def _bare(hint: Any) -> Any:

@@ -21,7 +21,7 @@ def choose(wanted: Mapping[str, tuple[str, int]], kept: Mapping[str, int]) -> di
 
     Args:
         wanted: Host and configured port of each; 0 means any free one.
-        kept: Ports chosen before, kept where the configuration still says 0.
+        kept: Ports chosen before, kept if the configuration still has 0.
     """
     chosen: dict[str, int] = {}
     for name, (host, port) in wanted.items():

@@ -102,8 +102,8 @@ def _rule(path: KeyPath, *others: KeyPath, text: Callable[[Config], str]) -> _Ru
     """
 
     def found(config: Config) -> Iterator[Breach]:
-        if said := text(config):
-            yield Breach(path, said)
+        if reason := text(config):
+            yield Breach(path, reason)
 
     return (path, *others), found
 

@@ -214,7 +214,7 @@ class TraderApiSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaultEntry:
-    """One fault of the simulated exchange: what, for whom, from when, for how long."""
+    """One fault of the simulated exchange: kind, symbol, start and duration."""
 
     kind: FaultKind
     symbol: Annotated[

@@ -34,12 +34,12 @@ def show(overview: Overview) -> None:
     console.print(table_of(overview))
 
 
-def watch(look: Callable[[], Overview]) -> None:
+def watch(read: Callable[[], Overview]) -> None:
     """Show the table again every second, until interrupted."""
-    with Live(table_of(look()), refresh_per_second=2) as live:
+    with Live(table_of(read()), refresh_per_second=2) as live:
         while True:
             time.sleep(1)
-            live.update(table_of(look()))
+            live.update(table_of(read()))
 
 
 def table_of(overview: Overview) -> Table:
@@ -79,21 +79,21 @@ def _cells(row: dict[str, Any], now_ms: int) -> list[str | Text]:
     def shown(value: float | None, form: str) -> str:
         return form.format(value) if value is not None and alive else "–"
 
-    words = []
+    notes = []
     if row["deaths"]:
         last = row["deaths"][-1]
         ago = span((now_ms - last["at_ms"]) / 1000)
-        said = f": {last['last_words']}" if last["last_words"] else ""
-        words.append(f"died {ago} ago, {last['cause']}{said}")
+        last_line = f": {last['last_words']}" if last["last_words"] else ""
+        notes.append(f"died {ago} ago, {last['cause']}{last_line}")
     if row["reason"]:
-        words.append(row["reason"])
+        notes.append(row["reason"])
     if row["quarantined_coins"]:
         coins = (
             f"{c} until {utc_text(until)[11:19]}" for c, until in row["quarantined_coins"].items()
         )
-        words.append("coins quarantined: " + ", ".join(coins))
+        notes.append("coins quarantined: " + ", ".join(coins))
     if row["doing"]:
-        words.append(row["doing"])
+        notes.append(row["doing"])
     return [
         row["name"],
         state,
@@ -104,7 +104,7 @@ def _cells(row: dict[str, Any], now_ms: int) -> list[str | Text]:
         shown(row["cpu_pct"], "{:.0f} %"),
         shown(row["beat_age_s"], "{:.0f} s"),
         shown(row["step_age_s"], "{:.0f} s"),
-        "; ".join(words),
+        "; ".join(notes),
     ]
 
 

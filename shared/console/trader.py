@@ -85,8 +85,8 @@ def _show(state_dir: Path, options: argparse.Namespace) -> int:
 
 def _send(state_dir: Path, options: argparse.Namespace) -> int:
     path = f"/{options.action}" + (f"/{quote(options.symbol, safe='')}" if options.symbol else "")
-    said = {"reason": options.reason or "", "who": _who()}
-    status, body = _ask(state_dir, "POST", path, said)
+    request = {"reason": options.reason or "", "who": _who()}
+    status, body = _ask(state_dir, "POST", path, request)
     if status not in (http.client.OK, http.client.ACCEPTED):
         return _refused(status, body, options)
     is_done = status == http.client.OK
@@ -106,7 +106,7 @@ def _refused(status: int, body: Any, options: argparse.Namespace) -> int:
 
 
 def _without_api(state_dir: Path, options: argparse.Namespace, error: ApiUnreachable) -> int:
-    said = (
+    message = (
         f"no trader answers in {state_dir} ({error}); start one with `coinex run` (outside "
         "demo mode with trader.enabled: true), or name its state_dir with --set state_dir=DIR"
     )
@@ -116,16 +116,16 @@ def _without_api(state_dir: Path, options: argparse.Namespace, error: ApiUnreach
         try:
             switch.set(lock_of(options.action, _who(), options.reason or "", now_ms))
         except OSError as trouble:
-            said += f"; the lock {switch.path} could not be set either ({trouble.strerror})"
+            message += f"; the lock {switch.path} could not be set either ({trouble.strerror})"
         else:
-            said += (
+            message += (
                 f"; the lock {switch.path} is set all the same: a trader that runs reads it within "
                 "seconds, one that starts begins with it"
             )
     if options.json:
-        _print_json({"title": "No trader answers", "status": None, "detail": said})
+        _print_json({"title": "No trader answers", "status": None, "detail": message})
     else:
-        print(said, file=sys.stderr)
+        print(message, file=sys.stderr)
     return EXIT_NO_SUPERVISOR
 
 

@@ -121,11 +121,11 @@ class Connections:
     def unavailable(self, error: Exception, timeout_s: float) -> BusUnavailable:
         """Return the error for a Redis that did not answer."""
         # redis-py wraps a refusal during the handshake as if the socket had failed
-        said = error if error.__cause__ is None else error.__cause__
-        if isinstance(said, AuthenticationError):
-            return self._denied(said)
-        if isinstance(said, ResponseError):
-            return self.refusal(said)
+        cause = error if error.__cause__ is None else error.__cause__
+        if isinstance(cause, AuthenticationError):
+            return self._denied(cause)
+        if isinstance(cause, ResponseError):
+            return self.refusal(cause)
         if isinstance(error, TimeoutError):
             return BusUnavailable(f"Redis at {self.endpoint}: no answer within {timeout_s:g} s")
         return BusUnavailable(f"Redis at {self.endpoint}: {error or type(error).__name__}")

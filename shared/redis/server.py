@@ -245,7 +245,7 @@ class RedisServer:
             started = self._clock.monotonic()
             try:
                 self._launch(server)
-            except OSError as error:  # disk full, no more processes: time may mend it
+            except OSError as error:  # disk full, no more processes: retried
                 self._failed(f"it cannot be started: {error}")
             else:
                 await self._await_answer(server)

@@ -96,8 +96,8 @@ def last_words(lines: Iterable[str], longest: int = 200) -> str:
                 event = orjson.loads(text)
             except orjson.JSONDecodeError:
                 event = {}
-            words = str(event.get("traceback") or event.get("event") or text).strip().splitlines()
-            text = words[-1].strip() if words else ""
+            tail = str(event.get("traceback") or event.get("event") or text).strip().splitlines()
+            text = tail[-1].strip() if tail else ""
         if text:
             return text[:longest]
     return ""

@@ -47,7 +47,7 @@ class Event(StrEnum):
     RESTART = "restart"  # the operator
     RELEASE = "release"  # the operator, or a changed config or code
     DUE = "due"  # backoff or quarantine is over
-    READY = "ready"  # it says so
+    READY = "ready"  # it reports so
     STEP = "step"  # it ended a step
     LATE = "late"  # beating, but no step within its budget
     HUNG = "hung"  # no beat

@@ -56,7 +56,7 @@ class Exit:
         return self.hung or self.signal in FAULT_SIGNALS or self.code not in (None, 0)
 
     def text(self) -> str:
-        """Return it in words."""
+        """Describe it in words."""
         if self.hung:
             return "hung: no beat, ended by the supervisor"
         if self.signal is not None:

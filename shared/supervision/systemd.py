@@ -17,9 +17,9 @@ class Notifier:
         if self._socket is not None:
             self._socket.setblocking(False)
 
-    def notify(self, **words: str | int) -> None:
+    def notify(self, **fields: str | int) -> None:
         """Send `KEY=value` lines; errors are ignored."""
         if self._socket is not None:
-            text = "\n".join(f"{key}={value}" for key, value in words.items())
+            text = "\n".join(f"{key}={value}" for key, value in fields.items())
             with contextlib.suppress(OSError):
                 self._socket.sendto(text.encode(), self._address)
