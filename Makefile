@@ -7,7 +7,7 @@ PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --no-input
 SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv command charts node-dev install install-dev redis run test lint chaos chaos-tests soak bench bench-recovery bench-memory
+.PHONY: help venv command charts node-dev install install-dev redis run test test-quick lint chaos chaos-tests soak bench bench-recovery bench-memory
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -80,16 +80,27 @@ NODE := if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)
 	  echo "make: no Node.js 20 or newer: the page's JavaScript is not checked" >&2; \
 	  test "$$CI" != true; exit; fi;
 
-# The quick kinds first, so that a plain mistake shows in seconds. What mostly waits, and for
-# nothing of the whole machine, waits two at a time.
-KINDS := unit property integration chaos systemd e2e
-test: install-dev redis ## every test
-	@$(NODE) node --test --test-reporter=dot $(wildcard tests/js/*.test.js)
-	@failed=; for kind in $(wildcard $(KINDS:%=tests/%)); do \
-	  echo "make: $$kind"; case $$kind in tests/integration) two="-n 2";; *) two=;; esac; \
-	  { $(PYTEST) $$two "$$kind"; } || failed="$$failed $$kind"; \
+# The quick kinds first, so that a plain mistake shows in seconds. Each with the number of processes
+# that run its tests: as many as there are cores where tests compute, more where they wait.
+KINDS := unit:0 property:2 integration:4 chaos:3 systemd:2 e2e:2
+QUICK := unit:0 property:2
+RUN_KINDS = @failed=; for kind in $(1); do \
+	  set -- tests/$${kind%:*} -n $${kind\#*:}; echo "make: $$1"; \
+	  { $(WITH_REDIS); $(LIMIT) "$(PYTHON)" -m pytest --dist loadgroup --durations=20 "$$@"; } \
+	    || failed="$$failed $$1"; \
 	done; \
 	test -z "$$failed" || { echo "make: failed:$$failed" >&2; exit 1; }
+# Whatever hangs there, the other kinds are to be told of, too.
+LIMIT = $(if $(filter true,$(CI)),timeout --kill-after=30 600)
+JS = @$(NODE) node --test --test-reporter=dot $(wildcard tests/js/*.test.js)
+
+test: install-dev redis ## every test
+	$(JS)
+	$(call RUN_KINDS,$(KINDS))
+
+test-quick: install-dev redis ## those that take seconds: unit, property and the page's JavaScript
+	$(JS)
+	$(call RUN_KINDS,$(QUICK))
 
 chaos: install-dev redis ## random faults over the whole demo; ARGS='--seed 1 --minutes 10'
 	@$(WITH_REDIS) "$(PYTHON)" -m tests.chaos.storm $(ARGS)

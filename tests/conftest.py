@@ -23,6 +23,15 @@ settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests of one shared platform on one worker, and begin with the slow ones."""
+    for item in items:
+        if "shared_platform" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 def missing(what: str) -> NoReturn:
     """Skip on a laptop, fail where everything is promised to be installed (`CI=true`)."""
     if os.environ.get("CI", "").lower() in ("1", "true"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,9 +11,15 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.platform_run import ROOT, Platform
+from tests.support.platform_run import ROOT, Platform, wait_for
 
 Make = Callable[..., Platform]
+
+FEW_COINS = (
+    "groups={majors: [BTCUSDT, ETHUSDT, BNBUSDT, SOLUSDT, XRPUSDT], payments: [LTCUSDT, XLMUSDT]}"
+)
+LIGHT = (FEW_COINS, "auditor.enabled=false")
+"""Starts in a third of the processor time of the whole."""
 
 
 @pytest.fixture(autouse=True)
@@ -20,9 +27,9 @@ def _redis_of_the_platform(redis_binary_7: str) -> None:
     """Skip where nothing could ever be quite well."""
 
 
-@pytest.fixture
-def platform() -> Iterator[Make]:
-    """Make platforms: `platform("supervisor.hung_s=3")`; `start()` is left to the test."""
+@contextlib.contextmanager
+def platforms() -> Iterator[Make]:
+    """Make platforms: `make("supervisor.hung_s=3")`; `start()` is left to the test."""
     home = Path(tempfile.mkdtemp(prefix="coinex-"))
     made: list[Platform] = []
 
@@ -30,8 +37,8 @@ def platform() -> Iterator[Make]:
         made.append(Platform(home / state, *settings, root=root))
         return made[-1]
 
-    yield make
     try:
+        yield make
         for each in made:
             each.stop()
     finally:
@@ -45,12 +52,44 @@ def platform() -> Iterator[Make]:
 
 
 @pytest.fixture
+def platform() -> Iterator[Make]:
+    """Make platforms of one test."""
+    with platforms() as make:
+        yield make
+
+
+def is_well(platform: Platform) -> bool:
+    """Tell whether all actors are ready and nothing is wrong."""
+    return (
+        platform.all_ready()
+        and not platform.status()["supervisor"]["problems"]
+        and bool(platform.health()[1]["status"] == "ok")
+    )
+
+
+@pytest.fixture(scope="module")
+def shared_platform(request: pytest.FixtureRequest, redis_binary_7: str) -> Iterator[Platform]:
+    """One platform for all tests of a module, with the settings in its `SHARED`."""
+    with platforms() as make:
+        started = make(*request.module.SHARED)
+        started.start()
+        yield started
+
+
+@pytest.fixture
+def running(shared_platform: Platform) -> Platform:
+    """The platform of the module, all well; a test leaves it as well as it found it."""
+    wait_for(lambda: is_well(shared_platform), 30, "all well")
+    return shared_platform
+
+
+@pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """Return a copy of the project whose files a test may spoil."""
     root = tmp_path / "checkout"
     root.mkdir()
-    for name in ("actors", "shared"):
-        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("actors", "shared"):  # compiled, too: files that a test leaves alone stay valid
+        shutil.copytree(ROOT / name, root / name)
     for name in ("supervisor.py", "config.yaml"):
         shutil.copy(ROOT / name, root / name)
     return root

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.chaos.conftest import Make
+from tests.chaos.conftest import LIGHT, Make
 from tests.support.alert_receiver import receiver
 from tests.support.platform_run import Platform
 from tests.support.waiting import eventually
@@ -41,16 +41,22 @@ async def test_a_stopped_actor_is_told_and_its_return_and_the_url_is_shown_nowhe
 ) -> None:
     async with receiver() as hook:
         monkeypatch.setenv("COINEX_ALERT_URLS", hook.url(HIDDEN))
-        running = platform("alerts.enabled=true", "alerts.after_s=1", "auditor.enabled=false")
+        running = platform(
+            *LIGHT, "alerts.enabled=true", "alerts.after_s=1", "alerts.max_per_hour=1000"
+        )
         await asyncio.to_thread(running.start)
-        await asyncio.to_thread(running.run, "stop", "scanner")
+        stopped = await asyncio.to_thread(running.run, "stop", "scanner")
+        assert stopped.returncode == 0, stopped.stderr
 
-        def told(words: str) -> bool:
-            return any(words in body for body in hook.bodies(HIDDEN))
+        async def told(words: str) -> None:
+            try:
+                await eventually(lambda: any(words in body for body in hook.bodies(HIDDEN)), 30)
+            except AssertionError:
+                raise AssertionError(f"no {words!r} in {hook.bodies(HIDDEN)}") from None
 
-        await eventually(lambda: told("(actor-stopped): scanner: stopped"), 30)
+        await told("(actor-stopped): scanner: stopped")
         await asyncio.to_thread(running.run, "start", "scanner")
-        await eventually(lambda: told("(actor-stopped). It was: scanner: stopped"), 30)
+        await told("(actor-stopped). It was: scanner: stopped")
         alerts_pid = await asyncio.to_thread(running.kill_actor, "alerts")
         await asyncio.to_thread(running.wait_replaced, "alerts", alerts_pid)
         assert HIDDEN not in await asyncio.to_thread(shown_by, running)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 
+from tests.chaos.conftest import FEW_COINS, Make
 from tests.support.platform_run import Platform, wait_for
 
-Make = Callable[..., Platform]
 TURN_S = 3
 
 
@@ -21,7 +20,7 @@ def audited(running: Platform) -> bool:
 def test_a_spoiled_kernel_stands_on_health_until_it_is_mended(
     platform: Make, checkout: Path
 ) -> None:
-    running = platform(f"auditor.interval_s={TURN_S}", root=checkout)
+    running = platform(FEW_COINS, f"auditor.interval_s={TURN_S}", root=checkout)
     running.start()
     wait_for(lambda: audited(running), 60, "a first report, and all well")
     assert running.health()[1]["audit"]["within_tolerance"] is True
@@ -50,7 +49,7 @@ def test_a_spoiled_kernel_stands_on_health_until_it_is_mended(
 
 
 def test_a_killed_auditor_changes_nothing_for_anybody_else(platform: Make) -> None:
-    running = platform(f"auditor.interval_s={TURN_S}")
+    running = platform(FEW_COINS, f"auditor.interval_s={TURN_S}")
     running.start()
     wait_for(lambda: audited(running), 60, "a first report, and all well")
     before = {row["name"]: row["pid"] for row in running.actors()}

@@ -5,22 +5,14 @@ from __future__ import annotations
 import signal
 import time
 import uuid
-from collections.abc import Callable
 from pathlib import Path
 
 import orjson
-import pytest
 
+from tests.chaos.conftest import FEW_COINS, LIGHT, Make
 from tests.support.platform_run import Platform, wait_for
 
-Make = Callable[..., Platform]
-
-
-@pytest.fixture
-def running(platform: Make) -> Platform:
-    started = platform()
-    started.start()
-    return started
+SHARED = ()
 
 
 def replies(running: Platform, raw: str, name: str) -> list[dict[str, object]]:
@@ -57,6 +49,7 @@ def test_a_stopped_actor_stays_stopped_until_it_is_started(running: Platform) ->
     assert {row["state"] for row in rows} == {"stopped"}
     assert running.run("start", "indicators-majors").returncode == 0
     assert running.actor("indicators-majors")["state"] == "ready"
+    assert running.run("start", "indicators-*").returncode == 0
 
 
 def test_rubbish_on_the_channel_gets_an_error_reply_and_harms_nobody(running: Platform) -> None:
@@ -124,7 +117,7 @@ def test_a_second_supervisor_is_refused_and_told_who_runs(
     assert second.returncode == 1
     assert f"pid {running.process.pid}" in second.stderr  # type: ignore[union-attr]
     other = platform(
-        "redis.embedded=never", f"redis.url={_without_password(running)}", state="other"
+        *LIGHT, "redis.embedded=never", f"redis.url={_without_password(running)}", state="other"
     )
     other.start(ready=False)
     # its Redis has a password it does not know: waiting would not help
@@ -146,7 +139,7 @@ def test_no_supervisor_is_said_so(platform: Make) -> None:
 def test_reload_restarts_only_what_changed_and_refuses_a_bad_file(
     platform: Make, checkout: Path
 ) -> None:
-    running = platform(root=checkout)
+    running = platform(*LIGHT, root=checkout)
     running.start()
     before = {row["name"]: row["pid"] for row in running.actors()}
     config = checkout / "config.yaml"
@@ -171,7 +164,7 @@ def test_reload_restarts_only_what_changed_and_refuses_a_bad_file(
 def test_an_actor_that_is_wanted_again_while_it_still_ends_comes_back(
     platform: Make, checkout: Path
 ) -> None:
-    running = platform("supervisor.stop_s=4", root=checkout)
+    running = platform(FEW_COINS, "supervisor.stop_s=4", root=checkout)
     running.start()
     config = checkout / "config.yaml"
     wanted = config.read_text()
@@ -188,7 +181,7 @@ def test_an_actor_that_is_stopped_before_its_first_start_stays_so(
     platform: Make, checkout: Path
 ) -> None:
     (checkout / "actors" / "exchange_sim" / "actor.py").write_text("broken = (\n")
-    running = platform(root=checkout)
+    running = platform(*LIGHT, root=checkout)
     running.start(ready=False)
     wait_for(lambda: running.run("stop", "fetcher").returncode == 0, 10, "a supervisor")
     assert running.actor("account")["pid"] is None  # both wait for the exchange, for 10 s

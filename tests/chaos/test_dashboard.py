@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import urllib.error
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import psutil
@@ -11,7 +10,7 @@ import pytest
 
 from tests.support.platform_run import Platform, wait_for
 
-Make = Callable[..., Platform]
+SHARED = ("auditor.enabled=false",)
 
 
 def state(running: Platform) -> dict[str, Any]:
@@ -30,11 +29,10 @@ def all_live(running: Platform) -> bool:
 
 
 @pytest.fixture
-def running(platform: Make) -> Iterator[Platform]:
-    started = platform("auditor.enabled=false")
-    started.start()
-    wait_for(lambda: all_live(started), 20, "29 live coins")
-    yield started
+def running(running: Platform) -> Platform:
+    """The platform of the module, every coin shown as live."""
+    wait_for(lambda: all_live(running), 20, "29 live coins")
+    return running
 
 
 def test_killed_dashboard_is_back_on_its_port_and_nobody_else_notices(running: Platform) -> None:

@@ -10,10 +10,9 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support.platform_run import Platform, wait_for
+from tests.chaos.conftest import LIGHT, Make
+from tests.support.platform_run import wait_for
 from tests.support.private_redis import PrivateRedis
-
-Make = Callable[..., Platform]
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def external(own_redis: Callable[..., PrivateRedis]) -> PrivateRedis:
 
 
 def on(server: PrivateRedis, *more: str) -> tuple[str, ...]:
-    return ("redis.embedded=never", f"redis.url={server.url}", *more)
+    return (*LIGHT, "redis.embedded=never", f"redis.url={server.url}", *more)
 
 
 def test_an_external_redis_serves_as_well_and_outlives_us(
@@ -99,7 +98,7 @@ def test_systemd_is_told_when_all_is_ready_alive_and_stopping(
     platform: Make, systemd: socket.socket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", systemd.getsockname())
-    running = platform()
+    running = platform(*LIGHT)
     running.start(ready=False)
     words: list[str] = []
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import orjson
 import pytest
 
 from tests.support.platform_run import Platform, wait_for
 
-Make = Callable[..., Platform]
+SHARED = ("fetcher.circuit_s=3",)  # a coin that is well again is soon tried again
 COINS = 29
 BAD = "SOLUSDT"
 SCANS = 4
@@ -20,11 +20,10 @@ INTERVAL_S = 2.0
 
 
 @pytest.fixture
-def running(platform: Make) -> Iterator[Platform]:
-    started = platform()
-    started.start()
-    wait_for(lambda: started.health()[1]["status"] == "ok", 20, "health ok")
-    yield started
+def running(running: Platform) -> Iterator[Platform]:
+    """The platform of the module; the exchange is healed afterwards."""
+    yield running
+    running.simulator("/sim/faults", method="DELETE")
 
 
 def restarts(running: Platform) -> dict[str, int]:
@@ -33,6 +32,7 @@ def restarts(running: Platform) -> dict[str, int]:
 
 @pytest.mark.parametrize("kind", ["5xx", "html", "price_zero", "hang", "delisted"])
 def test_one_bad_coin_is_named_and_the_others_stay_on_time(running: Platform, kind: str) -> None:
+    before = restarts(running)
     code, _ = running.simulator(
         "/sim/faults", [{"kind": kind, "symbol": BAD, "for_s": 600}], method="POST"
     )
@@ -54,7 +54,7 @@ def test_one_bad_coin_is_named_and_the_others_stay_on_time(running: Platform, ki
     wait_for(scanned_often, 60)
     assert worst_s < 4 * INTERVAL_S, named
     assert running.health()[0] == 200
-    assert set(restarts(running).values()) == {0}
+    assert restarts(running) == before
 
 
 def test_no_request_is_sent_during_a_ban_whatever_dies_meanwhile(running: Platform) -> None:
@@ -65,15 +65,15 @@ def test_no_request_is_sent_during_a_ban_whatever_dies_meanwhile(running: Platfo
         10,
         "told on health",
     )
-    before = requests(running)
+    sent = requests(running)
     redis_pid = running.status()["supervisor"]["redis_pid"]
     os.kill(redis_pid, signal.SIGSTOP)
     running.kill_actor("fetcher")
     time_left = wait_for(lambda: _ban_left_s(running) <= 3 and 1, 30)
     assert time_left
-    assert requests(running) == before
+    assert requests(running) == sent
     os.kill(redis_pid, signal.SIGCONT)
-    wait_for(lambda: requests(running) > before, 30, "requests after the ban")
+    wait_for(lambda: requests(running) > sent, 30, "requests after the ban")
     wait_for(lambda: running.health()[1]["status"] == "ok", 60, "health ok again")
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+import redis
 
+from tests.chaos.conftest import LIGHT, Make
 from tests.support.platform_run import Platform, gone, wait_for
 
-Make = Callable[..., Platform]
+SHARED = ()
 
 
-def test_every_killed_actor_is_replaced(platform: Make) -> None:
-    running = platform()
-    running.start()
+def test_every_killed_actor_is_replaced(running: Platform) -> None:
     for row in running.actors():
         old = running.kill_actor(row["name"])
         running.wait_replaced(row["name"], old)
@@ -28,7 +27,7 @@ def test_every_killed_actor_is_replaced(platform: Make) -> None:
 def test_frozen_actor_is_replaced_with_its_stacks_in_the_log_and_others_stay_fresh(
     platform: Make,
 ) -> None:
-    running = platform("supervisor.hung_s=3", "supervisor.healthy_s=1")
+    running = platform(*LIGHT, "supervisor.hung_s=3", "supervisor.healthy_s=1")
     running.start()
     old = running.signal("indicators-majors", signal.SIGSTOP)
     worst_age_ms = 0
@@ -48,20 +47,26 @@ def test_frozen_actor_is_replaced_with_its_stacks_in_the_log_and_others_stay_fre
     assert worst_age_ms < 10_000
 
 
-def test_redis_killed_comes_back_and_no_actor_is_restarted(platform: Make) -> None:
-    running = platform()
-    running.start()
+def test_redis_killed_comes_back_and_no_actor_is_restarted(running: Platform) -> None:
     before = {row["name"]: row["pid"] for row in running.actors()}
+    last = running.signal_of("BTCUSDT")
     old = running.status()["supervisor"]["redis_pid"]
     os.kill(old, signal.SIGKILL)
     wait_for(lambda: running.status()["supervisor"]["redis_pid"] not in (None, old), 10)
+
+    def signals_go_on() -> bool:
+        try:
+            newest = running.signal_of("BTCUSDT")
+        except redis.exceptions.ConnectionError:
+            return False
+        return newest is not None and newest != last
+
+    wait_for(signals_go_on, 30, "a new signal")
     wait_for(lambda: running.health()[1]["status"] == "ok", 30, "health ok")
     assert {row["name"]: row["pid"] for row in running.actors()} == before
 
 
-def test_zygote_killed_is_made_again_and_every_actor_with_it(platform: Make) -> None:
-    running = platform()
-    running.start()
+def test_zygote_killed_is_made_again_and_every_actor_with_it(running: Platform) -> None:
     before = {row["name"]: row["pid"] for row in running.actors()}
     old = running.status()["supervisor"]["zygote_pid"]
     os.kill(old, signal.SIGKILL)
@@ -74,7 +79,7 @@ def test_zygote_killed_is_made_again_and_every_actor_with_it(platform: Make) -> 
 def test_nothing_outlives_a_killed_supervisor_and_the_next_start_finds_its_way_clear(
     platform: Make,
 ) -> None:
-    running = platform()
+    running = platform(*LIGHT)
     running.start()
     running.signal("indicators-majors", signal.SIGSTOP)
     tree = running.tree()
@@ -85,7 +90,7 @@ def test_nothing_outlives_a_killed_supervisor_and_the_next_start_finds_its_way_c
 
 
 def test_redis_that_was_frozen_does_not_outlive_the_next_start(platform: Make) -> None:
-    running = platform()
+    running = platform(*LIGHT)
     running.start()
     redis_process = psutil.Process(running.status()["supervisor"]["redis_pid"])
     redis_process.suspend()
@@ -97,7 +102,7 @@ def test_redis_that_was_frozen_does_not_outlive_the_next_start(platform: Make) -
 def test_actor_with_a_syntax_error_is_quarantined_and_comes_back_when_mended(
     platform: Make, checkout: Path
 ) -> None:
-    running = platform("supervisor.healthy_s=0", root=checkout)
+    running = platform(*LIGHT, "supervisor.healthy_s=0", root=checkout)
     running.start()
     good = {
         name: (checkout / name).read_text() for name in ("actors/health/actor.py", "supervisor.py")
@@ -120,7 +125,7 @@ def test_actor_with_a_syntax_error_is_quarantined_and_comes_back_when_mended(
 def test_poison_coin_is_quarantined_at_its_second_death_and_the_others_go_on(
     platform: Make,
 ) -> None:
-    running = platform("testing.poison_coin=ETHUSDT")
+    running = platform(*LIGHT, "testing.poison_coin=ETHUSDT")
     running.start(ready=False)
     wait_for(lambda: _answers(running), 20, "the supervisor answers")
     row = wait_for(
@@ -141,19 +146,19 @@ def test_poison_coin_is_quarantined_at_its_second_death_and_the_others_go_on(
     )
 
 
-def test_actor_killed_from_outside_twice_convicts_no_coin(platform: Make) -> None:
-    running = platform()
-    running.start()
+def test_actor_killed_from_outside_twice_convicts_no_coin(running: Platform) -> None:
+    before = len(running.actor("indicators-majors")["deaths"])
     for _ in range(2):
         old = running.kill_actor("indicators-majors")
         running.wait_replaced("indicators-majors", old)
     row = running.actor("indicators-majors")
-    assert len(row["deaths"]) == 2
+    assert len(row["deaths"]) == before + 2
     assert row["quarantined_coins"] == {}
 
 
+@pytest.mark.slow
 def test_actor_above_its_memory_is_replaced_without_a_death(platform: Make) -> None:
-    running = platform("supervisor.max_pss_mb=20")
+    running = platform(*LIGHT, "supervisor.max_pss_mb=20")
     running.start(ready=False)  # the fetcher weighs more than that: it is replaced for ever
     wait_for(lambda: _answers(running), 20)
     row = wait_for(lambda: (r := running.actor("fetcher"))["recycled"] and r, 40, "recycled")
@@ -162,7 +167,7 @@ def test_actor_above_its_memory_is_replaced_without_a_death(platform: Make) -> N
 
 @pytest.mark.parametrize("how", ["shutdown", "terminate"])
 def test_an_orderly_stop_leaves_nothing(platform: Make, how: str) -> None:
-    running = platform()
+    running = platform(*LIGHT)
     running.start()
     tree = running.tree()
     if how == "shutdown":
@@ -179,9 +184,7 @@ def _answers(running: Platform) -> bool:
         return False
 
 
-def test_app_zygote_killed_takes_its_actors_along_and_all_come_back(platform: Make) -> None:
-    running = platform()
-    running.start()
+def test_app_zygote_killed_takes_its_actors_along_and_all_come_back(running: Platform) -> None:
     before = {row["name"]: row["pid"] for row in running.actors()}
     old = running.status()["supervisor"]["app_zygote_pid"]
     os.kill(old, signal.SIGKILL)
@@ -189,18 +192,16 @@ def test_app_zygote_killed_takes_its_actors_along_and_all_come_back(platform: Ma
     assert running.status()["supervisor"]["app_zygote_pid"] not in (None, old)
 
 
-def test_frozen_zygotes_are_made_again_when_they_do_not_answer(platform: Make) -> None:
-    running = platform()
-    running.start()
+def test_frozen_zygotes_are_made_again_when_they_do_not_answer(running: Platform) -> None:
     own = running.status()["supervisor"]
     os.kill(own["app_zygote_pid"], signal.SIGSTOP)
     os.kill(own["zygote_pid"], signal.SIGSTOP)
-    old = running.kill_actor("indicators-majors")
-    running.wait_replaced("indicators-majors", old, 40)
+    old = running.kill_actor("indicators-payments")
+    running.wait_replaced("indicators-payments", old, 40)
 
 
 def test_changed_code_is_what_a_restarted_actor_runs(platform: Make, checkout: Path) -> None:
-    running = platform(root=checkout)
+    running = platform(*LIGHT, root=checkout)
     running.start()
     path = checkout / "actors" / "health" / "actor.py"
     path.write_text(path.read_text() + "\nprint('the new code speaks')\n")
@@ -210,15 +211,13 @@ def test_changed_code_is_what_a_restarted_actor_runs(platform: Make, checkout: P
     assert not running.actor("health")["old_code"]
 
 
-def test_supervisor_out_of_descriptors_loses_nobody_and_recovers(platform: Make) -> None:
-    running = platform()
-    running.start()
+def test_supervisor_out_of_descriptors_loses_nobody_and_recovers(running: Platform) -> None:
     assert running.process is not None
     top = psutil.Process(running.process.pid)
     limits = top.rlimit(psutil.RLIMIT_NOFILE)
-    old = running.pid("indicators-majors")
+    old = running.pid("indicators-defi")
     top.rlimit(psutil.RLIMIT_NOFILE, (5, limits[1]))  # numbers below are all in use
     os.kill(old, signal.SIGKILL)
     wait_for(lambda: "Too many open files" in running.output(), 20, "it says so")
     top.rlimit(psutil.RLIMIT_NOFILE, limits)
-    running.wait_replaced("indicators-majors", old, 30)
+    running.wait_replaced("indicators-defi", old, 30)

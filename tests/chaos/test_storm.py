@@ -58,6 +58,7 @@ def storm(out: Path, *arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr + (log.read_text() if log.exists() else "")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_short_storm_breaks_no_rule(tmp_path: Path) -> None:
     code, said = storm(
@@ -72,6 +73,7 @@ def test_a_short_storm_breaks_no_rule(tmp_path: Path) -> None:
         assert "not tried" not in next(line for line in said.splitlines() if f" {rule} " in line)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(200)
 def test_a_storm_sees_actors_die_that_are_judged_by_a_key_in_redis(
     tmp_path: Path, checkout: Path

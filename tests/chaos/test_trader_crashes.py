@@ -138,7 +138,8 @@ def begin(run: CrashRun) -> None:
     run.by_hand_deals = len(run.ask("/sim/venue")["deals"])
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.slow
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize(("scenario", "every"), [(a_cycle_and_a_close, 1), (without_a_stop, 3)])
 def test_trader_killed_at_any_step_neither_loses_nor_doubles_an_order(
     run: CrashRun, scenario: Any, every: int

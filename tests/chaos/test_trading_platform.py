@@ -15,11 +15,11 @@ import psutil
 import pytest
 
 from shared.kill_switch import KillSwitch
+from tests.chaos.conftest import Make
 from tests.support.platform_run import Platform, wait_for
 
-Make = Callable[..., Platform]
-
 SMALL = ("groups={majors: [BTCUSDT, ETHUSDT]}", "auditor.enabled=false", "account.interval_s=1")
+SHARED = SMALL
 ACCESS_ID, SECRET_KEY = "marked-access-id-7f3a", "marked-secret-key-91bc"
 MARKS = (ACCESS_ID, SECRET_KEY)
 
@@ -152,10 +152,8 @@ def test_one_key_without_the_other_ends_with_78(
 
 
 def test_trader_that_keeps_dying_is_always_started_again_and_then_only_reduces(
-    platform: Make,
+    running: Platform,
 ) -> None:
-    running = platform(*SMALL, "supervisor.healthy_s=60")
-    running.start()
     wait_for(lambda: trader_mode(running) == "enabled", 20, "enabled")
     for _ in range(6):
         old = running.kill_actor("trader")
@@ -197,9 +195,7 @@ def test_what_only_reduces_ends_with_a_changed_setting_and_starts_nothing_that_w
     assert "reducing" not in row["reason"]
 
 
-def test_when_memory_runs_out_the_trader_is_the_last_to_go(platform: Make) -> None:
-    running = platform(*SMALL)
-    running.start()
+def test_when_memory_runs_out_the_trader_is_the_last_to_go(running: Platform) -> None:
     scores = {
         row["name"]: int(Path(f"/proc/{row['pid']}/oom_score_adj").read_text())
         for row in running.actors()
@@ -213,9 +209,7 @@ def test_when_memory_runs_out_the_trader_is_the_last_to_go(platform: Make) -> No
 # Commands
 
 
-def test_trader_is_steered_from_the_command_line(platform: Make) -> None:
-    running = platform(*SMALL)
-    running.start()
+def test_trader_is_steered_from_the_command_line(running: Platform) -> None:
     wait_for(lambda: trader_mode(running) == "enabled", 20, "enabled")
     table = running.run("trader", "status")
     assert table.returncode == 0, table.stderr
@@ -235,11 +229,10 @@ def test_trader_is_steered_from_the_command_line(platform: Make) -> None:
     assert running.run("trader", "close").returncode == 2
     assert running.run("trader", "kill", "BTCUSDT").returncode == 2
     assert said(running, "flatten")["lock"]["flatten"] is True
+    assert said(running, "release")["mode"] == "enabled"
 
 
-def test_kill_from_the_command_line_holds_without_an_api(platform: Make) -> None:
-    running = platform(*SMALL)
-    running.start()
+def test_kill_from_the_command_line_holds_without_an_api(running: Platform) -> None:
     assert running.run("stop", "trader-api").returncode == 0
     ended = running.run("trader", "kill", "--reason", "odd")
     assert ended.returncode == 3
@@ -250,6 +243,8 @@ def test_kill_from_the_command_line_holds_without_an_api(platform: Make) -> None
     assert lock.reason == "odd"
     wait_for(lambda: trader_mode(running) == "locked", 20, "locked")
     assert running.run("trader", "status").returncode == 3
+    assert running.run("start", "trader-api").returncode == 0
+    assert said(running, "release")["mode"] == "enabled"
 
 
 @pytest.mark.parametrize("name", ["account", "trader"])

@@ -34,6 +34,8 @@ QUICK = (
     "indicators.interval_s=2",
 )
 READY_S = 30.0
+# Asking costs both sides processor time that a starting platform needs.
+SHORTEST_PAUSE_S, LONGEST_PAUSE_S = 0.01, 0.16
 
 
 def wait_for(condition: Callable[[], Any], within_s: float, what: str = "") -> Any:
@@ -43,13 +45,15 @@ def wait_for(condition: Callable[[], Any], within_s: float, what: str = "") -> A
         AssertionError: It was never true within the time.
     """
     deadline = time.monotonic() + within_s
+    pause_s = SHORTEST_PAUSE_S
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {within_s} s: {what or condition} (last: {value!r})")
-        time.sleep(0.02)
+        time.sleep(pause_s)
+        pause_s = min(LONGEST_PAUSE_S, 2 * pause_s)
 
 
 class Platform:
