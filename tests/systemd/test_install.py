@@ -12,7 +12,8 @@ from tests.support.installed_platform import INSTALL, UNINSTALL, FailedInstallat
 from tests.support.platform_run import ROOT, wait_for
 from tests.support.systemd_machine import Machine
 
-pytestmark = pytest.mark.timeout(300)
+# one machine for all of them
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("install")]
 
 
 def release(instance: Instance) -> str:

@@ -11,7 +11,8 @@ from tests.support.installed_platform import Instance
 from tests.support.platform_run import wait_for
 from tests.support.systemd_machine import Machine
 
-pytestmark = pytest.mark.timeout(300)
+# one machine for all of them
+pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("service")]
 LEAST_EXPOSED = 2.0
 
 
