@@ -46,7 +46,6 @@ class Account(Actor):
         self._settings = codec.from_plain(AccountSection, section["account"], "config: account")
         self._venue_settings = codec.from_plain(VenueSection, section["venue"], "config: venue")
         self._probed: list[str] = list(section["symbols"][:PROBED_MARKETS])
-        self._session: aiohttp.ClientSession | None = None
         self._venue: Venue
         self._positions: Positions
         self._balance: Balance
@@ -61,11 +60,10 @@ class Account(Actor):
             ConfigError: The venue's address is malformed.
             BusUnavailable: Redis does not answer.
         """
-        await self.teardown()
-        self._session = aiohttp.ClientSession()
+        session = await self.resources.enter_async_context(aiohttp.ClientSession())
         self._venue = open_venue(
             self._venue_settings,
-            self._session,
+            session,
             clock=self.clock,
             keys=self.context.keys,
             share=SHARE,
@@ -88,11 +86,6 @@ class Account(Actor):
             self._balance = balance
         self.detail["venue"] = name
         self.background(self._listen(), "refresh")
-
-    async def teardown(self) -> None:
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
 
     async def step(self) -> float:
         """Read the account once and publish it, or why it could not be read.

@@ -70,6 +70,7 @@ class Context:
 class Actor:
     """Base of every actor. Subclasses write `setup`, `step` and `teardown`.
 
+    What `setup` opens goes onto `resources`, which is closed at the end and before a retry.
     `setup` and `step` may raise TransientError: logged once, retried with capped jitter.
     Any other error ends the process; the supervisor decides what comes next.
     """
@@ -81,6 +82,7 @@ class Actor:
         self.clock = context.clock
         self.log = context.log
         self.detail: dict[str, Any] = {}
+        self.resources = contextlib.AsyncExitStack()
         self._state: Literal["starting", "ready", "stopping"] = "starting"
         self._stop = asyncio.Event()
         self._wake = asyncio.Event()
@@ -102,7 +104,8 @@ class Actor:
         """Finish critical work before background tasks end; called only on a stop."""
 
     async def teardown(self) -> None:
-        """Release what `setup` acquired."""
+        """Release what `setup` acquired, the newest first."""
+        await self.resources.aclose()
 
     def ready(self) -> None:
         """Report that the actor can do its job."""
@@ -185,7 +188,7 @@ class Actor:
             stopping.cancel()
 
     async def _run_steps(self) -> None:
-        await self._with_retries(self.setup)
+        await self._with_retries(self._set_up)
         while not self._stop.is_set():
             self._wake.clear()
             started = self.clock.monotonic()
@@ -197,6 +200,10 @@ class Actor:
             if self.context.once:
                 return
             await self._pause(pause if pause is not None else 0.0)
+
+    async def _set_up(self) -> None:
+        await self.resources.aclose()
+        await self.setup()
 
     async def _with_retries[T](self, work: Any) -> Any:
         failures = 0

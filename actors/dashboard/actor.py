@@ -93,8 +93,6 @@ class Dashboard(Actor):
         )
         self._files = Files(STATIC, {LIBRARY: LIBRARY_FILE})
         self._series: dict[tuple[str, Timeframe], tuple[float, bytes]] = {}
-        self._session: aiohttp.ClientSession | None = None
-        self._runner: web.AppRunner | None = None
         self._client: BinanceClient
         self._fallback: Fallback
         self._rendered_s = float("-inf")
@@ -105,10 +103,9 @@ class Dashboard(Actor):
         Raises:
             TransientError: The port is taken.
         """
-        await self.teardown()
-        self._session = aiohttp.ClientSession()
+        session = await self.resources.enter_async_context(aiohttp.ClientSession())
         self._client = BinanceClient(
-            self._session,
+            session,
             base_url=self.context.section["binance"]["base_url"],
             clock=self.clock,
             ban=BanFile(self.context.state_dir / "binance-ban"),
@@ -123,6 +120,7 @@ class Dashboard(Actor):
             on_window=lambda window: self._inputs.prices[window.symbol].apply_window(window),
             log=self.log,
         )
+        self.resources.push_async_callback(self._fallback.stop)
         self._render()
         await self._listen()
         self.background(self._reader.listen(), "bus")
@@ -136,21 +134,10 @@ class Dashboard(Actor):
         app.router.add_get("/api/state", self._serve_state)
         app.router.add_get("/api/series/{symbol}/{timeframe}", self._serve_series)
         app.router.add_get("/{name:.*}", self._files.serve)
-        self._runner = await listen(
-            app, section="dashboard", host=settings.host, port=settings.port
-        )
-        self.detail["port"] = self._runner.addresses[0][1]
-
-    async def teardown(self) -> None:
-        """Stop the fallback, close the websockets, stop listening."""
-        if self._session is not None:
-            await self._fallback.stop()
-            await self._clients.close()
-            await self._session.close()
-            self._session = None
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        runner = await listen(app, section="dashboard", host=settings.host, port=settings.port)
+        self.resources.push_async_callback(runner.cleanup)
+        self.resources.push_async_callback(self._clients.close)  # before it waits for them
+        self.detail["port"] = runner.addresses[0][1]
 
     async def step(self) -> float:
         """Read the keys that are due; with Redis down, start the fallback when it is time."""

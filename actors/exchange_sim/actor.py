@@ -51,7 +51,6 @@ class ExchangeSim(Actor):
         self._venue_wire: CoinexWire | None = None
         self._script: FaultScript | None = None
         self._followed: LivePrices | None = None
-        self._runner: web.AppRunner | None = None
 
     async def setup(self) -> None:
         """Build the market and the venue, and listen.
@@ -60,20 +59,20 @@ class ExchangeSim(Actor):
             ConfigError: The recorded candles cannot be used at all.
             TransientError: The port is taken, or the account's file cannot be read.
         """
-        await self.teardown()
         app = web.Application()
         if self.context.mode == "paper":
             self._serve_venue_only(app)
         else:
             self._serve_market(app)
-        self._runner = await listen(
+        runner = await listen(
             app,
             section="simulator",
             host=self._section.host,
             port=self._section.port,
             handler_cancellation=True,
         )
-        self.detail["port"] = self._runner.addresses[0][1]
+        self.resources.push_async_callback(runner.cleanup)
+        self.detail["port"] = runner.addresses[0][1]
         if self._followed is not None:
             self.background(self._followed.follow(self.bus, self.wake), "prices")
         self.ready()
@@ -101,12 +100,6 @@ class ExchangeSim(Actor):
             self._venue_wire.pass_time()
             self.detail["venue"] = self._of_venue(self._venue_wire)
         return STEP_S
-
-    async def teardown(self) -> None:
-        """Stop listening; requests under way get a second to finish."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
 
     def _serve_market(self, app: web.Application) -> None:
         self._source = self._prices()

@@ -76,7 +76,6 @@ class Fetcher(Actor):
         self.ban_file = BanFile(context.state_dir / "binance-ban")
         self.refetches = 0
         self.streamed: CandleStream | None = None
-        self._session: aiohttp.ClientSession | None = None
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._on_probation = context.probation
         # one at a time on probation, so that the coin named last is the one to blame
@@ -88,9 +87,9 @@ class Fetcher(Actor):
 
     async def setup(self) -> None:
         """Open the client, sync exchange time, restore the windows of the previous run."""
-        self._session = self._session or aiohttp.ClientSession()
+        session = await self.resources.enter_async_context(aiohttp.ClientSession())
         self.client = BinanceClient(
-            self._session,
+            session,
             base_url=self.context.section["binance"]["base_url"],
             clock=self.clock,
             ban=self.ban_file,
@@ -112,7 +111,7 @@ class Fetcher(Actor):
         self.background(self.publisher.watch(), "watch bus")
         self.background(self.publisher.send_unsent(), "send unsent")
         if self.settings.stream:
-            self._start_stream(self._session)
+            self._start_stream(session)
 
     def _start_stream(self, session: aiohttp.ClientSession) -> None:
         binance = self.context.section["binance"]
@@ -135,8 +134,7 @@ class Fetcher(Actor):
         for job in self._jobs.values():
             job.cancel()
         await asyncio.gather(*self._jobs.values(), return_exceptions=True)
-        if self._session is not None:
-            await self._session.close()
+        await super().teardown()
 
     async def step(self) -> float:
         """Make one pass over all coins; a hanging request does not delay the others."""

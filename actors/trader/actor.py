@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Awaitable, Callable
-from typing import IO, cast
+from typing import cast
 
 import aiohttp
 
@@ -73,9 +73,7 @@ class Trader(Actor):
         self._settings = codec.from_plain(TraderSection, section["trader"], "config: trader")
         self._venue_settings = codec.from_plain(VenueSection, section["venue"], "config: venue")
         self._symbols: list[str] = list(section["symbols"])
-        self._pid_lock: IO[str] | None = None
-        self._journal: JournalThread | None = None
-        self._session: aiohttp.ClientSession | None = None
+        self._journal: JournalThread
         self._venue: Venue
         self._trading: Trading
         self._execution: Execution | None = None
@@ -94,17 +92,17 @@ class Trader(Actor):
             PermanentError: Another trader runs on this state_dir, or the journal is unusable.
             JournalUnavailable: It cannot be used now.
         """
-        await self.teardown()
         state_dir, mode = self.context.state_dir, cast(Mode, self.context.mode)
         try:
-            self._pid_lock = acquire(state_dir / "trader.pid")
+            self.resources.enter_context(acquire(state_dir / "trader.pid"))
         except AlreadyLocked as taken:
             raise PermanentError(
                 f"another trader ({taken.holder}) runs on {state_dir}: two would send every order "
                 "twice; stop that one, or give this one another state_dir"
             ) from None
         self._journal = journal = JournalThread(Journal(state_dir / "trader.db", mode))
-        self._session = session = aiohttp.ClientSession()
+        self.resources.callback(journal.close)
+        session = await self.resources.enter_async_context(aiohttp.ClientSession())
         self._venue = open_venue(
             self._venue_settings,
             session,
@@ -195,18 +193,6 @@ class Trader(Actor):
             limit.cancel()
             draining.cancel()
 
-    async def teardown(self) -> None:
-        """Close the venue and the journal, and release the lock."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
-        if self._journal is not None:
-            self._journal.close()
-            self._journal = None
-        if self._pid_lock is not None:
-            self._pid_lock.close()
-            self._pid_lock = None
-
     async def step(self) -> float:
         """Protect positions and start a cycle, each when due."""
         if self.context.once:
@@ -273,7 +259,6 @@ class Trader(Actor):
         self._next_protect_s = self.clock.monotonic() + pause_s
 
     async def _is_in_doubt(self) -> bool:
-        assert self._journal is not None
         return bool(await self._journal.do(Journal.open_intents))
 
     async def _check_lock(self) -> None:
@@ -352,7 +337,6 @@ class Trader(Actor):
         self._published, self._published_s = content, now_s
 
     async def _status(self) -> TraderStatus:
-        assert self._journal is not None
         mode, why = self._trading.gates.mode()
         report, reconciled, now_ms = (
             self._report,

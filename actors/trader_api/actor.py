@@ -53,7 +53,6 @@ class TraderApi(Actor):
         self._commands = CommandClient(self.bus, self.clock, context.state_dir, log=self.log)
         self._address = AddressFile(context.state_dir)
         self._document = orjson.dumps(document())
-        self._runner: web.AppRunner | None = None
         self._gate: RequestGate
         self._requests = 0
 
@@ -64,7 +63,6 @@ class TraderApi(Actor):
             ConfigError: The token's file is invalid.
             TransientError: The port is taken, or the token cannot be written.
         """
-        await self.teardown()
         path = token_path(self.context.state_dir)
         try:
             self._gate = RequestGate(make_token(path), self.clock)
@@ -80,20 +78,13 @@ class TraderApi(Actor):
         guard.install(app)
         app.middlewares.append(self._checked())
         self._add_routes(app)
-        self._runner = await listen(
-            app, section="trader_api", host=settings.host, port=settings.port
-        )
-        port = self._runner.addresses[0][1]
+        runner = await listen(app, section="trader_api", host=settings.host, port=settings.port)
+        self.resources.push_async_callback(runner.cleanup)
+        port = runner.addresses[0][1]
         self._address.write(settings.host, port)
+        self.resources.callback(self._address.remove)
         self.detail["port"] = port
         self.ready()
-
-    async def teardown(self) -> None:
-        """Stop listening; a command in flight gets a second to finish."""
-        if self._runner is not None:
-            self._address.remove()
-            await self._runner.cleanup()
-            self._runner = None
 
     async def step(self) -> float:
         """Report the number of requests, and the lock."""

@@ -130,6 +130,33 @@ async def test_a_transient_error_is_retried_with_a_capped_pause(tmp_path: Path) 
     await running
 
 
+async def test_what_setup_opened_is_closed_before_it_is_tried_again_and_at_the_end(
+    tmp_path: Path,
+) -> None:
+    told: list[str] = []
+
+    class Opener(Actor):
+        async def setup(self) -> None:
+            for name in ("first", "second"):
+                told.append(f"open {name}")
+                self.resources.callback(told.append, f"close {name}")
+            if len(told) == 2:
+                raise ExchangeUnavailable("not yet")
+
+        async def step(self) -> float:
+            told.append("step")
+            return 10.0
+
+    counter, clock = make(tmp_path, lambda a: None)
+    actor = Opener(counter.context)
+    running = asyncio.create_task(actor.run())
+    await clock.advance(2)
+    actor.stop()
+    await running
+    opened, closed = ["open first", "open second"], ["close second", "close first"]
+    assert told == [*opened, *closed, *opened, "step", *closed]
+
+
 async def test_a_bug_in_a_step_ends_the_actor(tmp_path: Path) -> None:
     def fail(actor: Counter) -> None:
         raise ZeroDivisionError("bug")
