@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from shared.clock import ManualClock
 from shared.supervision.actor_log import LOSS_SHOWN_S, ActorLog
+from tests.support.manual_clock import ManualClock
 
 
 async def test_lost_lines_are_told_while_they_are_lost_and_not_for_ever(tmp_path: Path) -> None:

@@ -18,11 +18,11 @@ import aiohttp
 import numpy as np
 import pytest
 
-from shared.clock import ManualClock
 from shared.errors import RateLimited, UnknownSymbol
 from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
 from tests.support.exchange import Reply, client_of, replaying, simulated
+from tests.support.manual_clock import ManualClock
 
 NOW = 1_735_000_000_000
 TAPES = Path(__file__).parent.parent / "tapes" / "binance"

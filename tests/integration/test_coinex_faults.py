@@ -10,7 +10,7 @@ from decimal import Decimal
 import pytest
 from aiohttp import web
 
-from shared.clock import ManualClock, SystemClock
+from shared.clock import SystemClock
 from shared.errors import ConfigError, VenueUnavailable
 from shared.exchanges.coinex.client import CoinExClient
 from tests.support.coinex_faults import FAULTS, KEYS, ORDER, outcome
@@ -19,6 +19,7 @@ from tests.support.coinex_wire_rows import (
     position_row,
 )
 from tests.support.exchange import served
+from tests.support.manual_clock import ManualClock
 from tests.support.scripted_venue import (
     ACCESS_ID,
     SECRET,

@@ -25,7 +25,7 @@ from actors.dashboard.fallback import EVERY_S, Fallback
 from actors.dashboard.headers import HEADERS
 from shared import schema
 from shared.bus import Bus
-from shared.clock import ManualClock, SystemClock
+from shared.clock import SystemClock
 from shared.config.ports import free_port
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
@@ -36,6 +36,7 @@ from shared.messages.trading import TradeEvent
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.candle_series import walk, window_at
 from tests.support.exchange import Simulator, simulated
+from tests.support.manual_clock import ManualClock
 from tests.support.private_redis import PrivateRedis
 from tests.support.running_actor import answering
 from tests.support.sightings import heartbeat, put_field, signal, status

@@ -15,7 +15,8 @@ import pytest
 from actors.alerts.outbox import MOST_WAITING, RETRY_CAP_S, RETRY_FIRST_S, Outbox
 from actors.alerts.policy import Alert
 from actors.alerts.services import Service, ServiceFailed
-from shared.clock import Clock, ManualClock
+from shared.clock import Clock
+from tests.support.manual_clock import ManualClock
 from tests.support.waiting import eventually
 
 SECRET = "hunter2-token"

@@ -15,13 +15,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from shared.clock import ManualClock, SystemClock
+from shared.clock import SystemClock
 from shared.errors import BadCandle, ExchangeUnavailable, RateLimited, UnknownSymbol
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.market import Candles, Timeframe
 from shared.messages.candles import Ban
 from tests.support.exchange import Simulator, client_of, served, simulated
+from tests.support.manual_clock import ManualClock
 from tests.support.waiting import eventually
 
 NOW = 1_735_000_000_000 - 1_735_000_000_000 % Timeframe.H4.ms + 3_723_000

@@ -15,10 +15,11 @@ import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType
 
 from actors.fetcher.kline_frames import KlineEvent, parse_frame
-from shared.clock import ManualClock, SystemClock
+from shared.clock import SystemClock
 from shared.exchanges.binance.kline_rows import parse_klines
 from shared.market import Candles, Timeframe
 from tests.support.fast_clock import FastClock
+from tests.support.manual_clock import ManualClock
 from tests.support.market_data import SimulatedExchange
 from tests.support.waiting import eventually
 

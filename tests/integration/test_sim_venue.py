@@ -15,9 +15,9 @@ from actors.exchange_sim.market.generated import GeneratedPrices
 from actors.exchange_sim.market.live_prices import LivePrices
 from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
-from shared.clock import ManualClock
 from shared.exchanges.sim.prices import PriceFeed
 from shared.exchanges.sim.save_file import VenueFile
+from tests.support.manual_clock import ManualClock
 from tests.support.venue import FUTURES, ScriptedPrices, VenueUnderTest, venue_on
 
 NOW = 1_735_000_000_000

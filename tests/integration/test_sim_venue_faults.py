@@ -12,8 +12,9 @@ from typing import Any, get_args
 import aiohttp
 import pytest
 
-from shared.clock import ManualClock, SystemClock
+from shared.clock import SystemClock
 from shared.config.sections import FaultKind
+from tests.support.manual_clock import ManualClock
 from tests.support.venue import FUTURES, ScriptedPrices, VenueUnderTest, venue_on
 
 NOW = 1_735_000_000_000

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from shared.clock import ManualClock
+from tests.support.manual_clock import ManualClock
 from tests.support.venue import FUTURES, ScriptedPrices, VenueUnderTest, venue_on
 
 NOW = 1_735_000_000_000

@@ -15,13 +15,13 @@ from actors.exchange_sim.market.market import Market
 from actors.trader.candles import CycleCandles
 from shared import schema
 from shared.bus import Bus
-from shared.clock import ManualClock
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
 from shared.trading.coin_state import coins_at_close
 from shared.trading.entries import Rules, candidates
 from tests.support.execution import START_MS, JumpingClock
+from tests.support.manual_clock import ManualClock
 from tests.support.market_data import SimulatedExchange
 from tests.support.running_trader import put_candles
 from tests.support.trading import CYCLE_MS, EAGER, LOG, NO_REDIS, MarketCandles

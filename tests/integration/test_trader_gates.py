@@ -17,7 +17,6 @@ from actors.trader.candles import CycleCandles
 from actors.trader.journal_thread import JournalThread
 from shared import schema
 from shared.bus import Bus
-from shared.clock import ManualClock
 from shared.config.sections import TraderSection
 from shared.errors import JournalUnavailable, VenueUnavailable
 from shared.exchanges.binance.ban import BanFile
@@ -27,6 +26,7 @@ from shared.kill_switch import KillSwitch, Lock
 from shared.market import Timeframe
 from shared.messages.trading import KillFlag
 from tests.support.execution import START_MS, JumpingClock, client_of, remove_trigger
+from tests.support.manual_clock import ManualClock
 from tests.support.market_data import RunningFetcher, SimulatedExchange
 from tests.support.trading import (
     CYCLE_MS,

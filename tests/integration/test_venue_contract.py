@@ -15,13 +15,13 @@ from pathlib import Path
 
 import pytest
 
-from shared.clock import ManualClock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.errors import VenueDenied, VenueRefused
 from shared.exchanges.liveness import frozen
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue import OPENS, OrderRequest, PlacedOrder
 from shared.exchanges.venue_keys import VenueKeys
+from tests.support.manual_clock import ManualClock
 from tests.support.scripted_venue import (
     ACCESS_ID,
     SECRET,

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from actors.fetcher.kline_frames import KlineEvent, ServerShutdown, StreamReply, parse_frame
 from shared import codec
 from shared.bus import Bus
-from shared.clock import ManualClock
 from shared.errors import BadCandle, BadMessage
 from shared.exchanges.binance.kline_rows import FIELDS, parse_klines
 from shared.market import Timeframe
@@ -21,6 +20,7 @@ from shared.messages.actors import ControlCommand
 from shared.messages.candles import CandleWindow
 from shared.schema import TABLE, Entry
 from shared.supervision.control import COMMANDS, NO_ID, parse
+from tests.support.manual_clock import ManualClock
 from tests.support.message_strategies import JSON, candle_windows, messages
 from tests.support.mutations import mutated, spoilt
 

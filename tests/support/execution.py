@@ -14,7 +14,7 @@ import aiohttp
 
 from actors.trader.execution import Execution
 from actors.trader.journal_thread import JournalThread
-from shared.clock import Clock, ManualClock
+from shared.clock import Clock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.coinex.limits import LimitGroup
@@ -24,6 +24,7 @@ from shared.journal.journal import Journal
 from shared.journal.rows import Intent
 from shared.messages.trading import TradeEvent, TradeSide
 from shared.trading.plan import EntryPlan
+from tests.support.manual_clock import ManualClock
 from tests.support.venue import ScriptedPrices, VenueUnderTest, venue_on
 
 D = Decimal

@@ -18,7 +18,7 @@ from actors.trader.assembly import TraderContext, Trading
 from actors.trader.candles import TIMEFRAMES, CycleCandles, Gathered
 from actors.trader.journal_thread import JournalThread
 from shared.bus import Bus
-from shared.clock import Clock, ManualClock
+from shared.clock import Clock
 from shared.config.sections import TraderSection
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.ports import Venue
@@ -27,6 +27,7 @@ from shared.journal.journal import Journal
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow
 from tests.support.execution import JumpingClock, client_of
+from tests.support.manual_clock import ManualClock
 from tests.support.venue import VenueUnderTest, venue_on
 
 CYCLE_MS = Timeframe.M5.ms

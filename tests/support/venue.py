@@ -20,12 +20,13 @@ from actors.exchange_sim.coinex.rest import CoinexWire
 from actors.exchange_sim.fault_panel import FaultPanel
 from actors.exchange_sim.faults import FaultScript
 from actors.exchange_sim.venue_panel import VenuePanel
-from shared.clock import Clock, ManualClock
+from shared.clock import Clock
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.exchanges.sim.prices import Corner, Day, PriceFeed, between
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
 from tests.support.exchange import served
+from tests.support.manual_clock import ManualClock
 
 FUTURES = {"market_type": "FUTURES"}
 

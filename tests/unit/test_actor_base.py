@@ -13,9 +13,9 @@ import pytest
 
 from actors.base import Actor, Context
 from shared.bus import Bus
-from shared.clock import ManualClock
 from shared.errors import ExchangeUnavailable
 from shared.supervision.status_pipe import StatusKind, StatusLine, StatusPipe, parse
+from tests.support.manual_clock import ManualClock
 from tests.support.waiting import eventually
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.clock import ManualClock, SystemClock, utc_text
+from shared.clock import SystemClock, utc_text
+from tests.support.manual_clock import ManualClock
 
 
 async def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from shared.clock import ManualClock
 from shared.exchanges.coinex.limits import PER_S, LimitGroup, TokenBucket
+from tests.support.manual_clock import ManualClock
 
 
 def test_a_seconds_worth_goes_at_once_and_the_rest_one_by_one() -> None:

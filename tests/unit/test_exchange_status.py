@@ -14,9 +14,9 @@ from actors.fetcher.exchange_status import (
     RULES_WATCH_S,
     ExchangeStatus,
 )
-from shared.clock import ManualClock
 from shared.errors import ExchangeUnavailable, RateLimited, UnknownSymbol
 from shared.market import Candles, Timeframe
+from tests.support.manual_clock import ManualClock
 
 SYMBOLS = [f"COIN{n:02}USDT" for n in range(29)]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from decimal import Decimal as D
 
 from actors.exchange_sim.market.live_prices import LivePrices
-from shared.clock import ManualClock
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow, Source
+from tests.support.manual_clock import ManualClock
 
 START = 1_735_689_600_000
 BAR = Timeframe.M5.ms

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from actors.health.response_cache import Response, ResponseCache
-from shared.clock import ManualClock
+from tests.support.manual_clock import ManualClock
 
 
 async def test_an_answer_is_made_once_within_its_time_and_anew_after_it() -> None:

@@ -8,8 +8,8 @@ import random
 
 import pytest
 
-from shared.clock import ManualClock
 from shared.supervision.tasks import CAP_S, Tasks
+from tests.support.manual_clock import ManualClock
 
 
 def make_tasks(clock: ManualClock | None = None) -> Tasks:

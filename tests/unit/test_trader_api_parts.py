@@ -13,9 +13,9 @@ from actors.trader_api.answers import LockAnswer, StatusAnswer
 from actors.trader_api.gate import MOST_GUESSES, WITHIN_S, RequestGate
 from actors.trader_api.json_schema import schemas_of
 from actors.trader_api.openapi import VERBS, document
-from shared.clock import ManualClock
 from shared.console.trader_table import tables_of
 from shared.messages.trading import Balance, Position, Positions, TraderLimit, TraderStatus
+from tests.support.manual_clock import ManualClock
 
 NOW_MS = 1_700_000_000_000
 TOKEN = "t" * 43
