@@ -6,6 +6,7 @@ import signal
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from shared.backoff import backoff_s
 from shared.errors import EXIT_BAD_CONFIG, EXIT_PERMANENT
 
 FAULT_SIGNALS = frozenset(
@@ -122,10 +123,14 @@ def after_death(exit: Exit, tally: Tally, policy: Policy, now: float, luck: floa
     before = len(tally.deaths) + tally.uncounted
     if exit.common_cause:
         tally = replace(tally, uncounted=tally.uncounted + 1)
-        return Decision(tally=tally, delay_s=_backoff(before, policy, luck), reason=exit.text())
+        return Decision(
+            tally=tally,
+            delay_s=backoff_s(before, policy.backoff_first_s, policy.backoff_cap_s, luck),
+            reason=exit.text(),
+        )
     tally = replace(tally, deaths=(*tally.deaths, now)[-policy.max_deaths :])
     recent = _recent(tally.deaths, policy, now)
-    delay_s = _backoff(before, policy, luck)
+    delay_s = backoff_s(before, policy.backoff_first_s, policy.backoff_cap_s, luck)
     if exit.is_permanent:
         why = "it says that it cannot go on"
     elif tally.on_trial:
@@ -146,14 +151,6 @@ def after_death(exit: Exit, tally: Tally, policy: Policy, now: float, luck: floa
 
 def _recent(deaths: Sequence[float], policy: Policy, now: float) -> int:
     return sum(1 for at in deaths if now - at <= policy.window_s)
-
-
-def _backoff(earlier_deaths: int, policy: Policy, luck: float) -> float:
-    """Return 0 for a first death, then uniform in [0.5, 1] of a capped doubling."""
-    if earlier_deaths == 0:
-        return 0.0
-    doubled = policy.backoff_first_s * 2.0 ** min(earlier_deaths - 1, 16)
-    return (0.5 + 0.5 * luck) * min(policy.backoff_cap_s, doubled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
