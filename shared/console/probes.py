@@ -114,7 +114,9 @@ def ports(
     if faults:
         yield from (Finding("ports", "wrong", fault) for fault in faults)
     else:
-        shown = ", ".join(f"{name} {port or 'any'}" for name, (_, port) in wanted.items())
+        shown = ", ".join(
+            f"{name} {own.get(name) or port or 'any'}" for name, (_, port) in wanted.items()
+        )
         yield Finding("ports", "ok", f"{shown}: {'the platform listens' if own else 'free'}")
 
 

@@ -69,6 +69,9 @@ def test_ports_are_free_or_our_own() -> None:
     own = {"health": 8894, "dashboard": 0, "trader": None}
     (ours,) = probes.ports(WANTED, own, everything_is_taken)
     assert ours.text == "health 8894, dashboard any: the platform listens"
+    elsewhere = {"health": 31_001, "dashboard": 31_002}
+    (ours,) = probes.ports(WANTED, elsewhere, nothing_is_taken)
+    assert ours.text == "health 31001, dashboard 31002: the platform listens"
     (foreign,) = probes.ports({"health": WANTED["health"]}, {"health": 9999}, everything_is_taken)
     assert foreign == Finding("ports", "wrong", "health.port: 8894 is held by nc (pid 7)")
 
