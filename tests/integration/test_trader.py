@@ -309,18 +309,18 @@ async def test_once_runs_one_cycle_and_leaves_nothing_without_a_stop(
     assert all(Decimal(position["stop_loss_price"]) > 0 for position in positions)
 
 
-async def test_once_fails_loudly_when_a_position_stays_without_a_stop(
-    venue: VenueUnderTest, tmp_path: Path
-) -> None:
-    for kind, endpoint in (
-        ("venue_5xx", "set-position-stop-loss"),
-        ("venue_rate_limit", "close-position"),
-    ):
-        await venue.plan({"kind": kind, "for_s": 100_000, "endpoint": endpoint})
-    running = trader(venue, NO_REDIS, tmp_path, once=True)
-    with pytest.raises(PlatformError, match="left without a stop, and not closed either"):
-        await running.trader.run()
-    await running.context.bus.close()
+async def test_once_fails_loudly_when_a_position_stays_without_a_stop(tmp_path: Path) -> None:
+    clock = FastClock(CYCLE + 3_000, 5 * RATE)  # it goes on trying for a minute and a half
+    async with exchanges_on(COINS, clock, tmp_path) as venue:
+        for kind, endpoint in (
+            ("venue_5xx", "set-position-stop-loss"),
+            ("venue_rate_limit", "close-position"),
+        ):
+            await venue.plan({"kind": kind, "for_s": 100_000, "endpoint": endpoint})
+        running = trader(venue, NO_REDIS, tmp_path, once=True)
+        with pytest.raises(PlatformError, match="left without a stop, and not closed either"):
+            await running.trader.run()
+        await running.context.bus.close()
 
 
 async def test_trader_stopped_in_the_middle_of_an_entry_protects_it_and_enters_no_more(

@@ -43,9 +43,12 @@ def in_memory(tmp_path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-@pytest.mark.timeout(400)  # 25 s of processor time
+@pytest.mark.slow
+@pytest.mark.timeout(240)  # 20 s of processor time
 async def test_five_hundred_cycles_lose_and_double_nothing(in_memory: Path, redis_url: str) -> None:
-    async with trader_on(in_memory, COINS, START_MS + CYCLE_MS, redis_url=redis_url) as trader:
+    async with trader_on(
+        in_memory, COINS, START_MS + CYCLE_MS, redis_url=redis_url, timeout_s=1.5
+    ) as trader:
         for number in range(CYCLES):
             if number % 5 == 0:
                 await trader.at.plan(TROUBLES[number // 5 % len(TROUBLES)])

@@ -119,8 +119,9 @@ async def trader_on(
     settings: TraderSection = EAGER,
     redis_url: str = NO_REDIS,
     seed: int = 7,
+    timeout_s: float = 5,
 ) -> AsyncIterator[TraderUnderTest]:
-    """Yield a trader on a generated market."""
+    """Yield a trader on a generated market; it waits `timeout_s` of real time for an answer."""
     manual = ManualClock(start_ms)
     market = Market(GeneratedPrices(symbols, seed))
     clock = JumpingClock(manual)
@@ -132,7 +133,7 @@ async def trader_on(
             venue_on(MarketPrices(market), manual, directory) as at,
             aiohttp.ClientSession() as session,
         ):
-            client = client_of(session, at.url, clock, timeout_s=5)
+            client = client_of(session, at.url, clock, timeout_s=timeout_s)
             trading = assemble(
                 client, journal_thread, bus, candles, clock=clock, symbols=symbols,
                 state_dir=directory, settings=settings,
