@@ -26,6 +26,8 @@ COINS = 29
 HOSTILE = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>\'"&lt;'
 CLOCK = SystemClock()
 
+pytestmark = pytest.mark.xdist_group("platform")
+
 
 # One platform for all of them: each test leaves it as well as it found it.
 @pytest.fixture(scope="module")

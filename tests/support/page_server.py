@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from aiohttp import WSMsgType, web
 
 from actors.dashboard.actor import LIBRARY, LIBRARY_FILE, STATIC
@@ -58,11 +58,18 @@ class PageServer:
         """Send one patch with `set`, `coins` or `ta` to everybody, at once."""
         self._run(lambda: self._patch(changes))
 
-    def flood(self, count: int) -> None:
-        """Send so many patches, each changing all coins, as fast as they are taken."""
+    def flood(self, count: int, at_once: int | None = None) -> None:
+        """Send so many patches, as fast as they are taken.
+
+        Args:
+            at_once: How many coins each changes, in turn; None: all of them.
+        """
 
         async def flood() -> None:
+            every = self._data["coinData"]
             for number in range(count):
+                first = number % len(every)
+                changed = [*every, *every][first : first + (at_once or len(every))]
                 coins = {
                     each["symbol"]: each
                     | {
@@ -70,11 +77,11 @@ class PageServer:
                         "priceAtMs": self.now_ms(),
                         "spark": [*each["spark"][1:], each["price"] + number % 7],
                     }
-                    for each in self._data["coinData"]
+                    for each in changed
                 }
                 actors = [row | {"beatAtMs": self.now_ms()} for row in self._data["actors"]]
                 await self._patch({"coins": coins, "set": {"actors": actors}})
-                if number % 20 == 0:
+                if number % 10 == 0:
                     await asyncio.sleep(0.02)  # lets the page draw, and not only listen
 
         asyncio.run_coroutine_threadsafe(flood(), self._loop).result(300)
@@ -128,14 +135,14 @@ class PageServer:
         for ws in list(self._open):
             self._open[ws] += 1
             head = {"type": "patch", "seq": self._open[ws], "asOf": self.now_ms()}
-            await ws.send_str(json.dumps(head | changes))
+            await ws.send_str(orjson.dumps(head | changes).decode())
 
     async def _serve(self, request: web.Request) -> web.WebSocketResponse:
-        ws = web.WebSocketResponse()
+        ws = web.WebSocketResponse(compress=False)
         await ws.prepare(request)
         self.connections += 1
         data = self._data | {"asOf": self.now_ms()}
-        await ws.send_str(json.dumps({"type": "snapshot", "seq": 1, "data": data}))
+        await ws.send_str(orjson.dumps({"type": "snapshot", "seq": 1, "data": data}).decode())
         self._open[ws] = 1
         try:
             async for message in ws:
