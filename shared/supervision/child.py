@@ -401,7 +401,6 @@ class Child:
             life.forked.set()
             await life.child.gone.wait()
             status = await life.child.exit_status()
-            life.child.close()
             self._exit = self._as_exit(status, hung=life.hung)
 
     def _as_exit(self, status: int | None, *, hung: bool) -> Exit:

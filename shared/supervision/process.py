@@ -94,6 +94,7 @@ class Process:
 
     def _on_gone(self) -> None:
         asyncio.get_running_loop().remove_reader(self._pidfd)
+        os.close(self._pidfd)
         self.gone.set()
 
     def send(self, number: int) -> None:
@@ -122,10 +123,6 @@ class Process:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.reported.wait(), EXIT_REPORT_S)
         return self.status
-
-    def close(self) -> None:
-        """Close the pidfd of a process that is gone."""
-        os.close(self._pidfd)
 
 
 async def end(child: Process, stop_s: float) -> None:

@@ -65,7 +65,12 @@ class ForkSocket:
         answer: asyncio.Future[Process] = asyncio.get_running_loop().create_future()
         self._waiting[number] = answer
         self.send({"id": number, **request}, fds)
-        return await asyncio.wait_for(answer, ANSWER_S)
+        try:
+            return await asyncio.wait_for(answer, ANSWER_S)
+        except asyncio.CancelledError:
+            if answer.done() and not answer.cancelled() and answer.exception() is None:
+                answer.result().kill_group()  # forked, and nobody would know of it
+            raise
 
     def send(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Send one message.
@@ -228,7 +233,6 @@ class Zygote:
         self._close_sockets()
         self._app_zygote = None
         process.wait()
-        self._process.close()
 
     def _launch(self) -> subprocess.Popen[bytes]:
         ours, theirs = _socketpair()
