@@ -83,3 +83,15 @@ async def test_lost_zygotes_leave_no_descriptors_open(zygote: Zygote) -> None:
         zygote.kill()
         after = await descriptors_once_it_is_up(lost)
     assert after == before
+
+
+async def test_forking_an_actor_warns_of_nothing(zygote: Zygote, tmp_path: Path) -> None:
+    launch = {"root": str(ROOT), "name": "any", "nice": 0, "oom_score_adj": None}
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        process = await zygote.spawn({**launch, "entry": "operator:is_"}, null, null)
+    finally:
+        os.close(null)
+    assert await process.wait_gone(10)
+    assert await process.exit_status() == 0
+    assert (tmp_path / "zygote.log").read_text() == ""
