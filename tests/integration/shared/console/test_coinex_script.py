@@ -14,7 +14,7 @@ import pytest
 
 from shared.console import command_line
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 SCRIPT = ROOT / "deploy" / "coinex"
 ECHO = '#!/bin/sh\necho "$(id -un) in $(pwd): $0 $*"\n'
 

@@ -19,7 +19,7 @@ from shared.redis.users import new_users
 from shared.schema import ACTOR_ROLES, HEARTBEAT, QUARANTINE, TABLE, Role, role_of
 from shared.supervision.specs import child_specs, configured_ports
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 SEVEN, SIX = (7, 0), (6, 2)
 LISTED = (*acl.READING.values(), *acl.WRITING.values(), acl.CONNECTING, acl.FINDING, acl.SHOWING)
 

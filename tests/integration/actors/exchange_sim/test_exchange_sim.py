@@ -23,7 +23,7 @@ from shared.market import Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate
 from tests.support.waiting import eventually
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[4]
 RUN = """
 import json, sys
 from actors.__main__ import live

@@ -198,6 +198,6 @@ async def test_funding_that_fell_due_while_frozen_is_paid_once_when_it_thaws(
 
 @pytest.mark.parametrize("document", ["docs/simulator.md", "config.yaml"])
 def test_every_kind_of_fault_is_documented(document: str) -> None:
-    text = (Path(__file__).parents[2] / document).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[4] / document).read_text(encoding="utf-8")
     words = set(re.findall(r"[a-z0-9_]+", text))
     assert [kind for kind in get_args(FaultKind) if kind not in words] == []

@@ -33,7 +33,7 @@ from tests.support import redis_admin
 from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 MakeServer = Callable[..., RedisServer]
 
 

@@ -25,7 +25,7 @@ from tests.support.exchange import Reply, client_of, replaying, simulated
 from tests.support.manual_clock import ManualClock
 
 NOW = 1_735_000_000_000
-TAPES = Path(__file__).parent.parent / "tapes" / "binance"
+TAPES = Path(__file__).parents[4] / "tapes" / "binance"
 DECIMAL = re.compile(r"\d+\.\d{8}")
 KLINES = [("BTCUSDT", Timeframe.M5, 1000), ("ETHUSDT", Timeframe.M5, 1000),
           ("BTCUSDT", Timeframe.H1, 4)]  # fmt: skip

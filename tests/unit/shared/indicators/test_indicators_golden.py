@@ -11,7 +11,7 @@ import pytest
 from shared.market import Candles
 from tests.support.kernels import by_name
 
-GOLDENS = Path(__file__).resolve().parent.parent / "goldens" / "indicators"
+GOLDENS = Path(__file__).resolve().parents[3] / "goldens" / "indicators"
 
 
 @pytest.fixture(scope="module")

@@ -595,7 +595,7 @@ def test_bus_costs_a_fresh_process_next_to_nothing(
     shared_redis.run("CONFIG", "RESETSTAT")
     output = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[3],
         check=True,
         capture_output=True,
         text=True,

@@ -19,7 +19,7 @@ from shared.errors import EXIT_BAD_CONFIG, ConfigError
 from shared.market import Timeframe
 from shared.schema import CANDLES
 
-SHIPPED = Path(__file__).parents[2] / "config.yaml"
+SHIPPED = Path(__file__).parents[4] / "config.yaml"
 SMALL = "groups:\n  majors: [BTCUSDT, ETHUSDT]\n"
 
 

@@ -12,7 +12,7 @@ from shared import schema
 from shared.market import Timeframe
 from shared.schema import TABLE, as_markdown
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize(

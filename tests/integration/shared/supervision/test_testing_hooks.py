@@ -22,7 +22,7 @@ from tests.support.platform_run import wait_for
 from tests.support.waiting import eventually
 
 HOUR_MS = 3_600_000
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_clock_steps_by_what_stands_in_the_file_and_back(tmp_path: Path) -> None:

@@ -433,7 +433,7 @@ LIFE = """
 @contextlib.contextmanager
 def process(url: str, poison: str, *, mode: str = "demo", probation: bool = False) -> Any:
     read_fd, write_fd = os.pipe()
-    root = Path(__file__).resolve().parent.parent.parent
+    root = Path(__file__).resolve().parents[4]
     arguments = [url, poison, mode, "yes" if probation else "no", str(write_fd)]
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(LIFE), *arguments], cwd=root, pass_fds=[write_fd],

@@ -25,7 +25,7 @@ from shared.config.sections import IndicatorsSection
 from shared.market import Timeframe
 from tests.support.recordings import generated, write_recording
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[4]
 M5, H1, H4 = Timeframe.M5, Timeframe.H1, Timeframe.H4
 COINS = ("BTCUSDT", "ETHUSDT")
 BARS = JOB_CLOSES + 400
