@@ -11,6 +11,8 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import pytest
+
 from actors.base import Context
 from actors.indicators.actor import Indicators
 from shared import codec, schema
@@ -27,8 +29,10 @@ from tests.support.waiting import eventually
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 M5 = Timeframe.M5
 RATE = 30
-# A tenth of a second of this machine's time is three here, and it has other work to do.
+# A tenth of a second of this machine's time is three here, and it has other work to do; what it
+# held this process up for comes on top.
 SLACK_MS = 12_000
+PAUSE_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ async def indicators(redis_url: str, clock: Clock, state_dir: Path) -> AsyncIter
         await context.bus.close()
 
 
+@pytest.mark.slow
 async def test_no_signal_is_lost_while_the_stream_is_cut_and_every_age_is_true(
     redis_url: str, tmp_path: Path
 ) -> None:
@@ -81,6 +86,7 @@ async def test_no_signal_is_lost_while_the_stream_is_cut_and_every_age_is_true(
     bus = Bus(redis_url, name="test", clock=clock)
     arrived: dict[tuple[str, int], int] = {}
     samples: list[Sample] = []
+    held_up_ms = 0.0
     async with (
         SimulatedExchange(SYMBOLS, clock, streams=True) as exchange,
         RunningFetcher(exchange, redis_url, tmp_path, FetcherSection()) as fetcher,
@@ -95,6 +101,7 @@ async def test_no_signal_is_lost_while_the_stream_is_cut_and_every_age_is_true(
                     arrived.setdefault((signal.symbol, signal.closed_until_ms), clock.now_ms())
 
         async def sample() -> None:
+            nonlocal held_up_ms
             while True:
                 at_ms = clock.now_ms()
                 figures = dict(fetcher.detail["stream"])
@@ -107,7 +114,10 @@ async def test_no_signal_is_lost_while_the_stream_is_cut_and_every_age_is_true(
                         dict(zip(SYMBOLS, found, strict=True)),
                     )
                 )
-                await asyncio.sleep(0.05)
+                paused_ms = clock.now_ms()
+                await asyncio.sleep(PAUSE_S)
+                late_ms = clock.now_ms() - paused_ms - 1000 * RATE * PAUSE_S
+                held_up_ms = max(held_up_ms, late_ms)
 
         def has_come(close_ms: int) -> bool:
             return all((symbol, close_ms) in arrived for symbol in SYMBOLS)
@@ -135,9 +145,10 @@ async def test_no_signal_is_lost_while_the_stream_is_cut_and_every_age_is_true(
         await asyncio.gather(listening, return_exceptions=True)
     await bus.close()
 
+    slack_ms = SLACK_MS + held_up_ms
     for symbol in SYMBOLS:
         late_ms = [arrived[symbol, close_ms] - close_ms for close_ms in missed]
-        assert max(late_ms) < 30_000, (symbol, late_ms)
+        assert max(late_ms) < 30_000 + held_up_ms, (symbol, late_ms)
     assert filled >= len(SYMBOLS) * len(missed)
 
     assert len(samples) > 100
@@ -145,16 +156,16 @@ async def test_no_signal_is_lost_while_the_stream_is_cut_and_every_age_is_true(
     for seen in samples:
         assert not seen.connected
         # the figure is up to a second old, and so is the last frame before the cut
-        assert abs(seen.frame_age_s * 1000 - (seen.at_ms - cut_ms)) < SLACK_MS
+        assert abs(seen.frame_age_s * 1000 - (seen.at_ms - cut_ms)) < slack_ms
         for symbol, signal in seen.signals.items():
             assert signal is not None, f"{symbol}: the key was gone at {seen.at_ms}"
             fetched_ms = signal.inputs["5m"].fetched_at_ms
             assert fetched_ms is not None
             assert fetched_ms <= signal.computed_at_ms <= clock.now_ms()
             ages.append(seen.at_ms - fetched_ms)
-            due_ms = M5.open_at(seen.at_ms - 30_000)
+            due_ms = M5.open_at(seen.at_ms - 30_000 - round(held_up_ms))
             assert signal.closed_until_ms >= due_ms, "a close more than 30 s late"
             assert signal.closed_until_ms <= seen.at_ms + 1_000
     # asked every 30 s, computed up to 30 s later and renewed after another 30 s
-    assert max(ages) < 90_000 + SLACK_MS
+    assert max(ages) < 90_000 + slack_ms
     assert max(ages) > 10_000, "ages must grow between two answers"

@@ -340,7 +340,7 @@ async def test_a_convicted_coin_is_left_out_until_its_time_is_up(
     bus: Bus, market: Market, start: Start
 ) -> None:
     await market.show()
-    until_ms = CLOCK.now_ms() + 1000
+    until_ms = CLOCK.now_ms() + 2000
     async with start(
         interval_s=0.05, probation=True, quarantined_coins={"ETHUSDT": until_ms}
     ) as running:
