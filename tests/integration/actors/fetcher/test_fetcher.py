@@ -28,9 +28,9 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "ADAUSDT")
 BAD, GOOD = SYMBOLS[1], (SYMBOLS[0], *SYMBOLS[2:])
 # Eight passes a second; a request may hang much longer than the others may be late.
 QUICK = FetcherSection(
-    interval_s=0.125, long_interval_s=1, request_timeout_s=2.4, circuit_failures=3, circuit_s=0.4
+    interval_s=0.125, long_interval_s=1, request_timeout_s=3.6, circuit_failures=3, circuit_s=0.4
 )
-LATEST_MS = 1_600
+LATEST_MS = 2_800
 
 
 async def window(bus: Bus, symbol: str, timeframe: Timeframe = Timeframe.M5) -> CandleWindow | None:
@@ -273,12 +273,12 @@ class TestOneBadCoin:
             await exchange.plan(symbol=BAD, for_s=60, **fault)
             others = [c for c in running.fetcher.coins if c.symbol in GOOD]
             begun_ms, oldest_ms = clock.now_ms(), 0
-            while clock.now_ms() < begun_ms + 2 * LATEST_MS:
+            while clock.now_ms() < begun_ms + QUICK.request_timeout_s * 1000:
                 fetched = [c.stores[Timeframe.M5].fetched_at_ms or 0 for c in others]
                 oldest_ms = max(oldest_ms, clock.now_ms() - min(fetched))
                 await asyncio.sleep(0.01)
             assert oldest_ms < LATEST_MS
-            await eventually(lambda: list(running.detail["coins"]) == [BAD], 5)
+            await eventually(lambda: list(running.detail["coins"]) == [BAD], 10)
             assert running.detail["coins_ok"] == len(GOOD)
             expected = [BAD] if fault["kind"] == "delisted" else []
             assert list(running.detail["delisted"]) == expected
