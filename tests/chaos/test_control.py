@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import time
 import uuid
 from pathlib import Path
 
 import orjson
 
+from shared.supervision.test_hooks import trial_folder
 from tests.chaos.conftest import FEW_COINS, LIGHT, Make
 from tests.support.platform_run import Platform, wait_for
 
@@ -164,17 +164,21 @@ def test_reload_restarts_only_what_changed_and_refuses_a_bad_file(
 def test_an_actor_that_is_wanted_again_while_it_still_ends_comes_back(
     platform: Make, checkout: Path
 ) -> None:
-    running = platform(FEW_COINS, "supervisor.stop_s=4", root=checkout)
+    running = platform(FEW_COINS, "supervisor.stop_s=30", "testing.hooks=true", root=checkout)
     running.start()
     config = checkout / "config.yaml"
     wanted = config.read_text()
-    old = running.signal("auditor", signal.SIGSTOP)  # it takes its time to end
+    old = running.pid("auditor")
+    order = trial_folder(running.state_dir) / "auditor.json"
+    order.with_suffix(".new").write_text('{"block_s": 12}')  # it takes its time to end
+    order.with_suffix(".new").rename(order)
+    wait_for(lambda: not order.exists(), 5, "the order is read")
     config.write_text(wanted.replace("auditor:\n  enabled: true", "auditor:\n  enabled: false"))
     assert running.run("reload").returncode == 0
     assert running.actor("auditor")["state"] == "stopping"
     config.write_text(wanted)
     assert running.run("reload").returncode == 0
-    running.wait_replaced("auditor", old, 20)
+    running.wait_replaced("auditor", old, 40)
 
 
 def test_an_actor_that_is_stopped_before_its_first_start_stays_so(
