@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
@@ -335,25 +336,27 @@ class Zygote:
         await self._make_app_zygote()
 
     async def _make_app_zygote(self) -> None:
-        ours, theirs = _socketpair()
         self._app_zygote_code = newest_change(self._root)
-        line = ForkSocket(ours)
         order = {"root": str(self._root), "modules": self._modules}
-        try:
-            with theirs:
-                if self._socket is None:
-                    raise ConnectionError("the zygote is gone")
-                self._app_zygote = await self._socket.ask({"app_zygote": order}, [theirs.fileno()])
-            async with asyncio.timeout(WARM_UP_S):
-                await line.ready.wait()
-            self._app_zygote_socket = line
-        except asyncio.CancelledError:  # its zygote is gone
-            line.close()
-            raise
-        except (OSError, TimeoutError) as error:
-            line.close()
-            self._app_zygote = None
-            self._log.warning("no app zygote, actors start more slowly: %s", error or "no answer")
+        with contextlib.ExitStack() as unless_it_works:
+            try:
+                ours, theirs = _socketpair()
+                line = ForkSocket(ours)
+                unless_it_works.callback(line.close)
+                with theirs:
+                    if self._socket is None:
+                        raise ConnectionError("the zygote is gone")
+                    request = {"app_zygote": order}
+                    self._app_zygote = await self._socket.ask(request, [theirs.fileno()])
+                async with asyncio.timeout(WARM_UP_S):
+                    await line.ready.wait()
+                self._app_zygote_socket = line
+                unless_it_works.pop_all()
+            except (OSError, TimeoutError) as error:  # out of descriptors, too
+                self._app_zygote = None
+                self._log.warning(
+                    "no app zygote, actors start more slowly: %s", error or "no answer"
+                )
         self._app_zygote_settled.set()
 
     async def _fresh_app_zygote(self) -> ForkSocket | None:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 import random
+import resource
 import socket
 import subprocess
 from collections.abc import AsyncIterator
@@ -95,3 +96,19 @@ async def test_forking_an_actor_warns_of_nothing(zygote: Zygote, tmp_path: Path)
     assert await process.wait_gone(10)
     assert await process.exit_status() == 0
     assert (tmp_path / "zygote.log").read_text() == ""
+
+
+async def test_no_descriptor_left_for_an_app_zygote_is_no_bug(zygote: Zygote) -> None:
+    await eventually(lambda: zygote.app_zygote_pid, within_s=20)
+    old = zygote.app_zygote_pid
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # numbers below are all in use
+    try:
+        zygote._drop_app_zygote(TimeoutError())
+        assert zygote._making is not None
+        await asyncio.wait({zygote._making}, timeout=5)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    zygote._tasks.raise_failure()
+    zygote._renew_app_zygote()
+    await eventually(lambda: zygote.app_zygote_pid not in (None, old), within_s=20)
