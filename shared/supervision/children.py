@@ -52,7 +52,6 @@ class Children:
         self._due: set[str] = set()
         """Actors whose first start may still wait for others."""
         self._leaving: set[str] = set()
-        self._booting: set[asyncio.Task[None]] = set()
         self._code_seen = proc_stats.newest_change(ROOT)
         self._cpu: dict[int, float] = {}
         self._cpu_pct: dict[int, float] = {}
@@ -77,9 +76,7 @@ class Children:
         """Start the actors in order; none waits for another longer than `NEEDS_WAIT_S`."""
         for actor in self:
             self._due.add(actor.name)
-            self._booting.add(
-                self._context.tasks.start(self._start_after_needs(actor), f"start of {actor.name}")
-            )
+            self._context.tasks.start(self._start_after_needs(actor), f"start of {actor.name}")
 
     async def _start_after_needs(self, actor: Child) -> None:
         needed = [self._actors[name] for name in actor.spec.needs if name in self._actors]
@@ -91,8 +88,7 @@ class Children:
 
     async def stop(self, within_s: float, impatient: Callable[[], bool]) -> bool:
         """Stop level by level, the last started first; False when some had to be killed."""
-        for task in self._booting:
-            task.cancel()
+        self._due.clear()
         try:
             async with asyncio.timeout(within_s):
                 for level in sorted({a.spec.level for a in self}, reverse=True):

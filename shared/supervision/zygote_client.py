@@ -226,11 +226,10 @@ class Zygote:
         process = self._launch()
         assert self._process is not None and self._socket is not None
         self._app_zygote_settled.clear()
-        bringing_up = self._tasks.start(self._bring_up(self._socket), "zygote warming up")
+        self._making = self._tasks.start(self._bring_up(self._socket), "zygote warming up")
         await self._process.gone.wait()
         self._up.clear()  # pending spawns wait for the next one
-        for task in filter(None, (bringing_up, self._making)):
-            task.cancel()
+        self._making.cancel()
         self._close_sockets()
         self._app_zygote = None
         process.wait()
