@@ -44,7 +44,6 @@ class Health(Actor):
         fetcher = codec.from_plain(FetcherSection, context.section["fetcher"], "config: fetcher")
         account = codec.from_plain(AccountSection, context.section["account"], "config: account")
         self._limits = limits_for(fetcher, account)
-        self._runner: web.AppRunner | None = None
         self._noted: list[NotedProblem] | None = None
         self._metrics = HealthMetrics(self._current, self._limits)
         self._snapshot = SnapshotReader(
@@ -61,7 +60,6 @@ class Health(Actor):
         Raises:
             TransientError: The port is taken.
         """
-        await self.teardown()
         app = web.Application()
         Guard(
             [*self._settings.allowed_hosts, self._settings.host], setting="health.allowed_hosts"
@@ -73,15 +71,11 @@ class Health(Actor):
             ("/metrics", self._metrics_text),
         ):
             app.router.add_get(path, _cached(ResponseCache(make, MAX_AGE_S, self.clock)))
-        self._runner = await listen(
+        runner = await listen(
             app, section="health", host=self._settings.host, port=self._settings.port
         )
-        self.detail["port"] = self._runner.addresses[0][1]
-
-    async def teardown(self) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        self.resources.push_async_callback(runner.cleanup)
+        self.detail["port"] = runner.addresses[0][1]
 
     async def step(self) -> float:
         """Read everything once; without Redis the last snapshot ages."""
