@@ -25,7 +25,8 @@ Anything else is a bug: it ends the actor, and the supervisor starts it again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -38,6 +39,12 @@ EXIT_PERMANENT = 125
 def shortened(text: str, most: int = 60) -> str:
     """Return a text cut to `most` characters."""
     return text if len(text) <= most else text[: most - 3] + "..."
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "did you mean X?" with the nearest known word; "" if none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f"did you mean {near[0]}?" if near else ""
 
 
 class PlatformError(Exception):

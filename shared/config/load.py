@@ -20,7 +20,7 @@ from shared.config.defaults import Mode
 from shared.config.rules import breaches, group_breaches, hidden_password
 from shared.config.sections import Config
 from shared.config.yaml_document import ConfigFault, Document, KeyPath, dotted, parse_yaml
-from shared.errors import ConfigError, shortened
+from shared.errors import ConfigError, did_you_mean, shortened
 
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_id")
 
@@ -231,9 +231,9 @@ def _remedy(path: KeyPath, hint: Any, value: Any) -> str:
     if value is None:
         return "give it a value or remove the line"
     if get_origin(bare) is Literal and isinstance(value, str):
-        near = difflib.get_close_matches(value, get_args(bare), n=1)
+        near = did_you_mean(value, get_args(bare))
         if near:
-            return f"did you mean {near[0]}?"
+            return near
     if bare in (int, float, bool) and isinstance(value, str):
         plain = parse_yaml(value, "").root
         if not isinstance(plain, str) and plain is not None:

@@ -6,7 +6,6 @@ Only the given command's module is loaded, so that `status` does not wait for Nu
 from __future__ import annotations
 
 import argparse
-import difflib
 import importlib
 import os
 import sys
@@ -15,7 +14,14 @@ from pathlib import Path
 from typing import Any, get_args
 
 from shared.config.defaults import Mode
-from shared.errors import EXIT_BAD_CONFIG, EXIT_FAILED, EXIT_OK, EXIT_USAGE, ConfigError
+from shared.errors import (
+    EXIT_BAD_CONFIG,
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    ConfigError,
+    did_you_mean,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 CarryOut = Callable[[argparse.Namespace], int]
@@ -44,10 +50,8 @@ class Parser(argparse.ArgumentParser):
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is not None and value not in action.choices:
-            near = difflib.get_close_matches(str(value), map(str, action.choices), n=1)
-            hint = (
-                f"did you mean {near[0]}?" if near else f"choose from {', '.join(action.choices)}"
-            )
+            near = did_you_mean(str(value), map(str, action.choices))
+            hint = near or f"choose from {', '.join(action.choices)}"
             raise argparse.ArgumentError(action, f"invalid choice: {value!r}; {hint}")
 
 

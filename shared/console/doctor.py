@@ -11,8 +11,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
-import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -21,23 +20,21 @@ from shared.clock import SystemClock
 from shared.config import ports
 from shared.config.load import load
 from shared.config.running import RunningPlatform, find_running
-from shared.config.secrets import credentials_folder, secrets_from
 from shared.config.sections import Config
 from shared.console import probes
 from shared.console.probes import Finding
 from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable, ConfigError, PlatformError
-from shared.messages.actors import ControlCommand
 from shared.redis.connections import probe, server_version
 from shared.redis.process import bundled_server, find_binary
-from shared.redis.users import given_users
+from shared.redis.server import starts_own
 from shared.schema import Role
 from shared.supervision import preflight
-from shared.supervision.control_client import ask
+from shared.supervision.control_client import ask_status
+from shared.supervision.launch import ROOT
 from shared.supervision.specs import listeners
 from shared.web.chart_library import chart_library
 from shared.web.hosts import is_loopback
 
-ROOT = Path(__file__).resolve().parents[2]
 UNITS = Path("/etc/systemd/system")
 SYSTEMD = Path("/run/systemd/system")
 INSTALLED = Path("/etc/coinex")
@@ -99,40 +96,37 @@ def _platform(running: RunningPlatform) -> tuple[dict[str, int | None], Finding]
         return {}, Finding(
             "platform", "ok", f"none runs on {running.state_dir}; `coinex run` starts it"
         )
-    command = ControlCommand(id=uuid.uuid4().hex, command="status")
     try:
-        for reply in ask(running.socket, command, ANSWER_S):
-            if reply.body is not None:
-                pid = reply.body["supervisor"]["pid"]
-                own = {row["name"]: row["port"] for row in reply.body["actors"]}
-                return own, Finding("platform", "ok", f"runs on {running.state_dir}, pid {pid}")
+        body = ask_status(running.socket, ANSWER_S)
     except (OSError, PlatformError) as error:
-        why = str(error)
-    else:
-        why = "it hung up"
-    text = f"a supervisor holds {running.state_dir} and does not answer ({why}); look at its log"
-    return {}, Finding("platform", "wrong", text)
+        text = (
+            f"a supervisor holds {running.state_dir} and does not answer ({error}); look at its log"
+        )
+        return {}, Finding("platform", "wrong", text)
+    own = {row["name"]: row["port"] for row in body["actors"]}
+    pid = body["supervisor"]["pid"]
+    return own, Finding("platform", "ok", f"runs on {running.state_dir}, pid {pid}")
 
 
-def _redis(config: Config, environment: Mapping[str, str]) -> Finding:
+def _redis(config: Config, environment: MutableMapping[str, str]) -> Finding:
     def own() -> Finding:
         path = os.get_exec_path(environment)
         return probes.embedded_redis(lambda: find_binary(path, bundled_server()))
 
     section = config.redis
-    if section.embedded == "always" or (section.embedded == "auto" and config.mode == "demo"):
+    is_own = starts_own(section, config.mode)
+    if is_own:
         return own()
     try:
-        credentials = credentials_folder(environment)
-        url = secrets_from(environment, credentials).into_url(section.url)
-        users = given_users(section, credentials)
+        secrets, users = preflight.take_logins(config, environment)
     except ConfigError as error:
         return Finding("redis", "wrong", "; ".join(error.faults))
+    url = secrets.into_url(section.url)
     if users is not None:
-        url = users.into_url(section.url, Role.SUPERVISOR)
+        url = users.into_url(url, Role.SUPERVISOR)
     given = urlsplit(url)
     failure, version = asyncio.run(_answer(url))
-    may_start_one = section.embedded == "auto" and is_loopback(given.hostname or "localhost")
+    may_start_one = is_own is None and is_loopback(given.hostname or "localhost")
     if failure is not None and may_start_one and ports.is_free(given.port or 6379):
         return own()
     return probes.external_redis(

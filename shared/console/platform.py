@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 import sys
 import time
@@ -14,9 +13,9 @@ from typing import Any
 import orjson
 
 from shared.config.running import RunningPlatform, find_running
-from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE
+from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE, did_you_mean
 from shared.messages.actors import ControlCommand
-from shared.supervision.control_client import ask
+from shared.supervision.control_client import ask, ask_status
 
 REPLY_S = 90.0
 # `error` is the reply to an invalid command, such as one for an unknown actor.
@@ -91,12 +90,7 @@ def status(options: argparse.Namespace) -> int:
 
 
 def _overview(running: RunningPlatform) -> dict[str, Any]:
-    for reply in ask(
-        running.socket, ControlCommand(id=uuid.uuid4().hex, command="status"), REPLY_S
-    ):
-        if reply.body is not None:
-            return reply.body
-    raise OSError("it hung up without an answer")
+    return ask_status(running.socket, REPLY_S)
 
 
 def show_logs(options: argparse.Namespace) -> int:
@@ -108,10 +102,8 @@ def show_logs(options: argparse.Namespace) -> int:
             print(f"{options.actor} has printed nothing yet", file=sys.stderr)
             return EXIT_OK
         known = sorted(running.union(log.stem for log in path.parent.glob("*.log")))
-        near = difflib.get_close_matches(options.actor, known, n=1)
-        hint = (
-            f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none yet'}"
-        )
+        near = did_you_mean(options.actor, known)
+        hint = near or f"there are: {', '.join(known) or 'none yet'}"
         print(f"no log of {options.actor!r} at {path}; {hint}", file=sys.stderr)
         return EXIT_USAGE
     with path.open("rb") as log:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import os
 import random
@@ -25,6 +24,7 @@ from shared.redis.files import RedisFiles, read_operator_url
 from shared.redis.process import RedisProcess, bundled_server, find_binary
 from shared.redis.users import Users, new_users
 from shared.schema import Role
+from shared.web.hosts import is_loopback
 
 __all__ = ["RedisServer", "read_operator_url"]
 
@@ -34,6 +34,13 @@ HEALTHY_S = 60.0
 BACKOFF_FIRST_S, BACKOFF_CAP_S = 0.4, 5.0
 NOTE_S = 3600.0
 REFUSALS = 2
+
+
+def starts_own(section: RedisSection, mode: str) -> bool | None:
+    """Return whether the embedded Redis is used; None if that depends on what answers."""
+    if section.embedded != "auto":
+        return section.embedded == "always"
+    return True if mode == "demo" else None
 
 
 class RedisServer:
@@ -166,11 +173,9 @@ class RedisServer:
     # Choosing a Redis
 
     async def _runs_own(self) -> bool:
-        section = self._section
-        if section.embedded != "auto":
-            return section.embedded == "always"
-        if self._mode == "demo":
-            return True
+        is_own = starts_own(self._section, self._mode)
+        if is_own is not None:
+            return is_own
         failure = await probe(self.url(Role.SUPERVISOR), name="supervisor", timeout_s=2)
         if failure is None:
             return False
@@ -181,7 +186,7 @@ class RedisServer:
         )
         place = place.rpartition("@")[2]
         if self._parsed_url.scheme != "unix" and await self._nothing_listens():
-            if _is_loopback(self._parsed_url.hostname or "localhost"):
+            if is_loopback(self._parsed_url.hostname or "localhost"):
                 return True
             raise ConfigError(
                 [f"redis.url: nothing listens at {place}, and only on this host one is started; "
@@ -349,10 +354,3 @@ def _servers_in(directory: Path) -> list[psutil.Process]:
         except psutil.Error:
             continue  # ended meanwhile, or another user's
     return found
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

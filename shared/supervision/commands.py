@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import difflib
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from shared.config.sections import Config
-from shared.errors import ConfigError
+from shared.errors import ConfigError, did_you_mean
 from shared.messages.actors import ControlCommand, ControlReply
 from shared.supervision.children import Children
 
@@ -79,11 +78,9 @@ class SupervisorCommands:
                 )
 
     def _no_such_actor(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self._children.names(), n=1)
-        known = (
-            f"did you mean {near[0]}?" if near else f"known: {', '.join(self._children.names())}"
-        )
-        return f"no actor {name!r:.80}: {known}"
+        names = self._children.names()
+        hint = did_you_mean(name, names) or f"known: {', '.join(names)}"
+        return f"no actor {name!r:.80}: {hint}"
 
     def reload(self) -> str:
         """Read the configuration again and apply it; only what changed is restarted.

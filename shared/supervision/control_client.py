@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,18 @@ def ask(path: Path, command: ControlCommand, timeout_s: float) -> Iterator[Contr
         with connection.makefile("rb") as lines:
             for line in lines:
                 yield codec.decode(ControlReply, line, str(path))
+
+
+def ask_status(path: Path, timeout_s: float) -> dict[str, Any]:
+    """Return what a running supervisor's `status` answers.
+
+    Raises:
+        OSError: As `ask`, or the supervisor hung up.
+    """
+    for reply in ask(path, ControlCommand(id=uuid.uuid4().hex, command="status"), timeout_s):
+        if reply.body is not None:
+            return reply.body
+    raise OSError("it hung up without an answer")
 
 
 @contextlib.contextmanager

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from shared.messages.actors import ControlCommand
-from shared.supervision.control_client import ask
-from tests.support.platform_run import ROOT, wait_for
+from shared.supervision.control_client import ask_status
+from tests.support.paths import ROOT
+from tests.support.platform_run import wait_for
 from tests.support.systemd_machine import LIBRARIES, Machine
 
 INSTALL = f"{ROOT}/deploy/install.sh"
@@ -121,14 +120,11 @@ class Instance:
 
     def actors(self) -> dict[str, dict[str, Any]]:
         """Return the status of each actor; empty while the supervisor does not answer."""
-        command = ControlCommand(id=uuid.uuid4().hex, command="status")
         try:
-            for reply in ask(self.machine.path(f"{self.state_dir}/supervisor.sock"), command, 10):
-                if reply.body is not None:
-                    return {row["name"]: row for row in reply.body["actors"]}
+            body = ask_status(self.machine.path(f"{self.state_dir}/supervisor.sock"), 10)
         except OSError:
-            pass
-        return {}
+            return {}
+        return {row["name"]: row for row in body["actors"]}
 
     def all_ready(self, but: str = "") -> bool:
         """Tell whether every actor is ready; `but` one that may be anything."""

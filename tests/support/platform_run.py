@@ -9,7 +9,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,10 @@ import orjson
 import psutil
 import redis
 
-from shared.messages.actors import ControlCommand
-from shared.supervision.control_client import ask
+from shared.supervision.control_client import ask_status
 from tests.support import redis_admin
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 QUICK = (
     "redis.url=redis://127.0.0.1:0/0",
     "health.port=0",
@@ -161,11 +159,7 @@ class Platform:
 
     def status(self) -> dict[str, Any]:
         """Return what `status --json` shows."""
-        command = ControlCommand(id=uuid.uuid4().hex, command="status")
-        for reply in ask(self.state_dir / "supervisor.sock", command, 10):
-            if reply.body is not None:
-                return reply.body
-        raise OSError("no answer")
+        return ask_status(self.state_dir / "supervisor.sock", 10)
 
     def actor(self, name: str) -> dict[str, Any]:
         """Return one actor's row of the status."""
