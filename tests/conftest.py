@@ -14,9 +14,8 @@ from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.errors import ConfigError
 from shared.redis.acl import CONFINES_WRITERS
+from tests.support.paths import ROOT
 from tests.support.private_redis import PrivateRedis, chosen_redis
-
-ROOT = Path(__file__).resolve().parent.parent
 
 # The same examples every time, and no verdict that depends on how busy the machine is.
 settings.register_profile("steady", deadline=None, derandomize=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.platform_run import ROOT, Platform, wait_for
+from tests.support.paths import ROOT
+from tests.support.platform_run import Platform, wait_for
 
 Make = Callable[..., Platform]
 

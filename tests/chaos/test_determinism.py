@@ -25,10 +25,10 @@ from shared.market import COLUMNS, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
 from shared.messages.signals import TaSignal
 from tests.support.candle_series import window_at
+from tests.support.paths import ROOT
 from tests.support.private_redis import PrivateRedis
 from tests.support.recordings import generated
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 CLOSES = 75
 M5 = Timeframe.M5

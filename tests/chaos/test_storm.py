@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.support.platform_run import ROOT
+from tests.support.paths import ROOT
 
 # what a minute has room for, at the speed of tests
 SHORT = "kill,crash,redis-kill,redis-pause"

@@ -17,7 +17,8 @@ import redis
 from shared.redis.users import read_passwords
 from shared.schema import Role, role_of
 from tests.chaos.conftest import FEW_COINS, Make
-from tests.support.platform_run import ROOT, Platform, wait_for
+from tests.support.paths import ROOT
+from tests.support.platform_run import Platform, wait_for
 from tests.support.private_redis import PrivateRedis
 
 SHARED = ("auditor.interval_s=2", "redis.namespace=dev")

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.conftest import ROOT, missing
+from tests.conftest import missing
 from tests.support.dashboard_document import document
 from tests.support.page_server import PageServer
+from tests.support.paths import ROOT
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = [

@@ -10,10 +10,11 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from actors.dashboard.actor import LIBRARY_FILE
-from tests.conftest import ROOT, missing
+from tests.conftest import missing
 from tests.support import dashboard_document as documents
 from tests.support import dashboard_trading as trading
 from tests.support.page_server import PageServer
+from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
 
 Serve = Callable[..., PageServer]

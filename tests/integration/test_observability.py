@@ -17,11 +17,11 @@ from shared.bus import Bus
 from shared.health.problems import ProblemKind
 from shared.messages.actors import Quarantine
 from tests.support.health_site import ACTORS, CLOCK, COINS, Site, site, tell_all_is_well
+from tests.support.paths import ROOT
 from tests.support.sightings import audit, heartbeat
 from tests.support.trading_sightings import balance, limit, position, positions, trader_status
 from tests.support.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[2]
 DASHBOARD: dict[str, Any] = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
 RULES: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "alert-rules.yml").read_text())
 ROWS = ("Overview", "Actors", "Candles & exchange", "Signals & audit", "Bus", "Account & trader")

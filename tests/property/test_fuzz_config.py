@@ -17,8 +17,9 @@ from shared.config.sections import Config
 from shared.errors import ConfigError
 from tests.support.message_strategies import JSON
 from tests.support.mutations import mutated, spoilt
+from tests.support.paths import ROOT
 
-TEXT = (Path(__file__).parents[2] / "config.yaml").read_text()
+TEXT = (ROOT / "config.yaml").read_text()
 DOCUMENT: dict[str, Any] = yaml.safe_load(TEXT)
 # every section, and few coins: what is wrong with one of them is wrong with all
 SMALL = {**DOCUMENT, "groups": {"majors": ["BTCUSDT", "ETHUSDT"]}}

@@ -17,7 +17,8 @@ from pathlib import Path
 
 import psutil
 
-from tests.support.platform_run import ROOT, wait_for
+from tests.support.paths import ROOT
+from tests.support.platform_run import wait_for
 
 BOOT = Path(__file__).with_name("boot_systemd.sh")
 CGROUPS = Path("/sys/fs/cgroup")

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.installed_platform import INSTALL, UNINSTALL, FailedInstallation, Instance, files
-from tests.support.platform_run import ROOT, wait_for
+from tests.support.paths import ROOT
+from tests.support.platform_run import wait_for
 from tests.support.systemd_machine import Machine
 
 # one machine for all of them

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import configparser
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 
 from benchmarks.tables import percentile, ratio, table
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import ROOT
 
 
 def names(text: str) -> set[str]:

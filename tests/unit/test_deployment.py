@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import configparser
 from collections import defaultdict
-from pathlib import Path
 
 import pytest
 
@@ -12,8 +11,8 @@ from shared.config.load import load
 from shared.config.sections import Config
 from shared.supervision.launch import launch_message
 from shared.supervision.specs import child_specs
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 
 

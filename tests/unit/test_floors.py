@@ -10,15 +10,14 @@ import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from importlib.metadata import requires
-from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from shared.schema import TABLE
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 SOURCES = sorted(
     [ROOT / "supervisor.py", *ROOT.glob("actors/**/*.py"), *ROOT.glob("shared/**/*.py")]
 )
@@ -434,22 +433,26 @@ def test_good_source_passes(path: str, source: str) -> None:
 # The tree as a whole
 
 
-def arrows() -> Iterator[tuple[str, str]]:
+def trees() -> Iterator[tuple[str, ast.AST]]:
     for path in SOURCES:
-        relative = str(path.relative_to(ROOT))
-        for _, name in imported(ast.parse(path.read_text(encoding="utf-8")), MODULES):
-            if name in MODULES and name != module_name(relative):
-                yield module_name(relative), name
+        yield module_name(str(path.relative_to(ROOT))), ast.parse(path.read_text(encoding="utf-8"))
+
+
+def arrows() -> Iterator[tuple[str, str]]:
+    for module, tree in trees():
+        for _, name in imported(tree, MODULES):
+            if name in MODULES and name != module:
+                yield module, name
 
 
 def named() -> Iterator[tuple[str, str]]:
     """Yield what a file has loaded by name, as `module` or `module:function`."""
-    for path in SOURCES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for module, tree in trees():
+        for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 name = node.value.partition(":")[0]
                 if name in MODULES:
-                    yield module_name(str(path.relative_to(ROOT))), name
+                    yield module, name
 
 
 def test_what_one_actor_alone_uses_stands_in_its_folder() -> None:

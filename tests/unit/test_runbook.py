@@ -14,10 +14,10 @@ import pytest
 from actors.alerts.policy import BusState, observe
 from shared.health.problems import Problem, ProblemKind
 from shared.health.verdict import Limits, judge
+from tests.support.paths import ROOT
 from tests.support.problem_states import STATES, WELL
 from tests.support.sightings import NOW_MS
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "runbook.md").read_text()
 KINDS = set(get_args(ProblemKind))
 HOME = ROOT / "shared" / "health" / "problems.py"

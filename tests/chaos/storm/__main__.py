@@ -21,7 +21,7 @@ from tests.chaos.storm.kinds import BY_NAME
 from tests.chaos.storm.report import Outcome, as_plain, as_text
 from tests.chaos.storm.storm import Log, Options, play
 from tests.chaos.storm.testbed import adopt_orphans, make_home, remove_home, small_disk
-from tests.support.platform_run import ROOT
+from tests.support.paths import ROOT
 
 APART_SHARE = 0.3
 """Share of the time with an external Redis behind a bad wire."""

@@ -26,7 +26,8 @@ from shared.config.sections import Config
 from tests.chaos.storm.kinds import Pace
 from tests.support import redis_admin
 from tests.support.bad_wire import BadWire
-from tests.support.platform_run import QUICK, ROOT, Platform
+from tests.support.paths import ROOT
+from tests.support.platform_run import QUICK, Platform
 from tests.support.private_redis import PrivateRedis, chosen_redis
 
 PORTS = ("redis.url=redis://127.0.0.1:0/0", "health.port=0", "dashboard.port=0", "simulator.port=0",

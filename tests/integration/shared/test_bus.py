@@ -33,6 +33,7 @@ from shared.schema import (
     QUARANTINE,
     Entry,
 )
+from tests.support.paths import ROOT
 from tests.support.private_redis import PrivateRedis
 from tests.support.sightings import put_field
 from tests.support.waiting import eventually
@@ -595,7 +596,7 @@ def test_bus_costs_a_fresh_process_next_to_nothing(
     shared_redis.run("CONFIG", "RESETSTAT")
     output = subprocess.run(
         [sys.executable, "-c", script],
-        cwd=Path(__file__).parents[3],
+        cwd=ROOT,
         check=True,
         capture_output=True,
         text=True,

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from pathlib import Path
 
 import pytest
 
 from shared import schema
 from shared.market import Timeframe
 from shared.schema import TABLE, as_markdown
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ from shared.clock import SystemClock
 from shared.errors import EXIT_BAD_CONFIG
 from shared.market import Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate
+from tests.support.paths import ROOT
 from tests.support.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[4]
 RUN = """
 import json, sys
 from actors.__main__ import live

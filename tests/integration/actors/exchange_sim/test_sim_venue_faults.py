@@ -15,6 +15,7 @@ import pytest
 from shared.clock import SystemClock
 from shared.config.sections import FaultKind
 from tests.support.manual_clock import ManualClock
+from tests.support.paths import ROOT
 from tests.support.venue import FUTURES, ScriptedPrices, VenueUnderTest, venue_on
 
 NOW = 1_735_000_000_000
@@ -198,6 +199,6 @@ async def test_funding_that_fell_due_while_frozen_is_paid_once_when_it_thaws(
 
 @pytest.mark.parametrize("document", ["docs/simulator.md", "config.yaml"])
 def test_every_kind_of_fault_is_documented(document: str) -> None:
-    text = (Path(__file__).parents[4] / document).read_text(encoding="utf-8")
+    text = (ROOT / document).read_text(encoding="utf-8")
     words = set(re.findall(r"[a-z0-9_]+", text))
     assert [kind for kind in get_args(FaultKind) if kind not in words] == []

@@ -30,6 +30,7 @@ from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
 from shared.messages.signals import TaSignal
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.candle_series import walk, window_at
+from tests.support.paths import ROOT
 from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 
@@ -433,7 +434,7 @@ LIFE = """
 @contextlib.contextmanager
 def process(url: str, poison: str, *, mode: str = "demo", probation: bool = False) -> Any:
     read_fd, write_fd = os.pipe()
-    root = Path(__file__).resolve().parents[4]
+    root = ROOT
     arguments = [url, poison, mode, "yes" if probation else "no", str(write_fd)]
     child = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(LIFE), *arguments], cwd=root, pass_fds=[write_fd],

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from shared.console import command_line
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[4]
 SCRIPT = ROOT / "deploy" / "coinex"
 ECHO = '#!/bin/sh\necho "$(id -un) in $(pwd): $0 $*"\n'
 

@@ -22,8 +22,8 @@ from shared.console import command_line
 from shared.messages.actors import ControlReply
 from shared.pid_lock import acquire
 from shared.supervision.control_client import short_address
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[4]
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt key": ({"fetcher": {"intervall_s": 30}}, "interval_s"),
     "a word for a number": ({"fetcher": {"interval_s": "soon"}}, "fetcher.interval_s"),

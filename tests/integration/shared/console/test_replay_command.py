@@ -23,9 +23,9 @@ from shared.candles.files import aggregated, candle_file, read_candles
 from shared.clock import utc_text
 from shared.config.sections import IndicatorsSection
 from shared.market import Timeframe
+from tests.support.paths import ROOT
 from tests.support.recordings import generated, write_recording
 
-ROOT = Path(__file__).resolve().parents[4]
 M5, H1, H4 = Timeframe.M5, Timeframe.H1, Timeframe.H4
 COINS = ("BTCUSDT", "ETHUSDT")
 BARS = JOB_CLOSES + 400

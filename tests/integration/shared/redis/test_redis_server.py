@@ -30,10 +30,10 @@ from shared.redis.users import Users
 from shared.schema import BAN_UNTIL, Role
 from tests.conftest import missing
 from tests.support import redis_admin
+from tests.support.paths import ROOT
 from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 
-ROOT = Path(__file__).resolve().parents[4]
 MakeServer = Callable[..., RedisServer]
 
 

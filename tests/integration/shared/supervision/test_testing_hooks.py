@@ -18,11 +18,11 @@ from shared.config.load import load
 from shared.supervision.launch import launch_message
 from shared.supervision.specs import child_specs, configured_ports
 from shared.supervision.test_hooks import Hooks, SteppedClock
+from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
 from tests.support.waiting import eventually
 
 HOUR_MS = 3_600_000
-ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_clock_steps_by_what_stands_in_the_file_and_back(tmp_path: Path) -> None:

@@ -18,8 +18,9 @@ from shared.config.sections import Config, RedisSection
 from shared.errors import EXIT_BAD_CONFIG, ConfigError
 from shared.market import Timeframe
 from shared.schema import CANDLES
+from tests.support.paths import ROOT
 
-SHIPPED = Path(__file__).parents[4] / "config.yaml"
+SHIPPED = ROOT / "config.yaml"
 SMALL = "groups:\n  majors: [BTCUSDT, ETHUSDT]\n"
 
 

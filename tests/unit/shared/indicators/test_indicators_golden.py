@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from shared.market import Candles
 from tests.support.kernels import by_name
+from tests.support.paths import ROOT
 
-GOLDENS = Path(__file__).resolve().parents[3] / "goldens" / "indicators"
+GOLDENS = ROOT / "tests" / "goldens" / "indicators"
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import fnmatch
 import re
-from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -18,8 +17,8 @@ from shared.redis.acl import rules, user_line, user_name
 from shared.redis.users import new_users
 from shared.schema import ACTOR_ROLES, HEARTBEAT, QUARANTINE, TABLE, Role, role_of
 from shared.supervision.specs import child_specs, configured_ports
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[4]
 SEVEN, SIX = (7, 0), (6, 2)
 LISTED = (*acl.READING.values(), *acl.WRITING.values(), acl.CONNECTING, acl.FINDING, acl.SHOWING)
 

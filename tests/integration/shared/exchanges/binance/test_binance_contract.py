@@ -23,9 +23,10 @@ from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
 from tests.support.exchange import Reply, client_of, replaying, simulated
 from tests.support.manual_clock import ManualClock
+from tests.support.paths import ROOT
 
 NOW = 1_735_000_000_000
-TAPES = Path(__file__).parents[4] / "tapes" / "binance"
+TAPES = ROOT / "tests" / "tapes" / "binance"
 DECIMAL = re.compile(r"\d+\.\d{8}")
 KLINES = [("BTCUSDT", Timeframe.M5, 1000), ("ETHUSDT", Timeframe.M5, 1000),
           ("BTCUSDT", Timeframe.H1, 4)]  # fmt: skip
