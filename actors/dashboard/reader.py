@@ -86,12 +86,15 @@ class Reader:
 
     def decode_pending(self) -> bool:
         """Decode pending messages; return whether anything changed since the last call."""
-        for channel, raw in self._raw_signals.items():
-            signal = self._bus.decode(schema.TA_SIGNALS, raw, channel)
-            if signal is not None and signal.symbol in self._inputs.prices:
-                self._snapshot.add_signal(signal)
-                self._publish_snapshot()
+        decoded = [
+            self._bus.decode(schema.TA_SIGNALS, raw, channel)
+            for channel, raw in self._raw_signals.items()
+        ]
         self._raw_signals.clear()
+        signals = {s.symbol: s for s in decoded if s and s.symbol in self._inputs.prices}
+        if signals:
+            self._snapshot.add_signals(signals)
+            self._publish_snapshot()
         raw_scan, self._raw_scan = self._raw_scan, None
         if raw_scan is not None:
             scan = self._bus.decode(schema.SCAN, raw_scan, schema.SCAN.name())

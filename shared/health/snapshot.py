@@ -88,9 +88,9 @@ class SnapshotReader:
         )
         self.seen = dataclasses.replace(seen, scanned_once=scanned_once)
 
-    def add_signal(self, signal: TaSignal) -> None:
-        """Add a signal received on a channel."""
-        self._see(signals={**self.seen.signals, signal.symbol: signal})
+    def add_signals(self, signals: Mapping[str, TaSignal]) -> None:
+        """Add signals received on a channel, by symbol."""
+        self._see(signals={**self.seen.signals, **signals})
 
     def see_redis(self) -> None:
         """Update the state of Redis, also during an outage."""
