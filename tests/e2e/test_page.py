@@ -493,6 +493,7 @@ def test_29_cards_are_painted_within_a_second(context: BrowserContext, serve: Se
     assert min(times) < 1000
 
 
+@pytest.mark.xdist_group("busy")
 @pytest.mark.slow
 @pytest.mark.timeout(240)  # thirteen thousand patches take a busy machine minutes
 def test_a_patch_is_applied_within_a_frame_and_ten_thousand_leave_nothing(
