@@ -39,6 +39,9 @@ from shared.messages.trading import (
 
 Kind = Literal["key", "channel", "stream", "hash", "list"]
 
+RENEWAL_SHARE = 0.8
+"""Share of a key's TTL within which it is renewed, so that it never expires in between."""
+
 
 class Role(StrEnum):
     """Who connects to Redis; all `indicators-<group>` are of one role."""

@@ -23,6 +23,7 @@ from actors.fetcher.exchange_status import TRADING, ExchangeStatus
 from actors.fetcher.publisher import CandlePublisher
 from actors.fetcher.stream import CandleStream
 from shared import codec, schema
+from shared.candles.freshness import fetch_interval_s, refetch_after_s, seconds_to_pass
 from shared.candles.store import KEEP, SETTLE_MS, CandleStore, Change, OverlapDiffers, WrongTime
 from shared.config.sections import FetcherSection
 from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
@@ -32,10 +33,8 @@ from shared.market import Candles, Timeframe
 from shared.messages.actors import Quarantine
 
 AFTER_CLOSE_MS, JITTER_MS = 1_500, 300  # Binance has the new candle about a second after a close
-QUIET_S = 3.5  # no pass this soon before the one after a close
 LATE_TRIES, LATE_PAUSE_S = 4, 1.5
 BAN_CHECK_S = 5.0  # the ban's key is rewritten this often, in case Redis lost it
-GROUPED_MS = 5_000  # long timeframes due within this are fetched in the same pass
 NOT_LISTED = "not listed at the exchange"
 
 
@@ -193,10 +192,7 @@ class Fetcher(Actor):
             self._jobs.pop(name).result()
 
     def _until_next_pass(self, started_s: float, started_ms: int) -> float:
-        """Return seconds until the interval ends, a 5m candle closes, or long ones are due.
-
-        No pass begins just before a close, where it would compete with the streamed closes.
-        """
+        """Return seconds until the interval ends, a 5m candle closes, or long ones are due."""
         now_ms = self.client.now_ms()
         left_s = started_s + self.settings.interval_s - self.clock.monotonic()
         close_ms = Timeframe.M5.open_at(started_ms) + Timeframe.M5.ms + AFTER_CLOSE_MS
@@ -207,10 +203,12 @@ class Fetcher(Actor):
             if store.timeframe is not Timeframe.M5 and store.asked_ms is not None
         ]
         ahead_ms = [at for at in due_ms if at > now_ms]  # the others failed: left to the next pass
-        close_s = (close_ms - now_ms) / 1000
-        left_s = max(0.0, min(left_s, close_s, *((at - now_ms) / 1000 for at in ahead_ms)))
-        waits = self.settings.interval_s > QUIET_S and 0 < close_s < left_s + QUIET_S
-        return close_s if waits else left_s
+        return seconds_to_pass(
+            left_s,
+            (close_ms - now_ms) / 1000,
+            [(at - now_ms) / 1000 for at in ahead_ms],
+            interval_s=self.settings.interval_s,
+        )
 
     async def _fetch_coin(self, coin: FetchedCoin) -> None:
         coin.started_s = self.clock.monotonic()
@@ -242,9 +240,11 @@ class Fetcher(Actor):
     def _is_due(self, store: CandleStore) -> bool:
         if store.timeframe is Timeframe.M5:
             return True
-        every_ms = round(self.settings.long_interval_s * 1000)
-        every_ms = max(every_ms - GROUPED_MS, every_ms // 2)
+        every_ms = round(1000 * refetch_after_s(self._every_s(store)))
         return store.is_due(self.client.now_ms(), every_ms)
+
+    def _every_s(self, store: CandleStore) -> float:
+        return fetch_interval_s(self.settings, store.timeframe)
 
     def _is_late(self, coin: FetchedCoin, store: CandleStore) -> bool:
         now_ms = self.client.now_ms()
@@ -252,8 +252,7 @@ class Fetcher(Actor):
         return just_closed and not coin.unlisted and store.is_behind(now_ms)
 
     async def _fetch(self, store: CandleStore) -> None:
-        is_5m = store.timeframe is Timeframe.M5
-        every_s = self.settings.interval_s if is_5m else self.settings.long_interval_s
+        every_s = self._every_s(store)
         await self._publish(store, await self._fetch_rows(store), every_s)
         from_ms = store.missing_from_ms(self.client.now_ms())
         if from_ms is not None:

@@ -13,14 +13,13 @@ from collections.abc import Iterable, Sequence
 
 from shared import schema
 from shared.bus import Bus, BusStatus
+from shared.candles.freshness import is_write_due
 from shared.candles.store import CandleStore, Change
 from shared.clock import Clock
 from shared.errors import BusUnavailable
 from shared.market import Candles
 from shared.messages.candles import CandleWindow, Source
-from shared.schema import Entry
-
-RENEW_SHARE = 0.8  # of a key's TTL that may pass before it is written again
+from shared.schema import RENEWAL_SHARE, Entry
 
 
 class CandlePublisher:
@@ -97,15 +96,14 @@ class CandlePublisher:
         late = []
         for store in stores:
             ttl_s = _ttl_s(schema.CANDLES[store.timeframe])
-            if self._age_s(store) + every_s > RENEW_SHARE * ttl_s:
+            if self._age_s(store) + every_s > RENEWAL_SHARE * ttl_s:
                 late.append((store, Change(Candles.empty(), Candles.empty())))
         if late:
             await self.publish_closes(late)
 
     def _is_due(self, store: CandleStore, change: Change, every_s: float) -> bool:
         ttl_s = _ttl_s(schema.CANDLES[store.timeframe])
-        age_s = self._age_s(store)
-        late = age_s >= every_s or age_s + every_s > RENEW_SHARE * ttl_s
+        late = is_write_due(self._age_s(store), every_s, ttl_s)
         return late or len(change.closed) > 0 or change.absent
 
     def _age_s(self, store: CandleStore) -> float:

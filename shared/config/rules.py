@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, parse_qs, urlsplit
 from shared.config.sections import WHOLE_VENUE, Config
 from shared.config.yaml_document import KeyPath, dotted
 from shared.market import Timeframe
-from shared.schema import AUDIT, CANDLES, SCAN_LATEST, TA_LATEST, Entry
+from shared.schema import AUDIT, CANDLES, RENEWAL_SHARE, SCAN_LATEST, TA_LATEST, Entry
 from shared.web.hosts import is_loopback
 
 # A group named like an actor would make `restart NAME` ambiguous.
@@ -21,9 +21,6 @@ RESERVED_GROUPS = frozenset({
     "account", "alerts", "auditor", "dashboard", "exchange-sim", "fetcher", "health", "indicators",
     "redis", "scanner", "supervisor", "trader", "trader-api", "zygote",
 })  # fmt: skip
-
-# Share of a key's TTL within which it must be renewed, so that it never expires in between.
-RENEWAL_SHARE = 0.8
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from shared.candles.freshness import oldest_s
 from shared.clock import seconds_since, utc_text
 from shared.config.sections import AccountSection, FetcherSection
 from shared.health.audit import audit_problems
@@ -54,7 +55,7 @@ class Limits:
 
     signal_s: float = 45.0
     candles_s: Mapping[str, float] = field(
-        default_factory=lambda: {Timeframe.M5: 105.0, Timeframe.H1: 420.0, Timeframe.H4: 420.0}
+        default_factory=lambda: {t: oldest_s(FetcherSection(), t) for t in Timeframe}
     )
     heartbeat_s: float = 10.0
     starting_s: float = 120.0
@@ -65,11 +66,9 @@ class Limits:
 
 def limits_for(fetcher: FetcherSection, account: AccountSection) -> Limits:
     """Return the limits for the intervals of fetching candles and of reading the venue."""
-    short_s = 2 * fetcher.interval_s + 45
-    long_s = 1.5 * fetcher.long_interval_s + 60
     return Limits(
         signal_s=max(45.0, 1.5 * fetcher.interval_s),
-        candles_s={Timeframe.M5: short_s, Timeframe.H1: long_s, Timeframe.H4: long_s},
+        candles_s={timeframe: oldest_s(fetcher, timeframe) for timeframe in Timeframe},
         trading=trading_limits_for(account),
     )
 

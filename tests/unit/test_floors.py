@@ -86,6 +86,7 @@ FREE_OF_IO = {
     "shared.backtest.series",
     "shared.backtest.table",
     "shared.candles.column_texts",
+    "shared.candles.freshness",
     "shared.candles.store",
     "shared.exchanges.liveness",
     "shared.exchanges.venue",
