@@ -15,6 +15,7 @@ def shown_positions(
 ) -> dict[str, Any] | None:
     """Return `Positions` as on the bus, each with `foreign` and since when it has no stop.
 
+    `foreign` is null until the trader has looked; without a trader no position is foreign.
     The last positions of an account that is no longer watched are shown without alarms.
     """
     message = view.positions
@@ -22,17 +23,20 @@ def shown_positions(
         return None
     if ACCOUNT not in actors and TRADER not in actors:
         view = dataclasses.replace(view, bare_since_ms={})
+    has_trader = TRADER in actors or view.status is not None
     return dataclasses.asdict(message) | {
         "old_after_ms": _ms(limits.account_s),
-        "positions": [_position(view, position, limits) for position in message.positions],
+        "positions": [
+            _position(view, position, limits)
+            | {"foreign": has_trader and view.is_foreign(position)}
+            for position in message.positions
+        ],
     }
 
 
 def _position(view: TradingView, position: Position, limits: TradingLimits) -> dict[str, Any]:
-    status = view.status
     bare_ms = view.bare_since_ms.get(position.symbol)
     return dataclasses.asdict(position) | {
-        "foreign": status is not None and position.symbol in status.foreign,
         "bare_since_ms": bare_ms,
         "bare_alarm_ms": None if bare_ms is None else bare_ms + _ms(limits.bare_s),
     }

@@ -37,7 +37,6 @@ def account_section(snapshot: Snapshot, now_ms: int) -> dict[str, Any] | None:
 
 
 def _position(snapshot: Snapshot, position: Position, now_ms: int) -> dict[str, Any]:
-    status = snapshot.trading.status
     return {
         "symbol": position.symbol,
         "side": position.side,
@@ -48,7 +47,7 @@ def _position(snapshot: Snapshot, position: Position, now_ms: int) -> dict[str, 
         "take_profit": position.take_profit,
         "unrealized_pnl_quote": position.unrealized_pnl_quote,
         "without_stop_s": age_s(snapshot.trading.bare_since_ms.get(position.symbol), now_ms),
-        "foreign": None if status is None else position.symbol in status.foreign,
+        "foreign": snapshot.trading.is_foreign(position),
     }
 
 
@@ -64,6 +63,7 @@ def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str,
         "answering": answering(snapshot.trading, now_ms, limits.trading) == "yes",
         "as_of": utc_text(status.as_of_ms),
         "age_s": age_s(status.as_of_ms, now_ms),
+        "uptime_s": status.uptime_s,
         "mode": status.mode,
         "reason": status.reason,
         "venue": status.venue,
@@ -78,6 +78,7 @@ def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str,
         "limits": [_limit(limit) for limit in status.limits],
         "pnl_today_quote": status.pnl_today_quote,
         "fees_today_quote": status.fees_today_quote,
+        "pnl_age_s": age_s(status.pnl_as_of_ms, now_ms),
     }
 
 

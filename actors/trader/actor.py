@@ -84,6 +84,7 @@ class Trader(Actor):
         self._next_protect_s = float("-inf")
         self._published: tuple[object, ...] = ()
         self._published_s = float("-inf")
+        self._started_ms, self._started_s = self.clock.now_ms(), self.clock.monotonic()
 
     async def setup(self) -> None:
         """Lock and load the journal, and start the background work.
@@ -315,7 +316,8 @@ class Trader(Actor):
 
     async def _publish_status(self) -> None:
         status = await self._status()
-        content = dataclasses.astuple(dataclasses.replace(status, as_of_ms=0))
+        timeless = dataclasses.replace(status, as_of_ms=0, uptime_s=None, looked_ms=None)
+        content = dataclasses.astuple(timeless)
         now_s = self.clock.monotonic()
         if content == self._published and now_s < self._published_s + STATUS_S:
             return
@@ -363,12 +365,16 @@ class Trader(Actor):
             use_ta_signals=self._settings.use_ta_signals,
             ours=[matched.own.symbol for matched in ours],
             foreign=[each.at_venue.symbol for each in foreign],
+            looked_ms=self._trading.execution.reconciled_ms,
             unprotected=[h.own.symbol for h in ours if h.at_venue.stop_loss is None],
             limits=self._trading.pnl.limits,
             skipped={} if report is None else report.skipped,
             pnl_today_quote=None if pnl is None else str(pnl),
             fees_today_quote=None if fees is None else str(fees),
+            pnl_as_of_ms=self._trading.pnl.as_of_ms,
             equity=self._trading.pnl.equity,
+            started_ms=self._started_ms,
+            uptime_s=round(self.clock.monotonic() - self._started_s, 1),
         )
 
 

@@ -56,6 +56,7 @@ class Execution:
 
     Attributes:
         reconciled: The last reconciliation; None before the first.
+        reconciled_ms: The venue's time just before it.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class Execution:
         self._turn = asyncio.Lock()
         self._is_draining = False
         self.reconciled: Reconciliation | None = None
+        self.reconciled_ms: int | None = None
 
     async def protect(self) -> Reconciliation:
         """Reconcile, then protect every position of ours.
@@ -350,7 +352,9 @@ class Execution:
 
     async def _reconcile_best_effort(self) -> Reconciliation:
         """Reconcile as far as possible: enough to protect and to close."""
+        asked_ms = self._venue.now_ms()
         self.reconciled = await self._reconciler.reconcile()
+        self.reconciled_ms = asked_ms
         return self.reconciled
 
     async def _reconcile(self) -> Reconciliation:

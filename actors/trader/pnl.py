@@ -46,6 +46,7 @@ class Pnl:
         limits: As of the last `observe`.
         equity: (epoch ms, equity) of the newest cycles, oldest first.
         fees_today: Paid since 00:00 UTC; None before the first `observe`.
+        as_of_ms: When all of this was computed; None before the first `observe`.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Pnl:
         self.limits: list[TraderLimit] = []
         self.equity: list[tuple[int, str]] = []
         self.fees_today: Decimal | None = None
+        self.as_of_ms: int | None = None
 
     async def load(self) -> None:
         """Load the ledger from the journal."""
@@ -115,6 +117,7 @@ class Pnl:
         await self._save(ledger, capital, [own.own_id for own in ended])
         await self._journal_limits(limits(ledger, account.exposure, self._settings, now_ms))
         self.fees_today = await self._journal.do(Journal.fees_since, now_ms - now_ms % DAY_MS)
+        self.as_of_ms = now_ms
         if cycle_ms is not None:
             await self._add_equity(account, cycle_ms)
 

@@ -32,10 +32,10 @@ def tables_of(found: Mapping[str, Any], now_ms: int) -> Group:
     if found["balance"] is not None:
         parts.append(_balance(found["balance"], status, now_ms))
     if found["positions"] is not None:
-        parts.append(_positions(found["positions"], status))
+        parts.append(_positions(found["positions"], status, now_ms))
     if status is not None:
         if status["limits"]:
-            parts.append(_limits(status))
+            parts.append(_limits(status, now_ms))
         parts += [Text(f"{coin} not entered: {why}") for coin, why in status["skipped"].items()]
     return Group(*parts)
 
@@ -47,6 +47,8 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         line = Text("TRADER  ", style="bold")
         line.append(mode, style=COLOURS.get(mode, "") if answer["answering"] else "dim")
         line.append(f"  {status['venue']}: {status['reason']}")
+        if status["uptime_s"] is not None:
+            line.append(f"; up {span(status['uptime_s'])}")
         yield line
         cycle = status["cycle_ms"]
         last = "no cycle yet" if cycle is None else f"last cycle {utc_text(cycle)}"
@@ -72,23 +74,25 @@ def _balance(balance: Mapping[str, Any], status: Mapping[str, Any] | None, now_m
     line = Text(
         f"equity {balance['equity_quote']} {balance['currency']}, "
         f"available {balance['available_quote']}, "
-        f"{span((now_ms - balance['as_of_ms']) / 1000)} ago"
+        f"{_ago(balance['as_of_ms'], now_ms)}"
     )
     if status is not None and status["pnl_today_quote"] is not None:
         line.append(
-            f"; today {status['pnl_today_quote']}, fees {status['fees_today_quote'] or '–'}"
+            f"; today {status['pnl_today_quote']}, fees {status['fees_today_quote'] or '–'}, "
+            f"{_ago(status['pnl_as_of_ms'], now_ms)}"
         )
     if balance["reason"]:
         line.append(f"; ! {balance['reason']}", style="red")
     return line
 
 
-def _positions(positions: Mapping[str, Any], status: Mapping[str, Any] | None) -> Table | Text:
-    open_positions = positions["positions"]
+def _positions(
+    positions: Mapping[str, Any], status: Mapping[str, Any] | None, now_ms: int
+) -> Table | Text:
+    open_positions, ago = positions["positions"], _ago(positions["as_of_ms"], now_ms)
     if not open_positions:
-        return Text("no position open")
-    foreign = () if status is None else status["foreign"]
-    table = Table(box=None, padding=(0, 1), header_style="bold")
+        return Text(f"no position open, {ago}")
+    table = _table(f"positions, {ago}")
     for heading in ("coin", "side"):
         table.add_column(heading)
     for heading in ("size", "entry", "mark", "stop", "target", "PnL"):
@@ -105,9 +109,30 @@ def _positions(positions: Mapping[str, Any], status: Mapping[str, Any] | None) -
             Text("none", style="red") if stop is None else stop,
             each["take_profit"] or "–",
             each["unrealized_pnl_quote"],
-            "foreign" if each["symbol"] in foreign else "ours",
+            _whose(each, status),
         )
     return table
+
+
+def _whose(position: Mapping[str, Any], status: Mapping[str, Any] | None) -> str:
+    looked_ms = None if status is None else status["looked_ms"]
+    if status is not None and looked_ms is not None and position["opened_ms"] <= looked_ms:
+        for whose in ("foreign", "ours"):
+            if position["symbol"] in status[whose]:
+                return whose
+    return "not known yet"
+
+
+def _ago(at_ms: int | None, now_ms: int) -> str:
+    """Return the age of a reading; answers without any are of time 0."""
+    return f"{span((now_ms - at_ms) / 1000)} ago" if at_ms else "never read"
+
+
+def _table(title: str) -> Table:
+    return Table(
+        title=title, title_justify="left", title_style="", box=None, padding=(0, 1),
+        header_style="bold",
+    )  # fmt: skip
 
 
 def _price(amount: str | None) -> str:
@@ -115,8 +140,8 @@ def _price(amount: str | None) -> str:
     return "–" if amount is None else f"{Decimal(amount):.8g}"
 
 
-def _limits(status: Mapping[str, Any]) -> Table:
-    table = Table(box=None, padding=(0, 1), header_style="bold")
+def _limits(status: Mapping[str, Any], now_ms: int) -> Table:
+    table = _table(f"limits, {_ago(status['pnl_as_of_ms'], now_ms)}")
     table.add_column("limit")
     table.add_column("used", justify="right")
     table.add_column("of", justify="right")

@@ -30,6 +30,12 @@ MEANS: Mapping[TraderMode, str] = {
     "locked": "the kill switch is set: no new entries until it is released",
 }
 
+WHOSE: Mapping[bool | None, str] = {
+    True: " (foreign: the trader does not touch it)",
+    None: " (not known yet whether it is the trader's)",
+    False: "",
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TradingLimits:
@@ -63,6 +69,10 @@ class TradingView:
     balance: Balance | None = None
     status: TraderStatus | None = None
     bare_since_ms: Mapping[str, int] = field(default_factory=dict)
+
+    def is_foreign(self, position: Position) -> bool | None:
+        """Return whether a position is foreign; None if the trader has not said so yet."""
+        return None if self.status is None else self.status.is_foreign(position)
 
 
 def looked(
@@ -152,12 +162,14 @@ def _bare_problems(view: TradingView, now_ms: int, limits: TradingLimits) -> Ite
     by_symbol: dict[str, Position] = (
         {} if view.positions is None else {p.symbol: p for p in view.positions.positions}
     )
-    foreign = () if view.status is None else view.status.foreign
     for symbol, since_ms in view.bare_since_ms.items():
         if seconds_since(since_ms, now_ms) <= limits.bare_s:
             continue
-        side = f"{by_symbol[symbol].side} " if symbol in by_symbol else ""
-        whose = " (foreign: the trader does not touch it)" if symbol in foreign else ""
+        position = by_symbol.get(symbol)
+        side = f"{position.side} " if position is not None else ""
+        whose = ""
+        if position is not None and view.status is not None:
+            whose = WHOSE[view.is_foreign(position)]
         text = (
             f"{symbol}: {side}position without a stop for "
             f"{seconds_since(since_ms, now_ms):.0f} s{whose}; set one at the venue, or close it"

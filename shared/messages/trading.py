@@ -100,11 +100,14 @@ class TraderStatus:
         cycle_ms: Close that the last cycle decided on; None before the first.
         candles_from: Source of that cycle's candles.
         trouble: Why the last cycle failed; "" if it did not.
+        started_ms, uptime_s: Of the trader's process.
         ours, foreign: Coins with an own position, and with a foreign one.
+        looked_ms: The venue's time when these were last read there; None before the first time.
         unprotected: Coins with an own position that has no stop now.
         skipped: Why coins with a score high enough were not entered in the last cycle.
         equity: (epoch ms, equity) of the newest cycles, oldest first.
         pnl_today_quote, fees_today_quote: Since 00:00 UTC; None before the first answer.
+        pnl_as_of_ms: When these and the use of the limits were computed.
     """
 
     as_of_ms: int
@@ -125,7 +128,20 @@ class TraderStatus:
     pnl_today_quote: Amount | None
     fees_today_quote: Amount | None
     equity: list[tuple[int, Amount]]
+    started_ms: int | None = None
+    uptime_s: float | None = None
+    looked_ms: int | None = None
+    pnl_as_of_ms: int | None = None
     v: int = 1
+
+    def is_foreign(self, position: Position) -> bool | None:
+        """Return whether a position is foreign; None if it opened after the trader's last look."""
+        if self.looked_ms is not None and position.opened_ms <= self.looked_ms:
+            if position.symbol in self.foreign:
+                return True
+            if position.symbol in self.ours:
+                return False
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -96,6 +96,7 @@ test("a stop says how far it is, that it is passed, or that there is none and fo
 test("a foreign position is called so beside its side", () => {
   assert.equal(sideText(position()), "▲\u00a0long");
   assert.equal(sideText(position({ side: "short", foreign: true })), "▼\u00a0short, foreign");
+  assert.equal(sideText(position({ foreign: null })), "▲\u00a0long, not known yet whose");
 });
 
 test("no position is said only where somebody knows that there is none", () => {

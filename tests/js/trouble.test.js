@@ -58,6 +58,8 @@ test("a position without a stop is said aloud from its alarm on, and serious in 
 test("a foreign one is not laid at the trader's door", () => {
   const held = position({ stop_loss: null, bare_since_ms: 0, bare_alarm_ms: 0, foreign: true });
   assert.match(alerts(state({ positions: positions([held]) }), "utc")[0]?.text ?? "", /It is foreign: the trader does not touch it/);
+  const opened = { ...held, foreign: null };
+  assert.match(alerts(state({ positions: positions([opened]) }), "utc")[0]?.text ?? "", /not known yet whether it is the trader's/);
 });
 
 test("a silent trader is said aloud only while it holds something", () => {

@@ -136,6 +136,14 @@ STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
         "position-bare",
         traded(
             positions=positions(position(stop_loss=None)),
+            status=trader_status(ours=["BTCUSDT"]),
+            bare_since_ms={"BTCUSDT": NOW_MS - 60_000},
+        ),
+    ),
+    (
+        "position-bare",
+        traded(
+            positions=positions(position(stop_loss=None, opened_ms=NOW_MS + 1)),
             bare_since_ms={"BTCUSDT": NOW_MS - 60_000},
         ),
     ),

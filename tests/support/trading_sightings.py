@@ -84,6 +84,10 @@ def trader_status(as_of_ms: int = NOW_MS, **change: Any) -> TraderStatus:
         pnl_today_quote="12.5",
         fees_today_quote="3.21",
         equity=[(as_of_ms - 300_000, "10000"), (as_of_ms, "10050")],
+        started_ms=as_of_ms - 3_600_000,
+        uptime_s=3_600.0,
+        looked_ms=as_of_ms,
+        pnl_as_of_ms=as_of_ms,
     )
     return replace(told, **change)
 

@@ -89,7 +89,8 @@ export interface Position {
   realized_pnl_quote: string;
   opened_ms: number;
   /** Not the trader's: never touched by it. */
-  foreign: boolean;
+  /** null until the trader has looked at it. */
+  foreign: boolean | null;
   /** Since when it has had no stop, and from when on that is an alarm. */
   bare_since_ms: number | null; bare_alarm_ms: number | null;
 }
@@ -130,6 +131,9 @@ export interface TraderStatus {
   /** Why coins with a score high enough were not entered in the last cycle. */
   skipped: Record<string, string>;
   pnl_today_quote: string | null; fees_today_quote: string | null;
+  /** When these and the use of the limits were computed. */
+  pnl_as_of_ms: number | null;
+  started_ms: number | null; uptime_s: number | null; looked_ms: number | null;
 }
 
 export interface TraderConfig { as_of_ms: number; venue: string; settings: Record<string, unknown> }

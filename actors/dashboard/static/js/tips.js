@@ -167,6 +167,9 @@ export function positionTip(position, tick) {
     ["Target", level("take_profit")],
     ["Liquidation", level("liquidation_price")],
   ];
-  const notes = position.foreign ? ["Foreign: not opened by this trader, and never touched by it."] : [];
+  const notes =
+    position.foreign === null ? ["The trader has not looked since it opened: whose it is is not known yet."]
+    : position.foreign ? ["Foreign: not opened by this trader, and never touched by it."]
+    : [];
   return { text: "Open position. Distances are from the venue's mark.", facts, notes };
 }

@@ -124,7 +124,8 @@ export function positionText(position, account, tick, nowMs) {
 /** @param {Position} position */
 export function sideText({ side, foreign }) {
   const glyph = { long: "▲", short: "▼" }[side] ?? "";
-  return `${glyph}\u00a0${side}${foreign ? ", foreign" : ""}`;
+  const whose = foreign === null ? ", not known yet whose" : foreign ? ", foreign" : "";
+  return `${glyph}\u00a0${side}${whose}`;
 }
 
 /** @param {Position} position */

@@ -100,6 +100,9 @@ function findings({ data, coins }, zone) {
 
 /** @param {Position} position */
 function bareText({ symbol, side, foreign }) {
-  const whose = foreign ? "It is foreign: the trader does not touch it." : "The trader should have closed it.";
+  const whose =
+    foreign === null ? "It is not known yet whether it is the trader's."
+    : foreign ? "It is foreign: the trader does not touch it."
+    : "The trader should have closed it.";
   return `The ${side} position in ${symbol} has no stop. ${whose} Set a stop at the venue, or close it.`;
 }

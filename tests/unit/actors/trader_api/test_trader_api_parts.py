@@ -114,7 +114,8 @@ def shown(**change: Any) -> str:
         cycle_ms=NOW_MS, next_cycle_ms=NOW_MS + 200_000, candles_from="redis", trouble="",
         last_trade_ms=None, use_ta_signals=False, ours=["BTCUSDT"], foreign=["ETHUSDT"],
         unprotected=[], skipped={"SOLUSDT": "costs too much"}, pnl_today_quote="-3.5",
-        fees_today_quote="0.4", equity=[],
+        fees_today_quote="0.4", equity=[], looked_ms=NOW_MS, pnl_as_of_ms=NOW_MS - 240_000,
+        uptime_s=7_200.0,
         limits=[TraderLimit(name="daily loss", used="1.7", limit="2", unit="%", state="warned")],
     )  # fmt: skip
     answer = StatusAnswer(
@@ -126,8 +127,9 @@ def shown(**change: Any) -> str:
         unrealized_pnl_quote="1", realized_pnl_quote="-0.3", opened_ms=NOW_MS,
     )  # fmt: skip
     foreign = {**asdict(position), "symbol": "ETHUSDT", "stop_loss": None}
-    positions = asdict(Positions(as_of_ms=NOW_MS, venue="CoinEx", positions=[position]))
-    positions["positions"].append(foreign)
+    by_hand = {**asdict(position), "symbol": "XRPUSDT", "side": "short", "opened_ms": NOW_MS + 1}
+    positions = asdict(Positions(as_of_ms=NOW_MS - 9_000, venue="CoinEx", positions=[position]))
+    positions["positions"] += [foreign, by_hand]
     balance = Balance(
         as_of_ms=NOW_MS - 5000, venue="CoinEx", currency="USDT", equity_quote="9996",
         available_quote="9796", frozen_quote="0", margin_quote="200", unrealized_pnl_quote="1",
@@ -141,12 +143,16 @@ def shown(**change: Any) -> str:
 
 def test_table_shows_mode_money_positions_limits_and_why_not() -> None:
     text = shown()
-    assert "TRADER  enabled  CoinEx: entries and exits" in text
+    assert "TRADER  enabled  CoinEx: entries and exits; up 2 h" in text
     assert "next in 3 min" in text
-    assert "equity 9996 USDT, available 9796, 5 s ago; today -3.5, fees 0.4" in text
+    assert "equity 9996 USDT, available 9796, 5 s ago; today -3.5, fees 0.4, 4 min ago" in text
+    assert "positions, 9 s ago" in text
+    assert "limits, 4 min ago" in text
     ours, foreign = (line for line in text.splitlines() if " long " in line)
     assert ours.split()[-1] == "ours"
     assert (foreign.split()[-1], "none" in foreign) == ("foreign", True)
+    (by_hand,) = (line for line in text.splitlines() if " short " in line)
+    assert by_hand.rstrip().endswith("not known yet")
     assert "daily loss" in text
     assert "warned" in text
     assert "SOLUSDT not entered: costs too much" in text

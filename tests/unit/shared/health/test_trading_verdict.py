@@ -95,6 +95,7 @@ def test_nothing_is_asked_of_actors_that_the_configuration_does_not_have() -> No
 def test_a_position_without_a_stop_is_a_problem_after_twenty_seconds_and_not_before() -> None:
     bare: dict[str, Any] = {
         "positions": positions(position(stop_loss=None)),
+        "status": trader_status(ours=["BTCUSDT"]),
         "bare_since_ms": {"BTCUSDT": NOW_MS - 20_000},
     }
     assert problems(**bare) == []
@@ -149,6 +150,20 @@ def test_a_foreign_position_is_a_note_but_without_a_stop_it_is_a_problem() -> No
         "BTCUSDT: long position without a stop for 31 s (foreign: the trader does not touch it); "
         "set one at the venue, or close it"
     ]
+
+
+def test_a_position_that_opened_after_the_traders_look_is_neither_ours_nor_foreign() -> None:
+    before = trader_status(ours=["BTCUSDT"], looked_ms=NOW_MS - 10_000)
+    opened = {ms: position(opened_ms=NOW_MS - ms) for ms in (10_000, 9_999)}
+    assert [before.is_foreign(each) for each in opened.values()] == [False, None]
+    assert trader_status(foreign=["BTCUSDT"]).is_foreign(opened[10_000]) is True
+    assert trader_status().is_foreign(opened[10_000]) is None
+    assert trader_status(ours=["BTCUSDT"], looked_ms=None).is_foreign(opened[10_000]) is None
+    found = problems(
+        1000, positions=positions(replace(opened[9_999], stop_loss=None)), status=before,
+        bare_since_ms={"BTCUSDT": NOW_MS - 30_000},
+    )  # fmt: skip
+    assert "(not known yet whether it is the trader's)" in found[0]
 
 
 # The account

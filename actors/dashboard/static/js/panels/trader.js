@@ -66,6 +66,8 @@ function lines(status, isAnswering) {
     ["Positions", positions(status), status.unprotected.length ? "bad" : "none"],
     ["Last trade", status.last_trade_ms === null ? "none" : `${age(nowMs() - status.last_trade_ms)} ago`],
     ["Venue", status.venue],
+    ["Limits as of", status.pnl_as_of_ms === null ? "not computed yet" : `${age(nowMs() - status.pnl_as_of_ms)} ago`],
+    ["Up", status.started_ms === null ? "unknown" : age(nowMs() - status.started_ms)],
   ];
   if (!isAnswering) found.unshift(["All below as of", `${age(nowMs() - status.as_of_ms)} ago`, "warn"]);
   if (status.trouble) found.unshift(["Trouble", status.trouble, "bad"]);
