@@ -42,9 +42,10 @@ def shortened(text: str, most: int = 60) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return "did you mean X?" with the nearest known word; "" if none is near."""
-    near = difflib.get_close_matches(word, list(known), n=1)
-    return f"did you mean {near[0]}?" if near else ""
+    """Return "did you mean X?" with the nearest known word, in any case; "" if none is near."""
+    by_fold = {each.casefold(): each for each in known}
+    near = difflib.get_close_matches(word.casefold(), by_fold, n=1)
+    return f"did you mean {by_fold[near[0]]}?" if near else ""
 
 
 class PlatformError(Exception):

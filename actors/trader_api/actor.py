@@ -17,14 +17,21 @@ from actors.base import Actor, Context
 from actors.trader_api.answers import CommandAnswer, CommandBody
 from actors.trader_api.commands import CommandClient, CommandRefused, NotSent
 from actors.trader_api.gate import RequestGate
-from actors.trader_api.openapi import LARGEST_BODY, READS, SYMBOL, VERBS, document
+from actors.trader_api.openapi import LARGEST_BODY, READS, VERBS, document
 from actors.trader_api.readings import NotPublished, Readings
 from actors.trader_api.requests import body_of, numbers_of
 from shared import codec, schema
 from shared.api.address import AddressFile
 from shared.api.token import make_token, token_path
 from shared.config.sections import TraderApiSection
-from shared.errors import BusUnavailable, JournalUnavailable, PermanentError, TransientError
+from shared.errors import (
+    BusUnavailable,
+    JournalUnavailable,
+    PermanentError,
+    TransientError,
+    did_you_mean,
+    shortened,
+)
 from shared.messages.trading import WITH_SYMBOL, TraderVerb
 from shared.web.guard import Answer, Guard
 from shared.web.listening import listen
@@ -141,7 +148,7 @@ class TraderApi(Actor):
         for path in READS:
             app.router.add_get(path, self._reading(path, reads[path]), allow_head=False)
         for verb in VERBS:
-            tail = f"/{{symbol:{SYMBOL}}}" if verb in WITH_SYMBOL else ""
+            tail = "/{symbol}" if verb in WITH_SYMBOL else ""
             app.router.add_post(f"/{verb}{tail}", self._commanding(verb))
         app.router.add_get(OPEN, self._describe, allow_head=False)
 
@@ -156,9 +163,11 @@ class TraderApi(Actor):
             numbers_of(request, ())
             body = await body_of(request)
             symbol = request.match_info.get("symbol")
-            if symbol is not None and symbol not in await self._known():
+            if symbol is not None and symbol not in (known := await self._known()):
+                near = did_you_mean(symbol, known)
                 raise web.HTTPNotFound(
-                    text=f"{symbol} is neither a coin of the configuration nor one with a position"
+                    text=f"{shortened(symbol)!r} is neither a coin of the configuration nor "
+                    f"one with a position{near and f'; {near}'}"
                 )
             return await self._command(verb, body, symbol, request.remote or "unknown")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import fnmatch
+import logging
 import sys
 from pathlib import Path
 
@@ -47,7 +48,9 @@ def bus(options: argparse.Namespace) -> int:
 
 async def _bus(options: argparse.Namespace, running: RunningPlatform) -> int:
     url = read_operator_url(running.state_dir) or running.redis_url
-    bus = Bus(url, name="operator", clock=SystemClock(), namespace=running.namespace)
+    log = logging.getLogger("bus")
+    log.addHandler(logging.NullHandler())  # what is refused is said once, by us
+    bus = Bus(url, name="operator", clock=SystemClock(), namespace=running.namespace, log=log)
     try:
         if options.action == "keys":
             print("\n".join(await bus.names(options.name)))

@@ -12,6 +12,7 @@ import orjson
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Middleware
 
+from shared.errors import shortened
 from shared.web.hosts import host_name, is_loopback, is_same_origin
 
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -77,7 +78,7 @@ class Guard:
             except web.HTTPException as error:
                 if error.status < 400:
                     raise
-                return problem(error)
+                return problem(error, request)
 
         return guard
 
@@ -86,9 +87,12 @@ class Guard:
             response.headers[name] = value
 
 
-def problem(error: web.HTTPException) -> web.Response:
+def problem(error: web.HTTPException, request: web.Request | None = None) -> web.Response:
     """Return an error as a problem document (RFC 9457)."""
-    body = {"title": error.reason, "status": error.status, "detail": error.text or error.reason}
+    detail = error.text or error.reason
+    if request is not None and detail == f"{error.status}: {error.reason}":  # aiohttp's own
+        detail = f"{request.method} {shortened(request.path)}: {error.reason}"
+    body = {"title": error.reason, "status": error.status, "detail": detail}
     kept = {
         name: error.headers[name]
         for name in ("Retry-After", "Allow", "WWW-Authenticate")

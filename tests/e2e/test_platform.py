@@ -126,8 +126,12 @@ def differences(platform: Platform, page: Page) -> list[str]:
     return found
 
 
+def _bars(count: int) -> str:
+    return f"{count} {'bar' if count == 1 else 'bars'}"
+
+
 def _bars_ago(bars: int) -> str:
-    return f"{bars}\u00a0{'bar' if bars == 1 else 'bars'}\u00a0ago"
+    return f"{_bars(bars)} ago".replace(" ", "\u00a0")
 
 
 def _expected(signal: dict[str, Any], score: dict[str, Any]) -> dict[str, str]:
@@ -145,7 +149,7 @@ def _expected(signal: dict[str, Any], score: dict[str, Any]) -> dict[str, str]:
         ago = squeeze["fired_bars_ago"]
         words = f"{glyph} fired now" if ago == 0 else f"{glyph} fired {_bars_ago(ago)}"
     elif squeeze["squeeze"]:
-        words = f"{GLYPHS[squeeze['direction']]} squeeze on, {squeeze['bars_in_squeeze']} bars"
+        words = f"{GLYPHS[squeeze['direction']]} squeeze on, {_bars(squeeze['bars_in_squeeze'])}"
     else:
         words = f"{GLYPHS[squeeze['direction']]} no squeeze"
     kind = divergence["divergence"]

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { age, countdown, decimalsOf, fixed, number, pair, percent, price, signed, time } from
+import { age, barCount, countdown, decimalsOf, fixed, number, pair, percent, price, signed, time } from
   "../../actors/dashboard/static/js/format.js";
 
 const NBSP = "\u00a0";
@@ -10,6 +10,10 @@ const MINUS = "\u2212";
 test("a tick says how many decimals its prices have", () => {
   const cases = [[0.01, 2], [0.00001, 5], [1e-7, 7], [2.5e-7, 8], [0.25, 2], [0.5, 1], [1, 0], [10, 0]];
   for (const [tick, decimals] of cases) assert.equal(decimalsOf(Number(tick)), decimals, String(tick));
+});
+
+test("bars are counted in words", () => {
+  assert.deepEqual([0, 1, 2, null].map(barCount), ["0 bars", "1 bar", "2 bars", "– bars"]);
 });
 
 test("a tick that cannot be one still gives a readable price", () => {

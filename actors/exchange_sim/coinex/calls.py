@@ -126,13 +126,15 @@ def _named(venue: SimVenue, given: Parameters) -> list[str]:
     """Return the requested markets.
 
     Raises:
-        SimRefused: One is unknown: "invalid argument", as recorded.
+        SimRefused: One is unknown ("invalid argument", as recorded), or has no price yet.
     """
     names, known = given.names(), venue.feed.symbols()
     if names is None:
         return [market for market in known if venue.price(market) is not None]
-    if any(name not in known or venue.price(name) is None for name in names):
+    if any(name not in known for name in names):
         raise SimRefused(*BAD_ARGUMENT)
+    if unpriced := [name for name in names if venue.price(name) is None]:
+        raise SimRefused(BAD_ARGUMENT[0], f"no price of {', '.join(unpriced)} yet")
     return names
 
 

@@ -5,7 +5,7 @@
 
 import { positionText } from "./trading.js";
 import { el, setAttribute, setText, show } from "./dom.js";
-import { NOTHING, age, countdown, fixed, pair, percent, price, time, trendGlyph } from "./format.js";
+import { age, barCount, countdown, fixed, pair, percent, price, time, trendGlyph } from "./format.js";
 import { divergence, madeAtMs, ribbon, squeeze, verdict } from "./reading.js";
 import { makeSpark } from "./spark.js";
 import { ageTip, divergenceTip, positionTip, ribbonTip, scoreTip, squeezeTip } from "./tips.js";
@@ -242,14 +242,14 @@ function absence(signal, coin) {
  * @param {CoinData} coin
  */
 function squeezeText({ state, bars, glyph }, signal, coin) {
-  if (state === "on") return `${glyph} squeeze on, ${bars} bars`;
+  if (state === "on") return `${glyph} squeeze on, ${barCount(bars)}`;
   if (state === "fired") return bars === 0 ? `${glyph} fired now` : `${glyph} fired ${barsAgo(bars)}`;
   return state === "off" ? `${glyph} no squeeze` : `squeeze: ${absence(signal, coin)}`;
 }
 
 /** @param {number | null} bars */
 function barsAgo(bars) {
-  return `${bars ?? NOTHING}\u00a0${bars === 1 ? "bar" : "bars"}\u00a0ago`;
+  return `${barCount(bars)} ago`.replaceAll(" ", "\u00a0");
 }
 
 /**

@@ -3,6 +3,11 @@
 /** @import {Amount} from "./contract.js" */
 
 export const NOTHING = "–";
+
+/** @param {number | null} count */
+export function barCount(count) {
+  return `${count ?? NOTHING} ${count === 1 ? "bar" : "bars"}`;
+}
 const MINUS = "\u2212";
 /** Between a number and its unit: never broken over two lines. */
 const THIN = "\u00a0";

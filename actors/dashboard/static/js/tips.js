@@ -3,7 +3,7 @@
 /** @import {CoinData, Position, ScorePart, TaSignal} from "./contract.js" */
 /** @import {Zone} from "./format.js" */
 
-import { NOTHING, age, countdown, fixed, percent, price, signed, time } from "./format.js";
+import { NOTHING, age, barCount, countdown, fixed, percent, price, signed, time } from "./format.js";
 import { SOLID_STRENGTH, distancePct, divergence, ribbon, squeeze, verdict } from "./reading.js";
 
 /** @typedef {{text: string, facts: [string, string][], notes: string[]}} Tip */
@@ -56,11 +56,11 @@ export function squeezeTip(signal) {
   if (!raw) return { text: SQUEEZE, facts: [], notes: [NOT_THERE] };
   /** @type {[string, string][]} */
   const facts = [];
-  if (state === "on") facts.push(["On for", `${raw.bars_in_squeeze} bars of ${raw.timeframe}`]);
+  if (state === "on") facts.push(["On for", `${barCount(raw.bars_in_squeeze)} of ${raw.timeframe}`]);
   if (state === "fired") {
-    facts.push(["Fired", `${raw.fired_bars_ago ?? NOTHING} bars ago, ${raw.fired_direction ?? "no direction"}`]);
+    facts.push(["Fired", `${barCount(raw.fired_bars_ago)} ago, ${raw.fired_direction ?? "no direction"}`]);
   }
-  if (raw.last_squeeze_bars !== null) facts.push(["Last squeeze", `${raw.last_squeeze_bars} bars`]);
+  if (raw.last_squeeze_bars !== null) facts.push(["Last squeeze", barCount(raw.last_squeeze_bars)]);
   facts.push(["Momentum", `${signed(raw.momentum, 2)} ATR, ${direction ?? "no direction"}`]);
   const meaning = {
     on: "Volatility is compressed. It gives no points until it fires.",
