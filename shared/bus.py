@@ -210,6 +210,14 @@ class Bus:
             if cursor == b"0":
                 return sorted(name.removeprefix(self._prefix) for name in found)
 
+    async def expiries(self, names: Sequence[str]) -> list[int | None]:
+        """Return the milliseconds each key has left: -1 if it never expires, -2 if it is gone.
+
+        None for one that this user may not look at.
+        """
+        replies = await self._connections.run([("PTTL", self._prefix + name) for name in names])
+        return [reply if isinstance(reply, int) else None for reply in replies]
+
     async def show(self, name: str) -> object | None:
         """Return the value of any key, decoded if it is JSON; None when absent.
 

@@ -46,6 +46,12 @@ def bus(options: argparse.Namespace) -> int:
         return EXIT_FAILED
 
 
+def _expiry(left_ms: int | None) -> str:
+    if left_ms is None:
+        return "not ours to look at"
+    return {-1: "never expires", -2: "gone"}.get(left_ms, f"expires in {left_ms / 1000:.0f} s")
+
+
 async def _bus(options: argparse.Namespace, running: RunningPlatform) -> int:
     url = read_operator_url(running.state_dir) or running.redis_url
     log = logging.getLogger("bus")
@@ -53,7 +59,9 @@ async def _bus(options: argparse.Namespace, running: RunningPlatform) -> int:
     bus = Bus(url, name="operator", clock=SystemClock(), namespace=running.namespace, log=log)
     try:
         if options.action == "keys":
-            print("\n".join(await bus.names(options.name)))
+            names = await bus.names(options.name)
+            for name, left_ms in zip(names, await bus.expiries(names), strict=True):
+                print(f"{name:<{max(map(len, names))}}  {_expiry(left_ms)}")
         elif options.action == "get":
             value = await bus.show(options.name)
             if value is None:

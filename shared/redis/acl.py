@@ -23,10 +23,10 @@ type Version = tuple[int, int]
 
 CONFINES_WRITERS: Version = (7, 0)
 
-# Exactly what the bus sends; nothing of Redis' category @dangerous.
+# What the bus sends, and its like for a person; nothing of Redis' category @dangerous.
 CONNECTING = ("ping", "select", "client|setname")
 READING: dict[Kind, tuple[str, ...]] = {
-    "key": ("mget",),
+    "key": ("get", "mget"),
     "hash": ("hgetall",),
     "stream": ("xrange", "xrevrange"),
     "list": ("blpop",),
@@ -39,9 +39,12 @@ WRITING: dict[Kind, tuple[str, ...]] = {
     "list": ("rpush", "expire"),
     "channel": ("publish",),
 }
-# For the operator only: listing keys, and reading any type.
+# For the operator only: listing keys, reading any type, and asking how long or how much is left.
 FINDING = ("scan",)
-SHOWING = ("get", "hgetall", "lrange", "mget", "smembers", "type", "xrange", "xrevrange", "zrange")
+SHOWING = (
+    "get", "hgetall", "lrange", "mget", "smembers", "type", "xrange", "xrevrange", "zrange",
+    "exists", "hlen", "llen", "pttl", "strlen", "ttl", "xlen",
+)  # fmt: skip
 
 NOTHING = ("resetkeys", "resetchannels", "-@all")
 NOBODY = " ".join(("user default off", *NOTHING))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from pathlib import Path
@@ -98,8 +99,11 @@ def test_the_doctor_finds_the_platform_that_listens_on_its_own_ports(running: Pl
 def test_the_bus_can_be_looked_at(running: Platform) -> None:
     shown = running.run("bus", "get", "ta:latest:BTCUSDT")
     assert orjson.loads(shown.stdout)["symbol"] == "BTCUSDT"
-    names = running.run("bus", "keys", "ta:latest:*").stdout.split()
-    assert len(names) == 29
+    lines = running.run("bus", "keys", "ta:latest:*").stdout.splitlines()
+    assert len(lines) == 29
+    assert all(re.fullmatch(r"ta:latest:\w+ +expires in \d+ s", line) for line in lines), lines
+    (kept,) = running.run("bus", "keys", "supervisor:actors").stdout.splitlines()
+    assert kept == "supervisor:actors  never expires"
     assert running.run("bus", "get", "no:such:key").returncode == 1
 
 

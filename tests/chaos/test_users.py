@@ -64,7 +64,7 @@ def test_platform_works_without_one_refusal_also_after_redis_was_killed(running:
     wait_for(lambda: scanned_again(running), 60, "every actor has stepped three times")
     assert all_logged_in(running)
     assert running.run("bus", "get", "ta:latest:BTCUSDT").returncode == 0
-    assert len(running.run("bus", "keys", "ta:latest:*").stdout.split()) == 29
+    assert len(running.run("bus", "keys", "ta:latest:*").stdout.splitlines()) == 29
     for key in ("supervisor:actors", "supervisor:events", "scan:latest"):
         assert running.run("bus", "get", key).stderr == ""
     before = {row["name"]: row["restarts"] for row in running.actors()}

@@ -27,17 +27,19 @@ SEVEN, SIX = (7, 0), (6, 2)
 SENT = {
     "ping", "select", "client|setname", "mget", "set", "del", "hgetall", "hset", "hdel",
     "xrange", "xrevrange", "xadd", "blpop", "rpush", "expire", "subscribe", "psubscribe", "publish",
-    "scan", "type", "get", "lrange", "smembers", "zrange",
+    "scan", "type", "get", "lrange", "smembers", "zrange", "exists", "hlen", "llen", "pttl",
+    "strlen", "ttl", "xlen",
 }  # fmt: skip
 EVERYBODYS = {"auth", "hello", "quit", "reset"}  # by Redis' own rule
 # How each kind of name is read and changed. Of the last ones no role has the right to any.
 READS: dict[Kind, list[tuple[str | int, ...]]] = {
     "key": [("MGET", "{}"), ("GET", "{}"), ("SET", "{}", "x", "GET"), ("GETDEL", "{}"),
             ("DUMP", "{}"), ("STRLEN", "{}"), ("COPY", "{}", "dev:else")],
-    "hash": [("HGETALL", "{}"), ("HGET", "{}", "f"), ("HSCAN", "{}", 0), ("HKEYS", "{}")],
+    "hash": [("HGETALL", "{}"), ("HGET", "{}", "f"), ("HSCAN", "{}", 0), ("HKEYS", "{}"),
+             ("HLEN", "{}")],
     "stream": [("XREVRANGE", "{}", "+", "-"), ("XRANGE", "{}", "-", "+"),
-               ("XREAD", "STREAMS", "{}", 0), ("XINFO", "STREAM", "{}")],
-    "list": [("BLPOP", "{}", "0.001"), ("LRANGE", "{}", 0, -1), ("LPOP", "{}")],
+               ("XREAD", "STREAMS", "{}", 0), ("XINFO", "STREAM", "{}"), ("XLEN", "{}")],
+    "list": [("BLPOP", "{}", "0.001"), ("LRANGE", "{}", 0, -1), ("LPOP", "{}"), ("LLEN", "{}")],
     "channel": [("SUBSCRIBE", "{}"), ("PSUBSCRIBE", "{}"), ("PSUBSCRIBE", "*"),
                 ("PSUBSCRIBE", "{}*"), ("SSUBSCRIBE", "{}")],
 }  # fmt: skip
@@ -53,12 +55,14 @@ WRITES: dict[Kind, list[tuple[str | int, ...]]] = {
     "channel": [("PUBLISH", "{}", "x"), ("SPUBLISH", "{}", "x")],
 }  # fmt: skip
 # The commands a role gets for what it reads or writes.
-READING = {"key": ["MGET"], "hash": ["HGETALL"], "stream": ["XREVRANGE", "XRANGE"],
+READING = {"key": ["MGET", "GET"], "hash": ["HGETALL"], "stream": ["XREVRANGE", "XRANGE"],
            "list": ["BLPOP"], "channel": ["SUBSCRIBE", "PSUBSCRIBE"]}  # fmt: skip
 WRITING = {"key": ["SET", "DEL"], "hash": ["HSET", "HDEL"], "stream": ["XADD"],
            "list": ["RPUSH", "EXPIRE"], "channel": ["PUBLISH"]}  # fmt: skip
-SHOWING = {"key": ["MGET", "GET"], "hash": ["HGETALL"], "stream": ["XREVRANGE", "XRANGE"],
-           "list": ["LRANGE"], "channel": ["SUBSCRIBE", "PSUBSCRIBE"]}  # fmt: skip
+ASKING = ["TTL", "PTTL", "EXISTS", "TYPE"]
+SHOWING = {"key": ["MGET", "GET", "STRLEN", *ASKING], "hash": ["HGETALL", "HLEN", *ASKING],
+           "stream": ["XREVRANGE", "XRANGE", "XLEN", *ASKING], "list": ["LRANGE", "LLEN", *ASKING],
+           "channel": ["SUBSCRIBE", "PSUBSCRIBE"]}  # fmt: skip
 
 
 def is_refusal(reply: str) -> bool:
@@ -162,7 +166,8 @@ def attempts(role: Role) -> Iterator[tuple[list[str | int], bool]]:
             writable = WRITING[entry.kind] if may_write else []
             full = f"{NAMESPACE}:{name}"
             glob = f"{NAMESPACE}:{entry.glob()}"
-            for template in READS[entry.kind]:
+            asking = [] if entry.kind == "channel" else [(command, "{}") for command in ASKING]
+            for template in [*READS[entry.kind], *asking]:
                 own = template[0] in allowed and template[1] in ("{}", "STREAMS")
                 # a pattern must be the rule's own text
                 if template[0] == "PSUBSCRIBE":
