@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -21,7 +21,9 @@ from actors.exchange_sim.faults import FaultScript, InjectedFault
 from shared.clock import Clock
 from shared.config.sections import FaultKind
 from shared.exchanges.sim.errors import (
+    BAD_ARGUMENT,
     BAD_KEY,
+    BAD_METHOD,
     BAD_SIGN,
     BUSY,
     EXPIRED,
@@ -84,6 +86,7 @@ class CoinexWire:
     def add_routes(self, app: web.Application) -> None:
         for call in calls():
             app.router.add_route(call.method, f"/v2{call.path}", self._endpoint(call))
+        app.router.add_route("*", "/v2/{path:.*}", self._refuse_path)
 
     def pass_time(self) -> int:
         """Advance the venue to now, save it, and return the time.
@@ -131,6 +134,30 @@ class CoinexWire:
             return await _Request(self, call, request, await request.read()).respond()
 
         return handle
+
+    async def _refuse_path(self, request: web.Request) -> web.Response:
+        """Answer what is not simulated as the venue answers: HTTP 200, and a code."""
+        code, text = BAD_ARGUMENT[0], f"{request.path}: not simulated"
+        if any(request.path == f"/v2{call.path}" for call in calls()):
+            code, text = BAD_METHOD
+        return self.reply(code, {}, text)
+
+    def reply(
+        self,
+        code: int,
+        data: Any,
+        text: str,
+        pagination: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> web.Response:
+        """Return an answer in CoinEx's envelope, and count its code."""
+        self.codes[code] += 1
+        document = {"code": code, "data": data, "message": text}
+        if pagination is not None:
+            document["pagination"] = pagination
+        return web.Response(
+            body=orjson.dumps(document), content_type="application/json", headers=headers
+        )
 
     def fault(self, kind: FaultKind, symbol: str | None, endpoint: str) -> InjectedFault | None:
         """Return the active fault of a kind for a request."""
@@ -250,13 +277,7 @@ class _Request:
         return self._wire.fault(kind, self._symbol, self._call.endpoint)
 
     def _reply(self, code: int, data: Any, text: str, pagination: Any = None) -> web.Response:
-        self._wire.codes[code] += 1
-        document = {"code": code, "data": data, "message": text}
-        if pagination is not None:
-            document["pagination"] = pagination
-        return web.Response(
-            body=orjson.dumps(document), content_type="application/json", headers=self._headers
-        )
+        return self._wire.reply(code, data, text, pagination, self._headers)
 
     def _page(self, status: int) -> web.Response:
         return web.Response(body=_PAGE, status=status, content_type="text/html")

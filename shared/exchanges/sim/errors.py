@@ -16,6 +16,7 @@ UNAVAILABLE = {4001: "service unavailable", 4002: "service timeout", 4003: "inte
 BAD_ARGUMENT = 4004, "invalid argument"
 BAD_KEY = 4005, "access id not found"
 BAD_SIGN = 4006, "signature incorrect"
+BAD_METHOD = 4009, "bad request method"
 MALFORMED_SIGN = 4008, "signature malformed"
 EXPIRED = 4017, "signature expired"
 RATE_LIMIT = 4213, "rate limit triggered"

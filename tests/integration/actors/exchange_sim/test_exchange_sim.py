@@ -216,6 +216,9 @@ async def test_paper_mode_serves_the_venue_alone_at_prices_from_the_bus(
         return CandleUpdate(symbol="BTCUSDT", timeframe="5m", candles=[row], at_ms=now_ms,
                             closed_until_ms=open_ms, source="binance")  # fmt: skip
 
+    unpriced = await get(f"{base}/v2/futures/ticker?market=BTCUSDT")
+    assert (unpriced["code"], unpriced["message"]) == (4004, "no price of BTCUSDT yet")
+
     async def told() -> list[str]:
         await bus.publish(schema.CANDLE_UPDATES, update(61_234.5), symbol="BTCUSDT")
         rows = (await get(f"{base}/v2/futures/ticker"))["data"]

@@ -90,6 +90,16 @@ async def test_documented_signature_is_the_one_that_is_checked() -> None:
 
 async def test_futures_must_be_asked_for(venue: VenueUnderTest) -> None:
     assert (await venue.reply("GET", "/futures/pending-order"))["code"] == 4004
+    for method, path in (
+        ("GET", "/futures/kline"), ("POST", "/futures/stop-order"),
+        ("GET", "/futures/pending-stop-order"), ("POST", "/futures/cancel-stop-order"),
+        ("POST", "/futures/modify-position-stop-loss"),
+        ("POST", "/futures/modify-position-take-profit"), ("GET", "/assets/spot/balance"),
+        ("GET", "/nothing"),
+    ):  # fmt: skip
+        reply = await venue.reply(method, path)
+        assert reply == {"code": 4004, "data": {}, "message": f"/v2{path}: not simulated"}
+    assert (await venue.reply("GET", "/futures/order"))["code"] == 4009
 
 
 # refusals
