@@ -60,6 +60,7 @@ from shared.supervision.systemd import Notifier
 from shared.supervision.tasks import Tasks
 from shared.supervision.test_hooks import SteppedClock, trial_folder
 from shared.supervision.zygote_client import Zygote
+from shared.web.hosts import base_url
 
 TURN_S = 0.5
 CALM = frozenset({"starting", "ready", "stopping", "stopped"})
@@ -289,7 +290,7 @@ class Supervisor:
         for actor in self._children:
             if actor.spec.port is not None:
                 host = listeners(self._commands.config)[actor.name][0]
-                self._log.info("%s: http://%s:%d", actor.name, host, actor.spec.port)
+                self._log.info("%s: %s", actor.name, base_url(host, actor.spec.port))
 
     # Signals and callbacks
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from shared.files import write_atomically
-
-_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # compared with, not bound
+from shared.web.hosts import base_url
 
 
 class AddressFile:
@@ -21,9 +20,7 @@ class AddressFile:
         Raises:
             OSError: It cannot be written.
         """
-        host = _EVERYWHERE.get(host, host)
-        shown = f"[{host}]" if ":" in host else host
-        write_atomically(self._path, f"http://{shown}:{port}\n".encode())
+        write_atomically(self._path, f"{base_url(host, port)}\n".encode())
 
     def read(self) -> str | None:
         """Return the base URL; None where there is none."""

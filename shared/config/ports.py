@@ -10,6 +10,8 @@ from pathlib import Path
 
 import psutil
 
+from shared.web.hosts import host_port
+
 UNPRIVILEGED = range(10_240, 65_536)
 """Where to search for free ports: above well-known ones."""
 
@@ -46,13 +48,24 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def _refusal(host: str, port: int) -> OSError | None:
-    with socket.socket() as trial:
-        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            trial.bind((host, port))
-        except OSError as error:
-            return error
+    try:
+        _bound(host, port)
+    except OSError as error:
+        return error
     return None
+
+
+def _bound(host: str, port: int) -> int:
+    """Bind every address of a host, as a server does, and let go; return the port of the last."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    for family, kind, protocol, _, address in found:
+        with socket.socket(family, kind, protocol) as trial:
+            trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                trial.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            trial.bind(address)
+            port = trial.getsockname()[1]
+    return port
 
 
 def free_port(
@@ -73,10 +86,7 @@ def free_port(
         port = rng.choice(UNPRIVILEGED)
         if port not in exclude and port not in ephemeral and is_free(port, host):
             return port
-    with socket.socket() as trial:
-        trial.bind((host, 0))
-        last_resort: int = trial.getsockname()[1]
-        return last_resort
+    return _bound(host, 0)
 
 
 def _ephemeral() -> range:
@@ -90,7 +100,8 @@ def _ephemeral() -> range:
 def _fault(name: str, host: str, port: int, error: OSError) -> str:
     section = {"exchange-sim": "simulator"}.get(name, name.replace("-", "_"))
     if error.errno != errno.EADDRINUSE:
-        return f"{section}.host, {section}.port: {host}:{port} cannot be used ({error.strerror})"
+        address = host_port(host, port)
+        return f"{section}.host, {section}.port: {address} cannot be used ({error.strerror})"
     return (
         f"{section}.port: {port} on {host} is held by {holder(port)}; "
         f"end that, or choose another port or 0 (any free one)"

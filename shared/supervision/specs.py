@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.config.sections import Config
 from shared.supervision.restart import Policy
+from shared.web.hosts import base_url
 
 TRADER_STOP_S = 25.0
 TRADER_BACKOFF_CAP_S = 2.0
@@ -99,7 +100,7 @@ class _Given:
         self.symbols = [symbol for group in config.groups.values() for symbol in group]
         self.binance, self.venue = dict(self.plain["binance"]), dict(self.plain["venue"])
         if config.mode != "live":
-            address = f"http://{config.simulator.host}:{ports['exchange-sim']}"
+            address = base_url(config.simulator.host, ports["exchange-sim"])
             self.venue["base_url"] = f"{address}/v2"
             if config.mode == "demo":
                 self.binance |= {"base_url": address, "stream_url": None}

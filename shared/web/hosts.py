@@ -1,9 +1,21 @@
-"""Host names in Host and Origin headers."""
+"""Host names: in Host and Origin headers, and in the addresses of our own servers."""
 
 from __future__ import annotations
 
 import ipaddress
 from urllib.parse import urlsplit
+
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # compared with, not bound
+
+
+def host_port(host: str, port: int) -> str:
+    """Return `host:port`, an IPv6 address in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def base_url(host: str, port: int) -> str:
+    """Return the URL under which this machine reaches a server of ours that listens on `host`."""
+    return f"http://{host_port(_EVERYWHERE.get(host, host), port)}"
 
 
 def host_name(host: str) -> str | None:

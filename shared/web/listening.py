@@ -10,6 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 
 from shared.errors import TransientError
+from shared.web.hosts import host_port
 
 SHUTDOWN_S = 1.0
 
@@ -44,7 +45,7 @@ async def listen(
     except OSError as error:
         await runner.cleanup()
         raise TransientError(
-            f"{section}.port: cannot listen on {host}:{port} ({error.strerror}); end what holds "
-            "it, or choose another port"
+            f"{section}.port: cannot listen on {host_port(host, port)} ({error.strerror}); end "
+            "what holds it, or choose another port"
         ) from error
     return runner
