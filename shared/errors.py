@@ -36,6 +36,11 @@ EXIT_BAD_CONFIG = 78
 EXIT_PERMANENT = 125
 
 
+def count(number: int, thing: str) -> str:
+    """Return `1 fault`, `2 faults`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def shortened(text: str, most: int = 60) -> str:
     """Return a text cut to `most` characters."""
     return text if len(text) <= most else text[: most - 3] + "..."

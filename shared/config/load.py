@@ -98,7 +98,7 @@ def _apply(document: Document, override: str) -> None:
     name = name.strip()
     origin = "--set"
     if not equals or not name:
-        shown = name if equals or not _looks_secret(name) else "..."
+        shown = override if not _looks_secret(override) else "..."
         document.faults.append(
             document.fault(
                 (),
@@ -334,12 +334,13 @@ def _unknown_key(path: KeyPath, remedy: str) -> str:
             "unknown key, and secrets never stand in the configuration: remove it, and give the "
             "secret in the environment (COINEX_REDIS_PASSWORD) or as a systemd credential"
         )
+    rest: KeyPath = ()
     while len(path) > 1 and _hint_at(path[:-1]) is None:
-        path = path[:-1]
+        path, rest = path[:-1], (path[-1], *rest)
     section = _bare(_hint_at(path[:-1]))
     if not (dataclasses.is_dataclass(section) and isinstance(section, type)):
         return f"{dotted(path[:-1])} has no keys, it is {_described(section)}; give it as a whole"
-    near = _nearest(path)
+    near = [dotted(at + rest if _hint_at(at + rest) is not None else at) for at in _nearest(path)]
     if near:
         return f"unknown key; did you mean {' or '.join(near)}? Otherwise {remedy}"
     return f"unknown key, expected one of {', '.join(_fields(section))}; {remedy}"
@@ -349,18 +350,19 @@ def _looks_secret(name: str) -> bool:
     return any(word in name.lower() for word in _SECRET_WORDS)
 
 
-def _nearest(path: KeyPath) -> list[str]:
+def _nearest(path: KeyPath) -> list[KeyPath]:
     """Return the keys most likely meant: a sibling, the same name elsewhere, a like path."""
     known = list(_every_path(Config, ()))
-    above, leaf = path[:-1], str(path[-1])
+    above, leaf = path[:-1], str(path[-1]).casefold()
     siblings = {str(p[-1]): p for p in known if p[:-1] == above}
     close = difflib.get_close_matches(leaf, siblings, n=1)
     if close:
-        return [dotted(siblings[close[0]])]
-    same = [dotted(p) for p in known if p[-1] == leaf]
+        return [siblings[close[0]]]
+    same = [p for p in known if p[-1] == leaf]
     if same:
         return same[:2]
-    return difflib.get_close_matches(dotted(path), [dotted(p) for p in known], n=1)
+    by_text = {dotted(p): p for p in known}
+    return [by_text[text] for text in difflib.get_close_matches(dotted(path), by_text, n=1)]
 
 
 def _every_path(section: type, above: KeyPath) -> Iterator[KeyPath]:

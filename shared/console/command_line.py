@@ -20,6 +20,7 @@ from shared.errors import (
     EXIT_OK,
     EXIT_USAGE,
     ConfigError,
+    count,
     did_you_mean,
 )
 
@@ -85,7 +86,7 @@ def main(arguments: list[str], *, environment: MutableMapping[str, str], run: Ca
         code: int = options.carry_out(options)
         return code
     except ConfigError as error:
-        print(f"bad configuration, {len(error.faults)} fault(s):", file=sys.stderr)
+        print(f"bad configuration, {count(len(error.faults), 'fault')}:", file=sys.stderr)
         for fault in error.faults:
             print(f"  {fault}", file=sys.stderr)
         return EXIT_BAD_CONFIG

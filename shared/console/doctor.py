@@ -23,7 +23,7 @@ from shared.config.running import RunningPlatform, find_running
 from shared.config.sections import Config
 from shared.console import probes
 from shared.console.probes import Finding
-from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable, ConfigError, PlatformError
+from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable, ConfigError, PlatformError, count
 from shared.redis.connections import probe, server_version
 from shared.redis.process import bundled_server, find_binary
 from shared.redis.server import starts_own
@@ -68,9 +68,8 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
         config = load(Path(options.config), options.set, mode=options.mode)
         yield Finding("configuration", "ok", f"{options.config}, mode {config.mode}")
     except ConfigError as error:
-        text = (
-            f"{len(error.faults)} fault(s), the first: {error.faults[0]}; `coinex check` shows all"
-        )
+        found = count(len(error.faults), "fault")
+        text = f"{found}, the first: {error.faults[0]}; `coinex check` shows all"
         yield Finding("configuration", "wrong", text)
     own, finding = _platform(running)
     yield finding

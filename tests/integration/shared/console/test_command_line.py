@@ -306,7 +306,7 @@ def test_doctor_works_with_a_broken_configuration_and_says_so(tmp_path: Path) ->
     config.chmod(0o646)
     code, lines = doctor_of(config)
     assert code == 1
-    assert any(line.startswith("wrong  configuration: 2 fault(s)") for line in lines)
+    assert any(line.startswith("wrong  configuration: 2 faults") for line in lines)
     assert "note   redis, ports: unknown until the configuration can be read" in lines
     assert f"{tmp_path}/var" in "".join(line for line in lines if "disk: " in line)
     assert any(line.endswith(f"chmod o-w {config}") for line in lines)

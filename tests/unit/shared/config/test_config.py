@@ -467,7 +467,10 @@ def test_mode_argument_wins_over_file_and_set(tmp_path: Path) -> None:
 SET_FAULTS = {
     "fetcher.intervall_s=3": "unknown key; did you mean fetcher.interval_s?",
     "interval_s=3": "unknown key; did you mean fetcher.interval_s or indicators.interval_s?",
-    "fetchr.interval_s=3": "unknown key; did you mean fetcher?",
+    "fetchr.interval_s=3": "unknown key; did you mean fetcher.interval_s?",
+    "fetchr.nonsense=3": "unknown key; did you mean fetcher?",
+    "FETCHER.interval_s=3": "unknown key; did you mean fetcher.interval_s?",
+    "=3": "found '=3', expected key.path=value",
     "groups.majors.0=XRPUSDT": "groups.majors has no keys, it is a list",
     "fetcher.interval_s=soon": "found 'soon', expected a number above 0",
     "fetcher.interval_s=": "found nothing, expected a number above 0",
@@ -476,7 +479,6 @@ SET_FAULTS = {
     "supervisor.faults={a: 1, a: 2}": "unknown key",
     "simulator.faults=[{kind: hang, kind: html}]": "written twice",
     "fetcher.interval_s": "expected key.path=value",
-    "=3": "expected key.path=value",
 }
 
 
