@@ -19,12 +19,14 @@ class BadWire:
         delay_s: How late each chunk arrives, in either direction.
         drops_s: Connections are cut after a random time of this mean; None: never.
         swallows: Connections stay open, but nothing arrives.
+        swallowed: Client ports for which alone that holds.
     """
 
     def __init__(self, target: Path, rng: random.Random) -> None:
         self.delay_s = 0.0
         self.drops_s: float | None = None
         self.swallows = False
+        self.swallowed: set[int] = set()
         self.cut = 0
         self._target = target
         self._rng = rng
@@ -76,9 +78,10 @@ class BadWire:
         except OSError:
             writer.close()
             return
+        client = writer.get_extra_info("peername")[1]
         jobs = [
-            asyncio.create_task(self._pass_on(reader, far_writer)),
-            asyncio.create_task(self._pass_on(far_reader, writer)),
+            asyncio.create_task(self._pass_on(reader, far_writer, client)),
+            asyncio.create_task(self._pass_on(far_reader, writer, client)),
             asyncio.create_task(self._cut_some_time()),
         ]
         try:
@@ -98,9 +101,11 @@ class BadWire:
                 return
             await asyncio.sleep(TURN_S)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pass_on(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, client: int
+    ) -> None:
         waiting: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
-        arriving = asyncio.create_task(self._arrive(waiting, writer))
+        arriving = asyncio.create_task(self._arrive(waiting, writer, client))
         loop = asyncio.get_running_loop()
         try:
             while chunk := await reader.read(CHUNK):
@@ -113,13 +118,15 @@ class BadWire:
                 await arriving
 
     async def _arrive(
-        self, waiting: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter
+        self, waiting: asyncio.Queue[tuple[float, bytes]], writer: asyncio.StreamWriter, client: int
     ) -> None:
         loop = asyncio.get_running_loop()
         while True:
             due, chunk = await waiting.get()
             await asyncio.sleep(max(0.0, due - loop.time()))
-            if self.swallows:  # for good: a connection that lost bytes is of no use any more
+            if (
+                self.swallows or client in self.swallowed
+            ):  # for good: a connection that lost bytes is of no use any more
                 await asyncio.get_running_loop().create_future()
             writer.write(chunk)
             await writer.drain()

@@ -111,8 +111,32 @@ def test_health_that_does_not_tell_of_a_fault_in_time_breaks_a_rule() -> None:
 def test_health_that_tells_in_time_breaks_none(health: str | None) -> None:
     checker = Checker(PACE, GROUPS)
     opened(checker, "redis-pause", lasts_s=20)
-    checker.check(observation(17, health=health))
+    checker.check(observation(17, health=health, problems=["Redis has been down for 6 s"]))
     checker.check(observation(19))
+    assert rules(checker) == []
+
+
+def test_health_must_name_what_broke_not_only_that_something_did() -> None:
+    checker = Checker(PACE, GROUPS)
+    opened(checker, "redis-refuses", way="READONLY", lasts_s=20)
+    checker.check(observation(17, health="degraded", problems=["29 coins: no new signal for 50 s"]))
+    checker.check(observation(26, health="degraded", problems=["29 coins: no new signal for 59 s"]))
+    assert rules(checker) == ["told"]
+    assert "no new signal" in checker.breaches[0].evidence
+
+
+def test_a_late_event_loop_and_a_late_close_break_rules_once_unless_a_fault_excuses_them() -> None:
+    checker = Checker(PACE, GROUPS)
+    checker.check(observation(20, lags_s={"health": 0.3}, close_age_s=14.0))
+    assert rules(checker) == []
+    checker.check(observation(21, lags_s={"health": 2.3}, close_age_s=15.5))
+    checker.check(observation(22, lags_s={"health": 2.3}, close_age_s=16.5))
+    assert rules(checker) == ["lag", "prompt"]
+    assert (checker.worst_lag_s, checker.worst_close_s) == (2.3, 16.5)
+
+    checker = Checker(PACE, GROUPS)
+    opened(checker, "redis-pause", begun=15, lasts_s=20)
+    checker.check(observation(20, lags_s={"health": 2.3}, close_age_s=15.5))
     assert rules(checker) == []
 
 

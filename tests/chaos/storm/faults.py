@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
+import sqlite3
 import threading
 import time
 
@@ -275,6 +277,69 @@ class RedisFull(Fault):
                 time.sleep(0.1)
 
 
+class RedisRefuses(Fault):
+    """Redis refuses writes: a replica, one without replicas, or one whose primary is gone."""
+
+    def begin(self) -> None:
+        with self.testbed.redis() as client:
+            if self.planned.way == "NOREPLICAS":
+                client.config_set("min-replicas-to-write", 1)
+            else:
+                client.execute_command("REPLICAOF", "127.0.0.1", "1")
+            if self.planned.way == "MASTERDOWN":
+                client.config_set("replica-serve-stale-data", "no")
+
+    def end(self) -> None:
+        with self.testbed.redis() as client:
+            client.config_set("min-replicas-to-write", 0)
+            client.config_set("replica-serve-stale-data", "yes")
+            client.execute_command("REPLICAOF", "NO", "ONE")
+
+
+class RedisFrozen(RedisKill):
+    """SIGSTOP of the embedded Redis: connections stay open, nothing is answered."""
+
+    def begin(self) -> None:
+        self.pid = self.testbed.platform.status()["supervisor"]["redis_pid"]
+        os.kill(self.pid, signal.SIGSTOP)
+
+
+class RedisFlushed(Fault):
+    """FLUSHALL: every key is gone."""
+
+    def begin(self) -> None:
+        with self.testbed.redis() as client:
+            client.flushall()
+
+
+class CutOff(ActorFault):
+    """What one actor asks of Redis is swallowed; all others are served."""
+
+    replaced = False
+
+    def inject(self, pid: int) -> None:
+        self._over = threading.Event()
+        self._swallowing = threading.Thread(target=self._swallow, args=(pid,), daemon=True)
+        self._swallowing.start()
+
+    def _swallow(self, pid: int) -> None:
+        wire = self.testbed.wire
+        assert wire is not None
+        while not self._over.wait(0.1):
+            with contextlib.suppress(psutil.Error):
+                wire.swallowed = {
+                    each.laddr[1]
+                    for each in psutil.Process(pid).net_connections("tcp")
+                    if each.raddr and each.raddr[1] == wire.port
+                }
+        wire.swallowed = set()
+
+    def end(self) -> None:
+        if self.pid is not None:
+            self._over.set()
+            self._swallowing.join()
+
+
 class RedisSlow(Fault):
     """Half a second between request and reply."""
 
@@ -332,6 +397,33 @@ class ClockStep(Fault):
         self.testbed.step_clock(0)
 
 
+class Removed(Fault):
+    """The logs' directory, or the control socket, is removed."""
+
+    def begin(self) -> None:
+        self.path = self.testbed.state_dir / self.planned.way
+        if self.path.is_dir():
+            shutil.rmtree(self.path)
+        else:
+            self.path.unlink()
+
+    def is_undone(self) -> bool:
+        return self.path.exists()
+
+
+class JournalLocked(Fault):
+    """Another process holds the trader's journal."""
+
+    def begin(self) -> None:
+        path = self.testbed.state_dir / "trader.db"
+        self.holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self.holder.execute("PRAGMA busy_timeout=10000")
+        self.holder.execute("BEGIN IMMEDIATE")
+
+    def end(self) -> None:
+        self.holder.close()
+
+
 class DiskFull(Fault):
     """The disk of state_dir is full, and kept full."""
 
@@ -366,6 +458,10 @@ CLASSES: dict[str, type[Fault]] = {
     "redis-kill": RedisKill,
     "redis-pause": RedisPause,
     "redis-full": RedisFull,
+    "redis-refuses": RedisRefuses,
+    "redis-frozen": RedisFrozen,
+    "redis-flushed": RedisFlushed,
+    "cut-off": CutOff,
     "redis-slow": RedisSlow,
     "redis-drops": RedisDrops,
     "redis-hole": RedisHole,
@@ -374,8 +470,12 @@ CLASSES: dict[str, type[Fault]] = {
     "stream": ExchangeFault,
     "venue": ExchangeFault,
     "venue-doubt": ExchangeFault,
+    "venue-refuses": ExchangeFault,
+    "venue-odd": ExchangeFault,
     "clock": ClockStep,
     "disk-full": DiskFull,
+    "removed": Removed,
+    "journal-locked": JournalLocked,
 }
 
 

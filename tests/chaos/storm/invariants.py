@@ -25,6 +25,8 @@ NAMES_A_COIN = re.compile(r"[:;] [A-Z0-9]{5,20}: ")
 """A cycle that failed under a fault is reported until the next one, five minutes later. That is no
 breach within this time, unless it names a coin, whose position is unprotected."""
 
+PROMPT_S = 15.0
+LAG_S = 2.0
 AFTERMATH_S = 3.0
 WINDOWS_KEPT = 20
 COMMAND_S = 60.0
@@ -32,13 +34,15 @@ STRAY_S = 5.0
 
 RULES: Mapping[str, str] = {
     "fresh": f"no coin is older than {STALE_S:g} s except those a fault affects",
-    "told": "/health stops saying ok in time after a visible fault begins",
+    "told": "/health stops saying ok in time after a visible fault begins, and names what broke",
     "healed": "/health says ok, and all actors are ready, within a scan + 20 s after a fault ends",
     "calm": "no problem without a fault",
     "spared": "no actor dies that a fault does not hit",
     "orphans": "no process is left without a supervisor",
     "alone": "of two supervisors one goes on, and the other names it",
     "commands": f"an accepted command is done or failed within {COMMAND_S:g} s of Redis' return",
+    "prompt": f"every coin's signal of a close is there within {PROMPT_S:g} s without a fault",
+    "lag": f"no event loop is more than {LAG_S:g} s late without a fault",
     "bounds": "memory, descriptors, keys and logs stay within their bounds",
     "orders": "no order is doubled or lost: journal and venue agree",
     "signals": "what was published equals an undisturbed replay byte for byte",
@@ -106,6 +110,8 @@ class Observation:
         ages_s: Age of each coin's signal; None while Redis does not answer.
         states: State of each actor.
         deaths: All known deaths, as (actor, unique id, cause).
+        lags_s: How late each event loop was, by its newest heartbeat.
+        close_age_s: Seconds since the newest 5m close while a coin's signal of it is missing.
     """
 
     at: float
@@ -114,6 +120,8 @@ class Observation:
     ages_s: Mapping[str, float] | None = None
     states: Mapping[str, str] | None = None
     deaths: Sequence[tuple[str, str, str]] = ()
+    lags_s: Mapping[str, float] = field(default_factory=dict)
+    close_age_s: float | None = None
 
     @property
     def is_echo(self) -> bool:
@@ -145,6 +153,8 @@ class Checker:
     Attributes:
         worst_s: Worst staleness of each group outside of faults...
         worst_hit_s: ...and while a fault excused it.
+        worst_lag_s, worst_close_s: Worst event-loop lag, and time from a close to the last coin's
+            signal, outside of faults.
         checks: Number of checks of each rule.
     """
 
@@ -156,6 +166,8 @@ class Checker:
         self._uneasy_since: float | None = None
         self._echo_since: float | None = None
         self._stale: dict[str, bool] = {}
+        self._slow: set[str] = set()
+        self.worst_lag_s = self.worst_close_s = 0.0
         self.breaches: list[Breach] = []
         self.worst_s: dict[str, float] = dict.fromkeys(groups, 0.0)
         self.worst_hit_s: dict[str, float] = dict.fromkeys(groups, 0.0)
@@ -176,6 +188,7 @@ class Checker:
         self._check_calm(observation)
         self._check_echo(observation)
         self._check_spared(observation)
+        self._check_speed(observation)
 
     def ignore_deaths(self, observation: Observation) -> None:
         """Ignore the deaths before the storm."""
@@ -219,7 +232,8 @@ class Checker:
                 self.report(
                     "told",
                     observation.at,
-                    f"/health still says ok {seen_s:.0f} s after {window.name}",
+                    f"{seen_s:.0f} s after {window.name} /health says {observation.health}: "
+                    f"{'; '.join(observation.problems[:3]) or 'no problem'}",
                 )
 
     def _check_healed(self, observation: Observation) -> None:
@@ -270,14 +284,37 @@ class Checker:
             if not any(window.kills(actor) for window in excuses):
                 self.report("spared", observation.at, f"{actor} died: {cause}; {_during(excuses)}")
 
+    def _check_speed(self, observation: Observation) -> None:
+        """Check event-loop lag, and the time from a close to its signals."""
+        lag_s = max(observation.lags_s.values(), default=0.0)
+        late_s = observation.close_age_s or 0.0
+        since = observation.at - max(late_s, AFTERMATH_S)
+        if self._excuses(observation.at) or self._excuses(since) or self._any_unhealed():
+            return
+        self.checks["lag"] += 1
+        self.checks["prompt"] += 1
+        self.worst_lag_s = max(self.worst_lag_s, lag_s)
+        self.worst_close_s = max(self.worst_close_s, late_s)
+        found = {"lag": lag_s > LAG_S, "prompt": late_s > PROMPT_S}
+        if found["lag"] and "lag" not in self._slow:
+            late = {name: f"{s:.1f} s" for name, s in observation.lags_s.items() if s > LAG_S}
+            self.report("lag", observation.at, f"event loops late: {late}")
+        if found["prompt"] and "prompt" not in self._slow:
+            self.report(
+                "prompt", observation.at, f"{late_s:.0f} s after a close signals are missing"
+            )
+        self._slow = {rule for rule, is_slow in found.items() if is_slow}
+
 
 def _shows(observation: Observation, window: Window) -> bool:
-    """Return whether `/health` shows a fault: names its victim, if any, or does not answer."""
-    victim = window.planned.victim
+    """Return whether `/health` shows a fault: names what is broken, or does not answer."""
     if observation.health is None:
         return True
-    return observation.health != "ok" and (
-        not victim or any(victim in text for text in observation.problems)
+    wanted = [re.escape(window.planned.victim), window.planned.kind.named]
+    return observation.health != "ok" and all(
+        any(re.search(pattern, text) for text in observation.problems)
+        for pattern in wanted
+        if pattern
     )
 
 

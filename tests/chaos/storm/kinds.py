@@ -14,6 +14,8 @@ ANY_ACTOR = ("*",)
 # without exchange-sim, whose death would end the other faults
 OURS = (INDICATORS, "fetcher", "scanner", "account", "trader", "trader-api", "dashboard", "health")
 
+CLIENTS = (INDICATORS, "scanner", "account", "trader", "trader-api", "dashboard")
+
 REPLACED_S = 5.0
 """From the verdict "hung" to the new process: SIGABRT, its grace time, SIGKILL, fork."""
 
@@ -43,6 +45,7 @@ class Kind:
         noticed_hungs, noticed_scans: ...added in `hung_s` and in scans.
         seen_s: `/health` must leave `ok` within this from the begin; None: not required.
         seen_scans: Added to it.
+        named: Pattern that one of `/health`'s problems must match then, besides the victim's name.
         aims: Patterns of possible victims.
         dies: Which actors may die of it.
         stale: Which actors' coins may be stale until recovery.
@@ -61,6 +64,7 @@ class Kind:
     noticed_scans: float = 0
     seen_s: float | None = None
     seen_scans: float = 0
+    named: str = ""
     aims: tuple[str, ...] = ()
     dies: Affected = "none"
     stale: Affected = "none"
@@ -86,6 +90,7 @@ class Kind:
 _SEEN_BEAT_S = (
     14.0  # a heartbeat counts as missing after 10 s; the bus and the page look each second
 )
+_REDIS = "(?i)redis"
 _WIRE = ("5xx", "html", "wrong_json", "half_body", "hang")
 _VENUE = ("venue_5xx", "venue_html", "venue_half_body", "venue_wrong_json", "venue_busy")
 
@@ -113,23 +118,36 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="two-supervisors", noticed_s=20, dies="all", stale="all"),
     # Redis
     Kind(name="redis-kill", scene="own", noticed_s=5, hits_redis=True),
-    Kind(name="redis-pause", lasts_s=(16, 25), seen_s=8, stale="all", hits_redis=True),
-    Kind(name="redis-full", lasts_s=(18, 25), seen_s=15, stale="all", hits_redis=True),
+    Kind(name="redis-pause", lasts_s=(16, 25), seen_s=8, named=_REDIS, stale="all",
+         hits_redis=True),
+    Kind(name="redis-full", lasts_s=(18, 25), seen_s=15, named=_REDIS, stale="all",
+         hits_redis=True),
+    Kind(name="redis-refuses", lasts_s=(18, 25), seen_s=15, named=_REDIS, stale="all",
+         ways=("READONLY", "NOREPLICAS", "MASTERDOWN"), hits_redis=True),
+    Kind(name="redis-frozen", scene="own", noticed_s=20, noticed_hungs=1, seen_s=8, named=_REDIS,
+         stale="all", hits_redis=True),
+    Kind(name="redis-flushed", noticed_s=5, noticed_scans=1, stale="all", hits_redis=True),
+    Kind(name="cut-off", scene="apart", lasts_s=(18, 25), seen_s=_SEEN_BEAT_S, aims=CLIENTS,
+         stale="victim"),
     Kind(name="redis-slow", scene="apart", lasts_s=(15, 25), hits_redis=True),
     Kind(name="redis-drops", scene="apart", lasts_s=(15, 25), stale="all", hits_redis=True),
-    Kind(name="redis-hole", scene="apart", lasts_s=(16, 25), seen_s=8, stale="all",
+    Kind(name="redis-hole", scene="apart", lasts_s=(16, 25), seen_s=8, named=_REDIS, stale="all",
          hits_redis=True),
     # outside
     Kind(name="exchange", lasts_s=(5, 10), lasts_scans=1, seen_s=10, seen_scans=1,
-         stale="all", ways=_WIRE),
-    Kind(name="ban", lasts_s=(5, 10), lasts_scans=1, seen_s=10, seen_scans=1, stale="all",
-         ways=("429", "418")),
+         named="fetch", stale="all", ways=_WIRE),
+    Kind(name="ban", lasts_s=(5, 10), lasts_scans=1, seen_s=10, seen_scans=1, named="HTTP 4(29|18)",
+         stale="all", ways=("429", "418")),
     Kind(
         name="stream", lasts_s=(10, 20),
         ways=("stream_cut", "stream_silent", "stream_half_open", "stream_refuse",
               "stream_lost_close", "stream_duplicate", "stream_out_of_order", "stream_garbage"),
     ),
-    Kind(name="venue", lasts_s=(35, 45), seen_s=32, ways=_VENUE),
+    Kind(name="venue", lasts_s=(35, 45), seen_s=32, named="account|trader", ways=_VENUE),
+    Kind(name="venue-refuses", lasts_s=(35, 45), seen_s=32, named="account|trader",
+         ways=("venue_auth", "venue_expired", "venue_unavailable")),
+    Kind(name="venue-odd", lasts_s=(20, 30), ways=("venue_frozen", "venue_thin",
+                                                  "venue_clock_skew")),
     Kind(name="venue-doubt", lasts_s=(20, 30), ways=(
         "venue_timeout_after", "venue_cut_after", "venue_5xx_after", "venue_unavailable_after",
         "venue_hang", "venue_rate_limit",
@@ -138,8 +156,11 @@ KINDS: tuple[Kind, ...] = (
     # candles fetched by the old clock are stale until the fetcher's next pass
     Kind(name="clock", lasts_s=(10, 20), lasts_scans=1, noticed_scans=1, stale="all",
          ways=("+1h", "-1h"), needs="hooks"),
-    Kind(name="disk-full", scene="own", lasts_s=(18, 25), seen_s=12, stale="all",
-         needs="full-disk", hits_redis=True),
+    Kind(name="disk-full", scene="own", lasts_s=(18, 25), seen_s=12,
+         named="(?i)disk|space|redis|journal|writ", stale="all", needs="full-disk",
+         hits_redis=True),
+    Kind(name="removed", noticed_s=10, ways=("log", "supervisor.sock")),
+    Kind(name="journal-locked", lasts_s=(25, 35), seen_s=22, named="journal"),
 )  # fmt: skip
 
 BY_NAME = {kind.name: kind for kind in KINDS}

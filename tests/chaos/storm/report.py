@@ -23,6 +23,8 @@ class Outcome:
     checks: Counter[str] = field(default_factory=Counter)
     worst_s: dict[str, float] = field(default_factory=dict)
     worst_hit_s: dict[str, float] = field(default_factory=dict)
+    worst_lag_s: float = 0.0
+    worst_close_s: float = 0.0
     deaths: Counter[str] = field(default_factory=Counter)
     restarts: Counter[str] = field(default_factory=Counter)
     commands: list[Command] = field(default_factory=list)
@@ -77,6 +79,10 @@ def _lines(outcome: Outcome) -> Iterator[str]:
     yield "Worst staleness of each group, and while a fault excused it (a clock step adds 3600 s):"
     for name, age in sorted(outcome.worst_s.items()):
         yield f"  {name:24} {age:6.1f} s {outcome.worst_hit_s[name]:8.1f} s"
+    yield (
+        f"Without a fault: worst event-loop lag {outcome.worst_lag_s:.2f} s, "
+        f"worst time from a close to the last coin's signal {outcome.worst_close_s:.1f} s"
+    )
     yield ""
     yield "Restarts (deaths): " + (
         ", ".join(
@@ -145,6 +151,8 @@ def as_plain(outcome: Outcome) -> dict[str, Any]:
         },
         "worst_staleness_s": _finite(outcome.worst_s),
         "worst_staleness_excused_s": _finite(outcome.worst_hit_s),
+        "worst_lag_s": outcome.worst_lag_s,
+        "worst_close_s": outcome.worst_close_s,
         "deaths": dict(outcome.deaths),
         "restarts": dict(outcome.restarts),
         "checks": dict(outcome.checks),

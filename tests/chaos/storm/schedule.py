@@ -10,7 +10,8 @@ from fnmatch import fnmatch
 from tests.chaos.storm.kinds import BY_NAME, Kind, Pace
 
 BLOWS = ("kill", "crash")
-DOUBLED = ("redis-pause", "redis-full", "redis-hole", "exchange", "venue", "venue-doubt", "clock")
+DOUBLED = ("redis-pause", "redis-full", "redis-refuses", "redis-hole", "exchange", "venue",
+           "venue-doubt", "venue-refuses", "clock")  # fmt: skip
 DOUBLE_SHARE = 0.3
 
 

@@ -322,6 +322,8 @@ class Scene:
         outcome.deaths.update(checker.deaths)
         outcome.restarts.update(self._monitor.restarts)
         outcome.commands += self._commander.commands
+        outcome.worst_lag_s = max(outcome.worst_lag_s, checker.worst_lag_s)
+        outcome.worst_close_s = max(outcome.worst_close_s, checker.worst_close_s)
         for kept, seen in (
             (outcome.worst_s, checker.worst_s),
             (outcome.worst_hit_s, checker.worst_hit_s),

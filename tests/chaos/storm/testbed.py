@@ -8,6 +8,7 @@ import http.client
 import os
 import random
 import shutil
+import sqlite3
 import subprocess
 import sys
 import tempfile
@@ -46,8 +47,8 @@ REQUEST_TIMEOUT_S = 1.0
 ANSWER_S = 15.0
 
 CALL_ERRORS = (
-    OSError, redis.RedisError, subprocess.SubprocessError, StopIteration, psutil.Error,
-    http.client.HTTPException, orjson.JSONDecodeError,
+    OSError, redis.RedisError, sqlite3.Error, subprocess.SubprocessError, StopIteration,
+    psutil.Error, http.client.HTTPException, orjson.JSONDecodeError,
 )  # fmt: skip
 """Errors of requests to a platform under faults."""
 
