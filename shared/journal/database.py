@@ -43,14 +43,15 @@ class JournalFile:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._path = path
         self._open(f"{path.resolve().as_uri()}?mode=rwc")
-        with self._reporting():
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
-            self._db.execute("PRAGMA foreign_keys=ON")
-            (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
-        if found != "ok":
-            raise self._damaged(found)
-        self._make(owner)
+        with self._closed_if_refused():
+            with self._reporting():
+                self._db.execute("PRAGMA journal_mode=WAL")
+                self._db.execute("PRAGMA synchronous=FULL")
+                self._db.execute("PRAGMA foreign_keys=ON")
+                (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise self._damaged(found)
+            self._make(owner)
 
     @classmethod
     def read_only(cls, path: Path) -> Self:
@@ -65,7 +66,7 @@ class JournalFile:
         journal = cls.__new__(cls)
         journal._path = path
         journal._open(f"{path.resolve().as_uri()}?mode=ro")
-        with journal._reporting():
+        with journal._closed_if_refused(), journal._reporting():
             journal._check_version()
         return journal
 
@@ -84,6 +85,14 @@ class JournalFile:
                 f"{self._path}: the journal cannot be opened ({error}); without it nothing may be "
                 "traded; make its directory writable"
             ) from error
+
+    @contextmanager
+    def _closed_if_refused(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self._db.close()
+            raise
 
     def _make(self, owner: str) -> None:
         with self.writing():

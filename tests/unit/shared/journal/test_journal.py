@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from actors.trader.journal_thread import JournalThread
@@ -258,6 +259,10 @@ def test_reader_without_a_journal_is_told_so(tmp_path: Path) -> None:
         Journal.read_only(tmp_path / "trader.db")
 
 
+def open_files() -> list[str]:
+    return [file.path for file in psutil.Process().open_files()]
+
+
 @pytest.mark.parametrize("damage", ["garbage", "torn"])
 def test_damaged_journal_is_refused_and_left_where_it_is(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "trader.db"
@@ -271,23 +276,27 @@ def test_damaged_journal_is_refused_and_left_where_it_is(tmp_path: Path, damage:
         torn = bytes(byte ^ 0xA5 for byte in content[8192:16384])
         broken = content[:8192] + torn + content[16384:]
     path.write_bytes(broken)
-    with pytest.raises(PermanentError, match="nothing is traded without it"):
+    with pytest.raises(PermanentError, match="nothing is traded without it") as refused:
         Journal(path, "demo")
     assert path.read_bytes() == broken
+    # while the traceback holds the journal: it is closed, not merely forgotten
+    assert refused.tb and str(path) not in open_files()
 
 
 def test_journal_of_another_mode_or_version_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "trader.db"
     Journal(path, "demo").close()
-    with pytest.raises(PermanentError, match="journal of demo"):
+    with pytest.raises(PermanentError, match="journal of demo") as of_another:
         Journal(path, "live")
+    assert of_another.tb and str(path) not in open_files()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA user_version=99")
     db.close()
     with pytest.raises(PermanentError, match="version 99, expected 1"):
         Journal(path, "demo")
-    with pytest.raises(PermanentError, match="version 99"):
+    with pytest.raises(PermanentError, match="version 99") as to_read:
         Journal.read_only(path)
+    assert to_read.tb and str(path) not in open_files()
 
 
 async def test_scribe_works_in_order_on_a_thread_of_its_own(tmp_path: Path) -> None:
