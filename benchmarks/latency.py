@@ -39,7 +39,7 @@ from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
 from shared.messages.signals import TaSignal
 from shared.supervision.specs import child_specs, configured_ports
 from tests.support.platform_run import wait_for
-from tests.support.private_redis import PrivateRedis
+from tests.support.private_redis import PrivateRedis, chosen_redis
 
 BEFORE_CLOSE_MS = 250
 BETWEEN_S = 0.35
@@ -225,7 +225,7 @@ def main() -> None:
     )
     sent, made = [], []
     with tempfile.TemporaryDirectory(prefix="latency-") as home, contextlib.ExitStack() as ends:
-        server = PrivateRedis("redis-server")
+        server = PrivateRedis(str(chosen_redis().path))
         ends.callback(server.remove)
         server.start()
         running = Platform(config, Path(home), server)

@@ -27,7 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.tables import percentile, table, verdict
 from tests.support.platform_run import Platform, wait_for
-from tests.support.private_redis import PrivateRedis
+from tests.support.private_redis import PrivateRedis, chosen_redis
 
 ACTOR, COIN = "indicators-majors", "BTCUSDT"
 OURS = "this supervisor"
@@ -121,7 +121,7 @@ def with_peers(runs: int, idle_s: float) -> Compared:
 
     peers: list[Peer] = []
     found = Compared()
-    server = PrivateRedis("redis-server")
+    server = PrivateRedis(str(chosen_redis().path))
     with tempfile.TemporaryDirectory(prefix="peers-") as home, contextlib.ExitStack() as ends:
         server.start()
         ends.callback(server.remove)

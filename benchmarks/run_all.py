@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import peer_venv
 from shared.errors import EXIT_FAILED, EXIT_OK
+from tests.support.private_redis import chosen_redis
 
 HERE = Path(__file__).resolve().parent
 PARTS: tuple[tuple[str, ...], ...] = (
@@ -40,16 +41,12 @@ LONGEST_S = 600
 def machine() -> str:
     """Return a description of the machine."""
     found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    server = subprocess.run(
-        ["redis-server", "--version"], capture_output=True, text=True, check=False
-    ).stdout
-    number = re.search(r"v=(\S+)", server)
     lines = [
         f"- {time.strftime('%Y-%m-%d %H:%M', time.gmtime())} UTC",
         f"- {found[1] if found else platform.machine()}, {os.cpu_count()} cores, "
         f"{psutil.virtual_memory().total / 2**30:.0f} GB of memory, Linux {platform.release()}",
         f"- Load of the machine before the first part: {os.getloadavg()[0]:.1f}",
-        f"- Python {platform.python_version()}, Redis {number[1] if number else 'unknown'}, "
+        f"- Python {platform.python_version()}, {chosen_redis().release}, "
         + ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
     ]
     return "\n".join(lines)

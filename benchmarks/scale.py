@@ -31,7 +31,7 @@ from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate
 from shared.proc_stats import cpu_s, pss_mb
 from tests.support.candle_series import walk, window_at
-from tests.support.private_redis import PrivateRedis
+from tests.support.private_redis import PrivateRedis, chosen_redis
 
 SIZES, WALKS, CANDLES = (29, 290, 1_000, 2_000), 29, 1_000
 GROUP_COINS = 500
@@ -212,7 +212,7 @@ def main() -> None:
     sizes = SIZES[:2] if options.quick else SIZES
     found = []
     with tempfile.TemporaryDirectory(prefix="scale-") as home:
-        server = PrivateRedis("redis-server")
+        server = PrivateRedis(str(chosen_redis().path))
         server.start()
         try:
             for coins in sizes:

@@ -13,7 +13,6 @@ from hypothesis import settings
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.errors import ConfigError
-from shared.redis.acl import CONFINES_WRITERS
 from tests.support.paths import ROOT
 from tests.support.private_redis import PrivateRedis, chosen_redis
 
@@ -40,19 +39,11 @@ def missing(what: str) -> NoReturn:
 
 @pytest.fixture(scope="session")
 def redis_binary() -> str:
-    """Path of the redis-server that tests run: that of the platform itself."""
+    """Path of the server that tests run: the one the platform would start."""
     try:
         return str(chosen_redis().path)
     except ConfigError as error:
         missing(str(error))
-
-
-@pytest.fixture(scope="session")
-def redis_binary_7(redis_binary: str) -> str:
-    """Path of a redis-server that confines writers; with another one nothing is quite well."""
-    if chosen_redis().version < CONFINES_WRITERS:
-        missing("redis-server 7 or newer is not installed")
-    return redis_binary
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
+import dataclasses
+import os
 from pathlib import Path
 
+from shared import logs
+from shared.clock import SystemClock
 from shared.config import ports
 from shared.config.load import load
 from shared.errors import EXIT_OK, ConfigError
+from shared.redis.server import RedisServer
 from shared.supervision import preflight
 from shared.supervision.specs import listeners
 
@@ -19,9 +25,23 @@ def check(options: argparse.Namespace) -> int:
         ConfigError: `run` would fail.
     """
     config = load(Path(options.config), options.set, mode=options.mode)
-    preflight.take_logins(config, options.environment)
-    if not preflight.is_running(Path(config.state_dir).resolve()):
+    secrets, users = preflight.take_logins(config, options.environment)
+    state_dir = Path(config.state_dir).resolve()
+    if not preflight.is_running(state_dir):
         faults = ports.taken(listeners(config))
+        redis = RedisServer(
+            dataclasses.replace(config.redis, url=secrets.into_url(config.redis.url)),
+            mode=config.mode,
+            state_dir=state_dir,
+            clock=SystemClock(),
+            log=logs.logger("redis"),
+            users=users,
+            directories=os.get_exec_path(options.environment),
+        )
+        try:
+            asyncio.run(redis.check())
+        except ConfigError as error:
+            faults += error.faults
         if faults:
             raise ConfigError(faults)
     coins = sum(len(group) for group in config.groups.values())

@@ -25,8 +25,8 @@ from shared.console import probes
 from shared.console.probes import Finding
 from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable, ConfigError, PlatformError, count
 from shared.redis.connections import probe, server_version
-from shared.redis.process import bundled_server, find_binary
-from shared.redis.server import starts_own
+from shared.redis.files import RedisFiles
+from shared.redis.server import choose_binary, starts_own
 from shared.schema import Role
 from shared.supervision import preflight
 from shared.supervision.control_client import ask_status
@@ -76,7 +76,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     if config is None:
         yield Finding("redis, ports", "note", "unknown until the configuration can be read")
     else:
-        yield _redis(config, options.environment)
+        yield _redis(config, state_dir, options.environment)
         yield from probes.ports(listeners(config), own, ports.taken)
     yield _clock(config if options.ask_exchange else None)
     there, is_writable = probes.can_write(state_dir)
@@ -107,10 +107,10 @@ def _platform(running: RunningPlatform) -> tuple[dict[str, int | None], Finding]
     return own, Finding("platform", "ok", f"runs on {running.state_dir}, pid {pid}")
 
 
-def _redis(config: Config, environment: MutableMapping[str, str]) -> Finding:
+def _redis(config: Config, state_dir: Path, environment: MutableMapping[str, str]) -> Finding:
     def own() -> Finding:
-        path = os.get_exec_path(environment)
-        return probes.embedded_redis(lambda: find_binary(path, bundled_server()))
+        files, path = RedisFiles(state_dir / "redis"), os.get_exec_path(environment)
+        return probes.embedded_redis(lambda: choose_binary(files, path, config.mode))
 
     section = config.redis
     is_own = starts_own(section, config.mode)

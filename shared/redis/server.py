@@ -19,9 +19,10 @@ from shared.config import ports
 from shared.config.sections import RedisSection
 from shared.errors import BusDenied, BusRefused, ConfigError
 from shared.redis.acl import CONFINES_WRITERS, Version
+from shared.redis.binary import Binary, Release, bundled_server, find_binaries
 from shared.redis.connections import probe, server_version
 from shared.redis.files import RedisFiles, read_operator_url
-from shared.redis.process import RedisProcess, bundled_server, find_binary
+from shared.redis.process import RedisProcess
 from shared.redis.users import Users, new_users
 from shared.schema import Role
 from shared.web.hosts import is_loopback
@@ -41,6 +42,31 @@ def starts_own(section: RedisSection, mode: str) -> bool | None:
     if section.embedded != "auto":
         return section.embedded == "always"
     return True if mode == "demo" else None
+
+
+def choose_binary(
+    files: RedisFiles, directories: Sequence[str], mode: str
+) -> tuple[Binary, Release | None]:
+    """Return the server to start; with it, in demo mode, who wrote files that it cannot open.
+
+    The first one found, unless only a later one opens the files that are there.
+
+    Raises:
+        ConfigError: There is none, or, but for demo mode, none that opens the files.
+    """
+    binaries = find_binaries(directories, bundled_server())
+    written_by = files.written_by()
+    for binary in binaries:
+        if binary.release.reads(written_by):
+            return binary, None
+    if mode == "demo":
+        return binaries[0], written_by
+    found = ", ".join(f"{binary.path} ({binary.release})" for binary in binaries)
+    raise ConfigError(
+        [f"redis.embedded: the files in {files.directory} were written by {written_by}, which no "
+         f"server found can read: {found}; install {written_by} or newer, or move the directory "
+         "away"]
+    )  # fmt: skip
 
 
 class RedisServer:
@@ -122,6 +148,17 @@ class RedisServer:
             found.append(f"the embedded redis is not up: {self._failure or 'starting'}")
         return found
 
+    async def check(self) -> None:
+        """Raise what `start` would, with nothing started or written.
+
+        Raises:
+            ConfigError: As `start`.
+        """
+        if await self._runs_own():
+            choose_binary(self._files, self._directories, self._mode)
+        else:
+            await self._log_in()
+
     async def start(self) -> None:
         """Find or start the Redis to use and wait until it answers, at most 30 s.
 
@@ -137,10 +174,16 @@ class RedisServer:
             await self._log_in()
             self._files.write_logins(self.url(Role.OPERATOR))
             return
-        binary = find_binary(self._directories, bundled_server())
-        self._files.claim_version(binary.version)
+        binary, unreadable = choose_binary(self._files, self._directories, self._mode)
+        if unreadable is not None:
+            target = self._set_aside(f"of-{unreadable}".lower().replace(" ", "-"))
+            self._log.warning(
+                "%s cannot read what %s wrote: the files are in %s, and redis starts empty",
+                binary.release, unreadable, target,
+            )  # fmt: skip
+        self._files.claim(binary.release)
         self._users = new_users(self._section.namespace)
-        self._version = binary.version
+        self._version = binary.release.version
         self._server = RedisProcess(binary, self._state_dir / "log" / "redis.log")
         self._choose_port()
         self._keeping = asyncio.create_task(self._keep(self._server), name="redis")
@@ -284,7 +327,7 @@ class RedisServer:
             port=self._port,
             users=self._users,
             maxmemory_mb=self._section.maxmemory_mb,
-            version=server.binary.version,
+            release=server.binary.release,
         )
         server.start(config)
 
@@ -304,13 +347,16 @@ class RedisServer:
             pause_s = min(0.5, pause_s * 1.5)
 
     def _set_files_aside(self) -> None:
-        utc = utc_text(self._clock.now_ms()).replace("-", "").replace(":", "")
-        target = self._files.set_aside(utc)
+        target = self._set_aside("damaged")
         self._refusals = 0
         self._note(
             f"redis refused its own files {REFUSALS} times and started empty; the files are in "
             f"{target}"
         )
+
+    def _set_aside(self, why: str) -> Path:
+        utc = utc_text(self._clock.now_ms()).replace("-", "").replace(":", "")
+        return self._files.set_aside(f"{why}-{utc}")
 
     def _note(self, note: str) -> None:
         self._log.error("%s", note)
@@ -349,7 +395,8 @@ def _servers_in(directory: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if "redis" in process.name() and process.cwd() == str(directory):
+            is_server = any(product in process.name() for product in ("redis", "valkey"))
+            if is_server and process.cwd() == str(directory):
                 found.append(process)
         except psutil.Error:
             continue  # ended meanwhile, or another user's

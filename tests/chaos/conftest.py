@@ -24,8 +24,8 @@ LIGHT = (FEW_COINS, "auditor.enabled=false")
 
 
 @pytest.fixture(autouse=True)
-def _redis_of_the_platform(redis_binary_7: str) -> None:
-    """Skip where nothing could ever be quite well."""
+def _redis_of_the_platform(redis_binary: str) -> None:
+    """Skip where there is no server to run."""
 
 
 @contextlib.contextmanager
@@ -69,7 +69,7 @@ def is_well(platform: Platform) -> bool:
 
 
 @pytest.fixture(scope="module")
-def shared_platform(request: pytest.FixtureRequest, redis_binary_7: str) -> Iterator[Platform]:
+def shared_platform(request: pytest.FixtureRequest, redis_binary: str) -> Iterator[Platform]:
     """One platform for all tests of a module, with the settings in its `SHARED`."""
     with platforms() as make:
         started = make(*request.module.SHARED)

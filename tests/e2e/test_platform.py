@@ -33,7 +33,7 @@ pytestmark = pytest.mark.xdist_group("busy")
 
 # One platform for all of them: each test leaves it as well as it found it.
 @pytest.fixture(scope="module")
-def platform(redis_binary_7: str) -> Iterator[Platform]:
+def platform(redis_binary: str) -> Iterator[Platform]:
     home = Path(tempfile.mkdtemp(prefix="coinex-"))
     running = Platform(home / "var")
     try:

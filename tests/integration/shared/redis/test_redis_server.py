@@ -24,7 +24,7 @@ from shared.config.ports import free_port
 from shared.config.sections import RedisSection
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.candles import Ban
-from shared.redis.process import bundled_server, find_binary
+from shared.redis.binary import bundled_server, find_binaries
 from shared.redis.server import RedisServer, read_operator_url
 from shared.redis.users import Users
 from shared.schema import BAN_UNTIL, Role
@@ -38,7 +38,7 @@ MakeServer = Callable[..., RedisServer]
 
 
 @pytest.fixture
-async def server(tmp_path: Path, redis_binary_7: str) -> AsyncIterator[MakeServer]:
+async def server(tmp_path: Path, redis_binary: str) -> AsyncIterator[MakeServer]:
     made: list[RedisServer] = []
 
     def make(
@@ -282,13 +282,15 @@ async def test_frozen_server_ends_too_when_the_supervisor_is_killed(tmp_path: Pa
             os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.parametrize("kind", ["chosen", "bundled"])
 async def test_frozen_left_over_of_an_earlier_supervisor_does_not_stop_a_start(
-    server: MakeServer, redis_binary: str, tmp_path: Path
+    server: MakeServer, redis_binary: str, kind: str, tmp_path: Path
 ) -> None:
     directory = tmp_path / "var" / "redis"
     directory.mkdir(parents=True)
-    left_over = launch(redis_binary, "--port", "0", "--save", "", cwd=directory)
-    await eventually(lambda: "redis" in psutil.Process(left_over.pid).name())
+    binary = redis_binary if kind == "chosen" else str(bundled_server())
+    left_over = launch(binary, "--port", "0", "--save", "", cwd=directory)
+    await eventually(lambda: psutil.Process(left_over.pid).name() == Path(binary).name)
     left_over.send_signal(signal.SIGSTOP)
     redis = server()
     await redis.start()
@@ -299,8 +301,8 @@ async def test_frozen_left_over_of_an_earlier_supervisor_does_not_stop_a_start(
 # Files
 
 
-async def damage(server: MakeServer, tmp_path: Path) -> None:
-    redis = server()
+async def damage(server: MakeServer, tmp_path: Path, directories: Sequence[str] | None) -> None:
+    redis = server(directories=directories)
     await redis.start()
     for number in range(20):
         await remember(redis, number)
@@ -311,11 +313,12 @@ async def damage(server: MakeServer, tmp_path: Path) -> None:
     log.write_bytes(raw[:100] + b"\x00garbage\x00" * 10 + raw[200:])
 
 
+@pytest.mark.parametrize("directories", [None, []], ids=["chosen", "bundled"])
 async def test_damaged_files_are_set_aside_after_two_refusals(
-    server: MakeServer, tmp_path: Path
+    server: MakeServer, tmp_path: Path, directories: Sequence[str] | None
 ) -> None:
-    await damage(server, tmp_path)
-    redis = server()
+    await damage(server, tmp_path, directories)
+    redis = server(directories=directories)
     await redis.start()
     assert redis.is_up
     assert await recall(redis) is None
@@ -353,21 +356,18 @@ async def test_failures_that_are_not_the_files_move_nothing(
     assert await recall(redis) == 4
 
 
-@pytest.mark.parametrize(
-    ("recorded", "words"), [("99.0", "written by Redis 99.0"), ("junk", "expected a version")]
-)
-async def test_files_of_a_newer_server_are_not_touched(
-    server: MakeServer, tmp_path: Path, recorded: str, words: str
+async def test_files_of_who_knows_which_server_are_not_touched(
+    server: MakeServer, tmp_path: Path
 ) -> None:
     first = server()
     await first.start()
     await remember(first, 6)
     await first.stop()
     version = tmp_path / "var" / "redis" / "server-version"
-    version.write_text(recorded)
-    with pytest.raises(ConfigError, match=words):
+    version.write_text("junk")
+    with pytest.raises(ConfigError, match="expected a version"):
         await server().start()
-    assert version.read_text() == recorded
+    assert version.read_text() == "junk"
 
 
 async def test_newer_version_without_any_data_hinders_nobody(
@@ -447,41 +447,77 @@ async def test_embedded_never_takes_the_url_as_it_is(server: MakeServer) -> None
 # Which binary
 
 
-def test_binary_of_version_7_on_path_comes_first(redis_binary_7: str, tmp_path: Path) -> None:
-    old = tmp_path / "old"
-    old.mkdir()
+def program(directory: Path, says: str) -> Path:
+    """Make a redis-server that tells its version and does nothing else."""
+    directory.mkdir()
+    path = directory / "redis-server"
+    path.write_text(f"#!/bin/sh\n[ \"$1\" = --version ] && echo '{says}'\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_redis_server_of_version_7_on_path_comes_before_the_bundled_one(tmp_path: Path) -> None:
+    old = program(tmp_path / "old", "Redis server v=6.2.14 sha=00000000:0 bits=64")
+    seven = program(tmp_path / "seven", "Redis server v=7.0.15 sha=00000000:0 bits=64")
+    fork = program(tmp_path / "fork", "Valkey server v=8.1.4 sha=00000000:0 bits=64")
+    broken = program(tmp_path / "broken", "")
     bundled = bundled_server()
     assert bundled is not None
-    shutil.copy(bundled, old / "redis-server")
-    found = find_binary([str(tmp_path), str(old), str(Path(redis_binary_7).parent)], bundled)
-    assert found.path == Path(redis_binary_7) and found.version >= (7, 0)
-    assert find_binary([str(old)], bundled).path == old / "redis-server"
-    assert find_binary([str(tmp_path)], bundled).path == bundled
+    path = [str(directory.parent) for directory in (broken, old, seven, fork)]
+    found = find_binaries(["/nowhere", *path], bundled)
+    assert [binary.path for binary in found] == [seven, fork, bundled]
+    assert [str(binary.release) for binary in found][:2] == ["Redis 7.0", "Valkey 8.1"]
+    assert found[2].release.product == "Valkey"
+    with pytest.raises(
+        ConfigError, match=r"no redis-server 7 or newer .*redis-server is Redis 6\.2"
+    ):
+        find_binaries(path[:2], None)
+    with pytest.raises(ConfigError, match=r"there is none"):
+        find_binaries(path[:1], None)
 
 
-def test_no_binary_at_all_is_a_config_fault(tmp_path: Path) -> None:
-    broken = tmp_path / "redis-server"
-    broken.write_text("#!/bin/sh\nexit 1\n")
-    broken.chmod(0o755)
-    with pytest.raises(ConfigError, match="no redis-server that runs"):
-        find_binary([str(tmp_path)], None)
-
-
-async def test_bundled_server_works_too(tmp_path: Path) -> None:
-    redis = RedisServer(
-        RedisSection(url="redis://127.0.0.1:0/0"),
-        mode="demo",
-        state_dir=tmp_path / "a dir with spaces",
-        clock=SystemClock(),
-        log=logging.getLogger("supervisor"),
-        directories=[],
-    )
+async def test_bundled_server_is_as_good_and_is_kept_once_it_has_written(
+    server: MakeServer, tmp_path: Path
+) -> None:
+    redis = server(directories=[])
     await redis.start()
-    try:
-        assert redis.is_up
-        (problem,) = redis.problems()
-        assert "writers not confined" in problem and "redis 6.2" in problem
-        await remember(redis, 3)
-        assert await recall(redis) == 3
-    finally:
-        await redis.stop()
+    assert redis.is_up and redis.problems() == []
+    await remember(redis, 3)
+    pid = pid_of(redis)
+    assert psutil.Process(pid).cmdline()[0] == "coinex: redis"
+    os.kill(pid, signal.SIGKILL)
+    await eventually(lambda: redis.pid not in (None, pid) and redis.is_up, within_s=10)
+    assert await recall(redis) == 3
+    await redis.stop()
+    # redis-server is installed meanwhile; it cannot open what Valkey wrote
+    later = server(
+        directories=[str(program(tmp_path / "seven", "Redis server v=7.0.15 bits=64").parent)]
+    )
+    await later.start()
+    assert await recall(later) == 3
+    assert later.problems() == [] and not list((tmp_path / "var" / "redis").glob("of-*"))
+
+
+async def test_files_that_no_server_found_can_read_are_set_aside_in_demo_and_a_fault_elsewhere(
+    server: MakeServer, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = server()
+    await first.start()
+    await remember(first, 6)
+    await first.stop()
+    directory = tmp_path / "var" / "redis"
+    (directory / "server-version").write_text("99.0\n")  # as written before there was Valkey
+    paper = server(mode="paper", embedded="always")
+    demo = server()
+    for refused in (paper.check, paper.start):
+        with pytest.raises(ConfigError, match=r"written by Redis 99\.0, which no server found can"):
+            await refused()
+    await demo.check()
+    assert (directory / "server-version").read_text() == "99.0\n"
+    assert not list(directory.glob("of-*"))
+    await demo.start()
+    assert await recall(demo) is None
+    assert demo.problems() == []
+    (aside,) = directory.glob("of-redis-99.0-*Z")
+    assert list(aside.rglob("*.incr.aof"))
+    assert f"cannot read what Redis 99.0 wrote: the files are in {aside}" in caplog.text

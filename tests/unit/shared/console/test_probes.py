@@ -9,7 +9,7 @@ import pytest
 from shared.console import probes
 from shared.console.probes import Finding, Verdict
 from shared.errors import BusDenied, BusUnavailable, ConfigError
-from shared.redis.process import Binary
+from shared.redis.binary import Binary, Release
 
 MB = 1_000_000
 WANTED = {"health": ("127.0.0.1", 8894), "dashboard": ("127.0.0.1", 0)}
@@ -34,18 +34,18 @@ def test_python(version: tuple[int, ...], verdict: Verdict) -> None:
     assert ("make install" in found.text) == (verdict == "wrong")
 
 
-def test_a_redis_server_of_its_own_is_there_and_new_enough() -> None:
-    def absent() -> Binary:
-        raise ConfigError(["redis.embedded: no redis-server that runs was found on PATH"])
+def test_a_server_of_its_own_is_there_and_reads_the_files() -> None:
+    def absent() -> tuple[Binary, Release | None]:
+        raise ConfigError(["redis.embedded: no redis-server 7 or newer that runs was found"])
 
-    server = Path("/usr/bin/redis-server")
-    assert probes.embedded_redis(lambda: Binary(server, (7, 0))).verdict == "ok"
-    old = probes.embedded_redis(lambda: Binary(server, (6, 2)))
-    assert old.verdict == "wrong"
-    assert "/usr/bin/redis-server is 6.2" in old.text
-    assert "install redis-server 7 or newer" in old.text
+    server = Binary(Path("/usr/bin/redis-server"), Release("Redis", (7, 0)))
+    assert probes.embedded_redis(lambda: (server, None)) == Finding(
+        "redis", "ok", "/usr/bin/redis-server is Redis 7.0"
+    )
+    unread = probes.embedded_redis(lambda: (server, Release("Valkey", (9, 1))))
+    assert unread.verdict == "note" and "sets aside what Valkey 9.1 wrote" in unread.text
     assert probes.embedded_redis(absent) == Finding(
-        "redis", "wrong", "redis.embedded: no redis-server that runs was found on PATH"
+        "redis", "wrong", "redis.embedded: no redis-server 7 or newer that runs was found"
     )
 
 
