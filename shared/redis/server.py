@@ -151,13 +151,21 @@ class RedisServer:
     async def check(self) -> None:
         """Raise what `start` would, with nothing started or written.
 
+        An external Redis that wants a password when none is known is a warning only: it may be a
+        credential that just the service is given.
+
         Raises:
             ConfigError: As `start`.
         """
         if await self._runs_own():
             choose_binary(self._files, self._directories, self._mode)
-        else:
+            return
+        try:
             await self._log_in()
+        except ConfigError as error:
+            if self._users or self._parsed_url.password:
+                raise
+            self._log.warning("%s, unless the service has a password", error)
 
     async def start(self) -> None:
         """Find or start the Redis to use and wait until it answers, at most 30 s.

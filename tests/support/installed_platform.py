@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from shared.supervision.control_client import ask_status
 from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
@@ -145,10 +147,16 @@ class Instance:
         """Return what it has written into the journal since the machine booted."""
         return self.machine.says("journalctl", "--no-pager", "-o", "cat", "-u", self.unit)
 
-    def redis(self, *command: str) -> str:
-        """Ask its own Redis."""
+    def redis(self, *command: str) -> Any:
+        """Return what its own Redis replies, to the operator."""
+        program = (
+            "import json, sys, redis\n"
+            "client = redis.Redis.from_url(sys.argv[1], decode_responses=True)\n"
+            "print(json.dumps(client.execute_command(*sys.argv[2:])))"
+        )
         url = self.machine.says("cat", f"{self.state_dir}/redis/operator.url")
-        return self.machine.says("redis-cli", "-e", "--no-auth-warning", "-u", url, *command)
+        python = f"/opt/coinex/{self.name}/.venv/bin/python"
+        return orjson.loads(self.machine.says(python, "-c", program, url, *command))
 
     def get(self, port: int, path: str) -> tuple[int, str]:
         """Return status and body of a GET to a local port of the machine."""

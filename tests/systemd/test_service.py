@@ -63,7 +63,7 @@ def test_dev_and_prod_run_side_by_side_and_share_nothing(dev: Instance, prod: In
     assert [dev.get(port, "/livez")[0] for port in (8894, 8893)] == [200, 200]
     assert [dev.get(port, "/api/state")[0] for port in (8892, 8891)] == [200, 200]
     for instance in (dev, prod):
-        keys = instance.redis("--scan").splitlines()
+        _, keys = instance.redis("SCAN", "0", "COUNT", "10000")
         assert keys
         assert all(key.startswith(f"{instance.name}:") for key in keys)
         assert all(key != "supervisor" for key in keys)

@@ -426,16 +426,20 @@ async def test_live_refuses_a_port_held_by_something_else_and_names_it(server: M
 
 
 async def test_live_refuses_a_redis_with_other_credentials(
-    server: MakeServer, own_redis: Callable[..., PrivateRedis]
+    server: MakeServer, own_redis: Callable[..., PrivateRedis], caplog: pytest.LogCaptureFixture
 ) -> None:
     port = free_port()
     external = own_redis("--port", str(port), "--bind", "127.0.0.1")
     external.run("CONFIG", "SET", "requirepass", "right")
     redis = server(mode="live", url=f"redis://:not-right@127.0.0.1:{port}/0")
-    with pytest.raises(ConfigError, match="does not let in user 'default'") as caught:
-        await redis.start()
-    assert f"127.0.0.1:{port}" in str(caught.value)
-    assert "not-right" not in str(caught.value)
+    for refused in (redis.check, redis.start):
+        with pytest.raises(ConfigError, match="does not let in user 'default'") as caught:
+            await refused()
+        assert f"127.0.0.1:{port}" in str(caught.value)
+        assert "not-right" not in str(caught.value)
+    # the password may be one that only the service is given
+    await server(mode="live", embedded="never", url=f"redis://127.0.0.1:{port}/0").check()
+    assert "unless the service has a password" in caplog.text
 
 
 async def test_embedded_never_takes_the_url_as_it_is(server: MakeServer) -> None:
