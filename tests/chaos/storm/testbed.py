@@ -264,7 +264,8 @@ class Testbed:
 
 def _is_platform(process: psutil.Process) -> bool:
     line = " ".join(process.cmdline())
-    return "coinex: " in line or "supervisor.py" in line or "redis-server" in line
+    ours = ("coinex: ", "supervisor.py", "redis-server", "valkey-server")
+    return any(word in line for word in ours)
 
 
 def make_home() -> Path:
