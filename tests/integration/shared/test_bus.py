@@ -607,4 +607,6 @@ def test_bus_costs_a_fresh_process_next_to_nothing(
     assert len(loaded) <= 12, loaded
     asked = shared_redis.run("INFO", "commandstats")
     assert isinstance(asked, dict)
-    assert 0 < sum(row["calls"] for name, row in asked.items() if "config" not in name) <= 4, asked
+    own = ("cmdstat_config|resetstat", "cmdstat_client|setinfo")  # this test's; no role may
+    calls = [row["calls"] for name, row in asked.items() if name not in own]
+    assert 0 < sum(calls) <= 4, asked

@@ -476,7 +476,7 @@ def test_a_redis_server_of_version_7_on_path_comes_before_the_bundled_one(tmp_pa
         ConfigError, match=r"no redis-server 7 or newer .*redis-server is Redis 6\.2"
     ):
         find_binaries(path[:2], None)
-    with pytest.raises(ConfigError, match=r"there is none"):
+    with pytest.raises(ConfigError, match=r"no other was found"):
         find_binaries(path[:1], None)
 
 
