@@ -94,7 +94,7 @@ def _release_of(path: Path) -> Release | None:
         return None
     try:
         output = subprocess.run(
-            [path, "--version"], capture_output=True, text=True, timeout=5, check=True
+            [path, "--version"], capture_output=True, text=True, timeout=20, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
