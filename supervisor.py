@@ -27,6 +27,7 @@ if __name__ == "__main__":
 
 import asyncio
 import dataclasses
+import fnmatch
 import random
 import signal
 import uuid
@@ -42,7 +43,14 @@ from shared.clock import Clock, SystemClock
 from shared.config.load import load
 from shared.config.secrets import Secrets
 from shared.config.sections import Config
-from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable, ConfigError
+from shared.errors import (
+    EXIT_FAILED,
+    EXIT_OK,
+    EXIT_USAGE,
+    BusUnavailable,
+    ConfigError,
+    did_you_mean,
+)
 from shared.messages.actors import Lease
 from shared.redis.server import RedisServer
 from shared.schema import Role
@@ -52,9 +60,15 @@ from shared.supervision.child import LONGEST_LOG_LINE, Child, ChildContext
 from shared.supervision.children import Children
 from shared.supervision.commands import SupervisorCommands
 from shared.supervision.control import ControlSocket, serve_channel
-from shared.supervision.launch import ROOT, launch_message
+from shared.supervision.launch import ROOT, launch_message, missing_secrets
 from shared.supervision.process import LineReader
-from shared.supervision.specs import code_modules, listeners, policy
+from shared.supervision.specs import (
+    child_specs,
+    code_modules,
+    configured_ports,
+    listeners,
+    policy,
+)
 from shared.supervision.status_publisher import StatusPublisher, Transitions
 from shared.supervision.systemd import Notifier
 from shared.supervision.tasks import Tasks
@@ -117,6 +131,7 @@ class Supervisor:
             config,
             self._children,
             reread=reread,
+            missing_secrets=lambda fresh: missing_secrets(fresh, secrets),
             own_status=self._own_status,
             shut_down=self._over.set,
             log=self._log,
@@ -389,6 +404,11 @@ def run(options: argparse.Namespace) -> int:
         return load(Path(options.config), options.set, mode=options.mode)
 
     config = read()
+    names = [spec.name for spec in child_specs(config, configured_ports(config))]
+    if not fnmatch.filter(names, options.only):
+        hint = did_you_mean(options.only, names) or f"known: {', '.join(names)}"
+        print(f"--only {options.only!r}: no actor has such a name: {hint}", file=sys.stderr)
+        return EXIT_USAGE
     secrets, users = preflight.take_logins(config, os.environ)
     state_dir = Path(config.state_dir).resolve()
     try:

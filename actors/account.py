@@ -35,7 +35,7 @@ MIN_INTERVAL_S = 1.0
 CURRENCY = "USDT"
 NO_KEYS = (
     "no keys: give COINEX_ACCESS_ID and COINEX_SECRET_KEY in the environment, or the systemd "
-    "credentials venue_access_id and venue_secret_key"
+    "credentials venue_access_id and venue_secret_key, and restart the platform"
 )
 
 

@@ -22,6 +22,7 @@ class SupervisorCommands:
     Args:
         config: The current configuration; `reload` replaces it.
         reread: Reads the configuration again; raises ConfigError.
+        missing_secrets: Returns the secrets that a configuration needs and that are not there.
         own_status: Returns the supervisor's own part of `status`.
         shut_down: Begins the orderly stop.
     """
@@ -32,6 +33,7 @@ class SupervisorCommands:
         children: Children,
         *,
         reread: Callable[[], Config],
+        missing_secrets: Callable[[Config], list[str]],
         own_status: Callable[[], dict[str, Any]],
         shut_down: Callable[[], None],
         log: logging.Logger,
@@ -39,6 +41,7 @@ class SupervisorCommands:
         self.config = config
         self._children = children
         self._reread = reread
+        self._missing_secrets = missing_secrets
         self._own_status = own_status
         self._shut_down = shut_down
         self._log = log
@@ -99,5 +102,10 @@ class SupervisorCommands:
         summary = f"restarted: {', '.join(changed)}" if changed else "no actor's section changed"
         if waiting:
             summary += f"; a restart of the supervisor is needed for: {', '.join(waiting)}"
+        if missing := self._missing_secrets(fresh):
+            summary += (
+                f"; there is no {', '.join(missing)}: secrets are read at start only, so one "
+                "added since needs a restart (systemctl restart)"
+            )
         self._log.info("configuration reloaded, %s", summary)
         return summary

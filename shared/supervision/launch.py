@@ -66,6 +66,13 @@ def launch_message(
     }
 
 
+def missing_secrets(config: Config, secrets: Secrets) -> list[str]:
+    """Return the secrets that actors of a configuration need and that are not given."""
+    no_keys = config.mode == "live" and secrets.venue_access_id is None
+    no_urls = config.alerts.enabled and not secrets.alert_services()
+    return [*(["venue_access_id"] if no_keys else []), *(["alert_urls"] if no_urls else [])]
+
+
 def _trial(spec: ChildSpec, config: Config) -> dict[str, Any] | None:
     """Return the folder of the test hooks, and whether the actor's clock follows theirs."""
     if not (config.mode == "demo" and config.testing.hooks):

@@ -252,5 +252,5 @@ class CoinExWire:
 
 _HOW_TO_SET = (
     f"set {SECRET_VARIABLES['venue_access_id']} and {SECRET_VARIABLES['venue_secret_key']} in the "
-    "environment, or the systemd credentials venue_access_id and venue_secret_key"
+    "environment, or the systemd credentials venue_access_id and venue_secret_key, and restart"
 )

@@ -19,7 +19,7 @@ from shared.config.sections import (
     TraderSection,
 )
 from shared.schema import Role, role_of
-from shared.supervision.launch import launch_message
+from shared.supervision.launch import launch_message, missing_secrets
 from shared.supervision.specs import (
     ChildSpec,
     child_specs,
@@ -63,6 +63,14 @@ def test_only_who_tells_people_is_given_their_services_and_only_when_wanted() ->
     assert given and not any(given.values())
     assert "alerts" not in children("live", True)
     assert role_of("alerts") is Role.ALERTS
+
+
+def test_a_secret_that_is_wanted_and_not_given_is_named() -> None:
+    wanted = dataclasses.replace(config(), alerts=AlertsSection(enabled=True))
+    assert missing_secrets(wanted, Secrets()) == ["alert_urls"]
+    assert missing_secrets(wanted, Secrets(alert_urls="json://one/x")) == []
+    assert missing_secrets(config("demo"), Secrets()) == []
+    assert missing_secrets(config("live"), Secrets()) == ["venue_access_id"]
 
 
 @pytest.mark.parametrize(
