@@ -21,6 +21,10 @@ from shared.errors import BusUnavailable, ConfigError
 from shared.messages.actors import HealthNote
 
 CHECK_S = 1.0
+SAVE_S = 1.0
+"""How long a write of the state is awaited; a stalled disk delays no alert."""
+
+ANSWERS_S = 2.0
 
 
 class Alerts(Actor):
@@ -35,6 +39,7 @@ class Alerts(Actor):
         self._file = AlertFile(context.state_dir, context.log)
         self._alert_log = AlertState().book
         self._outboxes: list[Outbox] = []
+        self._saving: asyncio.Task[None] | None = None
 
     async def setup(self) -> None:
         """Load the services and the state of the previous run.
@@ -47,11 +52,12 @@ class Alerts(Actor):
             raise ConfigError(
                 [
                     "alerts.enabled: found true without a service to tell; give their URLs in "
-                    "COINEX_ALERT_URLS or the systemd credential alert_urls, or set it to false"
+                    "COINEX_ALERT_URLS or the systemd credential alert_urls and restart the "
+                    "platform (a reload reads no secrets), or set it to false"
                 ]
             )
         self.doing("loading the services")
-        services = await asyncio.to_thread(open_services, urls, timeout_s)
+        services = await asyncio.to_thread(open_services, urls, timeout_s, self.clock)
         state = self._file.read()
         self._alert_log = state.book
         for index, service in enumerate(services):
@@ -62,7 +68,8 @@ class Alerts(Actor):
                 clock=self.clock,
                 rng=self.context.rng,
                 log=self.log,
-                on_sent=self.wake,
+                save=self._save,
+                on_change=self.wake,
             )
             self._outboxes.append(outbox)
             self.background(outbox.run(), f"service {service.name}")
@@ -90,14 +97,31 @@ class Alerts(Actor):
         self.ready()
         return CHECK_S
 
+    async def drain(self) -> None:
+        """Wait a moment for answers: what is not answered is sent again after a restart."""
+        end = self.clock.monotonic() + ANSWERS_S
+        while any(box.is_sending for box in self._outboxes) and self.clock.monotonic() < end:
+            await self.clock.sleep(0.05)
+
     async def teardown(self) -> None:
         if self._outboxes:
             await self._save()
 
     async def _save(self) -> None:
+        """Write the state if it changed; wait for it a second at most."""
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.create_task(self._write())
+        await asyncio.wait({self._saving}, timeout=SAVE_S)
+
+    async def _write(self) -> None:
+        written: AlertState | None = None
+        while written != (state := self._to_keep()):  # it may change meanwhile
+            await asyncio.to_thread(self._file.write, state)
+            written = state
+
+    def _to_keep(self) -> AlertState:
         waiting = [outbox.waiting() for outbox in self._outboxes]
-        # fsync may be slow
-        await asyncio.to_thread(self._file.write, AlertState(book=self._alert_log, waiting=waiting))
+        return AlertState(book=self._alert_log, waiting=waiting)
 
     def _report(self) -> None:
         self.detail |= {
@@ -107,6 +131,7 @@ class Alerts(Actor):
             "sent": sum(outbox.sent for outbox in self._outboxes),
             "waiting": sum(len(outbox.waiting()) for outbox in self._outboxes),
             "dropped": sum(outbox.dropped for outbox in self._outboxes),
+            "uncertain": sum(outbox.uncertain for outbox in self._outboxes),
         }
         failing = [f"service {box.name}: {box.trouble}" for box in self._outboxes if box.trouble]
         self.detail.pop("retrying", None)

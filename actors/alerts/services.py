@@ -1,4 +1,4 @@
-"""Alert services: webhook, Telegram, Discord and everything else apprise supports.
+"""Alert services: what sends one message, and what became of it.
 
 Their URLs contain secrets: services are named by number and scheme, and every part of a URL is
 masked in a library's error texts.
@@ -10,74 +10,94 @@ import asyncio
 import logging
 import re
 import threading
-import warnings
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import unquote, unquote_plus
 
-from shared.errors import ConfigError, TransientError
-
-if TYPE_CHECKING:
-    from apprise import NotifyBase
+from actors.alerts.http_calls import HttpCall, watch_http
+from shared.alert_urls import parse_urls, service_name
+from shared.clock import Clock
+from shared.errors import TransientError
 
 LOOKS_SECRET = 4
 """Parts of a URL from this length on are masked."""
 
 SHOWN = 200
+PATIENCE = 6
+"""An answer is awaited for this many times `timeout_s`; from one on, other messages are sent."""
 
-# apprise and its HTTP libraries: their log lines may contain whole URLs.
-_CHATTY = ("apprise", "urllib3", "requests", "requests_oauthlib", "oauthlib", "charset_normalizer")
+MOST_RUNNING = 4
+"""Calls of one service that may be unanswered at once."""
 
 
 class ServiceFailed(TransientError):
-    """A service did not accept a message, or not in time."""
+    """A service did not accept a message, as far as is known.
+
+    Attributes:
+        perhaps_delivered: The message was sent, and nothing says what became of it.
+        retry_after_s: How long the service asked to be left alone.
+    """
+
+    def __init__(
+        self, text: str, *, perhaps_delivered: bool = False, retry_after_s: float = 0.0
+    ) -> None:
+        super().__init__(text)
+        self.perhaps_delivered = perhaps_delivered
+        self.retry_after_s = retry_after_s
 
 
 class Service:
-    """One service; sends one message at a time.
+    """One service.
 
     Args:
         name: For logs: number and scheme.
         url: Secret.
-        notify: Sends title and body and returns success; blocks.
+        notify: Sends title and body and returns success; blocks, in several threads at once.
+        patience_s: How long an answer is awaited.
+
+    Attributes:
+        free: Set while fewer than `MOST_RUNNING` calls are unanswered.
     """
 
-    def __init__(self, name: str, url: str, notify: Callable[[str, str], bool]) -> None:
+    def __init__(
+        self, name: str, url: str, notify: Callable[[str, str], bool], patience_s: float
+    ) -> None:
         self.name = name
+        self.free = asyncio.Event()
+        self.free.set()
         self._secrets = _secret_parts(url)
         self._notify = notify
-        self._busy = False
+        self._patience_s = patience_s
+        self._running = 0
 
-    async def send(self, title: str, body: str, timeout_s: float) -> None:
-        """Send one message in a thread of its own, which is abandoned after the timeout.
+    async def send(self, title: str, body: str) -> None:
+        """Send one message in a thread of its own, which is abandoned when patience ends.
 
         Raises:
-            ServiceFailed: It was refused or timed out, or the thread of the previous message
-                is still running.
+            ServiceFailed: It was refused, or nothing says whether it was delivered.
         """
-        if self._busy:
-            raise ServiceFailed("it has not come back from the message before")
-        self._busy = True
-        warning = _LastWarning()
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        call = _Call(self.name, lambda: self._notify(title, body), self._ended, done)
+        self._running += 1
+        if self._running >= MOST_RUNNING:
+            self.free.clear()
+        call.start()
         try:
-            async with asyncio.timeout(timeout_s):
-                taken = await _in_thread(lambda: self._call(title, body, warning), self.name)
+            async with asyncio.timeout(self._patience_s):
+                is_taken = await done
         except TimeoutError:
-            raise ServiceFailed(f"no answer within {timeout_s:g} s") from None
-        if not taken:
-            raise ServiceFailed(self._masked(warning.text) or "it refused the message")
+            text = f"no answer within {self._patience_s:g} s"
+            raise ServiceFailed(text, perhaps_delivered=True) from None
+        if not is_taken:
+            raise ServiceFailed(
+                self._masked(call.warning) or "it refused the message",
+                perhaps_delivered=call.perhaps_delivered,
+                retry_after_s=call.retry_after_s,
+            )
 
-    def _call(self, title: str, body: str, warning: _LastWarning) -> bool:
-        log = logging.getLogger("apprise")
-        log.addHandler(warning)
-        try:
-            return self._notify(title, body)
-        except Exception as error:  # noqa: BLE001  # third-party code: any error is reported
-            warning.text = f"{type(error).__name__}: {error}"
-            return False
-        finally:
-            log.removeHandler(warning)
-            self._busy = False
+    def _ended(self) -> None:
+        self._running -= 1
+        self.free.set()
 
     def _masked(self, text: str) -> str:
         for part in self._secrets:
@@ -85,56 +105,76 @@ class Service:
         return text[:SHOWN]
 
 
+class _Call(HttpCall):
+    """One message on its way. A daemon thread, so that a hanging call does not block exit."""
+
+    def __init__(
+        self,
+        name: str,
+        notify: Callable[[], bool],
+        on_end: Callable[[], None],
+        done: asyncio.Future[bool],
+    ) -> None:
+        super().__init__(name=f"service {name}", daemon=True)
+        self.warning = ""
+        self._notify = notify
+        self._on_end = on_end
+        self._done = done
+        self._loop = done.get_loop()
+
+    def run(self) -> None:
+        log = logging.getLogger("apprise")
+        heard = _LastWarning(self)
+        log.addHandler(heard)
+        try:
+            is_taken = self._notify()
+        except Exception as error:  # noqa: BLE001  # third-party code: any error is reported
+            self.warning = f"{type(error).__name__}: {error}"
+            is_taken = False
+        finally:
+            log.removeHandler(heard)
+        if not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._settle, is_taken)
+
+    def _settle(self, is_taken: bool) -> None:
+        self._on_end()
+        if not self._done.done():
+            self._done.set_result(is_taken)
+
+
 class _LastWarning(logging.Handler):
     """Keeps the last warning that the library logged in one message's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, call: _Call) -> None:
         super().__init__(logging.WARNING)
-        self.text = ""
+        self._call = call
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.threadName == threading.current_thread().name:
-            self.text = record.getMessage()
+        if threading.current_thread() is self._call:
+            self._call.warning = record.getMessage()
 
 
-def open_services(urls: Sequence[str], timeout_s: float) -> list[Service]:
+def open_services(urls: Sequence[str], timeout_s: float, clock: Clock) -> list[Service]:
     """Return a service per URL. Blocks for a second or two to load the library.
 
     Args:
-        timeout_s: For connecting and for each read.
+        timeout_s: For connecting; an answer may take several times as long.
 
     Raises:
         ConfigError: No service matches a URL. The text does not contain the URL.
     """
-    for chatty in _CHATTY:
-        log = logging.getLogger(chatty)
-        log.propagate = False
-        log.addHandler(logging.NullHandler())
-    with warnings.catch_warnings():
-        # raised by the library and what its services import
-        warnings.simplefilter("ignore", DeprecationWarning)
-        import apprise  # noqa: PLC0415  # the one actor that needs it pays for it
-
-        plugins = [apprise.Apprise.instantiate(url) for url in urls]
-    services, faults = [], []
+    plugins = parse_urls(urls)
+    watch_http(timeout_s, clock)
+    services = []
     for number, (url, plugin) in enumerate(zip(urls, plugins, strict=True), 1):
-        scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]*(?=://)", url)
-        name = f"{number} ({scheme[0].lower() if scheme else 'no scheme'})"
-        if plugin is None:
-            faults.append(
-                f"service {name} of COINEX_ALERT_URLS (credential alert_urls): not a URL of a "
-                "known service; expected one such as json://host/path, tgram://token/chat or "
-                "discord://id/token; correct it"
-            )
-            continue
-        plugin.socket_connect_timeout = plugin.socket_read_timeout = timeout_s
-        services.append(Service(name, url, _notify(plugin)))
-    if faults:
-        raise ConfigError(faults)
+        plugin.socket_connect_timeout = timeout_s
+        plugin.socket_read_timeout = (PATIENCE - 1) * timeout_s  # ends before patience does
+        name = service_name(number, url)
+        services.append(Service(name, url, _notify(plugin), PATIENCE * timeout_s))
     return services
 
 
-def _notify(plugin: NotifyBase) -> Callable[[str, str], bool]:
+def _notify(plugin: Any) -> Callable[[str, str], bool]:
     return lambda title, body: bool(plugin.notify(title=title, body=body))
 
 
@@ -143,21 +183,3 @@ def _secret_parts(url: str) -> list[str]:
     encoded = re.split(r"[/:@?&=#,]+", url.partition("://")[2])
     parts = [*encoded, *map(unquote, encoded), *map(unquote_plus, encoded)]
     return sorted({url, *(p for p in parts if len(p) >= LOOKS_SECRET)}, key=len, reverse=True)
-
-
-async def _in_thread(work: Callable[[], bool], name: str) -> bool:
-    """Run `work` in a daemon thread, so that a hanging call does not block exit."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[bool] = loop.create_future()
-
-    def settle(result: bool) -> None:
-        if not done.done():
-            done.set_result(result)
-
-    def run() -> None:
-        result = work()
-        if not loop.is_closed():
-            loop.call_soon_threadsafe(settle, result)
-
-    threading.Thread(target=run, name=f"service {name}", daemon=True).start()
-    return await done

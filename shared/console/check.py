@@ -17,6 +17,11 @@ from shared.redis.server import RedisServer
 from shared.supervision import preflight
 from shared.supervision.specs import listeners
 
+NO_URLS = (
+    "enabled, but no service URL is given here, in COINEX_ALERT_URLS or the systemd credential "
+    "alert_urls; without one the actor ends"
+)
+
 
 def check(options: argparse.Namespace) -> int:
     """Check configuration and environment as `run` does.
@@ -26,6 +31,11 @@ def check(options: argparse.Namespace) -> int:
     """
     config = load(Path(options.config), options.set, mode=options.mode)
     secrets, users = preflight.take_logins(config, options.environment)
+    urls = secrets.alert_services()
+    if urls:
+        from shared.alert_urls import parse_urls  # noqa: PLC0415  # takes a second or two
+
+        parse_urls(urls)
     state_dir = Path(config.state_dir).resolve()
     if not preflight.is_running(state_dir):
         faults = ports.taken(listeners(config))
@@ -48,4 +58,7 @@ def check(options: argparse.Namespace) -> int:
     print(
         f"{options.config}: fine; mode {config.mode}, {coins} coins in {len(config.groups)} groups"
     )
+    if config.alerts.enabled:
+        services = f"{len(urls)} service URL(s), well formed" if urls else NO_URLS
+        print(f"alerts: {services}")
     return EXIT_OK

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -13,8 +13,10 @@ from shared.config.ports import free_port
 
 
 class Receiver:
-    """What arrived, by the last part of the path; paths in `refusing` answer 503, in `hanging`
-    never.
+    """What arrived, by the last part of the path.
+
+    Paths in `refusing` answer 503; in `hanging` only once `over` is set, their messages arrive at
+    once; in `odd` as their function makes it.
     """
 
     def __init__(self, port: int) -> None:
@@ -23,6 +25,7 @@ class Receiver:
         self.asked: dict[str, int] = {}
         self.refusing: set[str] = set()
         self.hanging: set[str] = set()
+        self.odd: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {}
         self.over = asyncio.Event()
 
     def url(self, name: str) -> str:
@@ -31,15 +34,16 @@ class Receiver:
     def bodies(self, name: str) -> list[str]:
         return [message["message"] for message in self.arrived.get(name, [])]
 
-    async def take(self, request: web.Request) -> web.Response:
+    async def take(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
-        body = await request.json()
         self.asked[name] = self.asked.get(name, 0) + 1
-        if name in self.hanging:
-            await self.over.wait()
+        if name in self.odd:
+            return await self.odd[name](request)
         if name in self.refusing:
             return web.Response(status=503)
-        self.arrived.setdefault(name, []).append(body)
+        self.arrived.setdefault(name, []).append(await request.json())
+        if name in self.hanging:
+            await self.over.wait()
         return web.Response()
 
 
@@ -48,7 +52,7 @@ async def receiver() -> AsyncIterator[Receiver]:
     """Run a receiver on a free port of loopback."""
     here = Receiver(free_port())
     app = web.Application()
-    app.router.add_post("/{name}", here.take)
+    app.router.add_route("*", "/{name}", here.take)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", here.port).start()

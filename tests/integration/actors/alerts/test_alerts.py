@@ -13,12 +13,10 @@ from typing import Any
 import pytest
 
 from actors.alerts.actor import Alerts
-from actors.alerts.services import ServiceFailed, open_services
 from actors.base import Context
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config.ports import free_port
 from shared.errors import ConfigError
 from shared.messages.actors import HealthNote, NotedProblem
 from shared.supervision.status_pipe import StatusPipe
@@ -216,21 +214,3 @@ async def test_without_a_service_it_says_where_they_come_from(
         async with alerts(redis_url, tmp_path) as (_, running):
             await asyncio.wait([running], timeout=10)
             assert running.done()
-
-
-def test_a_url_of_no_known_service_is_refused_without_being_shown() -> None:
-    with pytest.raises(ConfigError) as caught:
-        open_services(["json://127.0.0.1/good", "nonsense://hunter2/x", "hunter2"], 1.0)
-    assert [fault.split(":")[0] for fault in caught.value.faults] == [
-        "service 2 (nonsense) of COINEX_ALERT_URLS (credential alert_urls)",
-        "service 3 (no scheme) of COINEX_ALERT_URLS (credential alert_urls)",
-    ]
-    assert "hunter2" not in str(caught.value)
-
-
-async def test_a_service_nobody_listens_at_fails_in_words_without_its_address() -> None:
-    port = free_port()
-    (service,) = open_services([f"json://user:hunter2@127.0.0.1:{port}/token1"], 1.0)
-    with pytest.raises(ServiceFailed, match="onnection error") as caught:
-        await service.send("title", "body", 5.0)
-    assert "hunter2" not in str(caught.value) and "127.0.0.1" not in str(caught.value)

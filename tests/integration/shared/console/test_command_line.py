@@ -23,6 +23,7 @@ from shared.messages.actors import ControlReply
 from shared.pid_lock import acquire
 from shared.supervision.control_client import short_address
 from tests.support.paths import ROOT
+from tests.support.platform_run import QUICK
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt key": ({"fetcher": {"intervall_s": 30}}, "interval_s"),
@@ -402,3 +403,33 @@ def test_check_and_doctor_find_a_redis_that_run_could_not_start(tmp_path: Path) 
     settled = run("check", *options[2:])  # in demo mode they are set aside, by `run`
     assert (settled.returncode, settled.stderr) == (0, "")
     assert (directory / "dump.rdb").exists()
+
+
+def test_check_tries_the_form_of_each_alert_url_and_shows_none(tmp_path: Path) -> None:
+    def checked(urls: str) -> subprocess.CompletedProcess[str]:
+        wanted = (*QUICK, f"state_dir={tmp_path}/var", "alerts.enabled=true")
+        settings = [part for setting in wanted for part in ("--set", setting)]
+        environment = {"COINEX_ALERT_URLS": urls} if urls else {}
+        return run("check", *settings, environment=environment)
+
+    bad = checked("json://127.0.0.1/abc-secret nonsense://abc-secret/x")
+    assert bad.returncode == 78
+    assert "service 2 (nonsense) of COINEX_ALERT_URLS" in bad.stderr
+    assert "abc-secret" not in bad.stderr + bad.stdout
+    good = checked("json://127.0.0.1/abc-secret")
+    assert good.returncode == 0, good.stderr
+    assert "alerts: 1 service URL(s), well formed" in good.stdout
+    none = checked("")
+    assert none.returncode == 0, none.stderr
+    assert "no service URL is given here" in none.stdout
+
+
+def test_only_a_pattern_of_no_actor_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
+    def tried(pattern: str) -> str:
+        ended = run("run", "--only", pattern, "--set", f"state_dir={tmp_path}/var")
+        assert ended.returncode == 2, ended.stderr
+        assert not (tmp_path / "var").exists()
+        return ended.stderr
+
+    assert "--only 'fetchr': no actor has such a name: did you mean fetcher?" in tried("fetchr")
+    assert "known: exchange-sim, fetcher, indicators-" in tried("zzz*")

@@ -86,14 +86,16 @@ def test_its_end_is_told_once_it_has_stayed_away_with_how_long_it_was() -> None:
     (_, (second, alert)) = story.told
     assert (second, alert.title) == (180, "coinex demo: 1 ended")
     assert alert.body.startswith("ENDED 2023-11-14T22:15:20Z after 2 min (actor-backoff). It was:")
-    assert story.book.told == []
+    assert "Open now: 0." in alert.body
+    story.every_second(range(600, 4000, 100))
+    assert story.book.told == [] and len(story.told) == 2
 
 
 def test_no_end_is_told_when_nobody_wants_to_know() -> None:
     story = Story(AlertsSection(enabled=True, resolved=False))
     story.every_second(range(120), problem())
     story.every_second(range(120, 600))
-    assert len(story.told) == 1 and story.book.told == []
+    assert len(story.told) == 1 and story.book.told[0].is_over
 
 
 def test_a_problem_that_comes_and_goes_is_told_once() -> None:
@@ -136,17 +138,18 @@ def test_beyond_the_cap_messages_are_held_back_and_summed_up_when_there_is_room(
         if second % 300 == 0:
             there.append(problem(f"actor:a{second}", since_ms=NOW_MS + second * 1000))
         story.at(second, *there)
-    assert [second for second, _ in story.told] == [60, 360, 660, 960]
-    assert "message 4 within an hour: the next comes after 2023-11-14T23:14:20Z" in (
-        story.told[-1][1].body
+    assert [second for second, _ in story.told] == [60, 360, 660]
+    assert (
+        "This was message 3 within an hour: only grave problems are sent before "
+        "2023-11-14T23:14:20Z." in story.told[-1][1].body
     )
-    assert story.book.held_count == 6
+    assert story.book.held_count == 7
     for second in range(3000, 3700):
         story.at(second, *there)
-    second, alert = story.told[4]
+    second, alert = story.told[3]
     assert second == 60 + HOUR_MS // 1000
-    assert "6 held back" in alert.title
-    assert "HELD BACK since 2023-11-14T22:34:20Z" in alert.body
+    assert "7 held back" in alert.title
+    assert "HELD BACK since 2023-11-14T22:29:20Z" in alert.body
     assert "actor:a2700 is unwell" in alert.body
     assert story.book.held_count == 0
 
@@ -162,6 +165,88 @@ def test_never_more_than_the_cap_within_any_hour_whatever_happens() -> None:
         assert sum(first <= second < first + 3600 for second in times) <= 5
 
 
+def bare(second: int = 0) -> NotedProblem:
+    text = "BTCUSDT: long position without a stop"
+    at_ms = NOW_MS + second * 1000
+    return NotedProblem(key="position:BTCUSDT", kind="position-bare", text=text, since_ms=at_ms)
+
+
+def test_a_grave_problem_has_room_that_others_cannot_take() -> None:
+    story = Story()
+    there = [problem(f"actor:a{n}", since_ms=NOW_MS + n * 1000) for n in range(0, 1000, 100)]
+    for second in range(1200):
+        story.at(second, *(each for each in there if each.since_ms <= NOW_MS + second * 1000))
+    assert len(story.told) == 3 and story.book.held_count == 7
+    story.every_second(range(1200, 1300), *there, bare(1200))
+    (_, _, _, (second, alert)) = story.told
+    assert second == 1260 and alert.grave
+    assert alert.body.startswith("PROBLEM for 60 s") and "without a stop" in alert.body
+    assert "7 held back" in alert.title
+    assert "This was message 4 within an hour: nothing is sent before" in alert.body
+
+
+def test_grave_lines_that_had_to_wait_come_first_and_are_never_cut_off() -> None:
+    story = Story(AlertsSection(enabled=True, after_s=0, max_per_hour=1))
+    story.at(0, problem("actor:first"))
+    many = [problem(f"actor:a{n}") for n in range(50)]
+    story.at(10, *many)
+    story.at(20, *many, bare())
+    assert len(story.told) == 1
+    story.at(3600, *many, bare())
+    (_, (_, alert)) = story.told
+    assert alert.grave and alert.body.index("without a stop") < alert.body.index("actor:a0 ")
+
+
+def test_whatever_begins_while_the_platform_is_down_is_grave() -> None:
+    story = Story(AlertsSection(enabled=True, after_s=0))
+    alert = story.at(0, seen=Observation(problems=[problem()], whole=True, mode="demo", down=True))
+    assert alert is not None and alert.grave
+    down = HealthNote(at_ms=NOW_MS, status="down", mode="demo", problems=[problem()])
+    assert observe(down, UP, "demo", NOW_MS).down
+    assert not observe(note(NOW_MS, problem()), UP, "demo", NOW_MS).down
+
+
+def test_one_that_comes_back_again_and_again_is_counted_and_sent_once_an_hour() -> None:
+    story = Story(AlertsSection(enabled=True, after_s=60, repeat_min=0, max_per_hour=1000))
+    for second in range(3 * 3600):  # five minutes there, five minutes gone
+        start_ms = NOW_MS + second // 600 * 600_000
+        story.at(second, *([problem(since_ms=start_ms)] if second % 600 < 300 else []))
+    assert [(second, alert.title.partition(": ")[2]) for second, alert in story.told] == [
+        (60, "1 problem"), (360, "1 ended"), (660, "1 came back"),
+        (4260, "1 came back"), (7860, "1 came back"),
+    ]  # fmt: skip
+    assert story.told[2][1].body.startswith("AGAIN within an hour, for 60 s, since")
+    assert story.told[3][1].body.startswith("AGAIN 6 times since 2023-11-14T22:24:20Z, there now")
+    story.every_second(range(3 * 3600, 4 * 3600))
+    assert [alert.title.partition(": ")[2] for _, alert in story.told[5:]] == [
+        "1 came back", "1 ended",
+    ]  # fmt: skip
+    assert "ENDED" in story.told[-1][1].body and "; it came 18 times" in story.told[-1][1].body
+    assert story.book.told == []
+
+
+def test_one_that_comes_back_and_stays_is_said_at_once_even_within_the_hour() -> None:
+    story = Story()
+    story.every_second(range(120), problem())
+    story.every_second(range(120, 600))
+    story.every_second(range(600, 900), problem(since_ms=NOW_MS + 600_000))
+    assert [second for second, _ in story.told] == [60, 180, 660]
+    assert "Open now: 1." in story.told[-1][1].body
+
+
+def test_what_would_be_repeated_within_the_hour_comes_as_one_message() -> None:
+    story = Story(AlertsSection(enabled=True, after_s=0, repeat_min=240, max_per_hour=1000))
+    problems = [problem(f"actor:a{n}", since_ms=NOW_MS + 300_000 * n) for n in range(10)]
+    for second in range(0, 9 * 3600, 10):
+        story.at(second, *(p for p in problems if p.since_ms <= NOW_MS + second * 1000))
+    repeats = [(second, alert.title) for second, alert in story.told if "goes on" in alert.title
+               or "go on" in alert.title]  # fmt: skip
+    assert repeats == [
+        (4 * 3600, "coinex demo: 10 problems go on"),
+        (8 * 3600, "coinex demo: 10 problems go on"),
+    ]
+
+
 def test_a_restart_tells_nothing_twice() -> None:
     story = Story()
     story.every_second(range(100), problem())
@@ -170,6 +255,10 @@ def test_a_restart_tells_nothing_twice() -> None:
     story.every_second(range(130, 400), problem())
     story.every_second(range(400, 600))
     assert [second for second, _ in story.told] == [60, 460]
+    raw = codec.encode(AlertState(book=story.book))
+    story.book = codec.decode(AlertState, raw, "alerts.json").book
+    story.every_second(range(700, 900), problem(since_ms=NOW_MS + 700_000))
+    assert story.told[-1][1].title == "coinex demo: 1 came back"
 
 
 def test_what_is_not_seen_any_more_is_not_over_while_not_all_is_seen() -> None:
