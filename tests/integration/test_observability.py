@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -27,6 +29,10 @@ RULES: dict[str, Any] = yaml.safe_load((ROOT / "deploy" / "alert-rules.yml").rea
 ROWS = ("Overview", "Actors", "Candles & exchange", "Signals & audit", "Bus", "Account & trader")
 EVERYBODY = (*ACTORS, "account", "trader", "alerts")
 
+# What Prometheus itself adds: labels of the target, and metrics of targets and alerts.
+TARGET_LABELS = {"instance", "job"}
+OWN_METRICS = re.compile(r"\b(up|ALERTS)\{")
+
 Served = dict[str, dict[str, set[str]]]
 """Sample name, then label, then its values."""
 
@@ -48,7 +54,7 @@ def asked() -> Iterator[tuple[str, str, str]]:
     for variable in DASHBOARD["templating"]["list"]:
         if variable["type"] == "query":
             metric, label = re.fullmatch(
-                r"label_values\((\w+), (\w+)\)", variable["query"]["query"]
+                r"label_values\((.+), (\w+)\)", variable["query"]["query"]
             ).groups()  # type: ignore[union-attr]
             yield f"dashboard, ${variable['name']}", metric, "{{" + label + "}}"
     for rule in rules():
@@ -59,9 +65,9 @@ def asked() -> Iterator[tuple[str, str, str]]:
 def faults(served: Served, expression: str, shown: str) -> Iterator[str]:
     """Yield what an expression names that is not served."""
     names = re.findall(r"\bcoinex_\w+", expression)
-    if not names:
+    if not names and not OWN_METRICS.search(expression):
         yield "names no metric"
-    labels: set[str] = set()
+    labels = set(TARGET_LABELS)
     for name in names:
         if name not in served:
             yield f"{name} is not served"
@@ -69,6 +75,8 @@ def faults(served: Served, expression: str, shown: str) -> Iterator[str]:
     for name, matchers in re.findall(r"\b(coinex_\w+)\{([^}]*)\}", expression):
         for label, kind, value in re.findall(r'(\w+)(=~|!=|=)"([^"]*)"', matchers):
             values = served.get(name, {}).get(label)
+            if label in TARGET_LABELS:
+                continue
             if values is None:
                 yield f"{name} has no label {label}"
             elif kind == "=" and value not in values:
@@ -158,7 +166,8 @@ async def test_every_metric_that_is_served_is_in_the_documents(served: Served) -
         ("sum by (coin) (coinex_health)", "", "no label coin"),
         ("coinex_health", "{{ symbol }}", "no label symbol"),
         ("max by (status) (coinex_health) + coinex_actor_up", "{{actor}}", "actor is summed away"),
-        ("up == 0", "", "names no metric"),
+        ("down == 0", "", "names no metric"),
+        ('coinex_health{instance="$instance",state="ok"}', "", "coinex_health has no label state"),
     ],
 )
 def test_a_wrong_name_is_found(expression: str, shown: str, fault: str) -> None:
@@ -209,3 +218,54 @@ def test_rules_have_what_prometheus_and_people_need() -> None:
         assert entry in ("", "{{ $labels.kind }}", *get_args(ProblemKind)), rule["alert"]
         balance = rule["expr"].count("(") - rule["expr"].count(")")
         assert balance == 0, rule["alert"]
+
+
+def test_every_rule_and_panel_knows_the_instance() -> None:
+    for rule in rules():
+        summary = rule["annotations"]["summary"]
+        if rule["alert"] != "CoinexNotScraped":
+            assert summary.startswith("{{ $labels.instance }}: "), rule["alert"]
+        for by in re.findall(r"\b(?:by|on) \(([^)]*)\)", rule["expr"]):
+            assert "instance" in by.split(", "), rule["alert"]
+    for where, expression, _ in asked():
+        if where.startswith("dashboard") and where != "dashboard, $instance":
+            for name in re.findall(r"\bcoinex_\w+", expression):
+                assert f'{name}{{instance="$instance"' in expression, where
+
+
+def test_no_rule_fires_once_for_each_coin() -> None:
+    per_coin = ("coinex_signal_age_seconds", "coinex_candle_age_seconds")
+    for rule in rules():
+        if any(name in rule["expr"] for name in per_coin):
+            assert rule["expr"].startswith("count by (instance) ("), rule["alert"]
+
+
+def test_no_rule_shows_a_number_with_all_its_digits() -> None:
+    for rule in rules():
+        shown = " ".join(rule["annotations"].values())
+        is_count = re.match(
+            r"count by|coinex_\w+(_waiting|_quarantined|_stop|_of_kind)", rule["expr"]
+        )
+        assert "{{ $value }}" not in shown or is_count, rule["alert"]
+
+
+def test_every_kind_of_problem_has_a_rule() -> None:
+    (stays,) = [rule for rule in rules() if rule["alert"] == "CoinexProblemStays"]
+    left_out = re.search(r'kind!~"([^"]*)"', stays["expr"])
+    assert left_out is not None
+    named = {rule["annotations"]["runbook"].partition("#")[2] for rule in rules()}
+    stories = {entry.partition("-")[0] for entry in named if entry}
+    for kind in get_args(ProblemKind):
+        has_its_own = kind in named or kind.partition("-")[0] in stories
+        assert has_its_own or not re.fullmatch(left_out[1], kind), kind
+
+
+def test_what_the_rules_make_of_an_outage_is_as_few_alerts_as_it_has_causes() -> None:
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool (package prometheus) is not on PATH")
+    for what, file in (("check", "deploy/alert-rules.yml"),
+                       ("test", "tests/integration/alert-rules.test.yml")):  # fmt: skip
+        command = [promtool, what, "rules", str(ROOT / file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
