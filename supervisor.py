@@ -407,14 +407,14 @@ def run(options: argparse.Namespace) -> int:
     names = [spec.name for spec in child_specs(config, configured_ports(config))]
     if not fnmatch.filter(names, options.only):
         hint = did_you_mean(options.only, names) or f"known: {', '.join(names)}"
-        print(f"--only {options.only!r}: no actor has such a name: {hint}", file=sys.stderr)
+        logs.print_error(f"--only {options.only!r}: no actor has such a name: {hint}")
         return EXIT_USAGE
     secrets, users = preflight.take_logins(config, os.environ)
     state_dir = Path(config.state_dir).resolve()
     try:
         lock = preflight.lock(state_dir)
     except preflight.AlreadyRunning as error:
-        print(error, file=sys.stderr)
+        logs.print_error(error)
         return EXIT_FAILED
     preflight.wait_for_ports(config)
     setproctitle(f"coinex: supervisor ({config.mode})")

@@ -99,6 +99,7 @@ def main(arguments: list[str]) -> int:
     from shared.redis.files import foreground_url  # noqa: PLC0415
     from shared.supervision.launch import foreground_launch  # noqa: PLC0415
 
+    logs.use_journal(os.environ.get("JOURNAL_STREAM", ""))
     once = "--once" in arguments
     name, *overrides = [each for each in arguments if each != "--once"] or [""]
     if not name or any(each.startswith("-") for each in (name, *overrides)):
@@ -121,7 +122,7 @@ def main(arguments: list[str]) -> int:
             once=once,
         )
     except ConfigError as error:
-        print(error, file=sys.stderr)
+        logs.print_error(error)
         return EXIT_BAD_CONFIG
     setproctitle(f"coinex: {name}")
     return live(launch, None)

@@ -1,13 +1,24 @@
-"""Logging: one JSON line per event, or one readable line on a terminal."""
+"""Logging: one JSON line per event, or one readable line on a terminal.
+
+Lines to the systemd journal begin with their priority, `<4>` for a warning, as sd-daemon(3) has it:
+`journalctl -p warning` finds them.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import re
 import sys
 import time
 from typing import Any, TextIO
 
 import orjson
+
+_PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
+_LEVEL = re.compile(rb'\{"at":"[^"]*","level":"([a-z]+)"')
+_journal: list[str] = []
+"""The value of JOURNAL_STREAM, if there is one."""
 
 _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
@@ -32,6 +43,13 @@ class JsonLines(logging.Formatter):
         return orjson.dumps(line, default=repr).decode()
 
 
+class JournalLines(JsonLines):
+    """A JSON line behind its priority."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return journal_line(super().format(record).encode()).decode()
+
+
 class Readable(logging.Formatter):
     """`12:00:05 indicators-majors warning  text  key=value`."""
 
@@ -50,6 +68,48 @@ def _utc(created: float) -> str:
     return f"{whole}.{int(created % 1 * 1000):03d}Z"
 
 
+def use_journal(journal_stream: str) -> None:
+    """Let lines to the systemd journal begin with their priority.
+
+    Args:
+        journal_stream: The variable JOURNAL_STREAM, `device:inode` of the journal's socket.
+    """
+    _journal[:] = [journal_stream]
+
+
+def is_journal(stream: TextIO) -> bool:
+    """Return whether a stream is the systemd journal: never so for a file, pipe or terminal."""
+    try:
+        where = os.fstat(stream.fileno())
+    except OSError:
+        return False
+    return f"{where.st_dev}:{where.st_ino}" in _journal
+
+
+def journal_line(line: bytes) -> bytes:
+    """Return a line behind its priority: a JSON line's level, or a warning for any other.
+
+    An actor prints other lines only when something it does not catch goes wrong.
+    """
+    level = _LEVEL.match(line)
+    return b"<%d>%s" % (_PRIORITIES.get(level[1].decode() if level else "warning", 4), line)
+
+
+def print_error(text: object) -> None:
+    """Print to standard error, as errors if that is the systemd journal."""
+    prefix = f"<{_PRIORITIES['error']}>" if is_journal(sys.stderr) else ""
+    for line in str(text).splitlines():
+        print(f"{prefix}{line}", file=sys.stderr)
+
+
+def formatter(stream: TextIO, readable: bool | None = None) -> logging.Formatter:
+    """Return the formatter for a stream, arguments as for `logger`."""
+    for_people = stream.isatty() if readable is None else readable
+    if for_people:
+        return Readable()
+    return JournalLines() if is_journal(stream) else JsonLines()
+
+
 def logger(
     name: str, *, stream: TextIO | None = None, readable: bool | None = None
 ) -> logging.Logger:
@@ -65,7 +125,6 @@ def logger(
     log.propagate = False
     log.setLevel(logging.INFO)
     handler = logging.StreamHandler(stream)
-    for_people = stream.isatty() if readable is None else readable
-    handler.setFormatter(Readable() if for_people else JsonLines())
+    handler.setFormatter(formatter(stream, readable))
     log.addHandler(handler)
     return log

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from shared import logs
 from shared.config.defaults import Mode
 from shared.errors import (
     EXIT_BAD_CONFIG,
@@ -76,6 +77,7 @@ def main(arguments: list[str], *, environment: MutableMapping[str, str], run: Ca
     if arguments and arguments[0].partition("=")[0] == "--instance":
         script = str(ROOT / "deploy" / "coinex")
         os.execv(script, [script, *arguments])
+    logs.use_journal(environment.get("JOURNAL_STREAM", ""))
     made = parser(run)
     options = made.parse_args(arguments)
     if not options.verb:
@@ -86,9 +88,9 @@ def main(arguments: list[str], *, environment: MutableMapping[str, str], run: Ca
         code: int = options.carry_out(options)
         return code
     except ConfigError as error:
-        print(f"bad configuration, {count(len(error.faults), 'fault')}:", file=sys.stderr)
+        logs.print_error(f"bad configuration, {count(len(error.faults), 'fault')}:")
         for fault in error.faults:
-            print(f"  {fault}", file=sys.stderr)
+            logs.print_error(f"  {fault}")
         return EXIT_BAD_CONFIG
     except KeyboardInterrupt:
         return EXIT_FAILED

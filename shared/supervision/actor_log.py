@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 
 from shared.clock import Clock
+from shared.logs import journal_line
 
 LARGEST = 5_000_000
 KEPT_FILES = 3
@@ -52,7 +53,7 @@ class ActorLog:
         self.last_lines.append(line.decode("utf-8", "replace"))
         if self._journal is not None:
             try:
-                self._journal.send(line + b"\n", socket.MSG_DONTWAIT)
+                self._journal.send(journal_line(line) + b"\n", socket.MSG_DONTWAIT)
             except OSError:
                 self._lost()
         try:

@@ -96,6 +96,44 @@ def test_a_reload_restarts_what_changed_and_fails_when_it_is_refused(dev: Instan
     assert pids(dev) == after
 
 
+def test_the_journal_finds_warnings_and_errors_by_their_priority(dev: Instance) -> None:
+    def found(*options: str) -> str:
+        return dev.machine.says("journalctl", "--no-pager", "-o", "cat", "-u", dev.unit, *options)
+
+    dev.machine.run("kill", "-SEGV", str(pids(dev)["fetcher"]))
+    printed, noted = "Fatal Python error: Segmentation fault", '"event":"fetcher death"'
+    wait_for(lambda: printed in found("-p", "warning"), 15, "what the actor printed")
+    wait_for(lambda: noted in found("-p", "warning"), 15, "what the supervisor said")
+    assert '"level":"info"' not in found("-p", "warning")
+    assert '"level":"info"' in found("-p", "info..info")
+    assert "<4>" not in found()
+    dev.wait_ready()
+
+
+def test_a_credential_is_tried_by_check_and_a_reload_says_that_it_needs_a_restart(
+    dev: Instance,
+) -> None:
+    urls = "/etc/coinex/dev/credentials/alert/urls"
+    dev.set({"alerts.enabled": "true"})
+    try:
+        for given, code, says in (
+            ("nonsense://hidden/x", 78, "service 1 (nonsense) of COINEX_ALERT_URLS"),
+            ("json://127.0.0.1:9/hidden", 0, "alerts: 1 service URL(s), well formed"),
+        ):
+            dev.machine.write("/srv/urls", given)
+            dev.install("--no-start", "--credential", "alert_urls=/srv/urls")
+            ended, said = dev.command("check")
+            assert (ended, says in said, "hidden" in said) == (code, True, False), said
+        dev.machine.run("systemctl", "reload", dev.unit)
+        assert "there is no alert_urls: secrets are read at start only" in dev.journal()
+        wait_for(lambda: "a reload reads no secrets" in dev.journal(), 30, "alerts says so, too")
+        dev.stop()
+        dev.start()
+        wait_for(lambda: dev.actors().get("alerts", {}).get("state") == "ready", 60, "alerts ready")
+    finally:
+        dev.machine.run("rm", "-f", urls, "/srv/urls")
+
+
 def test_a_hangup_reloads_too(dev: Instance) -> None:
     before = pids(dev)
     dev.set({"scanner.interval_s": "21"})
@@ -186,7 +224,9 @@ def test_a_bad_configuration_is_not_tried_again(prod: Instance) -> None:
     assert prod.show("ActiveState") == "failed"
     assert prod.show("ExecMainStatus") == "78"
     assert prod.show("NRestarts") == "0"
-    assert "health.port" in prod.journal()
+    assert "health.port" in prod.machine.says(
+        "journalctl", "--no-pager", "-p", "err", "-u", prod.unit
+    )
 
 
 def test_it_comes_back_with_the_machine(dev: Instance) -> None:
