@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -48,14 +49,14 @@ class Receiver:
 
 
 @contextlib.asynccontextmanager
-async def receiver() -> AsyncIterator[Receiver]:
+async def receiver(tls: ssl.SSLContext | None = None) -> AsyncIterator[Receiver]:
     """Run a receiver on a free port of loopback."""
     here = Receiver(free_port())
     app = web.Application()
     app.router.add_route("*", "/{name}", here.take)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", here.port).start()
+    await web.TCPSite(runner, "127.0.0.1", here.port, ssl_context=tls).start()
     try:
         yield here
     finally:
