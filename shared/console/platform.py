@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from shared import logs
 from shared.config.running import RunningPlatform, find_running
 from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE, did_you_mean
 from shared.messages.actors import ControlCommand
@@ -27,10 +28,9 @@ def _running(options: argparse.Namespace) -> RunningPlatform:
 
 
 def _no_supervisor(running: RunningPlatform, error: OSError) -> int:
-    print(
+    logs.print_error(
         f"no supervisor answers on {running.state_dir} ({error.strerror or error}); start one with "
-        "`coinex run`, or name its state_dir with --set state_dir=DIR",
-        file=sys.stderr,
+        "`coinex run`, or name its state_dir with --set state_dir=DIR"
     )
     return EXIT_NO_SUPERVISOR
 
@@ -45,11 +45,11 @@ def send_command(options: argparse.Namespace) -> int:
             for reply in ask(running.socket, command, REPLY_S):
                 outcome = OUTCOMES[reply.outcome]
                 if reply.outcome != "accepted":
-                    stream = sys.stderr if outcome else sys.stdout
-                    print(f"{reply.outcome}: {reply.reason}", file=stream)
+                    show = logs.print_error if outcome else print
+                    show(f"{reply.outcome}: {reply.reason}")
                 code = max(code, outcome)
         except TimeoutError:
-            print(f"no reply within {REPLY_S:g} s", file=sys.stderr)
+            logs.print_error(f"no reply within {REPLY_S:g} s")
             code = max(code, EXIT_FAILED)
         except OSError as error:
             return _no_supervisor(running, error)

@@ -143,9 +143,10 @@ class Instance:
         done = self.machine.run("pgrep", "-u", f"coinex-{self.name}", "-a", check=False)
         return done.stdout.splitlines()
 
-    def journal(self) -> str:
+    def journal(self, priority: str = "debug") -> str:
         """Return what it has written into the journal since the machine booted."""
-        return self.machine.says("journalctl", "--no-pager", "-o", "cat", "-u", self.unit)
+        options = ("--no-pager", "-o", "cat", "-p", priority)
+        return self.machine.says("journalctl", *options, "-u", self.unit)
 
     def redis(self, *command: str) -> Any:
         """Return what its own Redis replies, to the operator."""

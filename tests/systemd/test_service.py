@@ -91,22 +91,19 @@ def test_a_reload_restarts_what_changed_and_fails_when_it_is_refused(dev: Instan
     dev.set({"scanner.interval_s": "seldom"})
     refused = dev.machine.run("systemctl", "reload", dev.unit, check=False)
     assert refused.returncode != 0
-    assert "scanner.interval_s" in dev.journal()
+    assert "scanner.interval_s" in dev.journal("err")
     assert dev.show("ActiveState") == "active"
     assert pids(dev) == after
 
 
 def test_the_journal_finds_warnings_and_errors_by_their_priority(dev: Instance) -> None:
-    def found(*options: str) -> str:
-        return dev.machine.says("journalctl", "--no-pager", "-o", "cat", "-u", dev.unit, *options)
-
     dev.machine.run("kill", "-SEGV", str(pids(dev)["fetcher"]))
     printed, noted = "Fatal Python error: Segmentation fault", '"event":"fetcher death"'
-    wait_for(lambda: printed in found("-p", "warning"), 15, "what the actor printed")
-    wait_for(lambda: noted in found("-p", "warning"), 15, "what the supervisor said")
-    assert '"level":"info"' not in found("-p", "warning")
-    assert '"level":"info"' in found("-p", "info..info")
-    assert "<4>" not in found()
+    wait_for(lambda: printed in dev.journal("warning"), 15, "what the actor printed")
+    wait_for(lambda: noted in dev.journal("warning"), 15, "what the supervisor said")
+    assert '"level":"info"' not in dev.journal("warning")
+    assert '"level":"info"' in dev.journal("info..info")
+    assert "<4>" not in dev.journal()
     dev.wait_ready()
 
 
@@ -224,9 +221,7 @@ def test_a_bad_configuration_is_not_tried_again(prod: Instance) -> None:
     assert prod.show("ActiveState") == "failed"
     assert prod.show("ExecMainStatus") == "78"
     assert prod.show("NRestarts") == "0"
-    assert "health.port" in prod.machine.says(
-        "journalctl", "--no-pager", "-p", "err", "-u", prod.unit
-    )
+    assert "health.port" in prod.journal("err")
 
 
 def test_it_comes_back_with_the_machine(dev: Instance) -> None:
