@@ -12,7 +12,7 @@ from shared import logs
 from shared.clock import SystemClock
 from shared.config import ports
 from shared.config.load import load
-from shared.errors import EXIT_OK, ConfigError
+from shared.errors import EXIT_OK, ConfigError, count
 from shared.redis.server import RedisServer
 from shared.supervision import preflight
 from shared.supervision.specs import listeners
@@ -59,6 +59,6 @@ def check(options: argparse.Namespace) -> int:
         f"{options.config}: fine; mode {config.mode}, {coins} coins in {len(config.groups)} groups"
     )
     if config.alerts.enabled:
-        services = f"{len(urls)} service URL(s), well formed" if urls else NO_URLS
+        services = f"{count(len(urls), 'service URL')}, well formed" if urls else NO_URLS
         print(f"alerts: {services}")
     return EXIT_OK

@@ -115,7 +115,7 @@ def test_a_credential_is_tried_by_check_and_a_reload_says_that_it_needs_a_restar
     try:
         for given, code, says in (
             ("nonsense://hidden/x", 78, "service 1 (nonsense) of COINEX_ALERT_URLS"),
-            ("json://127.0.0.1:9/hidden", 0, "alerts: 1 service URL(s), well formed"),
+            ("json://127.0.0.1:9/hidden", 0, "alerts: 1 service URL, well formed"),
         ):
             dev.machine.write("/srv/urls", given)
             dev.install("--no-start", "--credential", "alert_urls=/srv/urls")

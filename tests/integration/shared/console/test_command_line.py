@@ -418,7 +418,7 @@ def test_check_tries_the_form_of_each_alert_url_and_shows_none(tmp_path: Path) -
     assert "abc-secret" not in bad.stderr + bad.stdout
     good = checked("json://127.0.0.1/abc-secret")
     assert good.returncode == 0, good.stderr
-    assert "alerts: 1 service URL(s), well formed" in good.stdout
+    assert "alerts: 1 service URL, well formed" in good.stdout
     none = checked("")
     assert none.returncode == 0, none.stderr
     assert "no service URL is given here" in none.stdout
