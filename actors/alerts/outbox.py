@@ -85,6 +85,7 @@ class Outbox:
         self._on_change = on_change
         self._changed = asyncio.Event()
         self._failures = 0
+        self._was_logged = False
         self._opens = 0.0
         self._waiting: list[_Waiting] = []
         for alert in waiting:
@@ -158,7 +159,7 @@ class Outbox:
 
     async def _deliver(self, message: _Waiting) -> None:
         """Send one message, and record what became of it."""
-        alert = message.alert
+        alert, began = message.alert, self._clock.monotonic()
         try:
             await self._service.send(alert.title, alert.body)
         except ServiceFailed as error:
@@ -171,7 +172,8 @@ class Outbox:
         else:
             self._forget(message)
             self.sent += 1
-            if self.trouble:
+            if self._was_logged and self._clock.monotonic() - began < self._timeout_s:
+                self._was_logged = False
                 self._log.info("service %s takes messages again", self.name)
             self._failures, self._opens, self.trouble = 0, 0.0, ""
         message.is_out = False
@@ -191,7 +193,8 @@ class Outbox:
         self._opens = self._clock.monotonic() + max(pause_s, at_least_s)
 
     def _fail(self, why: str) -> None:
-        if not self.trouble:
+        if not self._was_logged:
+            self._was_logged = True
             self._log.warning("service %s takes no messages: %s", self.name, why)
         self.trouble = why
 

@@ -159,18 +159,29 @@ async def test_one_message_that_is_refused_stops_no_other() -> None:
         assert [each.title for each in box.waiting()] == ["title 0"]
 
 
-async def test_a_slow_service_gets_every_message_once(hook: Receiver) -> None:
+async def test_a_slow_service_gets_every_message_once_and_is_logged_once(
+    hook: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    class SlowClock(SystemClock):
+        """A clock on which every answer is late."""
+
+        def monotonic(self) -> float:
+            return super().monotonic() * 1000
+
     hook.hanging.add("one")
     (service,) = open_services([hook.url("one")], 5.0, SystemClock())
     async with outbox(
-        service, [alert(1), alert(2), alert(3)], clock=ManualClock(), timeout_s=0.05
+        service, [alert(1), alert(2), alert(3)], clock=SlowClock(), timeout_s=0.05
     ) as box:
         await eventually(lambda: len(hook.bodies("one")) == 3)
         assert box.trouble == "no answer within 0.05 s" and len(box.waiting()) == 3
         hook.over.set()
         await eventually(lambda: box.sent == 3)
         assert box.waiting() == [] and box.trouble == "" and box.uncertain == 0
-    assert hook.asked["one"] == 3
+        box.put(alert(4))
+        await eventually(lambda: box.sent == 4)
+    assert hook.asked["one"] == 4
+    assert caplog.text.count("takes no messages") == 1 and "again" not in caplog.text
 
 
 async def test_a_service_that_never_answers_gets_each_message_a_few_times_with_growing_pauses(
