@@ -56,8 +56,10 @@ install-dev: install node-dev
 	  $(PIP) -r requirements-dev.txt \
 	    && cat requirements.txt requirements-dev.txt > .venv/requirements-dev.txt; }
 
+# Python itself starts with Ctrl-C blocked, else it ends in a traceback; supervisor.py unblocks it.
 run: install ## start everything in the foreground; ARGS='--set key.path=value' is passed on
-	@exec "$(PYTHON)" supervisor.py run $(ARGS)
+	@calm='env --block-signal=INT'; $$calm true 2>/dev/null || calm=; \
+	  exec $$calm "$(PYTHON)" supervisor.py run $(ARGS)
 
 # In CI one call that hangs must not keep the others from running.
 LIMIT = $(if $(filter true,$(CI)),timeout --kill-after=30 1200)

@@ -8,9 +8,17 @@ flags; the loop acts.
 
 from __future__ import annotations
 
-import argparse
+# built in: importing `signal` takes time in which Ctrl-C would end in a traceback
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
+
+if __name__ == "__main__":
+    if _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+        _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until there is something to stop
+    _signal.pthread_sigmask(_signal.SIG_UNBLOCK, [_signal.SIGINT])  # blocked by `make run`
+
+import argparse
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -31,7 +39,7 @@ import fnmatch
 import random
 import signal
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +51,7 @@ from shared.clock import Clock, SystemClock
 from shared.config.load import load
 from shared.config.secrets import Secrets
 from shared.config.sections import Config
+from shared.descriptors import close_inherited
 from shared.errors import (
     EXIT_FAILED,
     EXIT_OK,
@@ -52,6 +61,7 @@ from shared.errors import (
     did_you_mean,
 )
 from shared.messages.actors import Lease
+from shared.output import QueuedOutput, never_blocking
 from shared.redis.server import RedisServer
 from shared.schema import Role
 from shared.supervision import preflight
@@ -88,6 +98,7 @@ class Supervisor:
         reread: Reads the configuration again, for `reload`; raises ConfigError.
         environment: Inherited by children, with systemd's variables; without secrets.
         only: Pattern of actor names; others are not started.
+        output: Our own, whose lost lines are a problem.
     """
 
     def __init__(
@@ -100,6 +111,7 @@ class Supervisor:
         clock: Clock,
         secrets: Secrets,
         only: str = "*",
+        output: Sequence[QueuedOutput] = (),
     ) -> None:
         self._config = config
         self._clock = clock
@@ -109,6 +121,7 @@ class Supervisor:
         self._redis = redis
         self._bus: Bus | None = None
         self._secrets = secrets
+        self._output = output
         self._notifier = Notifier(environment)
         self._journal = journal_socket(environment.get("JOURNAL_STREAM", ""))
         self._started = clock.monotonic()
@@ -134,6 +147,7 @@ class Supervisor:
             missing_secrets=lambda fresh: missing_secrets(fresh, secrets),
             own_status=self._own_status,
             shut_down=self._over.set,
+            is_stopping=self._over.is_set,
             log=self._log,
         )
 
@@ -143,14 +157,11 @@ class Supervisor:
         Raises:
             ConfigError: No usable Redis.
         """
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._on_term)
-        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        self._handle_signals()
         self._zygote.start()  # warms up while Redis starts
         try:
             self._notifier.notify(STATUS="waiting for Redis")
-            await self._redis.start()
+            await self._unless_over(self._redis.start())
             self._bus = Bus(
                 self._redis.url(Role.SUPERVISOR),
                 name="supervisor",
@@ -160,13 +171,38 @@ class Supervisor:
             )
             await self._supervise(self._bus)
             await self._bus.close()
+        except ConfigError:
+            if not self._over.is_set():  # Ctrl-C ended a program that Redis was looked for with
+                raise
         finally:
             self._over.set()
             await self._zygote.close()
             await self._tasks.cancel()
             await self._redis.stop()
+            _ignore_signals()
         self._log.info("stopped")
         return self._exit_code
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._on_term)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # under nohup it stays ignored
+            loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        # `stty tostop` would stop us in the background at the first line we print
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+
+    async def _unless_over[T](self, work: Coroutine[Any, Any, T]) -> T | None:
+        """Return the result of `work`; cancel it and return None once we are to stop."""
+        working = asyncio.ensure_future(work)
+        over = asyncio.ensure_future(self._over.wait())
+        try:
+            await asyncio.wait({working, over}, return_when=asyncio.FIRST_COMPLETED)
+            return working.result() if working.done() else None
+        finally:
+            over.cancel()
+            working.cancel()
+            await asyncio.wait({working})
 
     async def _supervise(self, bus: Bus) -> None:
         publisher = StatusPublisher(
@@ -179,7 +215,7 @@ class Supervisor:
             problems=self.problems,
             lease_lost=self._on_lease_lost,
         )
-        if not await self._lease_is_ours(publisher):
+        if not await self._unless_over(self._lease_is_ours(publisher)) or self._over.is_set():
             return
         answer = self._commands.answer
         control = ControlSocket(self._state_dir / "supervisor.sock", answer, self._log)
@@ -369,6 +405,7 @@ class Supervisor:
     def problems(self) -> list[str]:
         """Return the supervisor's own problems, in words."""
         found = [*self._redis.problems(), *self._tasks.problems()]
+        found += filter(None, (stream.problem() for stream in self._output))
         if self._bus is not None and self._bus.status is not BusStatus.UP:
             since = (self._clock.now_ms() - self._bus.status_since_ms) / 1000
             found.append(f"redis is {self._bus.status} for {since:.0f} s: {self._bus.reason}")
@@ -380,6 +417,16 @@ class Supervisor:
             if actor.output.is_losing:
                 found.append(f"{actor.name}: {actor.output.lost_lines} log lines lost")
         return found
+
+
+def _ignore_signals() -> None:
+    """Ignore what would interrupt the last steps of a stop, with a traceback."""
+    loop, stops = asyncio.get_running_loop(), (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    signal.pthread_sigmask(signal.SIG_BLOCK, stops)
+    for number in stops:
+        loop.remove_signal_handler(number)
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, stops)
 
 
 def _terminal_is_missing() -> bool:
@@ -409,6 +456,14 @@ def run(options: argparse.Namespace) -> int:
         hint = did_you_mean(options.only, names) or f"known: {', '.join(names)}"
         logs.print_error(f"--only {options.only!r}: no actor has such a name: {hint}")
         return EXIT_USAGE
+    close_inherited()  # now: the configuration may have been one of them
+    with never_blocking("supervisor") as output:
+        return _run_on(config, read, options.only, output)
+
+
+def _run_on(
+    config: Config, read: Callable[[], Config], only: str, output: Sequence[QueuedOutput]
+) -> int:
     secrets, users = preflight.take_logins(config, os.environ)
     state_dir = Path(config.state_dir).resolve()
     try:
@@ -437,7 +492,8 @@ def run(options: argparse.Namespace) -> int:
             redis=redis,
             clock=clock,
             secrets=secrets,
-            only=options.only,
+            only=only,
+            output=output,
         )
         return await supervisor.run()
 

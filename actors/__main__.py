@@ -21,6 +21,7 @@ from actors.base import Actor, Context, run_actor
 from shared import logs
 from shared.bus import Bus
 from shared.clock import SystemClock
+from shared.descriptors import close_inherited, open_standard_streams
 from shared.errors import (
     EXIT_BAD_CONFIG,
     EXIT_FAILED,
@@ -31,6 +32,7 @@ from shared.errors import (
     PermanentError,
 )
 from shared.exchanges.venue_keys import VenueKeys
+from shared.output import never_blocking
 from shared.supervision.status_pipe import StatusPipe
 from shared.supervision.test_hooks import Hooks, SteppedClock
 
@@ -42,19 +44,20 @@ def live(launch: Mapping[str, Any], status_fd: int | None) -> int:
         launch: From `shared.supervision.launch.launch_message`.
         status_fd: Write end of the status pipe; None without a supervisor.
     """
-    log = logs.logger(launch["name"])
-    try:
-        run_actor(build(launch, status_fd, log))
-    except ConfigError as error:
-        log.error("bad config: %s", error)
-        return EXIT_BAD_CONFIG
-    except PermanentError as error:
-        log.error("cannot go on, and trying again would not help: %s", error)
-        return EXIT_PERMANENT
-    except Exception:
-        log.exception("ended by an error")
-        return EXIT_FAILED
-    return EXIT_OK
+    with never_blocking(launch["name"], private=status_fd is not None):
+        log = logs.logger(launch["name"])
+        try:
+            run_actor(build(launch, status_fd, log))
+        except ConfigError as error:
+            log.error("bad config: %s", error)
+            return EXIT_BAD_CONFIG
+        except PermanentError as error:
+            log.error("cannot go on, and trying again would not help: %s", error)
+            return EXIT_PERMANENT
+        except Exception:
+            log.exception("ended by an error")
+            return EXIT_FAILED
+        return EXIT_OK
 
 
 def build(launch: Mapping[str, Any], status_fd: int | None, log: logging.Logger) -> Actor:
@@ -99,6 +102,7 @@ def main(arguments: list[str]) -> int:
     from shared.redis.files import foreground_url  # noqa: PLC0415
     from shared.supervision.launch import foreground_launch  # noqa: PLC0415
 
+    open_standard_streams()
     logs.use_journal(os.environ.get("JOURNAL_STREAM", ""))
     once = "--once" in arguments
     name, *overrides = [each for each in arguments if each != "--once"] or [""]
@@ -124,6 +128,7 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         logs.print_error(error)
         return EXIT_BAD_CONFIG
+    close_inherited()
     setproctitle(f"coinex: {name}")
     return live(launch, None)
 

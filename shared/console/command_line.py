@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any, get_args
 
 from shared import logs
 from shared.config.defaults import Mode
+from shared.descriptors import open_standard_streams
 from shared.errors import (
     EXIT_BAD_CONFIG,
     EXIT_FAILED,
@@ -77,6 +79,7 @@ def main(arguments: list[str], *, environment: MutableMapping[str, str], run: Ca
     if arguments and arguments[0].partition("=")[0] == "--instance":
         script = str(ROOT / "deploy" / "coinex")
         os.execv(script, [script, *arguments])
+    open_standard_streams()
     logs.use_journal(environment.get("JOURNAL_STREAM", ""))
     made = parser(run)
     options = made.parse_args(arguments)
@@ -84,6 +87,8 @@ def main(arguments: list[str], *, environment: MutableMapping[str, str], run: Ca
         made.print_help()
         return EXIT_USAGE
     options.environment = environment
+    if options.verb != "run" and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         code: int = options.carry_out(options)
         return code

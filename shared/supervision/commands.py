@@ -14,6 +14,8 @@ from shared.messages.actors import ControlCommand, ControlReply
 from shared.supervision.children import Children
 
 FIXED = ("mode", "redis", "state_dir")
+STARTS = frozenset({"start", "restart", "release"})
+STOPPING = "the platform is stopping: nothing is started or changed any more"
 
 
 class SupervisorCommands:
@@ -25,6 +27,7 @@ class SupervisorCommands:
         missing_secrets: Returns the secrets that a configuration needs and that are not there.
         own_status: Returns the supervisor's own part of `status`.
         shut_down: Begins the orderly stop.
+        is_stopping: Returns whether it has begun: what was stopped is not started any more.
     """
 
     def __init__(
@@ -36,6 +39,7 @@ class SupervisorCommands:
         missing_secrets: Callable[[Config], list[str]],
         own_status: Callable[[], dict[str, Any]],
         shut_down: Callable[[], None],
+        is_stopping: Callable[[], bool],
         log: logging.Logger,
     ) -> None:
         self.config = config
@@ -44,11 +48,15 @@ class SupervisorCommands:
         self._missing_secrets = missing_secrets
         self._own_status = own_status
         self._shut_down = shut_down
+        self._is_stopping = is_stopping
         self._log = log
 
     async def answer(self, command: ControlCommand) -> AsyncIterator[ControlReply]:
         """Carry out one command, yielding its replies."""
         reply = ControlReply(id=command.id, outcome="done")
+        if command.command in STARTS and self._is_stopping():
+            yield dataclasses.replace(reply, outcome="failed", reason=STOPPING)
+            return
         match command.command:
             case "status":
                 yield dataclasses.replace(
@@ -89,8 +97,11 @@ class SupervisorCommands:
         """Read the configuration again and apply it; only what changed is restarted.
 
         Raises:
-            ConfigError: The new configuration is wrong; nothing was changed.
+            ConfigError: The new configuration is wrong, or the platform is stopping; nothing was
+                changed.
         """
+        if self._is_stopping():
+            raise ConfigError([STOPPING])
         fresh = self._reread()
         kept = {name: getattr(self.config, name) for name in FIXED}
         waiting = [name for name in FIXED if getattr(fresh, name) != kept[name]]

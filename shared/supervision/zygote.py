@@ -86,8 +86,11 @@ class ForkServer:
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         self._send({"ready": os.getpid()})
         control = self._control.fileno()
+        events = select.poll()  # not select(): it refuses descriptors from 1024 on
+        events.register(self._wake_read, select.POLLIN)
+        events.register(control, select.POLLIN)
         while not (self._retiring and self._children == 0):
-            readable, _, _ = select.select([control, self._wake_read], [], [])
+            readable = dict(events.poll())
             if self._wake_read in readable:
                 os.read(self._wake_read, 4096)
                 self._report_exits()
@@ -188,7 +191,11 @@ def _close_inherited(kept: dict[int, int]) -> None:
         os.dup2(fd, target)
     if 1 in safe.values():
         os.dup2(1, 2)
-    os.closerange(STATUS_FD + 1, os.sysconf("SC_OPEN_MAX"))
+    # not a range up to the limit: that may be a thousand million
+    for fd in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        if fd > STATUS_FD:
+            with contextlib.suppress(OSError):  # that of the listing itself
+                os.close(fd)
 
 
 def _set_up_process(name: str, oom_score_adj: int | None, nice: int) -> None:
@@ -209,7 +216,8 @@ def _set_up_process(name: str, oom_score_adj: int | None, nice: int) -> None:
 def _serve_forks(control: socket.socket, largest_message: int) -> None:
     gc.collect()
     gc.freeze()  # keeps loaded objects in pages shared with every child
-    ForkServer(control, largest_message).serve()
+    with contextlib.suppress(BrokenPipeError):  # the supervisor has hung up
+        ForkServer(control, largest_message).serve()
 
 
 def main() -> None:

@@ -314,6 +314,8 @@ class Zygote:
         self._closed = True
         is_pausing = self.pid is None
         self._close_sockets()
+        if not self.is_up:
+            self.kill()  # it does not look at its socket before it has warmed up
         if self._process is not None and not await self._process.wait_gone(CLOSE_S):
             self.kill()
             await self._process.wait_gone()

@@ -75,16 +75,29 @@ class Platform:
         ]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, *, ready: bool = True, **environment: str) -> None:
-        """Run the supervisor, and wait until every actor is ready."""
+    def start(
+        self,
+        *arguments: str,
+        ready: bool = True,
+        output: int | None = None,
+        through: Sequence[str] = (),
+        **environment: str,
+    ) -> None:
+        """Run the supervisor, and wait until every actor is ready.
+
+        Args:
+            arguments: Of `run`, besides the settings.
+            output: Where it prints; a file in its state_dir if None.
+            through: A program that starts it, with its arguments.
+        """
         self.state_dir.mkdir(parents=True, exist_ok=True)
-        with (self.state_dir / "supervisor.out").open("ab") as output:
+        with (self.state_dir / "supervisor.out").open("ab") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "supervisor.py", "run", *self.options],
+                [*through, sys.executable, "supervisor.py", "run", *self.options, *arguments],
                 cwd=self.root,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
+                stdout=file if output is None else output,
+                stderr=file if output is None else output,
                 env=self.environment() | environment,
             )
         if ready:
