@@ -62,6 +62,7 @@ from shared.errors import (
 )
 from shared.messages.actors import Lease
 from shared.output import QueuedOutput, never_blocking
+from shared.pid_lock import AlreadyLocked, PidLock
 from shared.redis.server import RedisServer
 from shared.schema import Role
 from shared.supervision import preflight
@@ -79,6 +80,7 @@ from shared.supervision.specs import (
     listeners,
     policy,
 )
+from shared.supervision.state_files import StateFiles
 from shared.supervision.status_publisher import StatusPublisher, Transitions
 from shared.supervision.systemd import Notifier
 from shared.supervision.tasks import Tasks
@@ -87,6 +89,7 @@ from shared.supervision.zygote_client import Zygote
 from shared.web.hosts import base_url
 
 TURN_S = 0.5
+ADDRESSES_S = 10.0
 CALM = frozenset({"starting", "ready", "stopping", "stopped"})
 LONGEST_SHOWN_LINE = 500
 
@@ -107,6 +110,7 @@ class Supervisor:
         *,
         reread: Callable[[], Config],
         environment: Mapping[str, str],
+        lock: PidLock,
         redis: RedisServer,
         clock: Clock,
         secrets: Secrets,
@@ -118,8 +122,11 @@ class Supervisor:
         self._rng = random.Random()
         self._log = logs.logger("supervisor")
         self._state_dir = Path(config.state_dir).resolve()
+        self._log_folder = self._state_dir / "log"
+        self._lock = lock
         self._redis = redis
         self._bus: Bus | None = None
+        self._state_files = StateFiles({}, clock, self._log)
         self._secrets = secrets
         self._output = output
         self._notifier = Notifier(environment)
@@ -129,10 +136,12 @@ class Supervisor:
         self._exit_code = EXIT_OK
         self._impatient = False
         self._was_ready = False
+        self._addresses_shown = False
         self._had_terminal = not _terminal_is_missing()
         self._transitions = Transitions(clock)
         self._tasks = Tasks(clock, self._rng, self._log)
-        self._zygote = self._make_zygote(self._pipe_to_log("zygote"), environment)
+        self._zygote_log = ActorLog(self._log_folder / "zygote.log", clock, self._journal)
+        self._zygote = self._make_zygote(self._pipe_to(self._zygote_log), environment)
         self._children = Children(
             config,
             self._child_context(),
@@ -220,7 +229,9 @@ class Supervisor:
         answer = self._commands.answer
         control = ControlSocket(self._state_dir / "supervisor.sock", answer, self._log)
         await control.open()
+        self._state_files = self._watched_files(control)
         reporting = [
+            self._tasks.keep(self._state_files.keep, "watch on state_dir"),
             self._tasks.keep(publisher.keep, "status publisher"),
             self._tasks.keep(lambda: serve_channel(bus, answer, self._log), "control channel"),
         ]
@@ -232,10 +243,10 @@ class Supervisor:
             within_s = self._commands.config.supervisor.stop_all_s
             if not await self._children.stop(within_s, lambda: self._impatient):
                 self._log.error("not everything stopped within %g s and was killed", within_s)
-            await control.close()
             for task in reporting:
                 task.cancel()
             await asyncio.gather(*reporting, return_exceptions=True)
+            await control.close()
             await publisher.close()
 
     # Parts
@@ -296,11 +307,35 @@ class Supervisor:
             self._exit_code = EXIT_FAILED
         return holder is None
 
-    def _pipe_to_log(self, name: str) -> int:
+    def _pipe_to(self, log: ActorLog) -> int:
         read_end, write_end = os.pipe()
-        log = ActorLog(self._state_dir / "log" / f"{name}.log", self._clock, self._journal)
         LineReader(read_end, log.append, LONGEST_LOG_LINE)
         return write_end
+
+    def _watched_files(self, control: ControlSocket) -> StateFiles:
+        async def lock() -> bool:
+            try:
+                return self._lock.restore()
+            except AlreadyLocked as error:
+                self._end_for_another(f"{error}: it was removed, and another supervisor has it now")
+                return False
+
+        async def logs() -> bool:
+            was_gone = not self._log_folder.exists()
+            self._log_folder.mkdir(parents=True, exist_ok=True)
+            outputs = [self._zygote_log, *(actor.output for actor in self._children)]
+            return any([was_gone, *[output.restore() for output in outputs]])
+
+        async def logins() -> bool:
+            return self._redis.restore_files()
+
+        parts = {
+            "supervisor.lock": lock,
+            "supervisor.sock": control.restore,
+            "log": logs,
+            "redis": logins,
+        }
+        return StateFiles(parts, self._clock, self._log)
 
     # The loop
 
@@ -313,6 +348,7 @@ class Supervisor:
             self._redis.tick(now)
             self._tasks.raise_failure()
             self._notify(now)
+            self._show_addresses(now)
             try:
                 await asyncio.wait_for(self._over.wait(), TURN_S)
             except TimeoutError:
@@ -332,12 +368,21 @@ class Supervisor:
                 self._log.warning("after %.1f s still waiting for %s", took, ", ".join(missing))
             else:
                 self._log.info("all actors ready after %.1f s", took)
-                self._show_addresses()
         self._notifier.notify(
             WATCHDOG=1, STATUS=f"waiting for {', '.join(missing)}" if missing else "all ready"
         )
 
-    def _show_addresses(self) -> None:
+    def _show_addresses(self, now: float) -> None:
+        """Print them once, the last of what a start prints, whatever the platform waits for."""
+        missing = self._children.missing()
+        if self._addresses_shown or (missing and now - self._started < ADDRESSES_S):
+            return
+        self._addresses_shown = True
+        if missing:
+            waiting = [
+                f"{a.name} ({a.status().doing})" for a in self._children if a.name in missing
+            ]
+            self._log.warning("still waiting for %s", ", ".join(waiting))
         for actor in self._children:
             if actor.spec.port is not None:
                 host = listeners(self._commands.config)[actor.name][0]
@@ -364,11 +409,10 @@ class Supervisor:
         return self._had_terminal and _terminal_is_missing()
 
     def _on_lease_lost(self, holder: Lease) -> None:
-        self._log.critical(
-            "host %s pid %d now supervises this namespace: stopping everything here",
-            holder.host,
-            holder.pid,
-        )
+        self._end_for_another(f"host {holder.host} pid {holder.pid} now supervises this namespace")
+
+    def _end_for_another(self, why: str) -> None:
+        self._log.critical("%s: stopping everything here", why)
         self._exit_code = EXIT_FAILED
         self._over.set()
 
@@ -406,6 +450,7 @@ class Supervisor:
         """Return the supervisor's own problems, in words."""
         found = [*self._redis.problems(), *self._tasks.problems()]
         found += filter(None, (stream.problem() for stream in self._output))
+        found += self._state_files.problems()
         if self._bus is not None and self._bus.status is not BusStatus.UP:
             since = (self._clock.now_ms() - self._bus.status_since_ms) / 1000
             found.append(f"redis is {self._bus.status} for {since:.0f} s: {self._bus.reason}")
@@ -489,6 +534,7 @@ def _run_on(
             config,
             reread=read,
             environment=dict(os.environ),
+            lock=lock,
             redis=redis,
             clock=clock,
             secrets=secrets,

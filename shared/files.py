@@ -1,10 +1,21 @@
-"""Atomic writes of small files: a reader, or a crash, sees either the old or the new content."""
+"""Atomic writes of small files: a reader, or a crash, sees either the old or the new content.
+
+Also, whether an open file still has its name.
+"""
 
 from __future__ import annotations
 
 import os
 import tempfile
 from pathlib import Path
+
+
+def is_at(path: Path, fd: int) -> bool:
+    """Return whether the open file `fd` is still the one at `path`."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(fd))
+    except FileNotFoundError:
+        return False
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -8,6 +8,8 @@ import socket
 from pathlib import Path
 from typing import IO
 
+from shared.files import is_at
+
 
 class AlreadyLocked(Exception):
     """Another process has locked the file; `holder` is its host and pid."""
@@ -15,6 +17,35 @@ class AlreadyLocked(Exception):
     def __init__(self, path: Path, holder: str) -> None:
         super().__init__(f"{path} is locked by {holder}")
         self.holder = holder
+
+
+class PidLock:
+    """A lock held until it is closed.
+
+    Raises:
+        AlreadyLocked: Another process has locked the file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = acquire(path)
+
+    def restore(self) -> bool:
+        """Lock the file anew if it was removed; return whether it was.
+
+        Raises:
+            AlreadyLocked: Another process was faster.
+        """
+        if is_at(self._path, self._file.fileno()):
+            return False
+        fresh = acquire(self._path)
+        self._file.close()
+        self._file = fresh
+        return True
+
+    def close(self) -> None:
+        """Release it."""
+        self._file.close()
 
 
 def acquire(path: Path) -> IO[str]:

@@ -45,6 +45,8 @@ def disk_is_full(folder: Path) -> bool:
     """Return whether the disk of `folder` is full."""
     try:
         return shutil.disk_usage(folder).free < LEAST_FREE_BYTES
+    except FileNotFoundError:
+        return False
     except OSError:
         return True
 

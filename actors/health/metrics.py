@@ -128,6 +128,8 @@ def _actors(snapshot: Snapshot, now_ms: int) -> Iterable[Metric]:
     memory = {name: beat.pss_mb * 2**20 for name, beat in beats.items()}
     lags = {name: beat.lag_ms / 1000 for name, beat in beats.items()}
     skipped = {name: _counted(beat, "bad_messages") for name, beat in beats.items()}
+    if snapshot.supervisor is not None:
+        skipped["supervisor"] = snapshot.supervisor.bad_messages
     counter = CounterMetricFamily
     yield of_actor("coinex_actor_up", "1 while the actor is ready", up)
     yield of_actor("coinex_actor_restarts", "Times it was started again", restarts, counter)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from shared.candles.freshness import oldest_s
@@ -401,8 +401,10 @@ def _audit_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Pro
 
 
 def _bad_message_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
-    for name in seen.actors:
-        detail = _detail(seen, name)
+    details = {name: _detail(seen, name) for name in seen.actors}
+    if seen.supervisor is not None:
+        details["supervisor"] = asdict(seen.supervisor)
+    for name, detail in details.items():
         at_ms = detail.get("bad_message_ms")
         if type(at_ms) is int and seconds_since(at_ms, now_ms) <= limits.recent_s:
             count, newest = detail.get("bad_messages"), detail.get("bad_message")

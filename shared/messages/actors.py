@@ -65,7 +65,12 @@ class ActorStatus:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SupervisorState:
-    """The supervisor's own status. `problems` is empty when all is well."""
+    """The supervisor's own status.
+
+    Attributes:
+        problems: Empty when all is well.
+        bad_messages: How many it skipped on the bus; the newest is `bad_message`.
+    """
 
     host: str
     pid: int
@@ -73,6 +78,9 @@ class SupervisorState:
     started_ms: int
     at_ms: int
     problems: list[str]
+    bad_messages: int = 0
+    bad_message: str = ""
+    bad_message_ms: int | None = None
     v: int = 1
 
 

@@ -25,7 +25,9 @@ class RedisFiles:
     def prepare(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def write_config(self, *, port: int, users: Users, maxmemory_mb: int, release: Release) -> Path:
+    def write_config(
+        self, *, port: int, users: Users, maxmemory_mb: int, release: Release, log_path: Path
+    ) -> Path:
         """Write `redis.conf`, the users with hashed passwords in it."""
         lines = [
             f"port {port}",
@@ -34,7 +36,8 @@ class RedisFiles:
             *users.acl(release.version),
             f"dir {_quoted(str(self.directory))}",
             "daemonize no",
-            'logfile ""',
+            # opened for each line: made again when it was removed
+            f"logfile {_quoted(str(log_path))}",
             'save ""',
             "appendonly yes",
             "appendfsync everysec",
@@ -56,6 +59,10 @@ class RedisFiles:
             (self.directory / USERS).unlink(missing_ok=True)
         else:
             users.write(self.directory / USERS)
+
+    def has_logins(self) -> bool:
+        """Return whether the operator's URL is there."""
+        return (self.directory / OPERATOR_URL).exists()
 
     def remove_logins(self) -> None:
         """Remove them: the server has stopped."""

@@ -46,7 +46,7 @@ class RedisProcess:
 
     def __init__(self, binary: Binary, log_path: Path) -> None:
         self.binary = binary
-        self._log_path = log_path
+        self.log_path = log_path
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
         self._output_from = 0
@@ -64,11 +64,11 @@ class RedisProcess:
     def start(self, config: Path) -> None:
         """Start the server in a session of its own; it appends to its log file."""
         self._release()
-        self._log_path.parent.mkdir(parents=True, exist_ok=True)
+        self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileNotFoundError):
-            if self._log_path.stat().st_size > LOG_BYTES:
-                self._log_path.replace(self._log_path.with_suffix(".log.1"))
-        with self._log_path.open("ab") as log:
+            if self.log_path.stat().st_size > LOG_BYTES:
+                self.log_path.replace(self.log_path.with_suffix(".log.1"))
+        with self.log_path.open("ab") as log:
             self._output_from = log.tell()
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _LAST_STEP, str(os.getpid()),
@@ -131,7 +131,7 @@ class RedisProcess:
 
     def _output(self) -> list[str]:
         try:
-            with self._log_path.open("rb") as log:
+            with self.log_path.open("rb") as log:
                 log.seek(self._output_from)
                 text = log.read(200_000).decode("utf-8", "replace")
         except FileNotFoundError:

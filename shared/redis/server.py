@@ -206,6 +206,23 @@ class RedisServer:
         if not self._ready.is_set():
             self._log.error("going on without redis: %s", "; ".join(self.problems()))
 
+    def restore_files(self) -> bool:
+        """Write the logins again if they were removed; return whether they were.
+
+        Raises:
+            OSError: They cannot be written.
+        """
+        if self._files.has_logins():
+            return False
+        if self.is_own and not self._files.directory.exists():
+            self._note(
+                f"{self._files.directory} was removed while running: the embedded redis goes on, "
+                "but saves nothing; restart the platform"
+            )
+        self._files.prepare()
+        self._files.write_logins(self.url(Role.OPERATOR), self._users if self.is_own else None)
+        return True
+
     def tick(self, now: float | None = None) -> None:
         """Raise what ended the task that supervises it, if anything did."""
         if self._keeping is not None and self._keeping.done() and not self._keeping.cancelled():
@@ -336,6 +353,7 @@ class RedisServer:
             users=self._users,
             maxmemory_mb=self._section.maxmemory_mb,
             release=server.binary.release,
+            log_path=server.log_path,
         )
         server.start(config)
 

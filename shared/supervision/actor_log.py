@@ -14,6 +14,7 @@ from pathlib import Path
 import orjson
 
 from shared.clock import Clock
+from shared.files import is_at
 from shared.logs import journal_line
 
 LARGEST = 5_000_000
@@ -62,6 +63,17 @@ class ActorLog:
             self._size += os.write(self._fd, line + b"\n")
         except OSError:
             self._lost()
+
+    def restore(self) -> bool:
+        """Open the file anew if it was removed; return whether it was.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        if self._fd < 0 or is_at(self.path, self._fd):
+            return False
+        self._reopen()
+        return True
 
     def _lost(self) -> None:
         self.lost_lines += 1

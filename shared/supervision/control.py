@@ -91,6 +91,7 @@ class ControlSocket:
         self._answer = answer
         self._log = log
         self._server: asyncio.Server | None = None
+        self._inode = 0
 
     async def open(self) -> None:
         """Start listening; a socket left by a dead supervisor is replaced."""
@@ -102,7 +103,24 @@ class ControlSocket:
                 listening.bind(address)
         finally:
             os.umask(before)
+        self._inode = self._path.stat().st_ino
         self._server = await asyncio.start_unix_server(self._serve, sock=listening, limit=LARGEST)
+
+    async def restore(self) -> bool:
+        """Listen anew if the socket was removed; return whether it was.
+
+        Raises:
+            OSError: It cannot be made.
+        """
+        try:
+            if self._path.stat().st_ino == self._inode:
+                return False
+        except FileNotFoundError:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+        if self._server is not None:
+            self._server.close()
+        await self.open()
+        return True
 
     async def close(self) -> None:
         """Stop listening and remove the socket."""

@@ -6,13 +6,12 @@ import fcntl
 import time
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import IO
 
 from shared.config import ports
 from shared.config.secrets import Secrets, credentials_folder, take_secrets
 from shared.config.sections import Config
 from shared.errors import ConfigError, PlatformError
-from shared.pid_lock import AlreadyLocked, acquire
+from shared.pid_lock import AlreadyLocked, PidLock
 from shared.redis.users import Users, given_users
 from shared.supervision.specs import listeners
 
@@ -23,14 +22,14 @@ class AlreadyRunning(PlatformError):
     """Another supervisor runs on this state_dir."""
 
 
-def lock(state_dir: Path) -> IO[str]:
-    """Lock a state_dir until the returned file is closed.
+def lock(state_dir: Path) -> PidLock:
+    """Lock a state_dir until the returned lock is closed.
 
     Raises:
         AlreadyRunning: Another supervisor has locked it; named by host and pid.
     """
     try:
-        return acquire(state_dir / "supervisor.lock")
+        return PidLock(state_dir / "supervisor.lock")
     except AlreadyLocked as locked:
         raise AlreadyRunning(
             f"another supervisor ({locked.holder}) runs on {state_dir}; stop it with "

@@ -146,6 +146,9 @@ class StatusPublisher:
             started_ms=self._started_ms,
             at_ms=self._clock.now_ms(),
             problems=self._problems(),
+            bad_messages=self._bus.bad_messages,
+            bad_message=self._bus.bad_message,
+            bad_message_ms=self._bus.bad_message_ms,
         )
 
     def _lease(self) -> Lease:

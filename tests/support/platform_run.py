@@ -79,6 +79,7 @@ class Platform:
         self,
         *arguments: str,
         ready: bool = True,
+        stdin: int = subprocess.DEVNULL,
         output: int | None = None,
         through: Sequence[str] = (),
         **environment: str,
@@ -95,7 +96,7 @@ class Platform:
             self.process = subprocess.Popen(
                 [*through, sys.executable, "supervisor.py", "run", *self.options, *arguments],
                 cwd=self.root,
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=file if output is None else output,
                 stderr=file if output is None else output,
                 env=self.environment() | environment,

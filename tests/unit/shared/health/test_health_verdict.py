@@ -339,6 +339,19 @@ def test_bad_messages_are_told_for_a_minute() -> None:
     assert found(1_001, heartbeats=beats) == ("ok", [])
 
 
+def test_bad_messages_that_the_supervisor_skipped_are_told_as_well() -> None:
+    skipped = replace(
+        supervisor_state(),
+        bad_messages=3,
+        bad_message="supervisor:lease: not JSON",
+        bad_message_ms=NOW_MS - 59_000,
+    )
+    text = "supervisor skipped bad messages on the bus (3 so far, the newest {})"
+    expected = [text.format("supervisor:lease: not JSON")]
+    assert found(1_000, supervisor=skipped) == ("degraded", expected)
+    assert found(1_001, supervisor=skipped) == ("ok", [])
+
+
 def test_an_actor_that_never_skipped_a_message_is_not_named() -> None:
     well = heartbeat("fetcher", bad_messages=0, bad_message="", bad_message_ms=None)
     assert found(heartbeats={**WELL.heartbeats, "fetcher": well}) == ("ok", [])
