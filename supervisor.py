@@ -51,7 +51,7 @@ from shared.clock import Clock, SystemClock
 from shared.config.load import load
 from shared.config.secrets import Secrets
 from shared.config.sections import Config
-from shared.descriptors import close_inherited
+from shared.descriptors import close_inherited, raise_limit
 from shared.errors import (
     EXIT_FAILED,
     EXIT_OK,
@@ -72,6 +72,7 @@ from shared.supervision.children import Children
 from shared.supervision.commands import SupervisorCommands
 from shared.supervision.control import ControlSocket, serve_channel
 from shared.supervision.launch import ROOT, launch_message, missing_secrets
+from shared.supervision.lifecycle import State
 from shared.supervision.process import LineReader
 from shared.supervision.specs import (
     child_specs,
@@ -89,7 +90,7 @@ from shared.supervision.zygote_client import Zygote
 from shared.web.hosts import base_url
 
 TURN_S = 0.5
-ADDRESSES_S = 10.0
+WAITING_S = 5.0
 CALM = frozenset({"starting", "ready", "stopping", "stopped"})
 LONGEST_SHOWN_LINE = 500
 
@@ -136,7 +137,7 @@ class Supervisor:
         self._exit_code = EXIT_OK
         self._impatient = False
         self._was_ready = False
-        self._addresses_shown = False
+        self._waiting_shown = False
         self._had_terminal = not _terminal_is_missing()
         self._transitions = Transitions(clock)
         self._tasks = Tasks(clock, self._rng, self._log)
@@ -348,7 +349,7 @@ class Supervisor:
             self._redis.tick(now)
             self._tasks.raise_failure()
             self._notify(now)
-            self._show_addresses(now)
+            self._show_waiting(now)
             try:
                 await asyncio.wait_for(self._over.wait(), TURN_S)
             except TimeoutError:
@@ -368,21 +369,26 @@ class Supervisor:
                 self._log.warning("after %.1f s still waiting for %s", took, ", ".join(missing))
             else:
                 self._log.info("all actors ready after %.1f s", took)
+                self._waiting_shown = True
+                self._show_addresses()
         self._notifier.notify(
             WATCHDOG=1, STATUS=f"waiting for {', '.join(missing)}" if missing else "all ready"
         )
 
-    def _show_addresses(self, now: float) -> None:
-        """Print them once, the last of what a start prints, whatever the platform waits for."""
-        missing = self._children.missing()
-        if self._addresses_shown or (missing and now - self._started < ADDRESSES_S):
+    def _show_waiting(self, now: float) -> None:
+        """Print once what a start waits for, and the addresses all the same."""
+        if self._waiting_shown or now - self._started < WAITING_S:
             return
-        self._addresses_shown = True
-        if missing:
-            waiting = [
-                f"{a.name} ({a.status().doing})" for a in self._children if a.name in missing
-            ]
-            self._log.warning("still waiting for %s", ", ".join(waiting))
+        self._waiting_shown = True
+        waiting: dict[str, list[str]] = {}
+        for actor in self._children:
+            if actor.state is not State.READY:
+                waiting.setdefault(actor.status().doing, []).append(actor.name)
+        for reason, names in waiting.items():
+            self._log.warning("still waiting for %s: %s", ", ".join(names), reason or "not started")
+        self._show_addresses()
+
+    def _show_addresses(self) -> None:
         for actor in self._children:
             if actor.spec.port is not None:
                 host = listeners(self._commands.config)[actor.name][0]
@@ -501,6 +507,7 @@ def run(options: argparse.Namespace) -> int:
         hint = did_you_mean(options.only, names) or f"known: {', '.join(names)}"
         logs.print_error(f"--only {options.only!r}: no actor has such a name: {hint}")
         return EXIT_USAGE
+    raise_limit()
     close_inherited()  # now: the configuration may have been one of them
     with never_blocking("supervisor") as output:
         return _run_on(config, read, options.only, output)

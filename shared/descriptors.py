@@ -1,13 +1,15 @@
-"""The file descriptors this process was started with."""
+"""The file descriptors this process was started with, and how many it may have."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import sys
 from pathlib import Path
 
 STANDARD = (0, 1, 2)
+WANTED = 4096
 
 
 def open_standard_streams() -> None:
@@ -32,3 +34,11 @@ def close_inherited() -> None:
         if fd not in STANDARD:
             with contextlib.suppress(OSError):  # that of the listing itself
                 os.close(fd)
+
+
+def raise_limit() -> None:
+    """Allow this process and its children `WANTED` descriptors, or as many as it may allow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = WANTED if hard == resource.RLIM_INFINITY else min(WANTED, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

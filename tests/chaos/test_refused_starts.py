@@ -39,7 +39,6 @@ def children_of(running: Platform) -> list[str]:
 
 MOMENTS: dict[str, Callable[[Platform], bool]] = {
     "as Python starts": lambda _: True,
-    "with the state_dir locked": lambda running: (running.state_dir / "supervisor.lock").exists(),
     "as the zygote warms up": lambda running: "zygote.py" in str(children_of(running)),
     "as Redis starts": lambda running: "redis" in str(children_of(running)),
     "as actors start": lambda running: (running.state_dir / "supervisor.sock").exists(),
@@ -76,6 +75,18 @@ def test_sigterm_does_not_wait_for_a_redis_that_does_not_answer(
     assert running.process is not None
     running.process.terminate()
     assert running.process.wait(10) == 0
+
+
+def test_addresses_are_printed_with_neither_binance_nor_redis(platform: Make) -> None:
+    nowhere = "redis://127.0.0.1:1/0", "http://127.0.0.1:1"
+    running = platform(
+        "mode=paper", "redis.embedded=never", f"redis.url={nowhere[0]}",
+        f"binance.base_url={nowhere[1]}",
+    )  # fmt: skip
+    running.start(ready=False)
+    wait_for(lambda: "dashboard: http://" in running.output(), 30, "its addresses")
+    assert "health: http://" in running.output()
+    assert "still waiting for indicators-majors" in running.output()
 
 
 def test_nothing_is_started_or_changed_once_the_platform_stops(platform: Make) -> None:
@@ -120,3 +131,12 @@ def test_inherited_descriptors_are_closed(platform: Make) -> None:
     running.start(*ONLY_HEALTH, through=(sys.executable, "-c", opener))
     for process in running.tree():
         assert process.num_fds() < 100, process
+
+
+def test_low_limit_on_descriptors_is_raised_as_far_as_it_may(platform: Make) -> None:
+    running = platform()
+    running.start(*ONLY_HEALTH, through=("sh", "-c", 'ulimit -Sn 40; exec "$@"', "sh"))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    health = psutil.Process(running.pid("health"))
+    assert health.rlimit(psutil.RLIMIT_NOFILE) == (wanted, hard)

@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -50,12 +51,16 @@ def terminal() -> Iterator[Terminal]:
 def full_pipe() -> tuple[int, int]:
     """Return a pipe that takes no byte more."""
     read_end, write_end = os.pipe()
-    os.set_blocking(write_end, False)
+    fill(write_end)
+    return read_end, write_end
+
+
+def fill(fd: int) -> None:
+    os.set_blocking(fd, False)
     with contextlib.suppress(BlockingIOError):
         while True:
-            os.write(write_end, b"." * 4096)
-    os.set_blocking(write_end, True)
-    return read_end, write_end
+            os.write(fd, b"." * 4096)
+    os.set_blocking(fd, True)
 
 
 def read_until(fd: int, words: str, within_s: float = 20) -> str:
@@ -117,11 +122,16 @@ def test_output_without_a_reader_is_no_reason_to_end(platform: Make) -> None:
     check_it_supervises(running)
 
 
-def test_terminal_that_is_gone_is_no_reason_to_end(platform: Make, terminal: Terminal) -> None:
-    running = platform(*NOTHING_TO_FETCH)
-    running.start(*ONLY_HEALTH, output=terminal.slave)
-    terminal.close()
-    check_it_supervises(running)
+def test_journal_that_takes_nothing_stops_nothing(platform: Make) -> None:
+    journal, ours = socket.socketpair()
+    with journal, ours:
+        fill(ours.fileno())
+        where = os.fstat(ours.fileno())
+        running = platform(*NOTHING_TO_FETCH)
+        running.start(
+            *ONLY_HEALTH, output=ours.fileno(), JOURNAL_STREAM=f"{where.st_dev}:{where.st_ino}"
+        )
+        check_it_supervises(running)
 
 
 def test_it_runs_without_standard_streams(platform: Make) -> None:
