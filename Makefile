@@ -14,7 +14,7 @@ help: ## this list
 
 # A .venv whose interpreter is gone or unsuitable is made anew.
 venv:
-	@if ! "$(PYTHON)" -c "$(SUITABLE)" 2>/dev/null; then \
+	@trap 'exit 130' INT; if ! "$(PYTHON)" -c "$(SUITABLE)" 2>/dev/null; then \
 	  found=$$(deploy/find_python.sh) || exit 1; \
 	  rm -rf .venv; \
 	  "$$found" -m venv .venv \

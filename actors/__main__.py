@@ -5,6 +5,12 @@ The zygote's children start in `live`.
 
 from __future__ import annotations
 
+# built in, as in supervisor.py
+import _signal  # type: ignore[import-not-found]
+
+if __name__ == "__main__" and _signal.getsignal(_signal.SIGINT) is _signal.default_int_handler:
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)  # until there is something to stop
+
 import dataclasses
 import importlib
 import logging

@@ -22,6 +22,7 @@ from typing import TextIO, cast
 from shared import logs
 
 LARGEST_QUEUE = 1 << 20
+ENTRY_BYTES = 100  # what an entry takes besides its text, about
 DRAIN_S = 1.0
 LOSS_SHOWN_S = 10.0
 
@@ -97,7 +98,7 @@ class QueuedOutput(io.TextIOBase):
             return self._changed.wait_for(lambda: not self._queue, within_s)
 
     def _put(self, data: bytes) -> None:
-        if self._size + len(data) > self._largest:
+        if self._size + len(data) + ENTRY_BYTES > self._largest:
             self._lose(data.count(b"\n"), "nobody takes its output")
             return
         self._report_losses()
@@ -112,7 +113,7 @@ class QueuedOutput(io.TextIOBase):
 
     def _enqueue(self, data: bytes, reports: int = 0) -> None:
         self._queue.append((data, reports))
-        self._size += len(data)
+        self._size += len(data) + ENTRY_BYTES
         self._changed.notify_all()
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="output", daemon=True)
@@ -141,7 +142,7 @@ class QueuedOutput(io.TextIOBase):
             failure = self._write(data)
             with self._changed:
                 self._queue.popleft()
-                self._size -= len(data)
+                self._size -= len(data) + ENTRY_BYTES
                 if failure:
                     self._unreported += reports
                     self._lose(0 if reports else data.count(b"\n"), failure)

@@ -117,6 +117,18 @@ def test_under_nohup_it_outlives_its_terminal(platform: Make) -> None:
     running.wait_replaced("health", running.kill_actor("health"))
 
 
+def test_without_nohup_it_ends_in_order_with_its_terminal(platform: Make) -> None:
+    running = platform()
+    master, slave = pty.openpty()
+    running.start(*ONLY_HEALTH, stdin=slave, output=slave, through=("setsid", "--ctty"))
+    tree = running.tree()
+    os.close(slave)
+    os.close(master)
+    assert running.process is not None
+    assert running.process.wait(15) == 0
+    wait_for(lambda: gone(tree), 5, "all of it gone")
+
+
 def test_inherited_descriptors_are_closed(platform: Make) -> None:
     many = 1100
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -53,7 +53,7 @@ def test_lines_that_find_no_room_are_counted_and_reported_behind_those_queued(
     pipe: Pipe, private: bool
 ) -> None:
     pipe.fill()
-    output = QueuedOutput(pipe.writer, "fetcher", private=private, largest=300)
+    output = QueuedOutput(pipe.writer, "fetcher", private=private, largest=3500)
     for number in range(100):
         output.write(f"line {number:03d}\n")
     lost = output.lost_lines
