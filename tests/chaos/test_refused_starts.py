@@ -55,8 +55,8 @@ def test_ctrl_c_in_the_first_seconds_leaves_no_traceback_and_no_process(
     wait_for(lambda: MOMENTS[moment](running), 20, moment)
     tree = running.tree()
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(15) in (0, -signal.SIGINT)
-    wait_for(lambda: gone(tree), 5, "all of it gone")
+    assert running.process.wait(30) in (0, -signal.SIGINT)
+    wait_for(lambda: gone(tree), 15, "all of it gone")
     assert "Traceback" not in running.output() + running.log("zygote")
     assert "KeyboardInterrupt" not in running.output()
 
@@ -74,7 +74,7 @@ def test_sigterm_does_not_wait_for_a_redis_that_does_not_answer(
     wait_for(lambda: "sleep 600" in children_of(running), 20, "its Redis is silent")
     assert running.process is not None
     running.process.terminate()
-    assert running.process.wait(10) == 0
+    assert running.process.wait(20) == 0
 
 
 def test_addresses_are_printed_with_neither_binance_nor_redis(platform: Make) -> None:
@@ -93,17 +93,17 @@ def test_nothing_is_started_or_changed_once_the_platform_stops(platform: Make) -
     running = platform("testing.hooks=true")
     running.start(*ONLY_HEALTH)
     order = trial_folder(running.state_dir) / "health.json"
-    order.write_text('{"block_s": 3}')
-    wait_for(lambda: not order.exists(), 10, "its loop is blocked")
+    order.write_text('{"block_s": 4}')
+    wait_for(lambda: not order.exists(), 30, "its loop is blocked")
     assert running.process is not None
     running.process.terminate()
-    wait_for(lambda: running.actor("health")["state"] == "stopping", 5)
+    wait_for(lambda: running.actor("health")["state"] == "stopping", 20)
     for verb in ("start", "restart", "release", "reload"):
         reply = final_reply(running, verb)
         assert (verb, reply.outcome) == (verb, "failed")
         assert "the platform is stopping: nothing is started or changed" in reply.reason
     running.process.send_signal(signal.SIGHUP)
-    assert running.process.wait(15) == 0
+    assert running.process.wait(30) == 0
     assert running.output().count("health starting") == 1
     assert "reload refused" in running.output()
 
@@ -114,7 +114,7 @@ def test_under_nohup_it_outlives_its_terminal(platform: Make) -> None:
     running.start(*ONLY_HEALTH, stdin=slave, through=("setsid", "--ctty", "nohup"))
     os.close(slave)
     os.close(master)  # the session's leader, here the supervisor itself, is sent SIGHUP
-    running.wait_replaced("health", running.kill_actor("health"))
+    running.wait_replaced("health", running.kill_actor("health"), 40)
 
 
 def test_without_nohup_it_ends_in_order_with_its_terminal(platform: Make) -> None:
@@ -125,30 +125,25 @@ def test_without_nohup_it_ends_in_order_with_its_terminal(platform: Make) -> Non
     os.close(slave)
     os.close(master)
     assert running.process is not None
-    assert running.process.wait(15) == 0
-    wait_for(lambda: gone(tree), 5, "all of it gone")
+    assert running.process.wait(30) == 0
+    wait_for(lambda: gone(tree), 15, "all of it gone")
 
 
-def test_inherited_descriptors_are_closed(platform: Make) -> None:
+def test_inherited_descriptors_are_closed_and_a_low_limit_is_raised(platform: Make) -> None:
     many = 1100
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < 2 * many:
         pytest.skip(f"no process may open {many} files here")
     opener = (
-        f"import os, resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, ({hard}, {hard})); "
+        "import os, resource as r, sys; "
+        f"r.setrlimit(r.RLIMIT_NOFILE, ({hard}, {hard})); "
         f"fds = [os.open('/dev/null', os.O_RDONLY) for _ in range({many})]; "
-        "[os.set_inheritable(fd, True) for fd in fds]; os.execv(sys.argv[1], sys.argv[1:])"
+        "[os.set_inheritable(fd, True) for fd in fds]; "
+        f"r.setrlimit(r.RLIMIT_NOFILE, (1200, {hard})); os.execv(sys.argv[1], sys.argv[1:])"
     )
     running = platform()
     running.start(*ONLY_HEALTH, through=(sys.executable, "-c", opener))
+    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
     for process in running.tree():
         assert process.num_fds() < 100, process
-
-
-def test_low_limit_on_descriptors_is_raised_as_far_as_it_may(platform: Make) -> None:
-    running = platform()
-    running.start(*ONLY_HEALTH, through=("sh", "-c", 'ulimit -Sn 40; exec "$@"', "sh"))
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
-    health = psutil.Process(running.pid("health"))
-    assert health.rlimit(psutil.RLIMIT_NOFILE) == (wanted, hard)
+    assert psutil.Process(running.pid("health")).rlimit(psutil.RLIMIT_NOFILE) == (wanted, hard)

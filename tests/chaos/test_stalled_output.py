@@ -63,7 +63,7 @@ def fill(fd: int) -> None:
     os.set_blocking(fd, True)
 
 
-def read_until(fd: int, words: str, within_s: float = 20) -> str:
+def read_until(fd: int, words: str, within_s: float = 40) -> str:
     """Read what is printed until `words` have come."""
     found, deadline = b"", time.monotonic() + within_s
     while words.encode() not in found:
@@ -75,16 +75,16 @@ def read_until(fd: int, words: str, within_s: float = 20) -> str:
 
 def check_it_supervises(running: Platform) -> None:
     """A dead actor comes back, `status` answers, SIGTERM ends it in order: nothing is left."""
-    running.wait_replaced("health", running.kill_actor("health"))
+    running.wait_replaced("health", running.kill_actor("health"), 40)
     tree = running.tree()
     check_it_ends(running)
-    wait_for(lambda: gone(tree), 5, "all of it gone")
+    wait_for(lambda: gone(tree), 15, "all of it gone")
 
 
 def check_it_ends(running: Platform) -> None:
     assert running.process is not None
     running.process.send_signal(signal.SIGTERM)
-    assert running.process.wait(15) == 0
+    assert running.process.wait(30) == 0
 
 
 def test_ctrl_s_in_its_terminal_stops_nothing_but_the_terminal(
@@ -94,7 +94,7 @@ def test_ctrl_s_in_its_terminal_stops_nothing_but_the_terminal(
     running.start(*ONLY_HEALTH, output=terminal.slave)
     read_until(terminal.master, "all actors ready")
     terminal.press(b"\x13")
-    running.wait_replaced("health", running.kill_actor("health"))
+    running.wait_replaced("health", running.kill_actor("health"), 40)
     terminal.press(b"\x11")
     assert "health death" in read_until(terminal.master, "health ready")
     terminal.press(b"\x13")
@@ -105,7 +105,7 @@ def test_pipe_that_nobody_reads_stops_nothing_and_gets_what_was_queued(platform:
     read_end, write_end = full_pipe()
     running = platform(*NOTHING_TO_FETCH)
     running.start(*ONLY_HEALTH, output=write_end)
-    running.wait_replaced("health", running.kill_actor("health"))
+    running.wait_replaced("health", running.kill_actor("health"), 40)
     assert "health death" in read_until(read_end, '"event":"health death"')
     check_it_supervises(running)
     os.close(read_end)
@@ -118,7 +118,7 @@ def test_output_without_a_reader_is_no_reason_to_end(platform: Make) -> None:
     running = platform(*NOTHING_TO_FETCH)
     running.start(*ONLY_HEALTH, output=write_end)
     os.close(write_end)
-    wait_for(lambda: "log lines lost" in str(running.status()["supervisor"]["problems"]), 10)
+    wait_for(lambda: "log lines lost" in str(running.status()["supervisor"]["problems"]), 30)
     check_it_supervises(running)
 
 
@@ -157,9 +157,9 @@ def test_actor_in_the_foreground_goes_on_when_nobody_reads_it(tmp_path: Path) ->
         stderr=write_end,
     )
     try:
-        wait_for(lambda: is_alive(port), 30, "it answers, though it has logged the loss of Redis")
+        wait_for(lambda: is_alive(port), 60, "it answers, though it has logged the loss of Redis")
         actor.terminate()
-        assert actor.wait(15) == 0
+        assert actor.wait(30) == 0
     finally:
         actor.kill()
         actor.wait()

@@ -30,7 +30,7 @@ class Pipe:
                 os.write(self.writer, b"." * 4096)
         os.set_blocking(self.writer, True)
 
-    def read_until(self, words: str, within_s: float = 10) -> str:
+    def read_until(self, words: str, within_s: float = 30) -> str:
         found, deadline = b"", time.monotonic() + within_s
         while words.encode() not in found:
             assert time.monotonic() < deadline, found[-500:]
@@ -62,7 +62,7 @@ def test_lines_that_find_no_room_are_counted_and_reported_behind_those_queued(
     first = pipe.read_until("lines lost")
     assert first.startswith("".join(f"line {number:03d}\n" for number in range(100 - lost)))
     assert f"{lost} log lines lost before this one: nobody takes its output" in first
-    assert output.drain()
+    assert output.drain(30)
     output.write("and on\n")
     assert pipe.read_until("and on\n").endswith("and on\n")
     assert output.lost_lines == lost
@@ -94,13 +94,13 @@ def test_lines_without_a_reader_are_reported_once_there_is_one_again(tmp_path: P
     os.close(reader)
     output = QueuedOutput(writer, "supervisor")
     output.write("one\ntwo\n")
-    assert output.drain()
+    assert output.drain(30)
     output.write("three\n")
-    assert output.drain()
+    assert output.drain(30)
     assert output.lost_lines == 3
     reader = os.open(path, os.O_RDONLY)
     output.write("four\n")
-    assert output.drain()
+    assert output.drain(30)
     report, line = os.read(reader, 4096).splitlines()
     assert b"3 log lines lost before this one: cannot be written: Broken pipe" in report
     assert line == b"four"
