@@ -61,6 +61,7 @@ class TraderApi(Actor):
         self._address = AddressFile(context.state_dir)
         self._document = orjson.dumps(document())
         self._gate: RequestGate
+        self._port = 0
         self._requests = 0
 
     async def setup(self) -> None:
@@ -87,14 +88,23 @@ class TraderApi(Actor):
         self._add_routes(app)
         runner = await listen(app, section="trader_api", host=settings.host, port=settings.port)
         self.resources.push_async_callback(runner.cleanup)
-        port = runner.addresses[0][1]
-        self._address.write(settings.host, port)
+        self._port = runner.addresses[0][1]
+        self._address.write(settings.host, self._port)
         self.resources.callback(self._address.remove)
-        self.detail["port"] = port
+        self.detail["port"] = self._port
         self.ready()
 
     async def step(self) -> float:
-        """Report the number of requests, and the lock."""
+        """Report the number of requests, and the lock; write the address again if it was removed.
+
+        Raises:
+            TransientError: The address cannot be written.
+        """
+        if self._address.read() is None:
+            try:
+                self._address.write(self._settings.host, self._port)
+            except OSError as error:
+                raise TransientError(f"api.url: cannot be written ({error.strerror})") from error
         lock = await self._readings.lock()
         self.detail |= {
             "requests": self._requests,

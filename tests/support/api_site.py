@@ -27,7 +27,10 @@ CLOCK = SystemClock()
 class Site:
     """A running API, and a session that knows its token."""
 
-    def __init__(self, port: int, state_dir: Path, session: aiohttp.ClientSession) -> None:
+    def __init__(
+        self, port: int, state_dir: Path, session: aiohttp.ClientSession, actor: TraderApi
+    ) -> None:
+        self.actor = actor
         self.port = port
         self.base = f"http://127.0.0.1:{port}"
         self.state_dir = state_dir
@@ -86,7 +89,7 @@ async def api_site(
     actor = TraderApi(context)
     running = asyncio.create_task(actor.run())
     async with aiohttp.ClientSession() as session:
-        site = Site(port, state_dir, session)
+        site = Site(port, state_dir, session, actor)
         try:
 
             async def listens() -> bool:

@@ -30,6 +30,7 @@ from shared.messages.trading import (
 from tests.support.api_site import CLOCK, Site, api_site
 from tests.support.private_redis import PrivateRedis
 from tests.support.trader_stand_in import StandIn, stand_in
+from tests.support.waiting import eventually
 
 VERBS = ["enable", "disable", "reduce", "close", "flatten", "kill", "release", "adopt"]
 
@@ -94,6 +95,14 @@ async def test_token_of_the_first_start_is_used_again(redis_url: str, tmp_path: 
     async with api_site(redis_url, tmp_path) as second:
         assert second.token == token
         assert (await second.ask("GET", "/status", token=token))[0] == 200
+
+
+async def test_address_that_was_removed_is_written_again(site: Site) -> None:
+    path = site.state_dir / "api.url"
+    path.unlink()
+    site.actor.wake()
+    await eventually(path.exists)
+    assert path.read_text() == f"{site.base}\n"
 
 
 @pytest.mark.parametrize(("mode", "content"), [(0o644, "x" * 43), (0o600, "short"), (0o600, "")])
