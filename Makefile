@@ -58,8 +58,8 @@ install-dev: install node-dev
 
 # Python itself starts with Ctrl-C blocked, else it ends in a traceback; supervisor.py unblocks it.
 run: install ## start everything in the foreground; ARGS='--set key.path=value' is passed on
-	@calm='env --block-signal=INT'; $$calm true 2>/dev/null || calm=; \
-	  exec $$calm "$(PYTHON)" supervisor.py run $(ARGS)
+	@block='env --block-signal=INT'; $$block true 2>/dev/null || block=; \
+	  exec $$block "$(PYTHON)" supervisor.py run $(ARGS)
 
 # In CI one call that hangs must not keep the others from running.
 LIMIT = $(if $(filter true,$(CI)),timeout --kill-after=30 1200)

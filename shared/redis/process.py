@@ -132,7 +132,8 @@ class RedisProcess:
     def _output(self) -> list[str]:
         try:
             with self.log_path.open("rb") as log:
-                log.seek(self._output_from)
+                removed = os.fstat(log.fileno()).st_size < self._output_from
+                log.seek(0 if removed else self._output_from)
                 text = log.read(200_000).decode("utf-8", "replace")
         except FileNotFoundError:
             return []
