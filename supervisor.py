@@ -60,6 +60,7 @@ from shared.errors import (
     ConfigError,
     did_you_mean,
 )
+from shared.health.problems import redis_problem
 from shared.messages.actors import Lease
 from shared.output import QueuedOutput, never_blocking
 from shared.pid_lock import AlreadyLocked, PidLock
@@ -424,8 +425,8 @@ class Supervisor:
 
     def _common_cause(self) -> str:
         status = self._bus.status if self._bus else BusStatus.DOWN
-        if status is BusStatus.FULL:
-            return "Redis is full"
+        if self._bus is not None and status in (BusStatus.FULL, BusStatus.REFUSES):
+            return f"Redis does not serve: {self._bus.reason}"
         if status is not BusStatus.UP or not self._redis.is_up:
             return "Redis is away"
         return "the disk is full" if proc_stats.disk_is_full(self._state_dir) else ""
@@ -457,9 +458,9 @@ class Supervisor:
         found = [*self._redis.problems(), *self._tasks.problems()]
         found += filter(None, (stream.problem() for stream in self._output))
         found += self._state_files.problems()
-        if self._bus is not None and self._bus.status is not BusStatus.UP:
-            since = (self._clock.now_ms() - self._bus.status_since_ms) / 1000
-            found.append(f"redis is {self._bus.status} for {since:.0f} s: {self._bus.reason}")
+        if (bus := self._bus) is not None:
+            redis = redis_problem(bus.status, bus.status_since_ms, bus.reason, self._clock.now_ms())
+            found += [redis.text] if redis is not None else []
         if self._zygote.pid is None:
             found.append("the zygote is gone: no actor can be started until it is back")
         if proc_stats.disk_is_full(self._state_dir):

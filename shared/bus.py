@@ -16,7 +16,7 @@ import orjson
 
 from shared import codec
 from shared.clock import Clock
-from shared.errors import BadMessage, BusFull, BusRefused, BusUnavailable
+from shared.errors import BadMessage, BusFull, BusNotServing, BusRefused, BusUnavailable
 from shared.messages.candles import CandleWindow
 from shared.redis.connections import Command, Connections, Reply
 from shared.redis.subscription import Delivery, Subscription
@@ -24,8 +24,11 @@ from shared.schema import Entry
 
 __all__ = ["Batch", "Bus", "BusStatus", "Delivery", "Subscription"]
 
-# Only these prove that there is room again: a full Redis still accepts DEL and PUBLISH.
+# Only these prove that it serves again: a full or read-only Redis still answers PING and MGET.
 _GROWING = frozenset({"SET", "HSET", "XADD", "RPUSH"})
+NOT_ALLOWED_S = 60.0
+"""How long a command without a right counts, unless it is refused again or accepted."""
+
 _SHOWN = 1000
 
 
@@ -35,13 +38,15 @@ class BusStatus(StrEnum):
     UP = "up"
     DOWN = "down"
     FULL = "full"
+    REFUSES = "refuses"
+    """It answers, but it is read-only, or loading, or does not let us in; see BusNotServing."""
 
 
 class Bus:
     """One process's access to Redis.
 
-    Every call raises BusUnavailable when Redis does not answer in time, BusFull when it
-    refuses writes. Losing Redis and its return are logged once each.
+    Every call raises BusUnavailable when Redis does not answer in time, BusNotServing when it
+    refuses writes or us. Losing Redis and its return are logged once each.
 
     Args:
         url: `redis://` or `unix://` URL with credentials.
@@ -83,6 +88,7 @@ class Bus:
         self.bad_message = ""
         self.bad_message_ms: int | None = None
         self._bad_names: set[str] = set()
+        self._not_allowed: dict[Command, float] = {}
         self.round_trip_ms: float | None = None
 
     async def ping(self) -> float:
@@ -187,7 +193,7 @@ class Bus:
         try:
             reply = await self._connections.run_alone(command, max(timeout_s, 0.001))
         except BusUnavailable as error:
-            self._mark(BusStatus.DOWN, str(error))
+            self._mark_failure(error)
             raise
         self._judge([command], [reply])
         if isinstance(reply, BusUnavailable):
@@ -292,7 +298,7 @@ class Bus:
         try:
             replies = await self._connections.run(commands)
         except BusUnavailable as error:
-            self._mark(BusStatus.DOWN, str(error))
+            self._mark_failure(error)
             raise
         self._judge(commands, replies)
         for reply in replies:
@@ -301,23 +307,41 @@ class Bus:
         return replies
 
     def _judge(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
+        now_s, refusal = self._clock.monotonic(), None
         for command, reply in zip(commands, replies, strict=True):
-            # WRONGTYPE is handled by the caller; a missing ACL right is our own bug
-            if isinstance(reply, BusRefused) and "WRONGTYPE" not in str(reply):
+            if isinstance(reply, BusNotServing):
+                refusal = refusal or reply
+            if isinstance(reply, BusNotServing) and reply.code == "NOPERM":
+                self._not_allowed[command[:2]] = now_s
                 self._bad(repr(command[:2]), reply)
-        full = next((reply for reply in replies if isinstance(reply, BusFull)), None)
-        if full is not None:
-            self._mark(BusStatus.FULL, str(full))
-        elif self.status is not BusStatus.FULL or any(c[0] in _GROWING for c in commands):
+            elif not isinstance(reply, BusUnavailable):
+                self._not_allowed.pop(command[:2], None)
+            # WRONGTYPE is handled by the caller
+            elif isinstance(reply, BusRefused) and "WRONGTYPE" not in str(reply):
+                self._bad(repr(command[:2]), reply)
+        if refusal is not None:
+            self._mark_failure(refusal)
+            return
+        for command, refused_s in list(self._not_allowed.items()):
+            if now_s - refused_s > NOT_ALLOWED_S:
+                del self._not_allowed[command]
+        serves = self.status in (BusStatus.UP, BusStatus.DOWN)
+        if serves or (any(c[0] in _GROWING for c in commands) and not self._not_allowed):
             self._mark(BusStatus.UP, "")
 
     def _subscribed(self, failure: BusUnavailable | None) -> None:
-        if failure is not None and not isinstance(failure, BusRefused):
-            self._mark(BusStatus.DOWN, str(failure))
-        elif failure is not None:
+        if isinstance(failure, BusRefused):
             self._bad("subscription", failure)
+        elif failure is not None:
+            self._mark_failure(failure)
         elif self.status is BusStatus.DOWN:
             self._mark(BusStatus.UP, "")
+
+    def _mark_failure(self, error: BusUnavailable) -> None:
+        status = BusStatus.DOWN
+        if isinstance(error, BusNotServing):
+            status = BusStatus.FULL if isinstance(error, BusFull) else BusStatus.REFUSES
+        self._mark(status, str(error))
 
     def _mark(self, status: BusStatus, reason: str) -> None:
         self.reason = reason

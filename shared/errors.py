@@ -3,9 +3,10 @@
     PlatformError
     ├── TransientError          try again later, with capped jitter
     │   ├── BusUnavailable      Redis does not answer
-    │   │   ├── BusFull         Redis answers, but refuses writes (maxmemory, disk)
-    │   │   ├── BusDenied       Redis answers, but does not accept our user or its password
-    │   │   └── BusRefused      Redis answers, but refuses this command (no right, wrong type)
+    │   │   ├── BusNotServing   Redis answers, but refuses us or all writes: carries its code
+    │   │   │   ├── BusFull     maxmemory is reached
+    │   │   │   └── BusDenied   it does not accept our user or its password
+    │   │   └── BusRefused      Redis answers, but refuses this one command (wrong type)
     │   ├── ExchangeUnavailable 5xx, timeout, cut connection, a body that is no JSON
     │   ├── RateLimited         429 or 418: nothing may be sent before `until_ms`
     │   ├── VenueUnavailable    the venue does not answer, answers nonsense, or is frozen
@@ -65,16 +66,28 @@ class BusUnavailable(TransientError):
     """Redis could not be reached, or did not answer in time."""
 
 
-class BusFull(BusUnavailable):
-    """Redis answers but refuses writes."""
+class BusNotServing(BusUnavailable):
+    """Redis answers, but refuses us or all writes.
+
+    Args:
+        code: First word of its error, such as READONLY, LOADING or NOPERM.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
-class BusDenied(BusUnavailable):
+class BusFull(BusNotServing):
+    """Redis has reached its maxmemory and refuses writes."""
+
+
+class BusDenied(BusNotServing):
     """Redis rejects our login: no such user, a wrong password, or none given."""
 
 
 class BusRefused(BusUnavailable):
-    """Redis refuses this command: not allowed, or a key of another type."""
+    """Redis refuses this one command: a key of another type, or bad arguments."""
 
 
 class ExchangeUnavailable(TransientError):

@@ -1,7 +1,7 @@
 """Serves the web page, read-only.
 
 Serves the page, `/api/state`, `/api/series/{symbol}/{timeframe}` and `/ws`. Reads the bus
-(`reader.py`); while Redis is down, candles from Binance (`fallback.py`).
+(`reader.py`); while Redis is down, full or refuses, candles from Binance (`fallback.py`).
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ class Dashboard(Actor):
         self.detail["port"] = runner.addresses[0][1]
 
     async def step(self) -> float:
-        """Read the keys that are due; with Redis down, start the fallback when it is time."""
+        """Read the keys that are due; without a working Redis, start the fallback in time."""
         with contextlib.suppress(BusUnavailable):  # logged by the bus, first on the page
             await self.bus.ping()
             await self._choose_source()  # stops the fallback before the reads below
@@ -153,7 +153,7 @@ class Dashboard(Actor):
 
     async def _choose_source(self) -> None:
         away_s = (self.clock.now_ms() - self.bus.status_since_ms) / 1000
-        if self.bus.status is not BusStatus.DOWN:
+        if self.bus.status is BusStatus.UP:
             await self._fallback.stop()
         elif away_s >= AFTER_S:
             self._fallback.start()

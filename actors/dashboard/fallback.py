@@ -1,4 +1,4 @@
-"""Candles straight from the exchange, only while Redis is down."""
+"""Candles straight from the exchange, only while Redis is down, full or refuses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from shared.market import Timeframe
 from shared.messages.candles import CandleWindow, Source
 
 AFTER_S = 5.0
-"""How long Redis must have been down: longer than a restart takes."""
+"""How long Redis must have been away: longer than a restart takes."""
 
 EVERY_S = 30.0
 """Between two requests for one coin, whatever the timeframe."""

@@ -19,6 +19,7 @@ def report(snapshot: Snapshot, verdict: Verdict, now_ms: int, limits: Limits) ->
         "mode": snapshot.mode,
         "uptime_s": age_s(started_ms, now_ms),
         "problems": verdict.problems,
+        "consequences": verdict.consequences,
         "notes": verdict.notes,
         "redis": {
             "status": snapshot.redis.status,

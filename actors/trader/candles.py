@@ -1,4 +1,4 @@
-"""The candles a cycle decides on: from Redis, or from Binance while Redis is down.
+"""The candles a cycle decides on: from Redis, or from Binance while Redis is down or refuses.
 
 Reads `cache:candles:*` (5m and 1h).
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from shared import schema
-from shared.bus import Bus
+from shared.bus import Bus, BusStatus
 from shared.candles.store import KEEP, CandleStore, OverlapDiffers, WrongTime
 from shared.clock import Clock, utc_text
 from shared.errors import BusUnavailable, PlatformError, RateLimited
@@ -42,7 +42,7 @@ class CycleCandles:
     by then. Candles that closed later are not removed here.
 
     Args:
-        binance: Used only while Redis is down.
+        binance: Used only while Redis is down, full or refuses.
         source: The source of candles in this mode.
     """
 
@@ -102,6 +102,8 @@ class CycleCandles:
         return coin
 
     async def _from_redis(self, symbols: Sequence[str]) -> list[CoinWindows]:
+        if self._bus.status in (BusStatus.FULL, BusStatus.REFUSES):
+            raise BusUnavailable(f"no new candles on Redis: {self._bus.reason}")
         parts = [{"symbol": symbol} for symbol in symbols]
         windows = {t: await self._bus.get_many(schema.CANDLES[t], parts) for t in TIMEFRAMES}
         return [

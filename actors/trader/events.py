@@ -42,7 +42,7 @@ class EventLog:
             BusUnavailable: Redis did not accept all of them.
         """
         newest = await self._journal.do(Journal.last_event_id)
-        if self._bus.status is BusStatus.DOWN:
+        if self._bus.status is not BusStatus.UP:
             self.published_id = None  # it may come back with less than it had
         if self.published_id is None:
             self.published_id = await self._find_end(newest)

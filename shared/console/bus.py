@@ -14,7 +14,7 @@ import orjson
 from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.config.running import RunningPlatform, find_running
-from shared.errors import EXIT_FAILED, EXIT_OK, BusDenied, BusRefused, BusUnavailable
+from shared.errors import EXIT_FAILED, EXIT_OK, BusNotServing, BusRefused, BusUnavailable
 from shared.redis.server import read_operator_url
 from shared.schema import TABLE
 
@@ -32,14 +32,10 @@ def bus(options: argparse.Namespace) -> int:
     running = find_running(Path(options.config), options.set)
     try:
         return asyncio.run(_bus(options, running))
-    except BusDenied as error:
-        print(error, file=sys.stderr)
-        return EXIT_FAILED
-    except BusRefused as error:
-        print(
-            f"{error}; the operator may look at what docs/redis.md lists, and at nothing else",
-            file=sys.stderr,
-        )
+    except (BusNotServing, BusRefused) as error:
+        not_allowed = isinstance(error, BusNotServing) and error.code == "NOPERM"
+        rights = "; the operator may look at what docs/redis.md lists, and at nothing else"
+        print(f"{error}{rights if not_allowed else ''}", file=sys.stderr)
         return EXIT_FAILED
     except BusUnavailable as error:
         print(f"Redis does not answer: {error}", file=sys.stderr)

@@ -17,6 +17,7 @@ from shared.messages.actors import NotedProblem
 ProblemKind = Literal[
     "redis-down",
     "redis-full",
+    "redis-refuses",
     "platform-starting",
     "platform-empty",
     "platform-clock",
@@ -77,14 +78,41 @@ class Problem:
 
 
 def redis_problem(status: str, since_ms: int, reason: str, now_ms: int) -> Problem | None:
-    """Return what is wrong with Redis, which is `up`, `down` or `full` since `since_ms`."""
+    """Return what is wrong with Redis, whose state (of the bus) has lasted since `since_ms`."""
     lasted = f"{seconds_since(since_ms, now_ms):.0f} s"
     if status == "down":
         return Problem("redis-down", "", f"redis unreachable for {lasted}: {reason}")
     if status == "full":
         text = f"redis is full for {lasted}, nothing new can be written: {reason}"
         return Problem("redis-full", "", text)
+    if status == "refuses":
+        return Problem("redis-refuses", "", f"redis refuses to serve for {lasted}: {reason}")
     return None
+
+
+_FOLLOWS_FROM_REDIS: frozenset[ProblemKind] = frozenset(
+    {
+        "supervisor-missing",
+        "actor-missing",
+        "actor-silent",
+        "coin-silent",
+        "coin-inputs",
+        "audit-missing",
+        "trader-silent",
+        "account-silent",
+    }
+)
+
+
+def follows_from_redis(problem: Problem) -> bool:
+    """Return whether a problem is to be expected while Redis does not work."""
+    is_about_it = problem.kind.startswith(("actor-", "messages-")) and "Redis at" in problem.text
+    return is_about_it or problem.kind in _FOLLOWS_FROM_REDIS
+
+
+def is_redis_problem(text: str) -> bool:
+    """Return whether a text is one of `redis_problem`."""
+    return text.startswith(("redis unreachable ", "redis is full ", "redis refuses to serve "))
 
 
 def masked(text: str) -> str:

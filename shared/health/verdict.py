@@ -10,7 +10,14 @@ from shared.candles.freshness import oldest_s
 from shared.clock import seconds_since, utc_text
 from shared.config.sections import AccountSection, FetcherSection
 from shared.health.audit import audit_problems
-from shared.health.problems import Problem, ProblemKind, masked, redis_problem
+from shared.health.problems import (
+    Problem,
+    ProblemKind,
+    follows_from_redis,
+    is_redis_problem,
+    masked,
+    redis_problem,
+)
 from shared.health.trading_verdict import (
     TradingLimits,
     TradingView,
@@ -77,7 +84,7 @@ def limits_for(fetcher: FetcherSection, account: AccountSection) -> Limits:
 class RedisView:
     """State of Redis, as this actor's own bus sees it."""
 
-    status: Literal["up", "down", "full"]
+    status: Literal["up", "down", "full", "refuses"]
     since_ms: int
     reason: str
     round_trip_ms: float | None
@@ -122,12 +129,14 @@ class Verdict:
 
     Attributes:
         found: The problems, the gravest first.
+        consequences: Further problems, to be expected while Redis does not work.
         notes: Worth knowing, but no problem.
     """
 
     status: Status
     found: list[Problem]
     fresh_coins: int
+    consequences: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -140,7 +149,6 @@ def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
     fresh = sum(is_fresh(seen.signals.get(symbol), now_ms, limits) for symbol in seen.symbols)
     redis = redis_problem(seen.redis.status, seen.redis.since_ms, seen.redis.reason, now_ms)
     problems = [
-        *([redis] if redis is not None else []),
         *_trading_problems(seen, now_ms, limits),
         *_start_problems(seen, now_ms, limits),
         *_clock_problems(seen, now_ms),
@@ -151,12 +159,22 @@ def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
         *_audit_problems(seen, now_ms, limits),
         *_bad_message_problems(seen, now_ms, limits),
     ]
+    consequences: list[Problem] = []
+    if redis is not None:
+        consequences = [problem for problem in problems if follows_from_redis(problem)]
+        problems = [redis, *(problem for problem in problems if problem not in consequences)]
     status: Status = "degraded" if problems else "ok"
     if seen.redis.status == "down" or not fresh:
         empty = Problem("platform-empty", "", "no coin to watch")
         status, problems = "down", problems or [empty]
     notes = trading_notes(seen.trading, seen.actors)
-    return Verdict(status=status, found=problems, fresh_coins=fresh, notes=notes)
+    return Verdict(
+        status=status,
+        found=problems,
+        fresh_coins=fresh,
+        consequences=[problem.text for problem in consequences],
+        notes=notes,
+    )
 
 
 def age_s(at_ms: int | None, now_ms: int) -> float | None:
@@ -247,7 +265,7 @@ def _supervisor_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterato
         yield from (
             Problem("supervisor-trouble", masked(text), text)
             for text in seen.supervisor.problems
-            if not text.startswith("redis is ")
+            if not is_redis_problem(text)
         )
 
 

@@ -3,6 +3,10 @@
 redis-py opens the sockets and speaks the protocol; its client is left out on purpose. A
 connection whose call was cut short (deadline, cancellation, error) may still receive the reply,
 which the next caller would get, so such a connection is closed, never reused.
+
+An address may move to another server (a DNS name, a proxy), while the old one keeps answering. So
+no connection is used for long, and none after a refusal such as READONLY: the next one looks the
+address up again.
 """
 
 from __future__ import annotations
@@ -16,14 +20,28 @@ from redis.asyncio.connection import Connection as _TcpConnection
 from redis.asyncio.connection import parse_url
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import AuthenticationError, OutOfMemoryError, RedisError, ResponseError
+from redis.exceptions import (
+    AuthenticationError,
+    BusyLoadingError,
+    RedisError,
+    ResponseError,
+)
 
-from shared.errors import BusDenied, BusFull, BusRefused, BusUnavailable
+from shared.errors import BusDenied, BusFull, BusNotServing, BusRefused, BusUnavailable
 
 type Command = tuple[str | bytes | int, ...]
 type Reply = Any
+type Age = tuple[float, int]
 
 POOLED = 8
+LIFE_S = 10.0
+"""After which a connection is replaced by a new one to the same address."""
+
+_WRITES_REFUSED = frozenset({"READONLY", "NOREPLICAS", "MISCONF", "OOM"})
+_ALL_REFUSED = frozenset(
+    {"MASTERDOWN", "CLUSTERDOWN", "LOADING", "NOPERM", "NOAUTH", "WRONGPASS", "BUSY", "MOVED"}
+)
+_REFUSALS = (AuthenticationError, BusyLoadingError, ResponseError)
 _UNPRINTABLE = re.compile(r"[^!-~]")
 
 
@@ -68,8 +86,10 @@ class Connections:
         }
         self.timeout_s = timeout_s
         self._slots = asyncio.Semaphore(POOLED)
-        self._idle: list[Connection] = []
+        self._idle: list[tuple[Connection, Age]] = []
         self._closed = False
+        self._generation = 0
+        self._refused_s = float("-inf")
 
     def new(self, timeout_s: float) -> Connection:
         """Return a connection outside the pool, not connected yet."""
@@ -79,27 +99,34 @@ class Connections:
     async def run(self, commands: Sequence[Command]) -> list[Reply]:
         """Pipeline the commands and return their replies in order.
 
-        The reply to a command that Redis refuses is the error (BusFull, BusRefused).
+        The reply to a command that Redis refuses is the error (BusNotServing, BusRefused).
 
         Raises:
             BusUnavailable: Not all replies arrived in time.
         """
         try:
             async with asyncio.timeout(self.timeout_s), self._slots:
-                connection = await self._acquire()
+                connection, age = await self._acquire()
                 try:
                     replies = await self._exchange(connection, commands)
                 except BaseException:
                     await self._drop(connection)
                     raise
-                if self._closed:
+                refused = any(isinstance(reply, BusNotServing) for reply in replies)
+                if refused:
+                    self._expire()
+                    await self._drop_idle()
+                if self._closed or refused or self.is_expired(age):
                     await self._drop(connection)
                 else:
-                    self._idle.append(connection)
+                    self._idle.append((connection, age))
                 return replies
         except (RedisError, OSError) as error:
             await self._drop_idle()
-            raise self.unavailable(error, self.timeout_s) from None
+            failure = self.unavailable(error, self.timeout_s)
+            if isinstance(failure, BusNotServing):
+                self._expire()
+            raise failure from None
 
     async def run_alone(self, command: Command, wait_s: float) -> Reply:
         """Send a command that blocks for up to `wait_s`, on a connection of its own.
@@ -112,6 +139,8 @@ class Connections:
         try:
             async with asyncio.timeout(patience_s):
                 (reply,) = await self._exchange(connection, [command])
+                if isinstance(reply, BusNotServing):
+                    self._expire()
                 return reply
         except (RedisError, OSError) as error:
             raise self.unavailable(error, patience_s) from None
@@ -122,20 +151,19 @@ class Connections:
         """Return the error for a Redis that did not answer."""
         # redis-py wraps a refusal during the handshake as if the socket had failed
         cause = error if error.__cause__ is None else error.__cause__
-        if isinstance(cause, AuthenticationError):
-            return self._denied(cause)
-        if isinstance(cause, ResponseError):
+        if isinstance(cause, _REFUSALS):
             return self.refusal(cause)
         if isinstance(error, TimeoutError):
             return BusUnavailable(f"Redis at {self.endpoint}: no answer within {timeout_s:g} s")
         return BusUnavailable(f"Redis at {self.endpoint}: {error or type(error).__name__}")
 
-    def _denied(self, error: AuthenticationError) -> BusDenied:
+    def _denied(self, code: str, error: Exception) -> BusDenied:
         given = "with the password given" if "password" in self._options else "without a password"
         return BusDenied(
+            code,
             f"Redis at {self.endpoint} does not let in user {self._user!r} {given} ({error}); give "
             "the right one: for one user COINEX_REDIS_PASSWORD or the credential redis_password, "
-            "for a user per role redis.users_file or the credential redis_users"
+            "for a user per role redis.users_file or the credential redis_users",
         )
 
     async def close(self) -> None:
@@ -143,16 +171,29 @@ class Connections:
         self._closed = True
         await self._drop_idle()
 
-    async def _acquire(self) -> Connection:
+    def age(self) -> Age:
+        """Return the age of a connection made now."""
+        return _now_s(), self._generation
+
+    def is_expired(self, age: Age) -> bool:
+        """Return whether a connection is to be replaced: it is old, or Redis refused to serve."""
+        return self.is_refused(age) or _now_s() - age[0] > LIFE_S
+
+    def is_refused(self, age: Age) -> bool:
+        """Return whether Redis has refused to serve since a connection was made."""
+        return age[1] != self._generation
+
+    async def _acquire(self) -> tuple[Connection, Age]:
         if self._closed:
             raise ConnectionError("this bus is closed")
         while self._idle:
-            connection = self._idle.pop()
+            connection, age = self._idle.pop()
             # anything to read on an idle connection is its end or an unexpected reply
-            if connection.is_connected and not await connection.can_read():
-                return connection
+            usable = connection.is_connected and not self.is_expired(age)
+            if usable and not await connection.can_read():
+                return connection, age
             await self._drop(connection)
-        return self.new(self.timeout_s)
+        return self.new(self.timeout_s), self.age()
 
     async def _exchange(self, connection: Connection, commands: Sequence[Command]) -> list[Reply]:
         if not connection.is_connected:
@@ -163,23 +204,41 @@ class Connections:
     async def _reply(self, connection: Connection) -> Reply:
         try:
             return await connection.read_response()
-        except ResponseError as error:
+        except _REFUSALS as error:
             return self.refusal(error)
 
-    def refusal(self, error: ResponseError) -> BusUnavailable:
-        """Return the error for a command that Redis refused."""
-        if isinstance(error, OutOfMemoryError):
-            return BusFull(f"Redis at {self.endpoint} is full: {error}")
-        if str(error).startswith("MISCONF"):
-            return BusFull(f"Redis at {self.endpoint} cannot write to disk: {error}")
-        return BusRefused(f"Redis at {self.endpoint} refuses user {self._user!r}: {error}")
+    def refusal(self, error: Exception) -> BusUnavailable:
+        """Return the error for a command, or a login, that Redis refused."""
+        text = str(error)
+        code = getattr(error, "status_code", None) or text.partition(" ")[0]
+        text = text.removeprefix(code).strip()
+        if isinstance(error, AuthenticationError):
+            return self._denied(code, error)
+        if code == "OOM":
+            return BusFull(code, f"Redis at {self.endpoint} is full: {code} {text}")
+        if code in _WRITES_REFUSED:
+            return BusNotServing(code, f"Redis at {self.endpoint} refuses writes: {code} {text}")
+        refusal = f"Redis at {self.endpoint} refuses user {self._user!r}: "
+        if code in _ALL_REFUSED:
+            return BusNotServing(code, f"{refusal}{code} {text}")
+        return BusRefused(f"{refusal}{error}")
 
     async def _drop(self, connection: Connection) -> None:
         await connection.disconnect(nowait=True)
 
     async def _drop_idle(self) -> None:
         while self._idle:
-            await self._drop(self._idle.pop())
+            await self._drop(self._idle.pop()[0])
+
+    def _expire(self) -> None:
+        """Let every connection be replaced; not more often while the refusals last."""
+        if _now_s() - self._refused_s >= LIFE_S:
+            self._refused_s = _now_s()
+            self._generation += 1
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()
 
 
 async def probe(url: str, *, name: str, timeout_s: float) -> BusUnavailable | None:

@@ -17,7 +17,7 @@ from shared.backoff import backoff_s
 from shared.clock import Clock, utc_text
 from shared.config import ports
 from shared.config.sections import RedisSection
-from shared.errors import BusDenied, BusRefused, ConfigError
+from shared.errors import BusNotServing, ConfigError
 from shared.redis.acl import CONFINES_WRITERS, Version
 from shared.redis.binary import Binary, Release, bundled_server, find_binaries
 from shared.redis.connections import probe, server_version
@@ -35,6 +35,7 @@ HEALTHY_S = 60.0
 BACKOFF_FIRST_S, BACKOFF_CAP_S = 0.4, 5.0
 NOTE_S = 3600.0
 REFUSALS = 2
+NOT_LET_IN = frozenset({"WRONGPASS", "NOAUTH", "NOPERM"})
 
 
 def starts_own(section: RedisSection, mode: str) -> bool | None:
@@ -245,10 +246,8 @@ class RedisServer:
         if is_own is not None:
             return is_own
         failure = await probe(self.url(Role.SUPERVISOR), name="supervisor", timeout_s=2)
-        if failure is None:
-            return False
-        if isinstance(failure, BusDenied):
-            return False
+        if failure is None or isinstance(failure, BusNotServing):
+            return False  # also one that is loading or does not let us in
         place = (
             self._parsed_url.path if self._parsed_url.scheme == "unix" else self._parsed_url.netloc
         )
@@ -276,7 +275,7 @@ class RedisServer:
         faults = []
         for role in self._users.passwords if self._users else (Role.SUPERVISOR,):
             failure = await probe(self.url(role), name="supervisor", timeout_s=2)
-            if isinstance(failure, BusDenied | BusRefused):
+            if isinstance(failure, BusNotServing) and failure.code in NOT_LET_IN:
                 faults.append(f"redis.url: {failure}")
             elif failure is not None:
                 self._log.warning("going on without redis: %s", failure)

@@ -1,7 +1,8 @@
 """A Pub/Sub subscription that survives outages: it reconnects, re-subscribes and reports it.
 
 redis-py's own subscriber gives up after some seconds of outage and cannot distinguish a quiet
-channel from a dead socket; this one pings when nothing arrives.
+channel from a dead socket; this one pings when nothing arrives. Its connection is replaced now and
+then, because the address may lead to another server by now.
 """
 
 from __future__ import annotations
@@ -15,12 +16,12 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from shared.backoff import backoff_s
 from shared.clock import Clock
 from shared.errors import BusUnavailable
-from shared.redis.connections import Command, Connection, Connections
+from shared.redis.connections import Age, Command, Connection, Connections
 
 RETRY_FIRST_S, RETRY_CAP_S = 0.2, 2.0
 
@@ -40,7 +41,8 @@ class Subscription:
     """Async context manager and iterator of deliveries; connects with the first `anext`.
 
     Cancelling a pending `anext` loses nothing. A channel that is both named and matched by a
-    pattern is delivered twice, as Redis does.
+    pattern is delivered twice, as Redis does; so is a message that comes while the connection is
+    being replaced.
 
     Args:
         outcome: Called with None after a connect, or with the error of a failed one.
@@ -72,6 +74,8 @@ class Subscription:
         self._outcome = outcome
         self._quiet_s = quiet_s
         self._connection: Connection | None = None
+        self._age: Age = (0.0, 0)
+        self._replaced: Connection | None = None
         self._pending: deque[Delivery] = deque()
         self._pinged = False
         self._failures = 0
@@ -93,8 +97,12 @@ class Subscription:
 
     async def __anext__(self) -> Delivery:
         while not self._pending:
-            if self._connection is None:
+            if self._replaced is not None:
+                await self._read_out(self._replaced)
+            elif self._connection is None:
                 await self._connect()
+            elif self._connections.is_expired(self._age):
+                await self._replace(self._connection)
             else:
                 await self._receive(self._connection)
         return self._pending.popleft()
@@ -103,8 +111,37 @@ class Subscription:
         if self._failures:
             pause_s = backoff_s(self._failures, RETRY_FIRST_S, RETRY_CAP_S, self._rng.random())
             await self._clock.sleep(pause_s)
+        await self._open(is_new=True)
+
+    async def _replace(self, old: Connection) -> None:
+        """Replace a connection; the old one stays until the new one is subscribed."""
+        # after a refusal it may be another server, with other keys
+        if await self._open(is_new=self._connections.is_refused(self._age)):
+            self._replaced = old
+        else:
+            await old.disconnect(nowait=True)
+
+    async def _read_out(self, old: Connection) -> None:
+        """Read what a replaced connection has received, then close it."""
+        try:
+            while not self._pending and await old.can_read():
+                reply = await old.read_response(timeout=0.1, disconnect_on_error=False)
+                if reply is not None and (delivery := self._delivery(reply)):
+                    self._pending.append(delivery)
+        except (RedisError, OSError):
+            pass  # it has ended
+        if not self._pending:
+            self._replaced = None
+            await old.disconnect(nowait=True)
+
+    async def _open(self, *, is_new: bool) -> bool:
+        """Connect and subscribe; return whether it worked.
+
+        Args:
+            is_new: Deliver CONNECTED first.
+        """
         timeout_s = self._connections.timeout_s
-        connection = self._connections.new(timeout_s)
+        connection, age = self._connections.new(timeout_s), self._connections.age()
         early: list[Delivery] = []
         try:
             async with asyncio.timeout(timeout_s):
@@ -112,22 +149,22 @@ class Subscription:
                 await self._subscribe(connection, early)
         except (RedisError, OSError) as error:
             await connection.disconnect(nowait=True)
+            self._connection = None
             self._failures += 1
-            if isinstance(error, ResponseError):
-                self._outcome(self._connections.refusal(error))
-            else:
-                self._outcome(self._connections.unavailable(error, timeout_s))
-            return
+            self._outcome(self._connections.unavailable(error, timeout_s))
+            return False
         except BaseException:
             await connection.disconnect(nowait=True)
             raise
-        self._connection = connection
+        self._connection, self._age = connection, age
         self._pinged = False
         self._failures = 0
         self.connects += 1
         self._outcome(None)
-        self._pending.append(CONNECTED)
+        if is_new:
+            self._pending.append(CONNECTED)
         self._pending.extend(early)
+        return True
 
     async def _subscribe(self, connection: Connection, early: list[Delivery]) -> None:
         commands: list[Command] = []
@@ -176,6 +213,8 @@ class Subscription:
         await self._drop()
 
     async def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            await connection.disconnect(nowait=True)
+        connections = (self._connection, self._replaced)
+        self._connection = self._replaced = None
+        for connection in connections:
+            if connection is not None:
+                await connection.disconnect(nowait=True)

@@ -36,6 +36,7 @@ NEEDS_ACTOR = frozenset({"restart", "stop", "start", "release"})
 NO_ID = "invalid"
 LARGEST = 65_536
 OUTCOME_RETRY_S, OUTCOME_ATTEMPTS = 1.0, 600
+AGAIN_S = 1.0
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 Answer = Callable[[ControlCommand], AsyncIterator[ControlReply]]
@@ -158,8 +159,9 @@ async def answers(
 async def serve_channel(bus: Bus, answer: Answer, log: logging.Logger) -> None:
     """Carry out commands from the channel `supervisor:control` for ever.
 
-    Replies go to the list `supervisor:replies:{id}`; the outcome of a command is retried during an
-    outage of Redis. Commands sent during an outage are lost, and the sender gets no reply.
+    The same message twice within a second is one. Replies go to the list
+    `supervisor:replies:{id}`; the outcome of a command is retried during an outage of Redis.
+    Commands sent during an outage are lost, and the sender gets no reply.
     """
     tasks: set[asyncio.Task[None]] = set()
 
@@ -167,9 +169,12 @@ async def serve_channel(bus: Bus, answer: Answer, log: logging.Logger) -> None:
         async for reply in answers(parse(raw), answer, log):
             await _push_reply(bus, reply, log)
 
+    loop, last, last_s = asyncio.get_running_loop(), b"", float("-inf")
     async with bus.subscribe(schema.CONTROL.name()) as subscription:
         async for delivery in subscription:
-            if delivery.channel:
+            is_again = delivery.raw == last and loop.time() - last_s < AGAIN_S
+            last, last_s = delivery.raw, loop.time()
+            if delivery.channel and not is_again:
                 task = asyncio.create_task(carry_out(delivery.raw))
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)

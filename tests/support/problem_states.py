@@ -83,6 +83,7 @@ def inputs(**change: Any) -> dict[str, Any]:
 STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
     ("redis-down", redis("down")),
     ("redis-full", redis("full")),
+    ("redis-refuses", redis("refuses")),
     ("platform-starting", {"scanned_once": False, "since_ms": NOW_MS - 5000, "signals": {}}),
     ("platform-empty", {"symbols": ()}),
     ("platform-clock", {"signals": {s: signal(s, NOW_MS + 60_000) for s in COINS}}),

@@ -32,7 +32,7 @@ export function drawStrip(state, feed) {
   put("mode", data.mode.toUpperCase(), data.mode === "live" ? "bad" : "none");
   const source = { sim: "simulated prices", binance: "Binance spot prices" }[data.source] ?? data.source;
   put("source", data.namespace ? `${source}, ${data.namespace}` : source, "none");
-  const redis = { up: "Redis up", down: "Redis down", full: "Redis full" }[data.redis.status];
+  const redis = { up: "Redis up", down: "Redis down", full: "Redis full", refuses: "Redis refuses" }[data.redis.status];
   put("redis", redis ?? `Redis ${data.redis.status}`, data.redis.status === "up" ? "good" : "bad");
   const trader = traderView(data, nowMs());
   put("trader-state", trader.words, trader.tone);
@@ -42,7 +42,7 @@ export function drawStrip(state, feed) {
   const newest = Math.max(0, ...scans);
   put("last-scan", newest ? `last scan ${age(nowMs() - newest)} ago` : data.redis.status === "down" ? "no scans now" : "no scan yet", "none");
   const up = data.actors.filter((actor) => actor.state === "ready").length;
-  const isCurrent = data.redis.status !== "down";
+  const isCurrent = data.redis.status === "up";
   put("actors-up", `${up} of ${data.actors.length} actors up${isCurrent ? "" : " when last seen"}`,
     !isCurrent ? "none" : up === data.actors.length ? "good" : "bad");
   const problems = troubles(state, zone());

@@ -64,13 +64,16 @@ function findings({ data, coins }, zone) {
   const add = (/** @type {Trouble["severity"]} */ severity, /** @type {string} */ what, /** @type {string} */ text,
     alert = false) => found.push({ severity, what, text, alert });
   const { redis, exchange } = data;
+  const exchangeName = data.source === "sim" ? "the simulated exchange" : "Binance";
+  const candles = redis.fallback ? ` Candles come straight from ${exchangeName}.` : "";
   if (redis.status === "down") {
-    const exchangeName = data.source === "sim" ? "the simulated exchange" : "Binance";
-    const candles = redis.fallback ? ` Candles come straight from ${exchangeName}.` : "";
     add("bad", "Redis", `Redis is down since ${time(redis.sinceMs, zone, "second")}.${candles} ` +
       "TA signals are unavailable until it is back; positions and actors are as last seen.", true);
   } else if (redis.status === "full") {
-    add("bad", "Redis", "Redis is full and refuses to store anything new: raise redis.maxmemory_mb.", true);
+    add("bad", "Redis", `Redis is full and refuses to store anything new: raise redis.maxmemory_mb.${candles}`, true);
+  } else if (redis.status === "refuses") {
+    add("bad", "Redis", `Redis refuses to serve since ${time(redis.sinceMs, zone, "second")}: ${redis.reason}.${candles} ` +
+      "Nothing new comes until it does.", true);
   }
   if (exchange.bannedUntilMs !== null) {
     add("bad", "Binance", `Binance forbids requests until ${time(exchange.bannedUntilMs, zone, "second")}; ` +

@@ -12,7 +12,7 @@ import pytest
 
 from shared.bus import Bus, BusStatus
 from shared.clock import SystemClock
-from shared.errors import BusRefused
+from shared.errors import BusNotServing
 from shared.redis.acl import CONFINES_WRITERS, user_name
 from shared.redis.users import Users, new_users
 from shared.schema import TABLE, TRADER_KILL, Entry, Kind, Role
@@ -238,14 +238,15 @@ def test_transactions_and_scripts_are_no_way_around(guarded: Guarded) -> None:
             assert guarded.refuses(role, *command), (role, command)
 
 
-async def test_refusal_is_counted_and_told_once_and_is_no_outage(
+async def test_missing_right_is_counted_told_once_and_a_state_of_its_own(
     guarded: Guarded, caplog: pytest.LogCaptureFixture
 ) -> None:
     url = guarded.users.into_url(guarded.server.url, Role.SCANNER)
     bus = Bus(url, name="scanner", clock=SystemClock(), namespace=NAMESPACE)
     for _ in range(2):
-        with pytest.raises(BusRefused, match=r"refuses user 'dev\.scanner'"):
+        with pytest.raises(BusNotServing, match=r"refuses user 'dev\.scanner': NOPERM"):
             await bus.delete(TRADER_KILL)
+        assert await bus.ping()
     await bus.close()
-    assert bus.bad_messages == 2 and bus.status is BusStatus.UP
+    assert bus.bad_messages == 2 and bus.status is BusStatus.REFUSES
     assert caplog.text.count("skipped on the bus") == 1

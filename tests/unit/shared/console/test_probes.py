@@ -50,7 +50,10 @@ def test_a_server_of_its_own_is_there_and_reads_the_files() -> None:
 
 
 def test_a_redis_of_somebody_else_answers_and_lets_us_in() -> None:
-    denied, away = BusDenied("it does not let in user 'default'"), BusUnavailable("refused")
+    denied, away = (
+        BusDenied("WRONGPASS", "it does not let in user 'default'"),
+        BusUnavailable("refused"),
+    )
     for failure, version, has_login, verdict, named in (
         (None, (7, 2), False, "ok", "db:6379 answers, 7.2"),
         (None, None, False, "ok", "db:6379 answers"),

@@ -124,7 +124,8 @@ def test_redis_that_came_back_empty_is_given_time_to_be_told_of_the_supervisor()
 
 
 def test_supervisors_own_problems_are_passed_on_but_not_what_it_says_of_redis() -> None:
-    said = supervisor_state("redis is down for 3 s: x", "the disk is full")
+    refuses = "redis refuses to serve for 3 s: x"
+    said = supervisor_state("redis unreachable for 3 s: x", refuses, "the disk is full")
     assert found(supervisor=said) == ("degraded", ["the disk is full"])
 
 
@@ -368,7 +369,30 @@ def test_gravest_comes_first() -> None:
         **with_signals(BTCUSDT=90),
     )[1]
     heads = [problem.split(" ")[0] for problem in problems]
-    assert heads == ["redis", "fetcher:", "the", "BTCUSDT:"]
+    assert heads == ["redis", "fetcher:", "the"]
+
+
+def test_what_follows_from_a_redis_that_refuses_is_folded_below_it() -> None:
+    refusal = "Redis at h:1 refuses writes: READONLY You can't write against a read only replica."
+    verdict = judge(
+        replace(
+            WELL,
+            redis=replace(UP, status="refuses", since_ms=NOW_MS - 60_000, reason=refusal),
+            **with_actor("fetcher", "starting", reason="Redis at h:1 refuses writes: READONLY"),
+            **with_signals(BTCUSDT=90, ETHUSDT=90),
+        ),
+        NOW_MS,
+        LIMITS,
+    )
+    assert verdict.status == "degraded"
+    assert verdict.problems == [f"redis refuses to serve for 60 s: {refusal}"]
+    starting, *silent = verdict.consequences
+    assert starting.startswith("fetcher: starting")
+    assert silent == [f"{coin}: no new signal for 90 s" for coin in ("BTCUSDT", "ETHUSDT")]
+
+
+def test_nothing_is_folded_while_redis_works() -> None:
+    assert judge(replace(WELL, **with_signals(BTCUSDT=90)), NOW_MS, LIMITS).consequences == []
 
 
 def test_platform_without_coins_is_never_ok() -> None:
