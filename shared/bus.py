@@ -30,6 +30,7 @@ NOT_ALLOWED_S = 60.0
 """How long a command without a right counts, unless it is refused again or accepted."""
 
 _SHOWN = 1000
+ANOTHER_KIND = "a key of another kind"
 
 
 class BusStatus(StrEnum):
@@ -102,6 +103,31 @@ class Bus:
         """Return the message of a key; None when absent or bad (counted, logged once)."""
         return (await self.get_many(entry, [parts]))[0]
 
+    async def get_strictly[T](self, entry: Entry[T], **parts: str) -> T | None:
+        """As `get`, but a bad message is an error: for keys whose absence means something.
+
+        Raises:
+            BadMessage: It is bad, or a key of another kind (counted, logged once).
+        """
+        name = self._name(entry, parts)
+        raw = await self._try(("GET", name))
+        try:
+            if isinstance(raw, BusRefused):
+                raise BadMessage(name, "", ANOTHER_KIND)
+            if isinstance(raw, BusUnavailable):  # an ACL of an earlier version
+                return await self.get(entry, **parts)
+            return None if raw is None else _decoded(entry, raw, name)
+        except BadMessage as error:
+            self._bad(name, error)
+            raise
+
+    async def exist(self, entry: Entry[Any], parts: Sequence[Mapping[str, str]]) -> list[bool]:
+        """Return for each key whether there is one, whatever its value."""
+        names = [self._name(entry, each) for each in parts]
+        replies = await self._try_all([("EXISTS", name) for name in names])
+        # refused: an ACL of an earlier version
+        return [isinstance(reply, BusUnavailable) or reply == 1 for reply in replies]
+
     async def get_many[T](
         self, entry: Entry[T], parts: Sequence[Mapping[str, str]]
     ) -> list[T | None]:
@@ -154,6 +180,12 @@ class Bus:
             if message is not None:
                 found[key] = message
         return found
+
+    async def field_names(self, entry: Entry[Any]) -> set[str]:
+        """Return the names of a hash's fields, also of those whose value is bad."""
+        name = self._name(entry)
+        flat = await self._read(name, ("HGETALL", name)) or []
+        return {field.decode("utf-8", "replace") for field in flat[::2]}
 
     async def append(self, entry: Entry[Any], fields: Mapping[str, Any]) -> None:
         """Add an entry to a stream, which keeps about `entry.max_length` of them."""
@@ -224,6 +256,11 @@ class Bus:
         replies = await self._connections.run([("PTTL", self._prefix + name) for name in names])
         return [reply if isinstance(reply, int) else None for reply in replies]
 
+    async def forget(self, name: str) -> bool:
+        """Remove any key by its full name; return whether there was one."""
+        (removed,) = await self._run([("DEL", self._prefix + name)])
+        return bool(removed)
+
     async def show(self, name: str) -> object | None:
         """Return the value of any key, decoded if it is JSON; None when absent.
 
@@ -268,11 +305,7 @@ class Bus:
     def decode[T](self, entry: Entry[T], raw: bytes, where: str) -> T | None:
         """Return the message in `raw`; None when it is bad (counted, logged once per name)."""
         try:
-            if entry.message is CandleWindow:
-                message = cast(T, CandleWindow.decode(raw, where))
-            else:
-                kind = dict[str, Any] if entry.message is dict else entry.message
-                message = cast(T, codec.decode(kind, raw, where))
+            message = _decoded(entry, raw, where)
         except BadMessage as error:
             self._bad(where, error)
         else:
@@ -288,9 +321,9 @@ class Bus:
         try:
             (reply,) = await self._run([command])
         except BusRefused as error:
-            if "WRONGTYPE" not in str(error):
+            if not _is_wrong_type(error):
                 raise
-            self._bad(name, BadMessage(name, "", "a key of another kind"))
+            self._bad(name, BadMessage(name, "", ANOTHER_KIND))
             return None
         return reply
 
@@ -300,11 +333,41 @@ class Bus:
         except BusUnavailable as error:
             self._mark_failure(error)
             raise
+        replies = await self._replaced(commands, replies)
         self._judge(commands, replies)
         for reply in replies:
             if isinstance(reply, BusUnavailable):
                 raise reply
         return replies
+
+    async def _replaced(self, commands: Sequence[Command], replies: Sequence[Reply]) -> list[Reply]:
+        """Remove keys of another kind that a write met, and repeat those writes."""
+        names = {
+            command[1]: None
+            for command, reply in zip(commands, replies, strict=True)
+            if command[0] in _GROWING and isinstance(reply, BusRefused) and _is_wrong_type(reply)
+        }
+        if not names:
+            return list(replies)
+        listed = ", ".join(map(str, names))
+        self._log.warning("another kind of key was there, written anew: %s", listed)
+        await self._try_all([("DEL", name) for name in names])
+        again = [n for n, command in enumerate(commands) if command[1:2] and command[1] in names]
+        answers = await self._try_all([commands[n] for n in again])
+        new = dict(zip(again, answers, strict=True))
+        return [new.get(n, reply) for n, reply in enumerate(replies)]
+
+    async def _try(self, command: Command) -> Reply:
+        (reply,) = await self._try_all([command])
+        return reply
+
+    async def _try_all(self, commands: Sequence[Command]) -> list[Reply]:
+        """Run commands whose refusals are returned, and do not count."""
+        try:
+            return await self._connections.run(commands) if commands else []
+        except BusUnavailable as error:
+            self._mark_failure(error)
+            raise
 
     def _judge(self, commands: Sequence[Command], replies: Sequence[Reply]) -> None:
         now_s, refusal = self._clock.monotonic(), None
@@ -316,8 +379,8 @@ class Bus:
                 self._bad(repr(command[:2]), reply)
             elif not isinstance(reply, BusUnavailable):
                 self._not_allowed.pop(command[:2], None)
-            # WRONGTYPE is handled by the caller
-            elif isinstance(reply, BusRefused) and "WRONGTYPE" not in str(reply):
+            # a wrong type is handled by the caller
+            elif isinstance(reply, BusRefused) and not _is_wrong_type(reply):
                 self._bad(repr(command[:2]), reply)
         if refusal is not None:
             self._mark_failure(refusal)
@@ -373,6 +436,8 @@ class Bus:
         command: Command = ("SET", self._name(entry, parts), _encode(message))
         if ttl_ms is None and entry.ttl_s is not None:
             ttl_ms = entry.ttl_s * 1000
+        elif ttl_ms is not None and entry.ttl_s is not None:
+            ttl_ms = min(ttl_ms, entry.ttl_s * 1000)
         # Redis refuses a TTL of zero
         return command if ttl_ms is None else (*command, "PX", max(1, ttl_ms))
 
@@ -430,6 +495,17 @@ class Batch:
         commands, self._commands = self._commands, []
         if commands:
             await self._bus._run(commands)
+
+
+def _decoded[T](entry: Entry[T], raw: bytes, where: str) -> T:
+    if entry.message is CandleWindow:
+        return cast(T, CandleWindow.decode(raw, where))
+    kind = dict[str, Any] if entry.message is dict else entry.message
+    return cast(T, codec.decode(kind, raw, where))
+
+
+def _is_wrong_type(error: BusRefused) -> bool:
+    return "WRONGTYPE" in str(error)
 
 
 def _encode(message: Any) -> bytes:

@@ -92,7 +92,7 @@ class Entry[T]:
         message: Type of the value, or of each field, item or message.
         writers: Who sets, deletes, appends or publishes.
         readers: Who reads, subscribes or pops. The operator may read everything.
-        ttl_s: Seconds after which Redis forgets it; None if it stays.
+        ttl_s: Seconds after which Redis forgets it at the latest; None if it stays.
         max_length: For streams, how many entries are kept.
         own: For writers restricted to some of the names: the part of the pattern that differs,
             and its value for each of them.
@@ -169,7 +169,7 @@ CONTROL = Entry("channel", "supervisor:control", ControlCommand,
     (Role.OPERATOR,), (Role.SUPERVISOR,))
 CONTROL_REPLIES = Entry("list", "supervisor:replies:{id}", ControlReply,
     (Role.SUPERVISOR,), (Role.OPERATOR,), ttl_s=60)
-BAN_UNTIL = Entry("key", "market:ban_until", Ban, (Role.FETCHER,), ALL)
+BAN_UNTIL = Entry("key", "market:ban_until", Ban, (Role.FETCHER,), ALL, ttl_s=3 * 86_400)
 QUARANTINE = Entry("key", "quarantine:{stage}:{symbol}", Quarantine,
     (Role.FETCHER, Role.INDICATORS), ALL,
     own=("stage", ((Role.FETCHER, "fetch"), (Role.INDICATORS, "compute"))))
@@ -210,7 +210,7 @@ def as_markdown() -> str:
         "Made by `python -m shared.schema > docs/redis.md`; a test fails when it is stale.",
         "Keys hold the truth, channels only say that something changed. Every role is a Redis user",
         "that may do this and nothing else ([how](security.md)); `operator`, the person at the",
-        "command line, may look at everything.",
+        "command line, may look at everything, and remove all but `trader:kill` and the lease.",
         "",
         "| name | kind | type | writer | bound | readers |",
         "|---|---|---|---|---|---|",

@@ -353,6 +353,8 @@ class Fetcher(Actor):
         batch = self.bus.batch()
         if until_ms is not None and (ban := self.ban_file.read()) is not None:
             batch.put(schema.BAN_UNTIL, ban, ttl_ms=until_ms - now_ms)
+        elif until_ms is None:
+            batch.delete(schema.BAN_UNTIL)
         for coin in self.coins:
             if coin.circuit.open_until_s is not None:
                 left_ms = round((coin.circuit.open_until_s - now_s) * 1000)
@@ -369,11 +371,12 @@ class Fetcher(Actor):
                 )
                 batch.put(schema.QUARANTINE, quarantine, ttl_ms=left_ms, stage="fetch",
                           symbol=coin.symbol)  # fmt: skip
-            elif coin.left_out_since_ms is not None:
+            else:  # each time: whatever stands there is not ours
                 coin.left_out_since_ms = None
                 batch.delete(schema.QUARANTINE, stage="fetch", symbol=coin.symbol)
         with contextlib.suppress(BusUnavailable):  # rewritten with the next pass, or expires
             await batch.send()
+            await self.publisher.find_missing()
 
 
 def _trouble(circuit: CircuitBreaker) -> str:

@@ -145,6 +145,17 @@ class CandlePublisher:
                 if not delivery.channel:
                     self.unsent.update(s for s in self._stores if s.fetched_at_ms is not None)
 
+    async def find_missing(self) -> None:
+        """Mark the stores whose key is gone as unsent: Redis was emptied, or a key removed.
+
+        Raises:
+            BusUnavailable: Redis does not answer.
+        """
+        for timeframe, entry in schema.CANDLES.items():
+            stores = [s for s in self._stores if s.timeframe is timeframe and s.fetched_at_ms]
+            exist = await self._bus.exist(entry, [{"symbol": s.symbol} for s in stores])
+            self.unsent.update(s for s, there in zip(stores, exist, strict=True) if not there)
+
     async def send_unsent(self) -> None:
         """Write unsent windows about once a second."""
         while True:

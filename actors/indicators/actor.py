@@ -67,7 +67,6 @@ class Indicators(Actor):
         }
         self._suspects = set(self._symbols) if context.probation else set()
         self._suspects |= set(self._quarantined)
-        self._released = [symbol for symbol in self._symbols if symbol not in self._quarantined]
 
         self._closed: dict[tuple[str, str], int] = {}
         self._windows = WindowCache()
@@ -265,7 +264,6 @@ class Indicators(Actor):
         now_ms = self.clock.now_ms()
         for symbol in [s for s, pause in self._quarantined.items() if pause.until_ms <= now_ms]:
             del self._quarantined[symbol]
-            self._released.append(symbol)
             self.log.info("%s: quarantine over, tried again", symbol)
 
     async def _publish(self, results: Results) -> None:
@@ -274,12 +272,11 @@ class Indicators(Actor):
             if isinstance(result, TaSignal):
                 batch.put(schema.TA_LATEST, result, symbol=symbol)
                 batch.publish(schema.TA_SIGNALS, result, symbol=symbol)
-        back = list(self._released)
-        for symbol in back:
-            batch.delete(schema.QUARANTINE, stage="compute", symbol=symbol)
+        for symbol in self._symbols:
+            if symbol not in self._quarantined:  # each time: whatever stands there is not ours
+                batch.delete(schema.QUARANTINE, stage="compute", symbol=symbol)
         self._put_quarantines(batch)
         await batch.send()
-        del self._released[: len(back)]
 
     def _put_quarantines(self, batch: Batch) -> None:
         now_ms = self.clock.now_ms()

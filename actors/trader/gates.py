@@ -17,6 +17,7 @@ from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.defaults import Mode
 from shared.config.sections import TraderSection
+from shared.errors import BadMessage
 from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TraderMode, trade_event
@@ -99,20 +100,24 @@ class Gates:
         await self.journal_mode()
 
     async def check_flag(self, bus: Bus) -> None:
-        """Read the kill flag; journal a change of it, and of the mode.
+        """Read the kill flag; journal a change of it, and of the mode; replace an unreadable one.
 
         Raises:
             BusUnavailable: Redis does not answer; the last value stays valid.
         """
-        bad = bus.bad_messages
-        flag = await bus.get(schema.TRADER_KILL)
-        if bus.bad_messages != bad:  # unreadable: counts as set
+        is_readable = True
+        try:
+            flag = await bus.get_strictly(schema.TRADER_KILL)
+        except BadMessage:  # counts as set
+            is_readable = False
             reason = "the flag on Redis cannot be read, which counts as set"
             flag = self.flag or KillFlag(reason=reason, who="nobody", at_ms=self._clock.now_ms())
         if flag != self.flag:
             await self._journal.do(Journal.set_note, "flag", flag)
             self.flag = flag
         await self.journal_mode()
+        if flag is not None and not is_readable:
+            await bus.put(schema.TRADER_KILL, flag)
 
     async def journal_mode(self) -> None:
         """Journal the mode if it has changed."""

@@ -1,4 +1,4 @@
-"""`coinex bus`: shows what is on Redis."""
+"""`coinex bus`: shows what is on Redis, and removes a key."""
 
 from __future__ import annotations
 
@@ -23,18 +23,21 @@ CHANNELS = [entry.glob() for entry in TABLE if entry.kind == "channel"]
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `bus`."""
-    parser.add_argument("action", choices=("get", "watch", "keys"))
+    parser.add_argument("action", choices=("get", "watch", "keys", "forget"))
     parser.add_argument("name", metavar="KEY|PATTERN", help="such as ta:latest:BTCUSDT or 'ta:*'")
 
 
 def bus(options: argparse.Namespace) -> int:
-    """Print a key, the names of keys, or messages as they come."""
+    """Print a key, the names of keys, or messages as they come; or remove a key."""
     running = find_running(Path(options.config), options.set)
     try:
         return asyncio.run(_bus(options, running))
     except (BusNotServing, BusRefused) as error:
         not_allowed = isinstance(error, BusNotServing) and error.code == "NOPERM"
-        rights = "; the operator may look at what docs/redis.md lists, and at nothing else"
+        rights = (
+            "; the operator may look at what docs/redis.md lists, and remove all of it but "
+            "trader:kill (see `coinex trader release`) and supervisor:lease"
+        )
         print(f"{error}{rights if not_allowed else ''}", file=sys.stderr)
         return EXIT_FAILED
     except BusUnavailable as error:
@@ -64,6 +67,11 @@ async def _bus(options: argparse.Namespace, running: RunningPlatform) -> int:
                 print(f"no key {options.name!r}; `bus keys '*'` lists them", file=sys.stderr)
                 return EXIT_FAILED
             print(orjson.dumps(value, option=orjson.OPT_INDENT_2).decode())
+        elif options.action == "forget":
+            if not await bus.forget(options.name):
+                print(f"no key {options.name!r}; `bus keys '*'` lists them", file=sys.stderr)
+                return EXIT_FAILED
+            print(f"{options.name} is removed; whoever owns it writes it anew when it next does")
         else:
             await bus.ping()
             # not the pattern itself: the ACL allows only those of the table

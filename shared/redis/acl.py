@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from shared.schema import TABLE, Entry, Kind, Role
+from shared.schema import LEASE, TABLE, TRADER_KILL, Entry, Kind, Role
 
 type Version = tuple[int, int]
 
@@ -26,7 +26,7 @@ CONFINES_WRITERS: Version = (7, 0)
 # What the bus sends, and its like for a person; nothing of Redis' category @dangerous.
 CONNECTING = ("ping", "select", "client|setname")
 READING: dict[Kind, tuple[str, ...]] = {
-    "key": ("get", "mget"),
+    "key": ("get", "mget", "exists"),
     "hash": ("hgetall",),
     "stream": ("xrange", "xrevrange"),
     "list": ("blpop",),
@@ -34,12 +34,14 @@ READING: dict[Kind, tuple[str, ...]] = {
 }
 WRITING: dict[Kind, tuple[str, ...]] = {
     "key": ("set", "del"),
-    "hash": ("hset", "hdel"),
-    "stream": ("xadd",),
-    "list": ("rpush", "expire"),
+    "hash": ("hset", "hdel", "del"),
+    "stream": ("xadd", "del"),
+    "list": ("rpush", "expire", "del"),
     "channel": ("publish",),
 }
-# For the operator only: listing keys, reading any type, and asking how long or how much is left.
+# For the operator only: listing keys, reading any type, asking how long or how much is left, and
+# removing what nobody should miss.
+FORGETTING = ("del",)
 FINDING = ("scan",)
 SHOWING = (
     "get", "hgetall", "lrange", "mget", "smembers", "type", "xrange", "xrevrange", "zrange",
@@ -100,6 +102,13 @@ def _accesses(role: Role, prefix: str) -> Iterator[tuple[Sequence[str], list[str
     if role is Role.OPERATOR:
         names = [prefix + entry.glob() for entry in TABLE if entry.kind != "channel"]
         yield SHOWING, [f"%R~{name}" for name in names]
+        removable = [prefix + entry.glob() for entry in TABLE if is_removable(entry)]
+        yield FORGETTING, [f"%W~{name}" for name in removable]
+
+
+def is_removable(entry: Entry[Any]) -> bool:
+    """Return whether the operator may remove a key; what stops the platform has its own way."""
+    return entry.kind != "channel" and entry not in (TRADER_KILL, LEASE)
 
 
 def _readers(entry: Entry[Any]) -> tuple[Role, ...]:

@@ -93,6 +93,7 @@ class StatusPublisher:
             try:
                 if self._clock.monotonic() - renewed >= RENEW_S:
                     await self._renew_lease()
+                    self._published |= await self._bus.field_names(schema.ACTORS)
                     renewed = self._clock.monotonic()
                 await self._publish()
             except BusUnavailable:
@@ -128,8 +129,6 @@ class StatusPublisher:
             batch.append(schema.EVENTS, event)
         for status in statuses:
             batch.put_field(schema.ACTORS, status.name, status)
-        if not self._published:
-            self._published = set(await self._bus.fields(schema.ACTORS))
         for name in self._published - {status.name for status in statuses}:
             batch.drop_field(schema.ACTORS, name)
         batch.put(schema.SUPERVISOR, self._state())

@@ -19,7 +19,7 @@ import pytest
 
 from shared.bus import Bus, BusStatus, Delivery
 from shared.clock import SystemClock
-from shared.errors import BusFull, BusRefused, BusUnavailable
+from shared.errors import BadMessage, BusFull, BusRefused, BusUnavailable
 from shared.market import Candles, Timeframe
 from shared.messages.actors import ControlCommand, ControlReply, Lease, Quarantine
 from shared.messages.candles import Ban, CandleWindow
@@ -313,13 +313,63 @@ async def test_key_of_another_kind_is_a_bad_message_to_readers(
     assert bus.status is BusStatus.UP
 
 
-async def test_refused_write_is_an_error_but_no_outage(
+async def test_key_of_another_kind_is_replaced_by_the_next_write(
     bus: Bus, shared_redis: PrivateRedis
 ) -> None:
-    shared_redis.run("SET", "test:board", "a string")
-    with pytest.raises(BusRefused, match="WRONGTYPE"):
-        await put_field(bus, BOARD, "f", ban())
+    for name in ("test:board", "supervisor:events", "supervisor:replies:x"):
+        shared_redis.run("SET", name, "a string")
+    shared_redis.run("RPUSH", "market:ban_until", "a list")
+    batch = bus.batch()
+    batch.put_field(BOARD, "f", ban(1))
+    batch.append(EVENTS, {"n": 1})
+    batch.put(BAN_UNTIL, ban(2))
+    batch.put_field(BOARD, "g", ban(3))
+    await batch.send()
+    await bus.push(CONTROL_REPLIES, ControlReply(id="x", outcome="done"), id="x")
+    assert await bus.fields(BOARD) == {"f": ban(1), "g": ban(3)}
+    assert [fields for _, fields in await bus.entries(EVENTS, 5)] == [{"n": 1}]
+    assert await bus.get(BAN_UNTIL) == ban(2)
+    assert 50 < int(str(shared_redis.run("TTL", "supervisor:replies:x"))) <= 60
+    assert (bus.status, bus.bad_messages) == (BusStatus.UP, 0)
+
+
+async def test_refused_write_is_an_error_but_no_outage(bus: Bus) -> None:
+    batch = bus.batch()
+    batch.append(EVENTS, {"n": 1}, entry_id="0-0")
+    with pytest.raises(BusRefused, match="must be greater than 0-0"):
+        await batch.send()
     assert bus.status is BusStatus.UP
+
+
+@pytest.mark.parametrize("command", [("SET", "not JSON"), ("RPUSH", "a list")])
+async def test_key_whose_absence_means_something_is_never_absent_because_it_is_bad(
+    bus: Bus, shared_redis: PrivateRedis, command: tuple[str, str]
+) -> None:
+    assert await bus.get_strictly(BAN_UNTIL) is None
+    await bus.put(BAN_UNTIL, ban())
+    assert await bus.get_strictly(BAN_UNTIL) == ban()
+    shared_redis.run("DEL", "market:ban_until")
+    shared_redis.run(command[0], "market:ban_until", command[1])
+    with pytest.raises(BadMessage):
+        await bus.get_strictly(BAN_UNTIL)
+    assert (bus.status, bus.bad_messages) == (BusStatus.UP, 1)
+
+
+async def test_existing_keys_and_fields_are_found_whatever_is_in_them(
+    bus: Bus, shared_redis: PrivateRedis
+) -> None:
+    shared_redis.run("SET", "quarantine:fetch:A", "not JSON")
+    shared_redis.run("HSET", "test:board", "bad", "{}")
+    parts = [{"stage": "fetch", "symbol": symbol} for symbol in "AB"]
+    assert await bus.exist(QUARANTINE, parts) == [True, False]
+    assert await bus.field_names(BOARD) == {"bad"}
+    assert await bus.forget("test:board") and not await bus.forget("test:board")
+    assert bus.bad_messages == 0
+
+
+async def test_no_key_outlives_the_bound_of_its_entry(bus: Bus, shared_redis: PrivateRedis) -> None:
+    await bus.put(BAN_UNTIL, ban(), ttl_ms=10**12)
+    assert int(str(shared_redis.run("TTL", "market:ban_until"))) <= 3 * 86_400
 
 
 # Outages

@@ -29,7 +29,7 @@ from tests.support.paths import ROOT
         (schema.LEASE, {}, "supervisor:lease", 15),
         (schema.CONTROL_REPLIES, {"id": "7"}, "supervisor:replies:7", 60),
         (schema.QUARANTINE, {"stage": "fetch", "symbol": "X"}, "quarantine:fetch:X", None),
-        (schema.BAN_UNTIL, {}, "market:ban_until", None),
+        (schema.BAN_UNTIL, {}, "market:ban_until", 259_200),
     ],
 )
 def test_names_and_lifetimes_users_rely_on(

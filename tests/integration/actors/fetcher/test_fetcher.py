@@ -453,6 +453,46 @@ class TestRedisAway:
             await eventually(lambda: running.detail["unsent_windows"] == 0, 5)
             await bus.close()
 
+    async def test_emptied_redis_is_filled_again_within_one_pass_long_timeframes_too(
+        self, own_redis: Callable[..., PrivateRedis], clock: SystemClock, tmp_path: Path
+    ) -> None:
+        server = own_redis()
+        async with (
+            SimulatedExchange(SYMBOLS, clock) as exchange,
+            RunningFetcher(
+                exchange, server.url, tmp_path, FetcherSection(interval_s=0.2)
+            ) as running,
+        ):
+            await eventually(running.is_ready, 20)
+            bus = Bus(server.url, name="test", clock=clock)
+            await eventually(lambda: all_on_the_bus(bus), 5)
+            del exchange.asked[:]
+            server.run("FLUSHALL")
+            await eventually(lambda: all_on_the_bus(bus), 10)
+            await bus.close()
+        assert {query["interval"] for query in exchange.asked} == {"5m"}
+
+    async def test_keys_of_its_own_that_went_bad_are_gone_with_the_next_pass(
+        self, bus: Bus, redis_url: str, shared_redis: PrivateRedis, clock: SystemClock,
+        tmp_path: Path,
+    ) -> None:  # fmt: skip
+        bad = ("market:ban_until", f"quarantine:fetch:{SYMBOLS[0]}")
+
+        def spoil() -> None:
+            shared_redis.run("SET", bad[0], "not JSON")
+            shared_redis.run("RPUSH", bad[1], "of another type")
+
+        spoil()
+        async with (
+            SimulatedExchange(SYMBOLS, clock) as exchange,
+            RunningFetcher(exchange, redis_url, tmp_path, QUICK) as running,
+        ):
+            await eventually(running.is_ready, 20)
+            for _ in range(2):
+                await eventually(lambda: shared_redis.run("EXISTS", *bad) == 0, 5)
+                spoil()
+        assert bus.bad_messages == 0
+
     async def test_a_restart_that_nobody_noticed_loses_no_window_for_long(
         self, own_redis: Callable[..., PrivateRedis], clock: SystemClock, tmp_path: Path
     ) -> None:

@@ -15,6 +15,7 @@ from actors.exchange_sim.market.market import Market
 from actors.trader.candles import CycleCandles
 from shared import schema
 from shared.bus import Bus
+from shared.errors import BusNotServing
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
@@ -23,6 +24,7 @@ from shared.trading.entries import Rules, candidates
 from tests.support.execution import START_MS, JumpingClock
 from tests.support.manual_clock import ManualClock
 from tests.support.market_data import SimulatedExchange
+from tests.support.private_redis import PrivateRedis
 from tests.support.running_trader import put_candles
 from tests.support.trading import CYCLE_MS, EAGER, LOG, NO_REDIS, MarketCandles
 
@@ -121,6 +123,27 @@ async def test_candles_of_another_source_are_refused(bus: Bus) -> None:
     found, refused = candidates(coins, {}, Rules(EAGER, CYCLE, CYCLE, "sim"))
     assert found == []
     assert all("candles come from binance" in each.why for each in refused)
+
+
+async def test_redis_that_refuses_writes_is_as_good_as_none(
+    own_redis: Callable[..., PrivateRedis], tmp_path: Path
+) -> None:
+    """What the replica holds would be old by now: nobody can write there."""
+    server = own_redis()
+    clock = JumpingClock(ManualClock(CYCLE + 3_000))
+    bus = Bus(server.url, name="trader", clock=clock)
+    await put_candles(bus, market(), COINS, CYCLE - 1000)
+    server.run("REPLICAOF", "127.0.0.1", 1)
+    with pytest.raises(BusNotServing, match="READONLY"):
+        await put_candles(bus, market(), COINS, CYCLE + 3_000)
+    async with SimulatedExchange(COINS, clock) as exchange, aiohttp.ClientSession() as session:
+        binance = BinanceClient(
+            session, base_url=exchange.url, clock=clock, ban=BanFile(tmp_path / "ban")
+        )
+        candles = CycleCandles(bus, binance, COINS, source="sim", clock=clock, log=LOG)
+        gathered = await candles.at_close(CYCLE, until())
+    assert gathered.came_from == "binance" and len(gathered.coins) == len(COINS)
+    await bus.close()
 
 
 @pytest.mark.parametrize("coin", COINS)

@@ -28,6 +28,7 @@ from shared.messages.trading import KillFlag
 from tests.support.execution import START_MS, JumpingClock, client_of, remove_trigger
 from tests.support.manual_clock import ManualClock
 from tests.support.market_data import RunningFetcher, SimulatedExchange
+from tests.support.private_redis import PrivateRedis
 from tests.support.trading import (
     CYCLE_MS,
     EAGER,
@@ -245,6 +246,36 @@ async def test_kill_that_comes_during_an_enable_stays(tmp_path: Path) -> None:
         await trader.trading.gates.choose("enabled")
         assert switch.read() == killed
         assert trader.trading.gates.mode()[0] == "locked"
+
+
+async def test_bad_keys_of_others_never_look_like_a_kill(
+    tmp_path: Path, bus: Bus, shared_redis: PrivateRedis
+) -> None:
+    shared_redis.run("SET", schema.BAN_UNTIL.name(), "not JSON")
+    async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
+        gates = trader.trading.gates
+        for _ in range(20):
+            reads = (bus.get(schema.BAN_UNTIL) for _ in range(5))
+            await asyncio.gather(gates.check_flag(bus), *reads)
+            assert gates.mode()[0] == "enabled"
+        assert bus.bad_messages == 100
+
+
+@pytest.mark.parametrize("command", [("SET", "not JSON"), ("RPUSH", "of another type")])
+async def test_unreadable_kill_flag_locks_and_is_replaced_by_a_readable_one(
+    tmp_path: Path, bus: Bus, shared_redis: PrivateRedis, command: tuple[str, str]
+) -> None:
+    shared_redis.run(command[0], schema.TRADER_KILL.name(), command[1])
+    async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
+        gates = trader.trading.gates
+        await gates.check_flag(bus)
+        assert gates.mode()[0] == "locked" and "cannot be read" in gates.mode()[1]
+        assert await bus.get(schema.TRADER_KILL) == gates.flag
+        await gates.check_flag(bus)
+        assert gates.mode()[0] == "locked"
+        await gates.release(bus)
+        await gates.check_flag(bus)
+        assert gates.mode()[0] == "enabled"
 
 
 async def test_warning_is_told_before_a_limit_is_reached(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from shared.bus import Bus, BusStatus
 from shared.clock import SystemClock
 from shared.errors import BusNotServing
-from shared.redis.acl import CONFINES_WRITERS, user_name
+from shared.redis.acl import CONFINES_WRITERS, is_removable, user_name
 from shared.redis.users import Users, new_users
 from shared.schema import TABLE, TRADER_KILL, Entry, Kind, Role
 from tests.support.private_redis import PrivateRedis
@@ -30,7 +30,7 @@ EVERYBODYS = {"auth", "hello", "quit", "reset"}  # by Redis' own rule
 # How each kind of name is read and changed. Of the last ones no role has the right to any.
 READS: dict[Kind, list[tuple[str | int, ...]]] = {
     "key": [("MGET", "{}"), ("GET", "{}"), ("SET", "{}", "x", "GET"), ("GETDEL", "{}"),
-            ("DUMP", "{}"), ("STRLEN", "{}"), ("COPY", "{}", "dev:else")],
+            ("DUMP", "{}"), ("STRLEN", "{}"), ("EXISTS", "{}"), ("COPY", "{}", "dev:else")],
     "hash": [("HGETALL", "{}"), ("HGET", "{}", "f"), ("HSCAN", "{}", 0), ("HKEYS", "{}"),
              ("HLEN", "{}")],
     "stream": [("XREVRANGE", "{}", "+", "-"), ("XRANGE", "{}", "-", "+"),
@@ -51,10 +51,10 @@ WRITES: dict[Kind, list[tuple[str | int, ...]]] = {
     "channel": [("PUBLISH", "{}", "x"), ("SPUBLISH", "{}", "x")],
 }  # fmt: skip
 # The commands a role gets for what it reads or writes.
-READING = {"key": ["MGET", "GET"], "hash": ["HGETALL"], "stream": ["XREVRANGE", "XRANGE"],
+READING = {"key": ["MGET", "GET", "EXISTS"], "hash": ["HGETALL"], "stream": ["XREVRANGE", "XRANGE"],
            "list": ["BLPOP"], "channel": ["SUBSCRIBE", "PSUBSCRIBE"]}  # fmt: skip
-WRITING = {"key": ["SET", "DEL"], "hash": ["HSET", "HDEL"], "stream": ["XADD"],
-           "list": ["RPUSH", "EXPIRE"], "channel": ["PUBLISH"]}  # fmt: skip
+WRITING = {"key": ["SET", "DEL"], "hash": ["HSET", "HDEL", "DEL"], "stream": ["XADD", "DEL"],
+           "list": ["RPUSH", "EXPIRE", "DEL"], "channel": ["PUBLISH"]}  # fmt: skip
 ASKING = ["TTL", "PTTL", "EXISTS", "TYPE"]
 SHOWING = {"key": ["MGET", "GET", "STRLEN", *ASKING], "hash": ["HGETALL", "HLEN", *ASKING],
            "stream": ["XREVRANGE", "XRANGE", "XLEN", *ASKING], "list": ["LRANGE", "LLEN", *ASKING],
@@ -147,7 +147,9 @@ def attempts(role: Role) -> Iterator[tuple[list[str | int], bool]]:
             allowed = [*(READING[entry.kind] if may_read else [])]
             if role is Role.OPERATOR:
                 allowed += SHOWING[entry.kind]
-            writable = WRITING[entry.kind] if may_write else []
+            writable = [*(WRITING[entry.kind] if may_write else [])]
+            if role is Role.OPERATOR and is_removable(entry):
+                writable.append("DEL")
             full = f"{NAMESPACE}:{name}"
             glob = f"{NAMESPACE}:{entry.glob()}"
             asking = [] if entry.kind == "channel" else [(command, "{}") for command in ASKING]

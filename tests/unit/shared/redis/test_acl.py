@@ -19,9 +19,16 @@ from shared.schema import ACTOR_ROLES, HEARTBEAT, QUARANTINE, TABLE, Role, role_
 from shared.supervision.specs import child_specs, configured_ports
 from tests.support.paths import ROOT
 
-PERSONS = {"exists", "hlen", "llen", "strlen", "ttl", "xlen"}  # for redis-cli
+PERSONS = {"hlen", "llen", "strlen", "ttl", "xlen"}  # for redis-cli
 SEVEN, SIX = (7, 0), (6, 2)
-LISTED = (*acl.READING.values(), *acl.WRITING.values(), acl.CONNECTING, acl.FINDING, acl.SHOWING)
+LISTED = (
+    *acl.READING.values(),
+    *acl.WRITING.values(),
+    acl.CONNECTING,
+    acl.FINDING,
+    acl.SHOWING,
+    acl.FORGETTING,
+)
 
 
 @pytest.mark.parametrize("role", Role)
@@ -34,15 +41,15 @@ def test_every_user_begins_with_no_right_at_all(role: Role, version: acl.Version
 def test_rules_of_one_role_to_the_letter() -> None:
     assert rules(Role.ACCOUNT, "dev:", SEVEN)[3:] == (
         "+ping", "+select", "+client|setname",
-        "(+get +mget %R~dev:cache:candles:* %R~dev:cache:candles:*:1h %R~dev:cache:candles:*:4h "
-        "%R~dev:supervisor:lease %R~dev:market:ban_until %R~dev:quarantine:*:* "
-        "%R~dev:state:positions %R~dev:state:balance)",
+        "(+get +mget +exists %R~dev:cache:candles:* %R~dev:cache:candles:*:1h "
+        "%R~dev:cache:candles:*:4h %R~dev:supervisor:lease %R~dev:market:ban_until "
+        "%R~dev:quarantine:*:* %R~dev:state:positions %R~dev:state:balance)",
         "(+set +del %W~dev:actor:heartbeat:account %W~dev:state:positions %W~dev:state:balance)",
         "(+subscribe +psubscribe &dev:account:refresh)",
     )  # fmt: skip
     assert rules(Role.ACCOUNT, "dev", SIX)[3:] == (
-        "+ping", "+select", "+client|setname", "+get", "+mget", "+set", "+del",
-        "+subscribe", "+psubscribe",
+        "+ping", "+select", "+client|setname", "+get", "+mget", "+exists", "+set",
+        "+del", "+subscribe", "+psubscribe",
         "~dev:cache:candles:*", "~dev:cache:candles:*:1h", "~dev:cache:candles:*:4h",
         "~dev:supervisor:lease", "~dev:market:ban_until", "~dev:quarantine:*:*",
         "~dev:state:positions", "~dev:state:balance", "~dev:actor:heartbeat:account",
