@@ -535,6 +535,7 @@ def _run_on(
         clock=clock,
         log=logs.logger("redis"),
         users=users,
+        hung_s=config.supervisor.hung_s,
     )
 
     async def supervise() -> int:

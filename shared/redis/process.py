@@ -100,10 +100,13 @@ class RedisProcess:
         return self._process.wait()
 
     async def stop(self, timeout_s: float) -> None:
+        """As `end`, for good."""
+        if self.pid is not None:
+            await self.end(timeout_s)
+        self._release()
+
+    async def end(self, timeout_s: float) -> None:
         """Ask the server to save and exit, wait, kill; return when it is gone."""
-        if self.pid is None:
-            self._release()
-            return
         assert self._process is not None
         self._process.terminate()
         self._process.send_signal(signal.SIGCONT)  # a stopped process handles no other signal
@@ -112,7 +115,6 @@ class RedisProcess:
         except TimeoutError:
             self._process.kill()
             await self.gone()
-        self._release()
 
     def refused_its_files(self) -> bool:
         """Return whether the newest server ended because its files are damaged."""

@@ -22,6 +22,7 @@ from shared.redis.acl import CONFINES_WRITERS, Version
 from shared.redis.binary import Binary, Release, bundled_server, find_binaries
 from shared.redis.connections import probe, server_version
 from shared.redis.files import RedisFiles, read_operator_url
+from shared.redis.hang import HangWatch, excuse
 from shared.redis.process import RedisProcess
 from shared.redis.users import Users, new_users
 from shared.schema import Role
@@ -35,6 +36,7 @@ HEALTHY_S = 60.0
 BACKOFF_FIRST_S, BACKOFF_CAP_S = 0.4, 5.0
 NOTE_S = 3600.0
 REFUSALS = 2
+END_S = 10.0
 NOT_LET_IN = frozenset({"WRONGPASS", "NOAUTH", "NOPERM"})
 
 
@@ -81,6 +83,7 @@ class RedisServer:
         users: Of an external Redis; None when all log in with `section.url`. The embedded server
             gets new passwords in each run.
         directories: Where to search for redis-server; PATH unless given.
+        hung_s: Silence after which the own server is replaced.
 
     Attributes:
         is_own: The server is a child of this process.
@@ -97,6 +100,7 @@ class RedisServer:
         rng: random.Random | None = None,
         users: Users | None = None,
         directories: Sequence[str] | None = None,
+        hung_s: float = 15.0,
     ) -> None:
         self._section = section
         self._mode = mode
@@ -113,6 +117,9 @@ class RedisServer:
         self.is_own = False
         self._port = 0
         self._server: RedisProcess | None = None
+        self._hung_s = hung_s
+        self._watch = HangWatch()
+        self._ending: asyncio.Task[None] | None = None
         self._keeping: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
         self._ever_ready = False
@@ -147,6 +154,9 @@ class RedisServer:
             )
         if not self.is_up:
             found.append(f"the embedded redis is not up: {self._failure or 'starting'}")
+        if self._watch.silent_s >= self._hung_s and self.pid and (why := excuse(self.pid)):
+            silent = f"the embedded redis has answered nothing for {self._watch.silent_s:.0f} s"
+            found.append(f"{silent}, and is left alone because {why}")
         return found
 
     async def check(self) -> None:
@@ -225,16 +235,26 @@ class RedisServer:
         return True
 
     def tick(self, now: float | None = None) -> None:
-        """Raise what ended the task that supervises it, if anything did."""
+        """Replace an own server that hangs; raise what ended the task that supervises it, if any.
+
+        Args:
+            now: Monotonic seconds.
+        """
+        if now is not None and self._server is not None:
+            self._watch.turn(self._server.pid, self._port, now)
+            if self._watch.silent_s >= self._hung_s:
+                self._replace_hung(self._server)
         if self._keeping is not None and self._keeping.done() and not self._keeping.cancelled():
             self._keeping.result()
 
     async def stop(self, timeout_s: float = 10.0) -> None:
         """Let the own server save and exit; an external one is left alone."""
-        if self._keeping is not None:
-            self._keeping.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._keeping
+        self._watch.close()
+        for task in (self._keeping, self._ending):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self._server is not None:
             await self._server.stop(timeout_s)
             self._files.remove_logins()
@@ -336,6 +356,18 @@ class RedisServer:
             pause_s = backoff_s(self._failures, BACKOFF_FIRST_S, BACKOFF_CAP_S, self._rng.random())
             await self._clock.sleep(pause_s)
             self._failures += 1
+
+    def _replace_hung(self, server: RedisProcess) -> None:
+        """End a server that hangs, so that it is started anew, unless it has an excuse."""
+        is_ending = self._ending is not None and not self._ending.done()
+        if server.pid is None or is_ending or excuse(server.pid):
+            return
+        self._log.error(
+            "the embedded redis (pid %d) has answered nothing for %.0f s and is replaced",
+            server.pid,
+            self._watch.silent_s,
+        )
+        self._ending = asyncio.create_task(server.end(END_S), name="end redis")
 
     def _failed(self, failure: str) -> None:
         self._failure = failure

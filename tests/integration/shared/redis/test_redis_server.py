@@ -25,6 +25,7 @@ from shared.config.sections import RedisSection
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.candles import Ban
 from shared.redis.binary import bundled_server, find_binaries
+from shared.redis.hang import excuse
 from shared.redis.server import RedisServer, read_operator_url
 from shared.redis.users import Users
 from shared.schema import BAN_UNTIL, Role
@@ -46,6 +47,7 @@ async def server(tmp_path: Path, redis_binary: str) -> AsyncIterator[MakeServer]
         *,
         directories: Sequence[str] | None = None,
         users: Users | None = None,
+        hung_s: float = 15,
         **section: object,
     ) -> RedisServer:
         section.setdefault("url", f"redis://127.0.0.1:{free_port()}/0")
@@ -58,6 +60,7 @@ async def server(tmp_path: Path, redis_binary: str) -> AsyncIterator[MakeServer]
             rng=random.Random(1),
             users=users,
             directories=directories,
+            hung_s=hung_s,
         )
         made.append(server)
         return server
@@ -206,6 +209,41 @@ async def test_killed_server_comes_back_with_port_password_and_values(server: Ma
     assert await recall(url) == 8
     assert redis.problems() == []
     redis.tick()
+
+
+async def test_frozen_server_is_replaced_with_its_data_and_one_that_answers_is_not(
+    server: MakeServer,
+) -> None:
+    redis = server(hung_s=1)
+    await redis.start()
+    await remember(redis, 8)
+    pid, loop = pid_of(redis), asyncio.get_running_loop()
+
+    def replaced() -> bool:
+        redis.tick(loop.time())
+        return redis.is_up and redis.pid != pid
+
+    turns = loop.time() + 2
+    await eventually(lambda: replaced() or loop.time() > turns, every_s=0.1)
+    assert pid_of(redis) == pid
+    os.kill(pid, signal.SIGSTOP)
+    await eventually(replaced, within_s=20, every_s=0.1)
+    assert not alive(pid)
+    assert await recall(redis) == 8
+    assert redis.problems() == []
+
+
+async def test_server_that_is_rewriting_its_files_is_left_alone(
+    own_redis: Callable[..., PrivateRedis],
+) -> None:
+    private = own_redis()
+    assert private.pid is not None and excuse(private.pid) == ""
+    private.run("MSET", *(part for n in range(100) for part in (f"key{n}", "x")))
+    private.run("CONFIG", "SET", "rdb-key-save-delay", 10_000_000)
+    private.run("BGSAVE")
+    private.freeze()
+    assert excuse(private.pid) == "it is rewriting its files"
+    private.thaw()
 
 
 async def test_stopped_server_is_stopped_for_good_also_when_frozen(server: MakeServer) -> None:
