@@ -73,6 +73,7 @@ from shared.supervision.children import Children
 from shared.supervision.commands import SupervisorCommands
 from shared.supervision.control import ControlSocket, serve_channel
 from shared.supervision.launch import ROOT, launch_message, missing_secrets
+from shared.supervision.lease import SupervisorLease, boot_id
 from shared.supervision.lifecycle import State
 from shared.supervision.process import LineReader
 from shared.supervision.specs import (
@@ -216,18 +217,27 @@ class Supervisor:
             await asyncio.wait({working})
 
     async def _supervise(self, bus: Bus) -> None:
+        lease = SupervisorLease(
+            bus,
+            self._state_dir,
+            instance=uuid.uuid4().hex,
+            boot=boot_id(),
+            mode=self._config.mode,
+            clock=self._clock,
+            log=self._log,
+        )
+        if not await self._unless_over(self._is_ours(lease)) or self._over.is_set():
+            return
         publisher = StatusPublisher(
             bus,
             self._transitions,
-            instance=uuid.uuid4().hex,
+            lease=lease,
             mode=self._config.mode,
             clock=self._clock,
             statuses=lambda: [actor.status() for actor in self._children],
             problems=self.problems,
             lease_lost=self._on_lease_lost,
         )
-        if not await self._unless_over(self._lease_is_ours(publisher)) or self._over.is_set():
-            return
         answer = self._commands.answer
         control = ControlSocket(self._state_dir / "supervisor.sock", answer, self._log)
         await control.open()
@@ -292,13 +302,13 @@ class Supervisor:
             reducing_until_ms=actor.reducing_until_ms,
         )
 
-    async def _lease_is_ours(self, publisher: StatusPublisher) -> bool:
+    async def _is_ours(self, lease: SupervisorLease) -> bool:
         try:
-            holder = await publisher.claim_lease()
+            holder = await lease.claim(self._over)
         except BusUnavailable as error:
             self._log.warning("going on without Redis, it is tried again: %s", error)
             return True
-        if holder is not None:
+        if holder is not None and not self._over.is_set():
             self._log.error(
                 "another supervisor holds this Redis: host %s, pid %d, mode %s; stop that one, or "
                 "give this one its own redis.namespace",

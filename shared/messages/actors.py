@@ -112,13 +112,20 @@ class HealthNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """The supervisor of this namespace."""
+    """The supervisor of this namespace.
+
+    Attributes:
+        host, pid: For people.
+        instance: Random id of its start; with `boot` its identity.
+        boot: Id of its kernel's boot.
+    """
 
     host: str
     pid: int
     instance: str
     mode: str
     at_ms: int
+    boot: str = ""
     v: int = 1
 
 

@@ -1,4 +1,4 @@
-"""Publishes the supervisor's lease, each actor's status and every transition.
+"""Publishes each actor's status and every transition, and renews the lease.
 
 Runs beside the supervising loop, so an outage of Redis never blocks it.
 """
@@ -17,6 +17,7 @@ from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable
 from shared.messages.actors import ActorStatus, Lease, SupervisorState
+from shared.supervision.lease import SupervisorLease
 
 EVERY_S = 1.0
 RENEW_S = 5.0
@@ -43,7 +44,6 @@ class StatusPublisher:
     """Keeps `supervisor:*` up to date.
 
     Args:
-        instance: Unique id of this supervisor; the pid is not, across hosts.
         statuses: Returns every actor's status.
         problems: Returns the supervisor's own problems.
         lease_lost: Called when another supervisor turns out to have the lease.
@@ -54,7 +54,7 @@ class StatusPublisher:
         bus: Bus,
         transitions: Transitions,
         *,
-        instance: str,
+        lease: SupervisorLease,
         mode: str,
         clock: Clock,
         statuses: Callable[[], Sequence[ActorStatus]],
@@ -63,7 +63,7 @@ class StatusPublisher:
     ) -> None:
         self._bus = bus
         self._transitions = transitions
-        self._instance = instance
+        self._lease = lease
         self._mode = mode
         self._clock = clock
         self._statuses = statuses
@@ -72,27 +72,15 @@ class StatusPublisher:
         self._started_ms = clock.now_ms()
         self._published: set[str] = set()
 
-    async def claim_lease(self) -> Lease | None:
-        """Take the lease; return its holder if that is another supervisor which may be alive.
-
-        Raises:
-            BusUnavailable: Redis does not answer.
-        """
-        if await self._bus.claim(schema.LEASE, self._lease()):
-            return None
-        holder = await self._bus.get(schema.LEASE)
-        if holder is None or holder.instance == self._instance or _is_dead_on_this_host(holder):
-            await self._bus.put(schema.LEASE, self._lease())
-            return None
-        return holder
-
     async def keep(self) -> None:
         """Publish for ever."""
         renewed = float("-inf")
         while True:
             try:
                 if self._clock.monotonic() - renewed >= RENEW_S:
-                    await self._renew_lease()
+                    holder = await self._lease.renew()
+                    if holder is not None:
+                        self._lease_lost(holder)
                     self._published |= await self._bus.field_names(schema.ACTORS)
                     renewed = self._clock.monotonic()
                 await self._publish()
@@ -108,18 +96,9 @@ class StatusPublisher:
         """Publish the last transitions; release the lease, so that a successor starts at once."""
         try:
             await self._publish()
-            holder = await self._bus.get(schema.LEASE)
-            if holder is not None and holder.instance == self._instance:
-                await self._bus.delete(schema.LEASE)
+            await self._lease.release()
         except BusUnavailable:
             pass  # it expires by itself
-
-    async def _renew_lease(self) -> None:
-        holder = await self._bus.get(schema.LEASE)
-        if holder is not None and holder.instance != self._instance:
-            self._lease_lost(holder)
-            return
-        await self._bus.put(schema.LEASE, self._lease())
 
     async def _publish(self) -> None:
         events = list(self._transitions.pending)
@@ -149,25 +128,3 @@ class StatusPublisher:
             bad_message=self._bus.bad_message,
             bad_message_ms=self._bus.bad_message_ms,
         )
-
-    def _lease(self) -> Lease:
-        return Lease(
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            instance=self._instance,
-            mode=self._mode,
-            at_ms=self._clock.now_ms(),
-        )
-
-
-def _is_dead_on_this_host(holder: Lease) -> bool:
-    """Return whether the holder ran on this host and is gone."""
-    if holder.host != socket.gethostname():
-        return False
-    try:
-        os.kill(holder.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
