@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from shared import proc_stats, schema
 from shared.backoff import backoff_s
-from shared.bus import Bus
+from shared.bus import Bus, BusStatus
 from shared.clock import Clock
 from shared.errors import BusUnavailable, TransientError
 from shared.exchanges.venue_keys import VenueKeys
@@ -217,6 +217,8 @@ class Actor:
                 if failures == 1:
                     self.log.warning("will retry: %s", error)
                 pause_s = backoff_s(failures, RETRY_FIRST_S, RETRY_CAP_S, self.context.rng.random())
+                if not self._stop.is_set():
+                    self._wake.clear()  # else one wake would end every pause
                 await self._pause(pause_s)
             else:
                 if failures:
@@ -271,6 +273,7 @@ class Actor:
                     "bad_messages": self.bus.bad_messages,
                     "bad_message": self.bus.bad_message,
                     "bad_message_ms": self.bus.bad_message_ms,
+                    "refused": "" if self.bus.status is BusStatus.UP else self.bus.reason,
                 },
             )
             with contextlib.suppress(BusUnavailable):  # the bus logs loss and return itself

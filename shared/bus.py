@@ -26,7 +26,7 @@ __all__ = ["Batch", "Bus", "BusStatus", "Delivery", "Subscription"]
 
 # Only these prove that it serves again: a full or read-only Redis still answers PING and MGET.
 _GROWING = frozenset({"SET", "HSET", "XADD", "RPUSH"})
-NOT_ALLOWED_S = 60.0
+NOT_ALLOWED_S = 10.0
 """How long a command without a right counts, unless it is refused again or accepted."""
 
 _SHOWN = 1000
@@ -376,7 +376,6 @@ class Bus:
                 refusal = refusal or reply
             if isinstance(reply, BusNotServing) and reply.code == "NOPERM":
                 self._not_allowed[command[:2]] = now_s
-                self._bad(repr(command[:2]), reply)
             elif not isinstance(reply, BusUnavailable):
                 self._not_allowed.pop(command[:2], None)
             # a wrong type is handled by the caller

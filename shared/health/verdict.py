@@ -320,7 +320,8 @@ def _heartbeat_trouble(
     heard_s = seconds_since(seen.redis.since_ms, now_ms)
     if seen.redis.status == "up" and min(silent_s, heard_s) > limits.heartbeat_s:
         return "actor-silent", f"no heartbeat for {silent_s:.0f} s"
-    retrying = heartbeat.detail.get("retrying")
+    # published all the same, so that it is about some of its commands only
+    retrying = heartbeat.detail.get("retrying") or heartbeat.detail.get("refused")
     return ("actor-retrying", f"retrying: {retrying}") if retrying else None
 
 

@@ -22,6 +22,7 @@ from shared.messages.actors import ControlCommand
 from shared.messages.candles import Ban
 from shared.redis import connections
 from shared.schema import BAN_UNTIL, CONTROL
+from tests.support.moving_address import MovingAddress
 from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 
@@ -37,40 +38,6 @@ async def bus_on(url: str, *, name: str = "test") -> AsyncIterator[Bus]:
         yield bus
     finally:
         await bus.close()
-
-
-class Address:
-    """An address that leads to one server, later to another: what a failover does with a name.
-
-    Connections made before stay where they are, as behind a DNS name.
-    """
-
-    def __init__(self, target: PrivateRedis) -> None:
-        self.target = target
-        self._writers: list[asyncio.StreamWriter] = []
-
-    @contextlib.asynccontextmanager
-    async def serve(self) -> AsyncIterator[str]:
-        server = await asyncio.start_server(self._relay, "127.0.0.1", 0)
-        try:
-            yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
-        finally:
-            for writer in self._writers:
-                writer.close()
-            server.close()
-            await server.wait_closed()
-
-    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        far_reader, far_writer = await asyncio.open_unix_connection(str(self.target.socket))
-        self._writers += [writer, far_writer]
-        await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
-
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := await reader.read(65_536):
-            writer.write(chunk)
-    writer.close()
 
 
 def clients(server: PrivateRedis, name: str = "test") -> int:
@@ -198,7 +165,7 @@ async def test_all_clients_follow_an_address_whose_server_became_a_replica(
     primary: PrivateRedis, replica: PrivateRedis
 ) -> None:
     """Eight actors with subscriptions: all on the new primary, and nobody on the old one."""
-    address = Address(primary)
+    address = MovingAddress(primary)
     async with address.serve() as url, contextlib.AsyncExitStack() as stack:
         buses = [await stack.enter_async_context(bus_on(url)) for _ in range(8)]
         subscriptions = [
@@ -238,7 +205,7 @@ async def test_an_address_that_moved_is_followed_though_the_old_server_refuses_n
     primary: PrivateRedis, replica: PrivateRedis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "LIFE_S", 0.5)
-    address = Address(primary)
+    address = MovingAddress(primary)
     async with (
         address.serve() as url,
         bus_on(url) as bus,

@@ -130,6 +130,20 @@ async def test_a_transient_error_is_retried_with_a_capped_pause(tmp_path: Path) 
     await running
 
 
+async def test_one_wake_ends_one_pause_between_retries_not_all_of_them(tmp_path: Path) -> None:
+    def fail(_: Counter) -> None:
+        raise ExchangeUnavailable("down")
+
+    actor, clock = make(tmp_path, fail)
+    running = asyncio.create_task(actor.run())
+    await clock.advance(0)
+    actor.wake()
+    await clock.advance(0)
+    assert actor.count == 2
+    actor.stop()
+    await running
+
+
 async def test_what_setup_opened_is_closed_before_it_is_tried_again_and_at_the_end(
     tmp_path: Path,
 ) -> None:
