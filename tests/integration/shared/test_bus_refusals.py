@@ -14,9 +14,11 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import redis
 
 from shared.bus import Bus, BusStatus
 from shared.clock import SystemClock
+from shared.config.ports import free_port
 from shared.errors import BusDenied, BusNotServing, BusUnavailable
 from shared.messages.actors import ControlCommand
 from shared.messages.candles import Ban
@@ -199,6 +201,55 @@ async def _listen(subscription: AsyncIterator[object]) -> str:
         if channel:
             return channel
     raise AssertionError("a subscription ended")
+
+
+@pytest.fixture
+def sentinel(redis_binary: str, tmp_path: Path) -> Iterator[Callable[[int], redis.Redis]]:
+    """Start a Sentinel that watches the primary on a port; returns a client of it."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def watch(primary_port: int) -> redis.Redis:
+        port, config = free_port(), tmp_path / "sentinel.conf"
+        config.write_text(
+            f"port {port}\ndir {tmp_path}\nsentinel monitor test 127.0.0.1 {primary_port} 1\n"
+        )
+        command = [redis_binary, str(config), "--sentinel"]
+        processes.append(subprocess.Popen(command, stdout=subprocess.DEVNULL))
+        return redis.Redis(port=port, decode_responses=True)
+
+    yield watch
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+async def test_an_address_that_follows_a_sentinel_is_followed_through_a_failover(
+    own_redis: MakeRedis, sentinel: Callable[[int], redis.Redis]
+) -> None:
+    ports = (free_port(), free_port())
+    quick = ("--repl-diskless-sync-delay", "0")
+    servers = {port: own_redis("--port", str(port), *quick) for port in ports}
+    servers[ports[1]].run("REPLICAOF", "127.0.0.1", ports[0])
+    address = MovingAddress(servers[ports[0]])
+    with sentinel(ports[0]) as watching:
+        async with address.serve() as url, bus_on(url) as bus:
+            assert await beat(bus)
+
+            def failed_over() -> bool:
+                with contextlib.suppress(redis.RedisError):  # until it knows the replica
+                    watching.execute_command("SENTINEL", "FAILOVER", "test")
+                    return True
+                return False
+
+            await eventually(failed_over, 20, every_s=0.1)
+
+            async def followed() -> bool:
+                _, port = watching.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "test")
+                address.target = servers[int(port)]
+                return await beat(bus) and clients(servers[ports[1]]) > 0
+
+            await eventually(followed, ALL_MOVED_S, every_s=0.1)
+            assert state(bus) is BusStatus.UP and clients(servers[ports[0]]) == 0
 
 
 async def test_an_address_that_moved_is_followed_though_the_old_server_refuses_nothing(
