@@ -137,7 +137,7 @@ def test_operator_steers_and_looks_and_cannot_write(running: Platform) -> None:
         assert person.blpop(["dev:supervisor:replies:t-1"], timeout=20)
         assert person.get("dev:ta:latest:BTCUSDT")
         for command in (
-            ("SET", "dev:ta:latest:BTCUSDT", "x"), ("DEL", "dev:ta:latest:BTCUSDT"),
+            ("SET", "dev:ta:latest:BTCUSDT", "x"), ("DEL", "dev:trader:kill"),
             ("PUBLISH", "dev:signals:scan", "x"), ("GET", "ta:latest:BTCUSDT"),
             ("CONFIG", "GET", "*"), ("FLUSHALL",), ("EVAL", "return 1", 0), ("ACL", "LIST"),
         ):  # fmt: skip
