@@ -24,6 +24,18 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         OSError: Not writable, or the disk is full; the old file is then untouched.
     """
+    _write(path, content, sync_first=True)
+
+
+def replace_at_once(path: Path, content: bytes) -> None:
+    """Do as `write_atomically`, but let readers see the file before it is synced.
+
+    After a power failure it may be there and cut short.
+    """
+    _write(path, content, sync_first=False)
+
+
+def _write(path: Path, content: bytes, *, sync_first: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     temporary = Path(name)
@@ -31,12 +43,20 @@ def write_atomically(path: Path, content: bytes) -> None:
         with os.fdopen(descriptor, "wb") as file:
             file.write(content)
             file.flush()
+            if not sync_first:
+                temporary.replace(path)
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if sync_first:
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    directory = os.open(path.parent, os.O_RDONLY)
+    sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Sync the entries of a directory to disk."""
+    directory = os.open(path, os.O_RDONLY)
     try:
         os.fsync(directory)
     finally:

@@ -70,7 +70,12 @@ class Dashboard(Actor):
         groups = {group: list(symbols) for group, symbols in section["groups"].items()}
         symbols = [symbol for group in groups.values() for symbol in group]
         snapshot = SnapshotReader(
-            self.bus, self.clock, mode=context.mode, symbols=symbols, actors=section["actors"]
+            self.bus,
+            self.clock,
+            mode=context.mode,
+            symbols=symbols,
+            actors=section["actors"],
+            state_dir=context.state_dir,
         )
         self._inputs = PageInputs(
             snapshot=snapshot.seen,

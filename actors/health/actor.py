@@ -52,6 +52,7 @@ class Health(Actor):
             mode=context.mode,
             symbols=context.section["symbols"],
             actors=context.section["actors"],
+            state_dir=context.state_dir,
         )
 
     async def setup(self) -> None:

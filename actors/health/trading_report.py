@@ -54,13 +54,18 @@ def _position(snapshot: Snapshot, position: Position, now_ms: int) -> dict[str, 
 def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str, Any] | None:
     """Return the trader's status; None without a trader, or before its first message.
 
-    With `answering` false, everything else is its last status before it fell silent.
+    With `answering` false, everything else is its last status before it fell silent; but mode and
+    reason are the lock file's, if there is one.
     """
-    status = snapshot.trading.status
-    if TRADER not in snapshot.actors or status is None:
+    status, lock = snapshot.trading.status, snapshot.trading.lock
+    if TRADER not in snapshot.actors:
         return None
-    return {
-        "answering": answering(snapshot.trading, now_ms, limits.trading) == "yes",
+    is_answering = answering(snapshot.trading, now_ms, limits.trading) == "yes"
+    by_lock = {} if lock is None else {"mode": lock.mode, "reason": f"by {lock.who}: {lock.reason}"}
+    if status is None:
+        return {"answering": False, **by_lock} if by_lock else None
+    shown: dict[str, Any] = {
+        "answering": is_answering,
         "as_of": utc_text(status.as_of_ms),
         "age_s": age_s(status.as_of_ms, now_ms),
         "uptime_s": status.uptime_s,
@@ -80,6 +85,7 @@ def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str,
         "fees_today_quote": status.fees_today_quote,
         "pnl_age_s": age_s(status.pnl_as_of_ms, now_ms),
     }
+    return shown if is_answering else shown | by_lock
 
 
 def _limit(limit: TraderLimit) -> dict[str, Any]:

@@ -12,14 +12,16 @@ from dataclasses import replace
 from decimal import Decimal
 
 from actors.trader.execution import Execution
-from actors.trader.gates import Gates, lock_of
+from actors.trader.gates import Gates
 from actors.trader.journal_thread import JournalThread
 from shared import codec, schema
+from shared.api.verbs import LOCKING, lock_of
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BadMessage, BusUnavailable, JournalUnavailable, PlatformError
 from shared.journal.journal import Journal
 from shared.journal.rows import CommandRow
+from shared.kill_switch import Lock
 from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb, trade_event
 
 AT_ONCE = 100
@@ -59,6 +61,7 @@ class TraderCommands:
         self._clock = clock
         self._log = log
         self._after = "0"
+        self._unjournalled: set[str] = set()
 
     async def resume(self) -> None:
         """Finish the commands that an earlier process had begun."""
@@ -99,12 +102,26 @@ class TraderCommands:
         )
         try:
             row = await self._journal.do(Journal.begin_command, row)
-        except JournalUnavailable:
-            if command.command == "flatten":  # also without a journal; answered later
-                await self._execution.close_all(f"flatten by {row.who}")
+        except JournalUnavailable as error:
+            if command.command in LOCKING and row.id not in self._unjournalled:
+                await self._lock_unjournalled(row, error)
             raise
         if row.outcome is None:
             await self._finish(row)
+
+    async def _lock_unjournalled(self, row: CommandRow, error: JournalUnavailable) -> None:
+        """Set the lock and close what is to be closed; journalled when the journal answers."""
+        self._unjournalled.add(row.id)
+        note = await self._gates.set_lock(_lock_for(row))
+        text = f"{row.command}: in force; not journalled yet ({error})"
+        if note:
+            text += f"; {note}"
+        mode, _ = self._gates.mode()
+        reply = TraderReply(id=row.id, outcome="done", text=text, mode=mode)
+        with contextlib.suppress(BusUnavailable):
+            await self._bus.push(schema.TRADER_REPLIES, reply, id=row.id)
+        if row.command == "flatten":
+            await self._execution.close_all(f"flatten by {row.who}")
 
     async def _finish(self, row: CommandRow) -> None:
         late_s = (self._clock.now_ms() - row.at_ms) / 1000
@@ -159,33 +176,34 @@ class TraderCommands:
         return "reducing"
 
     async def _disable(self, row: CommandRow) -> str:
-        await self._gates.set_lock(lock_of("disabled", row.who, row.at_ms, disable=True))
+        note = await self._gates.set_lock(_lock_for(row))
         await self._gates.choose("disabled")
-        return "disabled"
+        return _joined("disabled", note)
 
     async def _kill(self, row: CommandRow) -> str:
-        await self._lock(row, flatten=False)
-        return "locked until it is released"
+        return _joined("locked until it is released", await self._lock(row))
 
-    async def _lock(self, row: CommandRow, *, flatten: bool) -> None:
-        reason = f"{row.command} asked for"
+    async def _lock(self, row: CommandRow) -> str:
+        """Set lock and flag; return what could not be stored, or ""."""
+        wanted, note = _lock_for(row), ""
         await self._gates.check_lock()
-        if self._gates.lock is None or self._gates.lock.flatten < flatten:
-            await self._gates.set_lock(lock_of(reason, row.who, row.at_ms, flatten=flatten))
-        lock = self._gates.lock or lock_of(reason, row.who, row.at_ms)
+        lock = self._gates.lock
+        if lock is None or lock.mode == "disabled" or lock.flatten < wanted.flatten:
+            note = await self._gates.set_lock(wanted)
+        lock = self._gates.lock or wanted
         flag = KillFlag(reason=lock.reason, who=lock.who, at_ms=lock.at_ms)
         with contextlib.suppress(BusUnavailable):  # the lock file is enough
             await self._bus.put(schema.TRADER_KILL, flag)
+        return note
 
     async def _flatten(self, row: CommandRow) -> str:
-        await self._lock(row, flatten=True)
+        note = await self._lock(row)
         found = await self._execution.close_all(f"flatten by {row.who}")
         outcomes = ", ".join(f"{symbol} {what}" for symbol, what in found.items())
-        return f"locked; {outcomes or 'no position of ours'}"
+        return _joined(f"locked; {outcomes or 'no position of ours'}", note)
 
     async def _release(self, _: CommandRow) -> str:
-        await self._gates.release(self._bus)
-        return "released"
+        return _joined("released", await self._gates.release(self._bus))
 
     async def _close(self, row: CommandRow) -> str:
         symbol = _named(row)
@@ -205,6 +223,14 @@ class TraderCommands:
 
 class _Refused(Exception):
     pass
+
+
+def _lock_for(row: CommandRow) -> Lock:
+    return lock_of(row.command, row.who, "", row.at_ms)
+
+
+def _joined(text: str, note: str) -> str:
+    return f"{text}; {note}" if note else text
 
 
 def _named(row: CommandRow) -> str:

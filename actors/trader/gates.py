@@ -6,7 +6,7 @@ Reads `trader:kill`; the lock file in `state_dir` is authoritative.
 from __future__ import annotations
 
 import asyncio
-import dataclasses
+import contextlib
 import logging
 from typing import Literal, cast
 
@@ -17,9 +17,9 @@ from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.defaults import Mode
 from shared.config.sections import TraderSection
-from shared.errors import BadMessage
+from shared.errors import BadMessage, JournalUnavailable
 from shared.journal.journal import Journal
-from shared.kill_switch import KillSwitch, Lock
+from shared.kill_switch import KillSwitch, Lock, strengthened
 from shared.messages.trading import KillFlag, TraderMode, trade_event
 from shared.trading.mode import ModeInputs, is_enabled, mode
 
@@ -33,8 +33,9 @@ class Gates:
         after_quarantine, closed_venue: See `TraderContext`.
 
     Attributes:
-        lock: The lock file as last read.
+        lock: The lock file as last read, or the lock whose file cannot be written.
         flag: The kill flag as last read; still valid while Redis is down.
+        unprepared: Why no lock file is prepared for a full disk; "" if one is.
     """
 
     def __init__(
@@ -62,15 +63,21 @@ class Gates:
         self._choice: Choice | None = None
         self._mode_lock = asyncio.Lock()
         self._journalled: tuple[TraderMode, str] | None = None
+        self._journalled_flag: KillFlag | None = None
+        self._unwritten: Lock | None = None
         self.lock: Lock | None = None
         self.flag: KillFlag | None = None
+        self.unprepared = ""
 
     async def load(self) -> None:
         """Load the last known state."""
         self._choice = cast(Choice | None, await self._journal.do(Journal.note, "choice"))
         flag = await self._journal.do(Journal.note, "flag")
         self.flag = None if flag is None else codec.from_plain(KillFlag, flag, "journal: flag")
-        self.lock = self._switch.read()
+        self._journalled_flag = self.flag
+        lock = await self._journal.do(Journal.note, "lock")
+        self._unwritten = None if lock is None else codec.from_plain(Lock, lock, "journal: lock")
+        self._read_lock()
 
     def mode(self) -> tuple[TraderMode, str]:
         """Return what the trader may do, and why in words."""
@@ -88,16 +95,33 @@ class Gates:
 
     def objection(self) -> str:
         """Read the lock file, and return why nothing may be entered now, or ""."""
-        self.lock = self._switch.read()
+        self._read_lock()
         now, why = self.mode()
         if now != "enabled":
             return f"{now}: {why}"
         return "; ".join(self._pnl.objections())
 
     async def check_lock(self) -> None:
-        """Read the lock file; journal a change of mode."""
-        self.lock = self._switch.read()
+        """Read the lock file, write or prepare one where that failed; journal a change of mode."""
+        self._read_lock()
+        if self._unwritten is not None:
+            with contextlib.suppress(OSError):
+                self.lock = await asyncio.to_thread(self._switch.set, self._unwritten)
+                await self._forget_unwritten()
+        elif self.lock is None:
+            await self._prepare()
         await self.journal_mode()
+
+    def _read_lock(self) -> None:
+        self.lock, kept = self._switch.read(), self._unwritten
+        if kept is not None:
+            self.lock = strengthened(self.lock, kept)
+
+    async def _prepare(self) -> str:
+        before, self.unprepared = self.unprepared, await asyncio.to_thread(self._switch.prepare)
+        if self.unprepared and self.unprepared != before:
+            self._log.warning("%s", self.unprepared)
+        return self.unprepared
 
     async def check_flag(self, bus: Bus) -> None:
         """Read the kill flag; journal a change of it, and of the mode; replace an unreadable one.
@@ -112,9 +136,10 @@ class Gates:
             is_readable = False
             reason = "the flag on Redis cannot be read, which counts as set"
             flag = self.flag or KillFlag(reason=reason, who="nobody", at_ms=self._clock.now_ms())
-        if flag != self.flag:
+        self.flag = flag  # in force even if it cannot be journalled
+        if flag != self._journalled_flag:
             await self._journal.do(Journal.set_note, "flag", flag)
-            self.flag = flag
+            self._journalled_flag = flag
         await self.journal_mode()
         if flag is not None and not is_readable:
             await bus.put(schema.TRADER_KILL, flag)
@@ -141,28 +166,59 @@ class Gates:
         Raises:
             OSError: The lock of an earlier disable cannot be removed.
         """
-        self.lock = self._switch.read()  # a kill in the meantime must not be removed
+        self._read_lock()  # a kill in the meantime must not be removed
         if choice != "disabled" and self.lock is not None and self.lock.mode == "disabled":
             self._switch.release()
             self.lock = None
+            await self._forget_unwritten()
         await self._journal.do(Journal.set_note, "choice", choice)
         self._choice = choice
         if choice == "enabled":
             self._after_quarantine = False
         await self.journal_mode()
 
-    async def set_lock(self, lock: Lock) -> None:
-        """Set the lock file; journal the lock if the file cannot be written."""
-        try:
-            self.lock = self._switch.set(lock)
-        except OSError as error:
-            self._log.error("the lock file cannot be written, journalled instead: %s", error)
-            self.flag = KillFlag(reason=lock.reason, who=lock.who, at_ms=lock.at_ms)
-            await self._journal.do(Journal.set_note, "flag", self.flag)
-        await self.journal_mode()
+    async def set_lock(self, lock: Lock) -> str:
+        """Set the lock; it is in force even if neither file nor journal can be written.
 
-    async def release(self, bus: Bus) -> None:
-        """Remove lock, flag and latches.
+        Returns:
+            What could not be stored, in words; "" if all was.
+        """
+        before = self._unwritten
+        self._unwritten = strengthened(before, lock)  # in force while the file is being written
+        self._read_lock()
+        try:
+            self.lock = await asyncio.to_thread(self._switch.set, self._unwritten)
+        except OSError as error:
+            note = await self._keep_unwritten(self._unwritten, error)
+            self._log.error("%s", note)
+        else:
+            self._unwritten, note = None, ""
+            if before is not None:
+                await self._forget_unwritten()
+            if self.lock.is_unstored:
+                note = "who asked for it, and why, could not be stored"
+        with contextlib.suppress(JournalUnavailable):  # retried every second
+            await self.journal_mode()
+        return note
+
+    async def _keep_unwritten(self, lock: Lock, error: OSError) -> str:
+        why = f"the lock file cannot be written ({error.strerror or error})"
+        try:
+            await self._journal.do(Journal.set_note, "lock", lock)
+        except JournalUnavailable as unavailable:
+            return (
+                f"{why}, nor the journal ({unavailable}): this process alone remembers the lock; "
+                "do not restart the trader before it is written, which is tried every second"
+            )
+        return f"{why}: the journal keeps the lock, and writing it is tried every second"
+
+    async def _forget_unwritten(self) -> None:
+        self._unwritten = None
+        if await self._journal.do(Journal.note, "lock") is not None:
+            await self._journal.do(Journal.set_note, "lock", None)
+
+    async def release(self, bus: Bus) -> str:
+        """Remove lock, flag and latches; return what cannot be prepared for the next kill, or "".
 
         Raises:
             OSError: The lock file cannot be removed.
@@ -171,14 +227,10 @@ class Gates:
         await bus.delete(schema.TRADER_KILL)
         self._switch.release()
         self.lock = None
+        await self._forget_unwritten()
         await self._journal.do(Journal.set_note, "flag", None)
-        self.flag = None
+        self.flag = self._journalled_flag = None
         await self._pnl.release()
+        note = await self._prepare()
         await self.journal_mode()
-
-
-def lock_of(
-    reason: str, who: str, at_ms: int, *, flatten: bool = False, disable: bool = False
-) -> Lock:
-    lock = Lock(reason=reason, who=who, at_ms=at_ms, flatten=flatten)
-    return dataclasses.replace(lock, mode="disabled") if disable else lock
+        return note

@@ -32,6 +32,7 @@ from shared.errors import (
     did_you_mean,
     shortened,
 )
+from shared.kill_switch import KillSwitch
 from shared.messages.trading import WITH_SYMBOL, TraderVerb
 from shared.web.guard import Answer, Guard
 from shared.web.listening import listen
@@ -76,6 +77,8 @@ class TraderApi(Actor):
             self._gate = RequestGate(make_token(path), self.clock)
         except OSError as error:
             raise TransientError(f"{path}: cannot be written ({error.strerror})") from error
+        if why := KillSwitch(self.context.state_dir).prepare():
+            self.log.warning("%s", why)
         settings = self._settings
         app = web.Application(client_max_size=LARGEST_BODY)
         guard = Guard(

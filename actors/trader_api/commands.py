@@ -16,8 +16,13 @@ from shared.api.verbs import ANSWER_S, LOCKING, lock_of
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable, PlatformError, TransientError
-from shared.kill_switch import KillSwitch
+from shared.kill_switch import KillSwitch, Lock, not_locked
 from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
+
+LOCK_S = 3.0
+"""How long to wait until the lock is on disk; it is in force before."""
+
+LOCK_SET = "the lock is set"
 
 
 class CommandRefused(PlatformError):
@@ -76,46 +81,69 @@ class CommandClient:
         self._log.info("%s asked for by %s", " ".join(filter(None, (verb, symbol))), who)
         async with self._turn:
             if verb in LOCKING:
-                locked = await self._lock(command, reason)
+                locked, note = await self._lock(command, reason)
             else:
-                locked = await self._unlock(command)
+                locked, note = False, await self._unlock(command)
         try:
             await self._bus.append(schema.TRADER_COMMANDS, dataclasses.asdict(command))
             reply = await self._bus.pop(schema.TRADER_REPLIES, self._answer_s, id=command.id)
         except BusUnavailable as error:
             if not locked:
-                raise NotSent(f"Redis does not answer: {error}; nothing was changed") from None
-            text = f"{locked}; Redis does not answer, so the trader reads it from the file"
+                changed = f"{note}; " if note else ""
+                raise NotSent(
+                    f"{changed}Redis does not answer: {error}; nothing was changed"
+                ) from None
+            text = f"{note}; Redis does not answer, so the trader reads it from the file"
             return Outcome(id=command.id, reply=None, text=text)
         if reply is None:
             late = f"the trader has not answered within {self._answer_s:g} s; it has the command"
-            text = f"{locked}; {late}" if locked else late
-            return Outcome(id=command.id, reply=None, text=text)
+            return Outcome(id=command.id, reply=None, text=f"{note}; {late}" if note else late)
         if reply.outcome == "failed":
             raise CommandRefused(reply.text)
-        return Outcome(id=command.id, reply=reply, text=reply.text)
+        text = reply.text
+        if note and note != LOCK_SET and verb in LOCKING:
+            text = f"{text}; {note}"
+        return Outcome(id=command.id, reply=reply, text=text)
 
-    async def _lock(self, command: TraderCommand, reason: str) -> str:
-        """Set the lock and, if Redis answers, the flag; return what was set, in words."""
+    async def _lock(self, command: TraderCommand, reason: str) -> tuple[bool, str]:
+        """Set the lock and, if Redis answers, the flag; return whether it is set, in words too."""
         lock = lock_of(command.command, command.who, reason, command.at_ms)
-        said = "the lock is set"
+        setting = asyncio.ensure_future(asyncio.to_thread(self._switch.set, lock))
+        await asyncio.wait([setting], timeout=LOCK_S)
+        locked, note = True, LOCK_SET
         try:
-            now = await asyncio.to_thread(self._switch.set, lock)
+            now = setting.result()
+        except asyncio.InvalidStateError:
+            now, note = lock, "the lock is being written, and the disk does not answer"
+            locked = self._switch.read() is not None
+            setting.add_done_callback(self._log_late)
         except OSError as error:
             # the trader can still get the command, and keeps the lock in memory
-            said = ""
-            self._log.error("the lock file cannot be written: %s", error)
-            now = lock
+            now, locked, note = lock, False, not_locked(self._switch.path, error)
+            self._log.error("%s", note)
+        else:
+            if now.is_unstored:
+                note = "the lock is set; nothing could be written, so its reason is not stored"
         if now.mode == "locked":
-            flag = KillFlag(reason=now.reason, who=now.who, at_ms=now.at_ms)
+            flag = KillFlag(reason=lock.reason, who=lock.who, at_ms=lock.at_ms)
+            if not now.is_unstored:
+                flag = KillFlag(reason=now.reason, who=now.who, at_ms=now.at_ms)
             try:
                 await self._bus.put(schema.TRADER_KILL, flag)
             except BusUnavailable as error:
                 self._log.warning("the kill flag is not on Redis: %s", error)
-        return said
+        return locked, note
+
+    def _log_late(self, setting: asyncio.Future[Lock]) -> None:
+        if not setting.cancelled() and (error := setting.exception()) is not None:
+            self._log.error("the lock could not be set: %s", error)
 
     async def _unlock(self, command: TraderCommand) -> str:
-        """Remove the lock that the command ends, once the flag is gone; return ""."""
+        """Remove the lock that the command ends, once the flag is gone.
+
+        Returns:
+            Why no lock file could be prepared for the next kill, or "".
+        """
         if command.command not in ("enable", "release"):
             return ""
         await self._refuse_if_locked(command)
@@ -133,7 +161,7 @@ class CommandClient:
             raise CommandRefused(
                 f"the lock file cannot be removed: {error}; remove it by hand"
             ) from None
-        return ""
+        return await asyncio.to_thread(self._switch.prepare)
 
     async def _refuse_if_locked(self, command: TraderCommand) -> None:
         lock = await asyncio.to_thread(self._switch.read)

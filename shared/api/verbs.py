@@ -12,7 +12,7 @@ LOCKING: frozenset[TraderVerb] = frozenset({"kill", "disable", "flatten"})
 """They write the lock file first, so they work without Redis and without a trader."""
 
 
-def lock_of(verb: TraderVerb, who: str, reason: str, at_ms: int) -> Lock:
+def lock_of(verb: str, who: str, reason: str, at_ms: int) -> Lock:
     """Return the lock set by a command of `LOCKING`."""
     return Lock(
         reason=reason or f"{verb} asked for",

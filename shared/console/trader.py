@@ -6,6 +6,7 @@ If the API does not answer, `kill`, `disable` and `flatten` still set the lock f
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import getpass
 import http.client
 import sys
@@ -21,7 +22,7 @@ from shared.api.verbs import ANSWER_S, LOCKING, lock_of
 from shared.clock import SystemClock
 from shared.config.running import find_running
 from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE, ConfigError
-from shared.kill_switch import KillSwitch
+from shared.kill_switch import KillSwitch, not_locked
 from shared.messages.trading import WITH_SYMBOL, TraderVerb
 
 ACTIONS = ("status", *get_args(TraderVerb))
@@ -53,6 +54,8 @@ def trader(options: argparse.Namespace) -> int:
               file=sys.stderr)  # fmt: skip
         return EXIT_USAGE
     state_dir = find_running(Path(options.config), options.set).state_dir
+    # before the API is asked, which may be frozen
+    locked = _set_lock(state_dir, options) if options.action in LOCKING else ""
     try:
         if options.action == "status":
             return _show(state_dir, options)
@@ -61,7 +64,24 @@ def trader(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)
         return EXIT_FAILED
     except ApiUnreachable as error:
-        return _without_api(state_dir, options, error)
+        return _without_api(state_dir, options, error, locked)
+
+
+def _set_lock(state_dir: Path, options: argparse.Namespace) -> str:
+    """Set the lock, and return in words what came of it."""
+    if not state_dir.is_dir():
+        return ""
+    switch = KillSwitch(state_dir)
+    lock = lock_of(options.action, _who(), options.reason or "", SystemClock().now_ms())
+    try:
+        now = switch.set(lock)
+    except OSError as error:
+        return not_locked(switch.path, error)
+    unstored = ", but its reason could not be stored: nothing could be written" * now.is_unstored
+    return (
+        f"the lock {switch.path} is set all the same{unstored}: a trader that runs reads it within "
+        "seconds, one that starts begins with it"
+    )
 
 
 def _show(state_dir: Path, options: argparse.Namespace) -> int:
@@ -105,27 +125,25 @@ def _refused(status: int, body: Any, options: argparse.Namespace) -> int:
     return EXIT_FAILED
 
 
-def _without_api(state_dir: Path, options: argparse.Namespace, error: ApiUnreachable) -> int:
+def _without_api(
+    state_dir: Path, options: argparse.Namespace, error: ApiUnreachable, locked: str
+) -> int:
     message = (
         f"no trader answers in {state_dir} ({error}); start one with `coinex run` (outside "
         "demo mode with trader.enabled: true), or name its state_dir with --set state_dir=DIR"
     )
-    if options.action in LOCKING and state_dir.is_dir():
-        switch = KillSwitch(state_dir)
-        now_ms = SystemClock().now_ms()
-        try:
-            switch.set(lock_of(options.action, _who(), options.reason or "", now_ms))
-        except OSError as trouble:
-            message += f"; the lock {switch.path} could not be set either ({trouble.strerror})"
-        else:
-            message += (
-                f"; the lock {switch.path} is set all the same: a trader that runs reads it within "
-                "seconds, one that starts begins with it"
-            )
+    if locked:
+        message += f"; {locked}"
+    lock = KillSwitch(state_dir).read() if state_dir.is_dir() else None
     if options.json:
-        _print_json({"title": "No trader answers", "status": None, "detail": message})
-    else:
-        print(message, file=sys.stderr)
+        plain = None if lock is None else dataclasses.asdict(lock)
+        _print_json(
+            {"title": "No trader answers", "status": None, "detail": message, "lock": plain}
+        )
+        return EXIT_NO_SUPERVISOR
+    if options.action == "status" and lock is not None:
+        print(f"TRADER  {lock.mode}  by its lock file, set by {lock.who}: {lock.reason}")
+    print(message, file=sys.stderr)
     return EXIT_NO_SUPERVISOR
 
 

@@ -42,7 +42,12 @@ def tables_of(found: Mapping[str, Any], now_ms: int) -> Group:
 
 def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
     status, lock = answer["status"], answer["lock"]
-    if status is not None:
+    if lock is not None and not answer["answering"]:  # whatever the trader said last
+        line = Text("TRADER  ", style="bold")
+        line.append(lock["mode"], style=COLOURS.get(lock["mode"], ""))
+        line.append("  by its lock file")
+        yield line
+    elif status is not None:
         mode = status["mode"]
         line = Text("TRADER  ", style="bold")
         line.append(mode, style=COLOURS.get(mode, "") if answer["answering"] else "dim")
@@ -50,6 +55,9 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         if status["uptime_s"] is not None:
             line.append(f"; up {span(status['uptime_s'])}")
         yield line
+    else:
+        yield Text("TRADER  unknown", style="bold red")
+    if status is not None:
         cycle = status["cycle_ms"]
         last = "no cycle yet" if cycle is None else f"last cycle {utc_text(cycle)}"
         next_s = (status["next_cycle_ms"] - now_ms) / 1000
@@ -57,8 +65,6 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         yield Text(f"{last}{candles}, next in {span(next_s)}")
         if status["trouble"]:
             yield Text(f"! {status['trouble']}", style="red")
-    else:
-        yield Text("TRADER  unknown", style="bold red")
     if answer["why"]:
         yield Text(f"! {answer['why']}", style="red")
     if lock is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from shared import schema
@@ -12,6 +13,7 @@ from shared.bus import Bus
 from shared.clock import Clock
 from shared.health.trading_verdict import looked
 from shared.health.verdict import RedisView, Snapshot, known_trouble
+from shared.kill_switch import KillSwitch
 from shared.messages.signals import TaSignal
 
 STAGES = ("fetch", "compute")
@@ -30,17 +32,26 @@ class SnapshotReader:
     """Keeps a `Snapshot` up to date.
 
     Reads `supervisor:*`, `actor:heartbeat:*`, `ta:latest:*`, `quarantine:*`, `audit:latest`,
-    `market:ban_until`, `state:positions`, `state:balance` and `state:trader:status`.
+    `market:ban_until`, `state:positions`, `state:balance`, `state:trader:status`, and the trader's
+    lock file.
 
     Attributes:
         seen: The current snapshot. Before the first read Redis counts as up.
     """
 
     def __init__(
-        self, bus: Bus, clock: Clock, *, mode: str, symbols: Sequence[str], actors: Sequence[str]
+        self,
+        bus: Bus,
+        clock: Clock,
+        *,
+        mode: str,
+        symbols: Sequence[str],
+        actors: Sequence[str],
+        state_dir: Path,
     ) -> None:
         self._bus = bus
         self._clock = clock
+        self._switch = KillSwitch(state_dir)
         now_ms = clock.now_ms()
         self.seen = Snapshot(
             mode=mode,
@@ -87,14 +98,16 @@ class SnapshotReader:
             symbol in seen.signals or known_trouble(seen, symbol, now_ms) for symbol in seen.symbols
         )
         self.seen = dataclasses.replace(seen, scanned_once=scanned_once)
+        self.see_redis()
 
     def add_signals(self, signals: Mapping[str, TaSignal]) -> None:
         """Add signals received on a channel, by symbol."""
         self._see(signals={**self.seen.signals, **signals})
 
     def see_redis(self) -> None:
-        """Update the state of Redis, also during an outage."""
-        self._see(redis=self._redis_view())
+        """Update the state of Redis and the lock file, also during an outage."""
+        trading = dataclasses.replace(self.seen.trading, lock=self._switch.read())
+        self._see(redis=self._redis_view(), trading=trading)
 
     def _see(self, **changes: Any) -> None:
         self.seen = dataclasses.replace(self.seen, **changes)

@@ -20,6 +20,7 @@ from shared.messages.trading import (
     TraderMode,
     TraderStatus,
 )
+from shared.trading.mode import SetLock
 
 ACCOUNT, TRADER = "account", "trader"
 
@@ -62,12 +63,14 @@ class TradingView:
     """What account and trader published last; None if they never did.
 
     Attributes:
+        lock: The lock file, which applies whatever the trader published.
         bare_since_ms: By coin, since when this process has seen its position without a stop.
     """
 
     positions: Positions | None = None
     balance: Balance | None = None
     status: TraderStatus | None = None
+    lock: SetLock | None = None
     bare_since_ms: Mapping[str, int] = field(default_factory=dict)
 
     def is_foreign(self, position: Position) -> bool | None:
@@ -94,6 +97,7 @@ def looked(
         positions=positions,
         balance=balance or before.balance,
         status=status,
+        lock=before.lock,
         bare_since_ms={symbol: before.bare_since_ms.get(symbol, now_ms) for symbol in bare},
     )
 
@@ -180,7 +184,12 @@ def _bare_problems(view: TradingView, now_ms: int, limits: TradingLimits) -> Ite
 def _trader_problems(
     view: TradingView, now_ms: int, listening_ms: int | None, limits: TradingLimits
 ) -> Iterator[Problem]:
-    status = view.status
+    status, lock = view.status, view.lock
+    is_answering = answering(view, now_ms, limits) == "yes"
+    is_said = status is not None and is_answering and status.mode == "locked"
+    if lock is not None and lock.mode == "locked" and not is_said:
+        text = f"trader: locked: by {lock.who}: {_because(lock.reason)}{MEANS['locked']}"
+        yield Problem("trader-locked", "lock", text)
     if status is None:
         if (silent_s := _silent_s(0, now_ms, listening_ms)) > limits.trader_s:
             text = f"trader: has not said how it is, for {silent_s:.0f} s"
@@ -194,7 +203,7 @@ def _trader_problems(
             text = f"trader: not answering for {age:.0f} s; it was {status.mode}{positions}"
             yield Problem("trader-silent", "word", text)
         return
-    if answering(view, now_ms, limits) != "yes":
+    if not is_answering:
         return
     if status.mode == "locked":
         text = f"trader: locked: {_because(status.reason)}{MEANS['locked']}"

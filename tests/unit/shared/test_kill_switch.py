@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from shared.kill_switch import KillSwitch, Lock
+from shared.kill_switch import KillSwitch, Lock, not_locked
 
 KILL = Lock(reason="looks wrong", who="ada", at_ms=1_700_000_000_000)
 FLATTEN = Lock(reason="get out", who="ada", at_ms=1_700_000_000_001, flatten=True)
@@ -98,4 +100,144 @@ def test_release_removes_the_lock_and_may_be_repeated(tmp_path: Path) -> None:
     switch.set(FLATTEN)
     switch.release()
     switch.release()
+    assert switch.read() is None
+
+
+# Where no file can be created
+
+
+@pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    for name in ("replace_at_once", "write_atomically"):
+        monkeypatch.setattr(f"shared.kill_switch.{name}", refuse)
+
+
+def prepared(directory: Path) -> KillSwitch:
+    switch = KillSwitch(directory)
+    assert switch.prepare() == ""
+    assert switch.read() is None
+    return switch
+
+
+@pytest.fixture
+def switch(tmp_path: Path) -> KillSwitch:
+    """Return a switch prepared before the disk is full: name it before `full`."""
+    return prepared(tmp_path)
+
+
+@pytest.mark.parametrize("lock", [KILL, FLATTEN, DISABLE])
+def test_prepared_file_becomes_the_lock_where_none_can_be_created(
+    tmp_path: Path, switch: KillSwitch, full: None, lock: Lock
+) -> None:
+    assert switch.set(lock) == lock
+    assert KillSwitch(tmp_path).read() == lock
+    assert (tmp_path / "trader.lock").exists()
+
+
+def test_one_command_after_another_holds_on_a_full_disk(switch: KillSwitch, full: None) -> None:
+    for lock in (DISABLE, KILL, FLATTEN, replace(KILL, at_ms=9)):
+        switch.set(lock)
+    found = switch.read()
+    assert found is not None
+    assert (found.mode, found.flatten, found.at_ms) == ("locked", True, 9)
+
+
+def test_reason_too_long_for_a_prepared_file_is_cut(switch: KillSwitch, full: None) -> None:
+    switch.set(replace(KILL, reason="\x01" * 60_000, who="\x01" * 200))
+    found = switch.read()
+    assert found is not None
+    assert set(found.reason) == {"\x01"}
+    assert (found.mode, found.at_ms) == ("locked", KILL.at_ms)
+
+
+@pytest.mark.parametrize("lock", [KILL, FLATTEN])
+def test_lock_holds_without_its_reason_where_not_even_old_blocks_take_any(
+    switch: KillSwitch, full: None, monkeypatch: pytest.MonkeyPatch, lock: Lock
+) -> None:
+    monkeypatch.setattr("shared.kill_switch._overwrite", lambda path, content: False)
+    now = switch.set(lock)
+    assert now == switch.read()
+    assert (now.is_unstored, now.mode, now.flatten) == (True, "locked", lock.flatten)
+    assert "could not be stored" in now.reason
+    assert not lock.is_unstored
+
+
+def test_prepared_file_that_cannot_be_renamed_is_the_lock(
+    switch: KillSwitch, full: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(KillSwitch, "_rename", lambda self, path: False)
+    switch.set(FLATTEN)
+    assert switch.read() == FLATTEN
+    assert not switch.path.exists()
+    switch.release()
+    assert switch.read() is None
+
+
+def test_directory_in_the_place_of_the_lock_takes_neither_a_kill_nor_its_reason(
+    tmp_path: Path,
+) -> None:
+    switch = prepared(tmp_path)
+    switch.path.mkdir()
+    switch.set(FLATTEN)
+    found = switch.read()
+    assert found is not None
+    assert found.flatten
+    with pytest.raises(OSError, match=r"trader\.lock"):
+        switch.release()
+    found = switch.read()
+    assert found is not None
+    assert "not a file; remove it by hand" in found.reason
+
+
+@pytest.mark.parametrize("kind", ["symlink", "pipe"])
+def test_what_is_no_file_counts_as_set_and_is_replaced_by_a_kill(tmp_path: Path, kind: str) -> None:
+    switch = KillSwitch(tmp_path)
+    if kind == "symlink":
+        switch.path.symlink_to(tmp_path / "nothing")
+    else:
+        os.mkfifo(switch.path)
+    found = switch.read()
+    assert found is not None
+    assert (found.mode, found.who) == ("locked", "nobody")
+    assert switch.set(KILL) == KILL
+    assert switch.read() == KILL
+    switch.release()
+    assert switch.read() is None
+
+
+def test_nothing_prepared_and_nothing_written_says_so(tmp_path: Path, full: None) -> None:
+    switch = KillSwitch(tmp_path)
+    why = switch.prepare()
+    assert "No space left on device" in why
+    assert "no lock file could be prepared" in why
+    with pytest.raises(OSError, match="No space left on device, and no prepared") as refused:
+        switch.set(KILL)
+    text = not_locked(switch.path, refused.value)
+    assert text.startswith("NOT LOCKED: ")
+    assert "coinex stop trader" in text
+    assert switch.read() is None
+
+
+def test_release_makes_room_for_what_is_prepared_anew(tmp_path: Path, switch: KillSwitch) -> None:
+    names = {path.name for path in tmp_path.iterdir()}
+    (tmp_path / "trader.lock.prepared").rename(switch.path)
+    assert switch.read() is not None
+    switch.release()
+    assert switch.prepare() == ""
+    assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_damaged_prepared_file_counts_as_set_until_released(
+    tmp_path: Path, switch: KillSwitch
+) -> None:
+    (tmp_path / "trader.lock.prepared").write_bytes(b"{")
+    assert switch.prepare() == ""
+    found = switch.read()
+    assert found is not None
+    assert "unreadable" in found.reason
+    switch.release()
+    assert switch.prepare() == ""
     assert switch.read() is None
