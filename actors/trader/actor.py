@@ -9,8 +9,10 @@ Binance then, and events stay in the journal until they can be published.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import cast
 
 import aiohttp
@@ -18,6 +20,7 @@ import aiohttp
 from actors.base import Actor, Context
 from actors.trader.assembly import TraderContext, Trading
 from actors.trader.candles import CycleCandles
+from actors.trader.continuity import TO_DO
 from actors.trader.cycle import CycleReport
 from actors.trader.execution import Execution
 from actors.trader.journal_thread import JournalThread
@@ -29,6 +32,7 @@ from shared.config.sections import TraderSection, VenueSection
 from shared.errors import (
     BusRefused,
     BusUnavailable,
+    JournalUnavailable,
     PermanentError,
     PlatformError,
     TransientError,
@@ -48,6 +52,9 @@ SHARE = 0.7
 
 BINANCE_SHARE = 0.25
 """Of Binance's weight limit at most: needed only while Redis is away, beside the fetcher's."""
+
+PROBE_S = 10.0
+"""Between writes that show whether the journal can be written."""
 
 POLL_S, COMMANDS_S, EVENTS_S = 1.0, 0.5, 0.5
 IDLE_PROTECT_S = 30.0
@@ -79,6 +86,7 @@ class Trader(Actor):
         self._execution: Execution | None = None
         self._report: CycleReport | None = None
         self._begun_ms: int | None = None
+        self._last_trade_ms: int | None = None
         self._is_cycling = self._is_resumed = False
         self._trouble = "the venue has not been read yet"
         self._next_protect_s = float("-inf")
@@ -90,9 +98,10 @@ class Trader(Actor):
         """Lock and load the journal, and start the background work.
 
         Raises:
-            PermanentError: Another trader runs on this state_dir, or the journal is unusable.
-            JournalUnavailable: It cannot be used now.
+            PermanentError: Another trader runs on this state_dir.
+            JournalUnavailable: The journal cannot be used; somebody may put it right.
         """
+        self._execution = None  # an earlier attempt's has a journal that is closed
         state_dir, mode = self.context.state_dir, cast(Mode, self.context.mode)
         try:
             self.resources.enter_context(acquire(state_dir / "trader.pid"))
@@ -101,8 +110,6 @@ class Trader(Actor):
                 f"another trader ({taken.holder}) runs on {state_dir}: two would send every order "
                 "twice; stop that one, or give this one another state_dir"
             ) from None
-        self._journal = journal = JournalThread(Journal(state_dir / "trader.db", mode))
-        self.resources.callback(journal.close)
         session = await self.resources.enter_async_context(aiohttp.ClientSession())
         self._venue = open_venue(
             self._venue_settings,
@@ -112,6 +119,8 @@ class Trader(Actor):
             share=SHARE,
             log=self.log,
         )
+        self._journal = journal = await self._open_journal(state_dir / "trader.db", mode)
+        self.resources.callback(journal.close)
         reducing_ms = self.context.reducing_until_ms
         self._trading = Trading(
             self._venue,
@@ -131,9 +140,41 @@ class Trader(Actor):
             clock=self.clock,
             log=self.log,
         )
-        self._execution = self._trading.execution
         await self._trading.load()
+        self._execution = self._trading.execution
         self._start_background()
+
+    async def _open_journal(self, path: Path, mode: Mode) -> JournalThread:
+        """Open the journal; publish why it cannot be opened.
+
+        Raises:
+            JournalUnavailable: It cannot be used as it is; tried again until it can.
+            PermanentError: The same, for a single run.
+        """
+        try:
+            return JournalThread(await asyncio.to_thread(Journal, path, mode))
+        except (PermanentError, JournalUnavailable) as error:
+            if self.context.once:
+                raise
+            await self._publish_unusable(str(error))
+            raise JournalUnavailable(str(error)) from error
+
+    async def _publish_unusable(self, why: str) -> None:
+        now_ms = self.clock.now_ms()
+        self.doing(f"locked: {why}")
+        self.detail |= {"mode": "locked", "reason": why}
+        status = TraderStatus(
+            as_of_ms=now_ms, mode="locked",
+            reason=f"nothing is entered or managed, stops at the venue work ({why})",
+            venue=shown_name(self._venue, self.context.mode),
+            cycle_ms=None, next_cycle_ms=Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms,
+            candles_from="none", trouble="", last_trade_ms=None,
+            use_ta_signals=self._settings.use_ta_signals, ours=[], foreign=[], unprotected=[],
+            limits=[], skipped={}, pnl_today_quote=None, fees_today_quote=None, equity=[],
+            journal=why,
+        )  # fmt: skip
+        with contextlib.suppress(BusUnavailable):
+            await self.bus.put(schema.TRADER_STATUS, status)
 
     def _candles(self, session: aiohttp.ClientSession) -> CycleCandles:
         binance = self.context.section["binance"]
@@ -160,8 +201,12 @@ class Trader(Actor):
             ("commands", self._trading.commands.poll, COMMANDS_S),
             ("events", self._trading.event_log.publish, EVENTS_S),
             ("status", self._publish_status, POLL_S),
+            ("journal", self._probe_journal, PROBE_S),
         ):
             self.background(self._repeat(work, pause_s), name)
+
+    async def _probe_journal(self) -> None:
+        await self._journal.do(Journal.probe, self.clock.now_ms())
 
     async def _repeat(self, work: Callable[[], Awaitable[None]], pause_s: float) -> None:
         failed = ""
@@ -216,7 +261,7 @@ class Trader(Actor):
         Raises:
             PlatformError: Some could not be protected or closed in time; names them.
         """
-        await self._trading.execution.protect()
+        await self._trading.continuity.compare(await self._trading.execution.protect())
         await self._trading.commands.resume()
         self._trouble = ""
         self.ready()
@@ -242,9 +287,12 @@ class Trader(Actor):
         was_trouble = self._trouble
         try:
             reconciled = await self._trading.execution.protect()
+            await self._trading.continuity.compare(reconciled)
             if not self._is_resumed:
                 await self._trading.commands.resume()
                 self._is_resumed = True
+            is_open = bool(reconciled.ours or reconciled.ending or self._is_cycling)
+            watched = is_open or await self._is_in_doubt()
         except EXPECTED_ERRORS as error:
             self._trouble = str(error)
             if self._trouble != was_trouble:
@@ -254,8 +302,6 @@ class Trader(Actor):
         else:
             self._trouble = ""
             self.ready()
-            is_open = bool(reconciled.ours or reconciled.ending or self._is_cycling)
-            watched = is_open or await self._is_in_doubt()
             pause_s = self._settings.protect_s if watched else IDLE_PROTECT_S
         self._next_protect_s = self.clock.monotonic() + pause_s
 
@@ -272,7 +318,8 @@ class Trader(Actor):
         lock, reconciled = self._trading.gates.lock, self._trading.execution.reconciled
         if lock is None or not lock.flatten or reconciled is None:
             return
-        if any(not matched.own.closing for matched in reconciled.ours):
+        protection = self._trading.execution.protection
+        if not all(protection.is_closing(matched.own) for matched in reconciled.ours):
             await self._trading.execution.close_all(f"flatten by {lock.who}")
             self._next_protect_s = float("-inf")
             self.wake()
@@ -339,6 +386,8 @@ class Trader(Actor):
         self._published, self._published_s = content, now_s
 
     async def _status(self) -> TraderStatus:
+        with contextlib.suppress(JournalUnavailable):
+            self._last_trade_ms = await self._journal.do(Journal.last_trade_ms)
         mode, why = self._trading.gates.mode()
         report, reconciled, now_ms = (
             self._report,
@@ -348,7 +397,12 @@ class Trader(Actor):
         ours = () if reconciled is None else reconciled.ours
         foreign = () if reconciled is None else reconciled.foreign
         pnl, fees = self._trading.pnl.pnl_today, self._trading.pnl.fees_today
-        troubles = [self._trouble, "" if report is None else report.trouble]
+        journal = self._trading.continuity.doubt or self._journal.trouble
+        if self._trading.continuity.doubt:
+            journal = f"{journal}; {TO_DO}"
+        troubles = [
+            self._trouble, "" if report is None else report.trouble, self._trading.gates.unprepared
+        ]  # fmt: skip
         troubles += [
             f"{s}: {why}" for s, why in sorted(self._trading.execution.protection.failures.items())
         ]
@@ -360,8 +414,8 @@ class Trader(Actor):
             cycle_ms=None if report is None else report.cycle_ms,
             next_cycle_ms=Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms,
             candles_from="none" if report is None else report.candles_from,
-            trouble="; ".join(dict.fromkeys(filter(None, troubles))),
-            last_trade_ms=await self._journal.do(Journal.last_trade_ms),
+            trouble="; ".join(t for t in dict.fromkeys(troubles) if t and t != journal),
+            last_trade_ms=self._last_trade_ms,
             use_ta_signals=self._settings.use_ta_signals,
             ours=[matched.own.symbol for matched in ours],
             foreign=[each.at_venue.symbol for each in foreign],
@@ -375,6 +429,7 @@ class Trader(Actor):
             equity=self._trading.pnl.equity,
             started_ms=self._started_ms,
             uptime_s=round(self.clock.monotonic() - self._started_s, 1),
+            journal=journal,
         )
 
 

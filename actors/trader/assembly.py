@@ -10,6 +10,7 @@ from pathlib import Path
 
 from actors.trader.candles import CycleCandles
 from actors.trader.commands import TraderCommands
+from actors.trader.continuity import Continuity
 from actors.trader.cycle import Cycle
 from actors.trader.events import EventLog
 from actors.trader.execution import Execution
@@ -68,10 +69,12 @@ class Trading:
         self._settings = settings
         self._context = context
         self.pnl = Pnl(journal, venue, settings, clock)
+        self.continuity = Continuity(venue, journal, context.state_dir, clock, log)
         self.gates = Gates(
             KillSwitch(context.state_dir),
             journal,
             self.pnl,
+            self.continuity,
             settings,
             run_mode=context.mode,
             after_quarantine=context.after_quarantine,
@@ -80,7 +83,13 @@ class Trading:
             log=log,
         )
         self.execution = Execution(
-            venue, journal, settings, clock=clock, log=log, objection=self.gates.objection
+            venue,
+            journal,
+            settings,
+            clock=clock,
+            log=log,
+            objection=self.gates.objection,
+            on_intent=self.continuity.saw_intent,
         )
         self.cycle = Cycle(
             venue,
@@ -88,6 +97,7 @@ class Trading:
             self.execution,
             candles=candles,
             gates=self.gates,
+            continuity=self.continuity,
             pnl=self.pnl,
             bus=bus,
             settings=settings,
@@ -101,6 +111,7 @@ class Trading:
             journal,
             self.execution,
             self.gates,
+            self.continuity,
             fractions=self._fractions,
             clock=clock,
             log=log,
@@ -115,6 +126,7 @@ class Trading:
         """
         await self.pnl.load()
         await self.gates.load()
+        await self.continuity.load()
 
     async def _fractions(self, symbol: str) -> tuple[Decimal, Decimal]:
         """Return the distances of stop and target for an adopted position, as for an entry."""

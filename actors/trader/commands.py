@@ -10,7 +10,9 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from typing import Literal
 
+from actors.trader.continuity import Continuity
 from actors.trader.execution import Execution
 from actors.trader.gates import Gates
 from actors.trader.journal_thread import JournalThread
@@ -48,6 +50,7 @@ class TraderCommands:
         journal: JournalThread,
         execution: Execution,
         gates: Gates,
+        continuity: Continuity,
         *,
         fractions: Fractions,
         clock: Clock,
@@ -57,6 +60,7 @@ class TraderCommands:
         self._journal = journal
         self._execution = execution
         self._gates = gates
+        self._continuity = continuity
         self._fractions = fractions
         self._clock = clock
         self._log = log
@@ -64,9 +68,15 @@ class TraderCommands:
         self._unjournalled: set[str] = set()
 
     async def resume(self) -> None:
-        """Finish the commands that an earlier process had begun."""
+        """Finish the commands that an earlier process had begun, unless they are not of now."""
         for row in await self._journal.do(Journal.begun_commands):
-            await self._finish(row)
+            begun_s = (self._clock.now_ms() - row.at_ms) / 1000
+            if self._continuity.doubt:
+                await self._end(row, "failed", "not carried out: the journal is in doubt")
+            elif begun_s * 1000 > FORGOTTEN_MS:
+                await self._end(row, "failed", f"not carried out: begun {begun_s:.0f} s ago")
+            else:
+                await self._finish(row)
 
     async def poll(self) -> None:
         """Carry out the commands that arrived since the last poll.
@@ -100,13 +110,22 @@ class TraderCommands:
             who=command.who,
             at_ms=command.at_ms,
         )
+        objection = self._continuity.objection(command)
         try:
+            if await self._journal.do(Journal.command, row.id) is not None:
+                objection = ""  # the journal itself says whether it was carried out
             row = await self._journal.do(Journal.begin_command, row)
         except JournalUnavailable as error:
-            if command.command in LOCKING and row.id not in self._unjournalled:
+            is_new = row.id not in self._unjournalled and not objection
+            if command.command in LOCKING and is_new:
                 await self._lock_unjournalled(row, error)
             raise
-        if row.outcome is None:
+        if row.outcome is not None:
+            return
+        if objection:
+            await self._end(row, "failed", f"not carried out: it {objection}")
+        else:
+            await self._continuity.saw_command(command)
             await self._finish(row)
 
     async def _lock_unjournalled(self, row: CommandRow, error: JournalUnavailable) -> None:
@@ -125,7 +144,6 @@ class TraderCommands:
 
     async def _finish(self, row: CommandRow) -> None:
         late_s = (self._clock.now_ms() - row.at_ms) / 1000
-        what = " ".join(filter(None, (row.command, row.symbol)))
         if late_s * 1000 > LATE_MS and row.command not in SAFE:
             done, text = False, f"came {late_s:.0f} s late: not carried out"
         else:
@@ -135,7 +153,11 @@ class TraderCommands:
                 done, text = False, str(error)
             except _Refused as error:
                 done, text = False, str(error)
-        row = replace(row, outcome="done" if done else "failed", text=text)
+        await self._end(row, "done" if done else "failed", text)
+
+    async def _end(self, row: CommandRow, outcome: Literal["done", "failed"], text: str) -> None:
+        what = " ".join(filter(None, (row.command, row.symbol)))
+        row = replace(row, outcome=outcome, text=text)
         event = trade_event(
             self._clock.now_ms(), "command", f"{what} by {row.who}: {text}", row.symbol
         )
@@ -143,7 +165,7 @@ class TraderCommands:
         mode, why = self._gates.mode()
         reply = TraderReply(
             id=row.id,
-            outcome="done" if done else "failed",
+            outcome=outcome,
             text=f"{text}; mode {mode}: {why}",
             mode=mode,
         )
@@ -161,6 +183,7 @@ class TraderCommands:
             "release": self._release,
             "close": self._close,
             "adopt": self._adopt,
+            "accept-journal": self._accept_journal,
         }
 
     async def _enable(self, _: CommandRow) -> str:
@@ -204,6 +227,11 @@ class TraderCommands:
 
     async def _release(self, _: CommandRow) -> str:
         return _joined("released", await self._gates.release(self._bus))
+
+    async def _accept_journal(self, _: CommandRow) -> str:
+        text = await self._continuity.accept()
+        await self._gates.journal_mode()
+        return text
 
     async def _close(self, row: CommandRow) -> str:
         symbol = _named(row)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from actors.trader.candles import CycleCandles, Gathered
+from actors.trader.continuity import Continuity
 from actors.trader.execution import AccountSnapshot, Execution
 from actors.trader.gates import Gates
 from actors.trader.journal_thread import JournalThread
@@ -68,6 +69,7 @@ class Cycle:
         *,
         candles: CycleCandles,
         gates: Gates,
+        continuity: Continuity,
         pnl: Pnl,
         bus: Bus,
         settings: TraderSection,
@@ -81,6 +83,7 @@ class Cycle:
         self._execution = execution
         self._candles = candles
         self._gates = gates
+        self._continuity = continuity
         self._pnl = pnl
         self._bus = bus
         self._settings = settings
@@ -98,7 +101,7 @@ class Cycle:
         report = CycleReport(cycle_ms=cycle_ms)
         try:
             await self._venue.server_time()
-            await self._execution.protect()
+            await self._continuity.compare(await self._execution.protect())
             await self._pnl.observe(await self._execution.account(), cycle_ms)
             objection = self._gates.objection()
             if objection:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from actors.trader.journal_thread import JournalThread
-from actors.trader.orders import OrderSender
+from actors.trader.orders import OnIntent, OrderSender
 from actors.trader.positions import MatchedPosition, Reconciliation, client_id_of
 from actors.trader.protection import Protection
 from actors.trader.reconciler import EXPECTED_ERRORS, Reconciler
@@ -53,6 +53,7 @@ class Execution:
 
     Args:
         objection: Returns why no entry may be sent, or ""; called right before sending.
+        on_intent: Called with each order that was journalled, before it is sent.
 
     Attributes:
         reconciled: The last reconciliation; None before the first.
@@ -68,19 +69,21 @@ class Execution:
         clock: Clock,
         log: logging.Logger,
         objection: Callable[[], str],
+        on_intent: OnIntent | None = None,
     ) -> None:
         self._venue = venue
         self._journal = journal
         self._settings = settings
         self._clock = clock
         self._objection = objection
-        self._orders = OrderSender(venue, journal, clock, log)
+        self._orders = OrderSender(venue, journal, clock, log, on_intent)
         self._reconciler = Reconciler(venue, journal, self._orders, clock, log)
         self.protection = Protection(
             venue, journal, self._orders, settings=settings, clock=clock, log=log
         )
         self._turn = asyncio.Lock()
         self._is_draining = False
+        self._unjournalled: tuple[EntryPlan, list[PlacedOrder]] | None = None
         self.reconciled: Reconciliation | None = None
         self.reconciled_ms: int | None = None
 
@@ -94,6 +97,7 @@ class Execution:
             reconciled = await self._reconcile_best_effort()
             # positions are protected even if the journal is incomplete
             closed = await self.protection.protect(reconciled)
+            await self._protect_unjournalled(reconciled)
             if self._reconciler.first_error is not None:
                 raise self._reconciler.first_error
             return await self._reconcile() if closed else reconciled
@@ -116,8 +120,11 @@ class Execution:
         """
         matched = () if self.reconciled is None else self.reconciled.ours
         stopped = {each.own.own_id for each in matched if each.at_venue.stop_loss is not None}
-        owned = await self._journal.do(Journal.own_positions)
-        in_doubt = await self._journal.do(Journal.open_intents)
+        try:
+            owned = await self._journal.do(Journal.own_positions)
+            in_doubt = await self._journal.do(Journal.open_intents)
+        except JournalUnavailable:
+            return False
         return not in_doubt and stopped.issuperset(own.own_id for own in owned)
 
     async def account(self) -> AccountSnapshot:
@@ -165,7 +172,7 @@ class Execution:
             VenueUnavailable, VenueRefused, JournalUnavailable: The venue or the journal failed;
                 the next reconciliation finds what was filled.
         """
-        client_id = client_id_of(cycle_ms, plan.symbol, plan.side, "entry")
+        client_id = client_id_of(self._journal.identity, cycle_ms, plan.symbol, plan.side, "entry")
         async with self._turn:
             if self._is_draining:
                 return "the trader is stopping"
@@ -199,6 +206,7 @@ class Execution:
                     return "nothing was filled at the limit"
                 reconciled = await self._reconcile()
             except JournalUnavailable:
+                self._unjournalled = plan, placed
                 await self._stop_unjournalled(plan, placed)
                 raise
             matched = reconciled.matched(plan.symbol)
@@ -219,6 +227,17 @@ class Execution:
             rule = await self.protection.rule(plan.symbol)
             wanted = levels(plan.side, price, plan.stop_fraction, plan.target_fraction, rule.tick)
             await self._venue.set_stop_loss(plan.symbol, wanted.stop)
+
+    async def _protect_unjournalled(self, reconciled: Reconciliation) -> None:
+        """Keep a stop on the last fill until it is journalled: until then it looks foreign."""
+        if self._unjournalled is None:
+            return
+        plan, placed = self._unjournalled
+        position = reconciled.at_venue(plan.symbol)
+        if position is None or reconciled.matched(plan.symbol) is not None:
+            self._unjournalled = None
+        elif position.stop_loss is None:
+            await self._stop_unjournalled(plan, placed)
 
     async def _conflict(self, plan: EntryPlan) -> str:
         reconciled = await self._reconcile()

@@ -10,6 +10,7 @@ import contextlib
 import logging
 from typing import Literal, cast
 
+from actors.trader.continuity import Continuity
 from actors.trader.journal_thread import JournalThread
 from actors.trader.pnl import Pnl
 from shared import codec, schema
@@ -43,6 +44,7 @@ class Gates:
         switch: KillSwitch,
         journal: JournalThread,
         pnl: Pnl,
+        continuity: Continuity,
         settings: TraderSection,
         *,
         run_mode: Mode,
@@ -54,6 +56,7 @@ class Gates:
         self._switch = switch
         self._journal = journal
         self._pnl = pnl
+        self._continuity = continuity
         self._settings = settings
         self._is_enabled = is_enabled(settings, run_mode)
         self._after_quarantine = after_quarantine
@@ -90,6 +93,8 @@ class Gates:
                 choice=self._choice,
                 after_quarantine=self._after_quarantine,
                 closed_venue="" if self._choice == "enabled" else self._closed_venue,
+                journal_doubt=self._continuity.doubt,
+                is_compared=self._continuity.is_compared,
             )
         )
 
@@ -99,7 +104,7 @@ class Gates:
         now, why = self.mode()
         if now != "enabled":
             return f"{now}: {why}"
-        return "; ".join(self._pnl.objections())
+        return self._journal.trouble or "; ".join(self._pnl.objections())
 
     async def check_lock(self) -> None:
         """Read the lock file, write or prepare one where that failed; journal a change of mode."""

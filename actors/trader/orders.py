@@ -20,6 +20,8 @@ SETTLE_MS = 5_000
 
 LOOK_BACK_MS = 60_000
 
+OnIntent = Callable[[Intent], Awaitable[None]]
+
 RESTING: tuple[OrderState, ...] = ("open", "part_filled")
 
 
@@ -32,12 +34,19 @@ class OrderSender:
     """
 
     def __init__(
-        self, venue: Venue, journal: JournalThread, clock: Clock, log: logging.Logger
+        self,
+        venue: Venue,
+        journal: JournalThread,
+        clock: Clock,
+        log: logging.Logger,
+        on_intent: OnIntent | None = None,
     ) -> None:
         self._venue = venue
         self._journal = journal
         self._clock = clock
         self._log = log
+        self._on_intent = on_intent
+        self._unjournalled: list[Intent] = []
 
     async def send(
         self, intent: Intent, place: Callable[[], Awaitable[PlacedOrder]]
@@ -60,7 +69,9 @@ class OrderSender:
             if intent.purpose == "entry":
                 raise
             self._log.error("%s: closed without a journal: %s", intent.symbol, error)
-            return await self._unjournalled(place)
+            return await self._send_unjournalled(intent, place)
+        if self._on_intent is not None:
+            await self._on_intent(intent)
         try:
             order = await place()
         except OutcomeUnknown as error:
@@ -77,11 +88,29 @@ class OrderSender:
             return known
         return None
 
-    async def _unjournalled(self, place: Callable[[], Awaitable[PlacedOrder]]) -> PlacedOrder:
+    async def _send_unjournalled(
+        self, intent: Intent, place: Callable[[], Awaitable[PlacedOrder]]
+    ) -> PlacedOrder:
+        """Send a close, and journal it once that is possible: see `mark_interrupted`."""
         try:
-            return await place()
+            order = await place()
         except OutcomeUnknown as error:
+            self._unjournalled.append(replace(intent, state="unknown"))
             raise VenueUnavailable(str(error)) from error
+        self._unjournalled.append(replace(intent, state="taken"))
+        return order
+
+    def unjournalled(self, own_id: int) -> list[Intent]:
+        """Return the closes of a position that were sent and could not be journalled.
+
+        One without an answer is `unknown` while the venue may still accept it.
+        """
+        now_ms = self._venue.now_ms()
+        return [
+            replace(intent, state="taken") if now_ms > self._deadline_ms(intent) else intent
+            for intent in self._unjournalled
+            if intent.own_id == own_id
+        ]
 
     async def _final_order(self, intent: Intent, order: PlacedOrder) -> PlacedOrder | None:
         """Return the final state of an order whose reply had no fill; None while unknown.
@@ -132,7 +161,16 @@ class OrderSender:
         await self._journal.do(Journal.take, order, event)
 
     async def mark_interrupted(self) -> None:
-        """Mark orders that a dead process may have sent as of unknown outcome."""
+        """Mark orders that a dead process may have sent as of unknown outcome.
+
+        Those that this one sent without a journal are journalled first, and looked up as well.
+        """
+        while self._unjournalled:
+            intent = replace(self._unjournalled[0], state="sending")
+            if await self._journal.do(Journal.intent, intent.client_id) is None:
+                text = f"{intent.why}; sent while the journal could not be written"
+                await self._journal.do(Journal.intend, intent, self._event("order", intent, text))
+            del self._unjournalled[0]
         for intent in await self._journal.do(Journal.open_intents):
             if intent.state == "sending":
                 text = "outcome unknown (the trader ended while sending it); looked for by its id"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -87,12 +88,21 @@ def differs(own: OwnPosition, position: OpenPosition | None) -> bool:
     return not own.is_complete or own.size != size or own.venue_id is None
 
 
-def client_id_of(cycle_ms: int, symbol: str, side: TradeSide, purpose: str) -> str:
+def client_id_of(journal: str, cycle_ms: int, symbol: str, side: TradeSide, purpose: str) -> str:
     """Return the id of an order: the same decision made twice has the same id.
 
     Args:
+        journal: The identity of the journal that has it.
         cycle_ms: The close decided on; for closes, when the position was opened.
         purpose: `entry`, or `close` and the number of the attempt.
     """
     text = f"{cycle_ms} {symbol} {side} {purpose}"
-    return "t" + hashlib.blake2s(text.encode(), digest_size=12).hexdigest()
+    return f"t{journal}{hashlib.blake2s(text.encode(), digest_size=10).hexdigest()}"
+
+
+def is_client_id(text: str) -> bool:
+    """Return whether an id is of the form of ours; those of older releases have no identity."""
+    return _CLIENT_ID.fullmatch(text) is not None
+
+
+_CLIENT_ID = re.compile(r"t([0-9a-f]{24}|[0-9a-f]{28})")

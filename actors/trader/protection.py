@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
-from typing import Concatenate
+from dataclasses import replace
+from typing import Any, Concatenate
 
 from actors.trader.journal_thread import JournalThread
 from actors.trader.orders import OrderSender
@@ -46,6 +47,8 @@ class Protection:
         self._log = log
         self._rules: dict[str, MarketRule] = {}
         self._closed = False
+        self._unwritten: dict[int, dict[str, Any]] = {}
+        self._closes: dict[int, list[Intent]] = {}
         self.failures: dict[str, str] = {}
 
     async def rule(self, symbol: str) -> MarketRule:
@@ -95,6 +98,7 @@ class Protection:
         Raises:
             VenueUnavailable, VenueRefused: The venue did not do it; to be retried.
         """
+        matched = await self._remembered(matched)
         own, position = matched.own, matched.at_venue
         now_ms = self._venue.now_ms()
         if own.closing:
@@ -121,7 +125,10 @@ class Protection:
         if since_ms is None:
             since_ms = now_ms
             event = self._event("warning", position, "has no stop any more; it is set again")
-            await self._note(Journal.set_unprotected, own.own_id, since_ms, event)
+            await self._note(
+                own, {"unprotected_ms": since_ms}, Journal.set_unprotected, own.own_id, since_ms,
+                event,
+            )  # fmt: skip
         if now_ms - since_ms > self._settings.unprotected_s * 1000:
             without_s = (now_ms - since_ms) / 1000
             await self.close(matched, f"without a stop for {without_s:.0f} s")
@@ -138,7 +145,10 @@ class Protection:
 
     async def _protected(self, matched: MatchedPosition, position: OpenPosition) -> None:
         event = self._event("stop", position, f"has a stop at {position.stop_loss}")
-        await self._note(Journal.set_unprotected, matched.own.own_id, None, event)
+        await self._note(
+            matched.own, {"unprotected_ms": None}, Journal.set_unprotected,
+            matched.own.own_id, None, event,
+        )  # fmt: skip
 
     async def _set_missing_target(self, matched: MatchedPosition, ticker: Ticker | None) -> None:
         own, position = matched.own, matched.at_venue
@@ -150,7 +160,7 @@ class Protection:
             return
         found = await self._venue.set_take_profit(own.symbol, wanted.target)
         event = self._event("target", position, f"has a target at {found.take_profit}")
-        await self._note(Journal.add_events, event)
+        await self._note(own, {}, Journal.add_events, event)
 
     async def _levels(self, matched: MatchedPosition) -> Levels:
         rule = await self.rule(matched.own.symbol)
@@ -169,11 +179,14 @@ class Protection:
             Whether the venue accepted the close; none is sent while an earlier one is unsettled.
         """
         own, position = matched.own, matched.at_venue
-        earlier = await self._journal.do(Journal.closes_of, own.own_id)
+        earlier = await self._closes_of(own.own_id)
         if any(intent.state in OPEN_STATES for intent in earlier):
             return False
         await self.mark_closing(own, why)
-        client_id = client_id_of(own.opened_ms, own.symbol, own.side, f"close {len(earlier)}")
+        attempt = f"close {len(earlier)}"
+        client_id = client_id_of(
+            self._journal.identity, own.opened_ms, own.symbol, own.side, attempt
+        )
         # The size as read, so that what others add in the meantime stays theirs; below the
         # smallest order only the whole position can be closed.
         size = None if await self._is_dust(position) else position.size
@@ -197,6 +210,17 @@ class Protection:
         self._closed = True
         return order is not None
 
+    async def _closes_of(self, own_id: int) -> list[Intent]:
+        """Return all close intents of a position, also those not journalled yet."""
+        try:
+            self._closes[own_id] = await self._journal.do(Journal.closes_of, own_id)
+        except JournalUnavailable as error:
+            self._log.error("closes of position %s from memory: %s", own_id, error)
+        found = self._closes.get(own_id, [])
+        known = {intent.client_id for intent in found}
+        unjournalled = self._orders.unjournalled(own_id)
+        return found + [each for each in unjournalled if each.client_id not in known]
+
     async def _is_dust(self, position: OpenPosition) -> bool:
         """Return whether a position is below the smallest order; False if rules are unknown."""
         try:
@@ -209,16 +233,51 @@ class Protection:
     async def mark_closing(self, own: OwnPosition, why: str) -> None:
         """Journal that a position is to be closed; the first reason stays."""
         if not own.closing:
-            await self._note(Journal.set_closing, own.own_id, why)
+            await self._note(own, {"closing": why}, Journal.set_closing, own.own_id, why)
 
     async def _note[**P](
-        self, call: Callable[Concatenate[Journal, P], None], *args: P.args, **named: P.kwargs
+        self,
+        own: OwnPosition,
+        change: dict[str, Any],
+        call: Callable[Concatenate[Journal, P], None],
+        *args: P.args,
+        **named: P.kwargs,
     ) -> None:
-        """Journal a step of protection; a failing journal does not stop protection."""
+        """Journal a step of protection; what cannot be journalled is remembered.
+
+        Args:
+            change: The fields of the position that it changes.
+        """
         try:
             await self._journal.do(call, *args, **named)
+            left = self._unwritten.pop(own.own_id, {})
+            if left := {name: value for name, value in left.items() if name not in change}:
+                self._unwritten[own.own_id] = left
         except JournalUnavailable as error:
+            self._unwritten[own.own_id] = self._unwritten.get(own.own_id, {}) | change
             self._log.error("protected without a journal: %s", error)
+
+    def is_closing(self, own: OwnPosition) -> bool:
+        """Return whether a position is to be closed, journalled or not."""
+        return bool(own.closing or self._unwritten.get(own.own_id, {}).get("closing"))
+
+    async def _remembered(self, matched: MatchedPosition) -> MatchedPosition:
+        """Return the position with what the journal could not take; write it if that works now."""
+        own = matched.own
+        change = self._unwritten.get(own.own_id, {})
+        if not change:
+            return matched
+        if not self._journal.trouble:
+            if closing := change.get("closing"):
+                await self._note(
+                    own, {"closing": closing}, Journal.set_closing, own.own_id, closing
+                )
+            if "unprotected_ms" in change:
+                since_ms = change["unprotected_ms"]
+                await self._note(
+                    own, {"unprotected_ms": since_ms}, Journal.set_unprotected, own.own_id, since_ms
+                )
+        return replace(matched, own=replace(own, **change))
 
     def _event(self, kind: str, position: OpenPosition, text: str) -> TradeEvent:
         symbol, side, size = position.symbol, position.side, position.size

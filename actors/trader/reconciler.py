@@ -52,6 +52,8 @@ class Reconciler:
         self._clock = clock
         self._log = log
         self.first_error: JournalUnavailable | VenueUnavailable | VenueRefused | None = None
+        self._logged = ""
+        self._owned: list[OwnPosition] | None = None
         self._gone_ms: dict[int, int] = {}
         self._foreign: set[tuple[int, str]] = set()
 
@@ -59,10 +61,11 @@ class Reconciler:
         """Journal what the venue has executed since, and return the comparison.
 
         What cannot be read or journalled now sets `first_error`, and is retried on the next call.
+        While the journal cannot be read, our positions are those it had last.
 
         Raises:
             VenueUnavailable, VenueRefused: The positions could not be read.
-            JournalUnavailable: The journal could not be read.
+            JournalUnavailable: The journal has never been read.
         """
         self.first_error = None
         await self._attempt(self._orders.mark_interrupted())
@@ -71,7 +74,7 @@ class Reconciler:
             await self._attempt(
                 self._orders.settle_unknown(intent, reconciled.at_venue(intent.symbol))
             )
-            for intent in await self._journal.do(Journal.open_intents)
+            for intent in await self._attempt(self._journal.do(Journal.open_intents)) or ()
         ]
         if any(known):
             reconciled = await self._read()
@@ -80,9 +83,7 @@ class Reconciler:
         # how one ended is known only with all fills, and no order in doubt
         ending = reconciled.ending if self.first_error is None else ()
         if [own for own in ending if await self._attempt(self._end(own))]:
-            reconciled = compare(
-                await self._journal.do(Journal.own_positions), reconciled.positions
-            )
+            reconciled = compare(await self._own_positions(), reconciled.positions)
         await self._attempt(self._note_funding(reconciled))
         await self._attempt(self._note_foreign(reconciled))
         return reconciled
@@ -92,21 +93,22 @@ class Reconciler:
         try:
             return await work
         except EXPECTED_ERRORS as error:
-            if self.first_error is None:
+            if self.first_error is None and str(error) != self._logged:
                 self._log.error("the journal cannot be brought up to date: %s", error)
+                self._logged = str(error)
             self.first_error = self.first_error or error
             return None
 
     async def _read(self) -> Reconciliation:
         """Compare both, after journalling the fills of coins that differ."""
-        owned = await self._journal.do(Journal.own_positions)
+        owned = await self._own_positions()
         positions = await self._venue.positions()
         at_venue = {position.symbol: position for position in positions}
         odd = [own for own in owned if differs(own, at_venue.get(own.symbol))]
         if odd:
             for own in odd:
                 await self._attempt(self._add_fills(own))
-            owned = await self._journal.do(Journal.own_positions)
+            owned = await self._own_positions()
             # after the fills: one in between then makes a position smaller, not larger
             positions = await self._venue.positions()
         reconciled = compare(owned, positions)
@@ -117,6 +119,14 @@ class Reconciler:
                     self._journal.do(Journal.seen_at_venue, matched.own.own_id, venue_id)
                 )
         return reconciled
+
+    async def _own_positions(self) -> list[OwnPosition]:
+        found = await self._attempt(self._journal.do(Journal.own_positions))
+        if found is not None:
+            self._owned = found
+        elif self._owned is None and self.first_error is not None:
+            raise self.first_error
+        return self._owned or []
 
     async def _add_fills(self, own: OwnPosition) -> None:
         fills = await self._venue.fills(own.symbol, own.opened_ms - BEFORE_MS)

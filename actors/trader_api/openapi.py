@@ -53,6 +53,7 @@ SAYS: Mapping[TraderVerb, str] = {
     "kill": "No new entries until released; closes nothing",
     "release": "End a kill, a disable and every latched limit",
     "adopt": "Make a foreign position the trader's own",
+    "accept-journal": "Go on with a journal that may not be the one our orders are in",
 }
 
 _REFUSALS: Mapping[int, str] = {

@@ -63,6 +63,8 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         next_s = (status["next_cycle_ms"] - now_ms) / 1000
         candles = f", candles from {status['candles_from']}" if cycle is not None else ""
         yield Text(f"{last}{candles}, next in {span(next_s)}")
+        if status["journal"]:
+            yield Text(f"! journal: {status['journal']}", style="red")
         if status["trouble"]:
             yield Text(f"! {status['trouble']}", style="red")
     if answer["why"]:

@@ -44,6 +44,7 @@ ProblemKind = Literal[
     "trader-locked",
     "trader-limit",
     "trader-trouble",
+    "trader-journal",
     "account-silent",
     "account-trouble",
     "health-silent",

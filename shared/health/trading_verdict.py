@@ -205,7 +205,10 @@ def _trader_problems(
         return
     if not is_answering:
         return
-    if status.mode == "locked":
+    if status.journal:
+        yield Problem("trader-journal", "journal", f"trader: the journal: {status.journal}")
+    # without a lock file, the journal is what it is locked for
+    if status.mode == "locked" and not (status.journal and lock is None):
         text = f"trader: locked: {_because(status.reason)}{MEANS['locked']}"
         yield Problem("trader-locked", "lock", text)
     for limit in status.limits:

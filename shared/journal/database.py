@@ -7,6 +7,7 @@ neither ever exists without the other.
 from __future__ import annotations
 
 import dataclasses
+import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,8 @@ from shared.errors import JournalUnavailable, PermanentError
 from shared.journal.tables import SCHEMA, SCHEMA_VERSION
 from shared.messages.trading import TradeEvent
 
-BUSY_S = 5.0
+BUSY_S = 2.0
+"""How long a call waits for a lock of another process."""
 
 
 class JournalFile:
@@ -34,14 +36,23 @@ class JournalFile:
     Args:
         path: The file; made if absent.
         owner: Its mode and venue, such as `demo`: a file of another owner is refused.
+        identity: Of a new file; random by default. Part of the ids of its orders.
+
+    Attributes:
+        identity: Made with the file.
+        failing: Why it cannot be used, until it was written again; "" while it can.
+        is_misplaced: Another file, or none, is at its path; writes still go to the one opened.
 
     Raises:
         PermanentError: The file is damaged, of another version, or of another owner.
     """
 
-    def __init__(self, path: Path, owner: str) -> None:
+    failing = ""
+    is_misplaced = False
+
+    def __init__(self, path: Path, owner: str, *, identity: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path = path
+        self.path = path
         self._open(f"{path.resolve().as_uri()}?mode=rwc")
         with self._closed_if_refused():
             with self._reporting():
@@ -51,7 +62,8 @@ class JournalFile:
                 (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise self._damaged(found)
-            self._make(owner)
+            self._make(owner, identity or secrets.token_hex(4))
+        self._file = _identity_of_file(path)
 
     @classmethod
     def read_only(cls, path: Path) -> Self:
@@ -64,7 +76,7 @@ class JournalFile:
         if not path.exists():
             raise FileNotFoundError(f"{path}: no journal yet; the trader makes it when it starts")
         journal = cls.__new__(cls)
-        journal._path = path
+        journal.path = path
         journal._open(f"{path.resolve().as_uri()}?mode=ro")
         with journal._closed_if_refused(), journal._reporting():
             journal._check_version()
@@ -82,7 +94,7 @@ class JournalFile:
             )
         except sqlite3.Error as error:
             raise PermanentError(
-                f"{self._path}: the journal cannot be opened ({error}); without it nothing may be "
+                f"{self.path}: the journal cannot be opened ({error}); without it nothing may be "
                 "traded; make its directory writable"
             ) from error
 
@@ -94,7 +106,7 @@ class JournalFile:
             self._db.close()
             raise
 
-    def _make(self, owner: str) -> None:
+    def _make(self, owner: str, identity: str) -> None:
         with self.writing():
             (version,) = self._db.execute("PRAGMA user_version").fetchone()
             if version == 0:
@@ -104,9 +116,12 @@ class JournalFile:
                 self.set_note("owner", owner)
             self._check_version()
             written = self.note("owner")
+            if written == owner and self.note("identity") is None:
+                self.set_note("identity", identity)
+            self.identity: str = self.note("identity")
         if written != owner:
             raise PermanentError(
-                f"{self._path}: this is the journal of {written}, and the trader now runs as "
+                f"{self.path}: this is the journal of {written}, and the trader now runs as "
                 f"{owner}; positions of one mean nothing to the other: give it a state_dir of its "
                 "own, or move the file away"
             )
@@ -115,14 +130,14 @@ class JournalFile:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version != SCHEMA_VERSION:
             raise PermanentError(
-                f"{self._path}: a journal of version {version}, expected {SCHEMA_VERSION}; it was "
+                f"{self.path}: a journal of version {version}, expected {SCHEMA_VERSION}; it was "
                 "written by another release: run that one, or move the file away once it holds no "
                 "open position"
             )
 
     def _damaged(self, why: object) -> PermanentError:
         return PermanentError(
-            f"{self._path}: the journal is damaged ({why}). It says which positions are ours, so "
+            f"{self.path}: the journal is damaged ({why}). It says which positions are ours, so "
             "nothing is traded without it: restore it from a backup, or move it away after closing "
             "every position at the venue by hand"
         )
@@ -132,7 +147,8 @@ class JournalFile:
         try:
             yield
         except sqlite3.OperationalError as error:
-            raise JournalUnavailable(f"{self._path}: {error}") from error
+            self.failing = f"{self.path}: {error}"
+            raise JournalUnavailable(self.failing) from error
         except sqlite3.IntegrityError:
             raise  # a bug of ours
         except sqlite3.DatabaseError as error:
@@ -152,6 +168,12 @@ class JournalFile:
                 self._db.rollback()
                 raise
             self._db.execute("COMMIT")
+            self.failing = ""
+
+    def probe(self, at_ms: int) -> None:
+        """Write, so that `failing` is current, and look whether the file is still in its place."""
+        self.set_note("alive", at_ms)
+        self.is_misplaced = _identity_of_file(self.path) != self._file
 
     def _rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         with self._reporting():
@@ -221,3 +243,11 @@ class JournalFile:
                 "notes", {"name": name, "value": codec.encode(value).decode()}, "INSERT OR REPLACE"
             )
             self._add_events(events)
+
+
+def _identity_of_file(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -46,6 +46,10 @@ class Journal(JournalFile):
     def intent(self, client_id: str) -> Intent | None:
         return next(iter(self._intents("client_id = ?", client_id)), None)
 
+    def newest_intent(self) -> Intent | None:
+        """Return the intent journalled last."""
+        return next(iter(self._intents("rowid = (SELECT max(rowid) FROM intents)")), None)
+
     def open_intents(self) -> list[Intent]:
         """Return the intents whose outcome is unknown, oldest first."""
         return self._intents(f"state IN {OPEN_STATES!r}")
@@ -332,6 +336,10 @@ class Journal(JournalFile):
             self._insert("commands", dataclasses.asdict(row), "INSERT OR IGNORE")
             (found,) = self._dicts("SELECT * FROM commands WHERE id = ?", row.id)
             return CommandRow(**found)
+
+    def command(self, command_id: str) -> CommandRow | None:
+        rows = self._dicts("SELECT * FROM commands WHERE id = ?", command_id)
+        return CommandRow(**rows[0]) if rows else None
 
     def begun_commands(self) -> list[CommandRow]:
         """Return the commands accepted but not finished, oldest first."""

@@ -8,7 +8,9 @@ from typing import Any, Literal
 
 TradeSide = Literal["long", "short"]
 TraderMode = Literal["enabled", "reducing", "disabled", "locked"]
-TraderVerb = Literal["enable", "disable", "reduce", "close", "flatten", "kill", "release", "adopt"]
+TraderVerb = Literal[
+    "enable", "disable", "reduce", "close", "flatten", "kill", "release", "adopt", "accept-journal"
+]
 WITH_SYMBOL: frozenset[TraderVerb] = frozenset({"close", "adopt"})
 """These concern one coin, the others none."""
 
@@ -101,6 +103,7 @@ class TraderStatus:
         candles_from: Source of that cycle's candles.
         trouble: Why the last cycle failed; "" if it did not.
         started_ms, uptime_s: Of the trader's process.
+        journal: Why the journal cannot be used now, or is not the one our orders are in; or "".
         ours, foreign: Coins with an own position, and with a foreign one.
         looked_ms: The venue's time when these were last read there; None before the first time.
         unprotected: Coins with an own position that has no stop now.
@@ -132,6 +135,7 @@ class TraderStatus:
     uptime_s: float | None = None
     looked_ms: int | None = None
     pnl_as_of_ms: int | None = None
+    journal: str = ""
     v: int = 1
 
     def is_foreign(self, position: Position) -> bool | None:

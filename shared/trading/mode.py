@@ -50,6 +50,8 @@ class ModeInputs:
         choice: An operator's last choice, if any; overrides the configuration.
         after_quarantine: Restarted after a crash loop, and not enabled by an operator since.
         closed_venue: Why the venue takes no entries; "" when it does.
+        journal_doubt: Why the journal may not be the one our orders are in; or "".
+        is_compared: Whether that is decided.
     """
 
     lock: SetLock | None = None
@@ -59,6 +61,8 @@ class ModeInputs:
     choice: Literal["enabled", "reducing", "disabled"] | None = None
     after_quarantine: bool = False
     closed_venue: str = ""
+    journal_doubt: str = ""
+    is_compared: bool = True
 
 
 def is_enabled(settings: TraderSection, mode: Mode) -> bool:
@@ -69,9 +73,10 @@ def is_enabled(settings: TraderSection, mode: Mode) -> bool:
 def mode(inputs: ModeInputs) -> tuple[TraderMode, str]:
     """Return the trader's mode, and all reasons for it in words.
 
-    The strictest reason decides: `locked` (lock, flag, a latched breaker: only a release ends it),
-    `disabled` (operator, configuration), `reducing` (operator, after a quarantine, a venue without
-    entries), `enabled`. Only `enabled` allows entries; open positions are managed in all modes.
+    The strictest reason decides: `locked` (lock, flag, a latched breaker: only a release ends it; a
+    doubtful journal: only accepting it does), `disabled` (operator, configuration), `reducing`
+    (operator, after a quarantine, a venue without entries, a journal not compared yet), `enabled`.
+    Only `enabled` allows entries; open positions are managed in all modes.
     """
     found = list(_restraints(inputs))
     if not found:
@@ -91,6 +96,10 @@ def _restraints(inputs: ModeInputs) -> Iterator[tuple[TraderMode, str]]:
         yield "locked", f"kill flag set by {inputs.flag.who}: {inputs.flag.reason}"
     for latch in inputs.latches:
         yield "locked", f"{latch.why} at {utc_text(latch.at_ms)}"
+    if inputs.journal_doubt:
+        yield "locked", inputs.journal_doubt
+    if not inputs.is_compared:
+        yield "reducing", "the journal is being compared with the venue"
     if inputs.choice == "disabled":
         yield "disabled", "disabled by an operator"
     elif inputs.choice is None and not inputs.is_enabled:

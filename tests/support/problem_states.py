@@ -7,6 +7,7 @@ from typing import Any, Literal
 from shared.health.problems import ProblemKind
 from shared.health.trading_verdict import TradingView
 from shared.health.verdict import RedisView, Snapshot
+from shared.kill_switch import Lock
 from shared.messages.actors import Quarantine
 from shared.messages.candles import Ban
 from tests.support.sightings import (
@@ -169,6 +170,8 @@ STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
     ("trader-limit", traded(status=trader_status(limits=[limit(state="warned")]))),
     ("trader-limit", traded(status=trader_status(limits=[limit(state="reached")]))),
     ("trader-limit", traded(status=trader_status(limits=[limit(state="latched")]))),
+    ("trader-locked", traded(status=None, lock=Lock(reason="odd prices", who="ada", at_ms=1))),
+    ("trader-journal", traded(status=trader_status(journal="trader.db: database is locked"))),
     ("trader-trouble", traded(status=trader_status(trouble="no candles"))),
     ("account-silent", traded(positions=None, balance=None)),
     ("account-silent", traded(balance=balance(NOW_MS - 900_000))),

@@ -17,6 +17,7 @@ from shared.messages.trading import TraderCommand, TraderMode, TraderReply, Trad
 MODES: dict[TraderVerb, TraderMode] = {
     "enable": "enabled", "disable": "disabled", "reduce": "reducing", "kill": "locked",
     "flatten": "locked", "release": "enabled", "close": "enabled", "adopt": "enabled",
+    "accept-journal": "enabled",
 }  # fmt: skip
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import os
+import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
@@ -351,14 +353,52 @@ async def test_frozen_venue_is_entered_by_nobody(venue: VenueUnderTest, tmp_path
         assert (await venue.books())["over"] == []
 
 
-async def test_damaged_journal_keeps_the_trader_from_starting(
+def spoil(path: Path) -> None:
+    path.write_bytes(b"not a database" * 1000)
+
+
+def renew(path: Path) -> None:
+    Journal(path, "demo").close()
+    with contextlib.closing(sqlite3.connect(path)) as journal:
+        journal.execute("PRAGMA user_version=99")
+
+
+def remove(path: Path) -> None:
+    for each in path.parent.glob(f"{path.name}*"):
+        each.unlink()
+
+
+UNUSABLE = [(spoil, "nothing is traded without it"), (renew, "a journal of version 99")]
+
+
+@pytest.mark.parametrize("unusable", UNUSABLE)
+async def test_journal_that_cannot_be_used_locks_the_trader_until_it_can(
+    venue: VenueUnderTest,
+    bus: Bus,
+    redis_url: str,
+    tmp_path: Path,
+    unusable: tuple[Callable[[Path], None], str],
+) -> None:
+    make, words = unusable
+    make(tmp_path / "trader.db")
+    async with trader(venue, redis_url, tmp_path, QUIET) as running:
+        assert words in await mode(bus, "locked")
+        told = await status(bus)
+        assert told is not None
+        assert words in told.journal
+        remove(tmp_path / "trader.db")
+        await ready(running)
+        await mode(bus, "enabled")
+
+
+async def test_trader_whose_journal_cannot_be_loaded_ends_when_it_is_asked_to(
     venue: VenueUnderTest, tmp_path: Path
 ) -> None:
-    (tmp_path / "trader.db").write_bytes(b"not a database" * 1000)
-    running = trader(venue, NO_REDIS, tmp_path)
-    with pytest.raises(PermanentError, match="nothing is traded without it"):
-        await running.trader.run()
-    await running.context.bus.close()
+    Journal(tmp_path / "trader.db", "demo").close()
+    with contextlib.closing(sqlite3.connect(tmp_path / "trader.db")) as journal:
+        journal.execute("DROP TABLE equity")
+    async with trader(venue, NO_REDIS, tmp_path) as running:
+        await eventually(lambda: "retrying" in running.trader.detail, within_s=20)
 
 
 async def test_event_log_of_another_journal_stays_before_the_own_one(

@@ -295,7 +295,7 @@ async def orders_of_a_cycle(
 ) -> tuple[str, list[tuple[Any, ...]]]:
     jumping = JumpingClock(clock)
     bus = Bus(redis_url, name="trader", clock=jumping)
-    journal_thread = JournalThread(Journal(directory / "trader.db", "demo"))
+    journal_thread = JournalThread(Journal(directory / "trader.db", "demo", identity="0a1b2c3d"))
     async with (
         venue_on(MarketPrices(exchange.market), clock, directory) as at,
         aiohttp.ClientSession() as session,

@@ -95,12 +95,12 @@ def test_fills_are_asked_for_where_something_is_not_explained(
 
 def test_same_decision_has_the_same_id_and_every_other_another() -> None:
     ids = [
-        client_id_of(1, "BTCUSDT", "long", "entry"),
-        client_id_of(2, "BTCUSDT", "long", "entry"),
-        client_id_of(1, "ETHUSDT", "long", "entry"),
-        client_id_of(1, "BTCUSDT", "short", "entry"),
-        client_id_of(1, "BTCUSDT", "long", "close 0"),
+        client_id_of("0a1b2c3d", 1, "BTCUSDT", "long", "entry"),
+        client_id_of("0a1b2c3d", 2, "BTCUSDT", "long", "entry"),
+        client_id_of("0a1b2c3d", 1, "ETHUSDT", "long", "entry"),
+        client_id_of("0a1b2c3d", 1, "BTCUSDT", "short", "entry"),
+        client_id_of("0a1b2c3d", 1, "BTCUSDT", "long", "close 0"),
     ]
     assert len(set(ids)) == len(ids)
-    assert ids[0] == client_id_of(1, "BTCUSDT", "long", "entry")
+    assert ids[0] == client_id_of("0a1b2c3d", 1, "BTCUSDT", "long", "entry")
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,32}", each) for each in ids)
