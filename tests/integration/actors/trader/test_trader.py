@@ -391,14 +391,22 @@ async def test_journal_that_cannot_be_used_locks_the_trader_until_it_can(
         await mode(bus, "enabled")
 
 
-async def test_trader_whose_journal_cannot_be_loaded_ends_when_it_is_asked_to(
+async def test_trader_whose_journal_goes_from_bad_to_worse_ends_when_it_is_asked_to(
     venue: VenueUnderTest, tmp_path: Path
 ) -> None:
-    Journal(tmp_path / "trader.db", "demo").close()
-    with contextlib.closing(sqlite3.connect(tmp_path / "trader.db")) as journal:
+    path = tmp_path / "trader.db"
+    Journal(path, "demo").close()
+    with contextlib.closing(sqlite3.connect(path)) as journal:
         journal.execute("DROP TABLE equity")
     async with trader(venue, NO_REDIS, tmp_path) as running:
-        await eventually(lambda: "retrying" in running.trader.detail, within_s=20)
+
+        def retries(why: str) -> Callable[[], bool]:
+            return lambda: why in running.trader.detail.get("retrying", "")
+
+        await eventually(retries("no such table"), within_s=20)
+        remove(path)
+        spoil(path)
+        await eventually(retries("damaged"), within_s=20)
 
 
 async def test_event_log_of_another_journal_stays_before_the_own_one(
