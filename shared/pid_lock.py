@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import socket
@@ -63,7 +64,7 @@ def acquire(path: Path) -> IO[str]:
         holder = file.read().strip() or "unknown"
         file.close()
         raise AlreadyLocked(path, holder) from None
-    file.truncate(0)
-    file.write(f"host {socket.gethostname()} pid {os.getpid()}")
-    file.flush()
+    with contextlib.suppress(OSError):  # on a full disk it is locked all the same, without a name
+        file.truncate(0)
+        os.pwrite(file.fileno(), f"host {socket.gethostname()} pid {os.getpid()}".encode(), 0)
     return file

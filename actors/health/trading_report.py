@@ -55,7 +55,7 @@ def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str,
     """Return the trader's status; None without a trader, or before its first message.
 
     With `answering` false, everything else is its last status before it fell silent; but mode and
-    reason are the lock file's, if there is one.
+    reason are the lock file's, if there is one that it has not taken notice of.
     """
     status, lock = snapshot.trading.status, snapshot.trading.lock
     if TRADER not in snapshot.actors:
@@ -86,7 +86,8 @@ def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str,
         "fees_today_quote": status.fees_today_quote,
         "pnl_age_s": age_s(status.pnl_as_of_ms, now_ms),
     }
-    return shown if is_answering else shown | by_lock
+    is_noticed = is_answering and lock is not None and status.mode in ("locked", lock.mode)
+    return shown if is_noticed else shown | by_lock
 
 
 def _limit(limit: TraderLimit) -> dict[str, Any]:

@@ -53,7 +53,7 @@ SHARE = 0.7
 BINANCE_SHARE = 0.25
 """Of Binance's weight limit at most: needed only while Redis is away, beside the fetcher's."""
 
-PROBE_S = 10.0
+PROBE_S = 5.0
 """Between writes that show whether the journal can be written."""
 
 POLL_S, COMMANDS_S, EVENTS_S = 1.0, 0.5, 0.5

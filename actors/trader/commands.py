@@ -209,7 +209,8 @@ class TraderCommands:
     async def _lock(self, row: CommandRow) -> str:
         """Set lock and flag; return what could not be stored, or ""."""
         wanted, note = _lock_for(row), ""
-        await self._gates.check_lock()
+        with contextlib.suppress(JournalUnavailable):  # the lock itself needs none
+            await self._gates.check_lock()
         lock = self._gates.lock
         if lock is None or lock.mode == "disabled" or lock.flatten < wanted.flatten:
             note = await self._gates.set_lock(wanted)

@@ -70,7 +70,7 @@ class TraderApi(Actor):
 
         Raises:
             ConfigError: The token's file is invalid.
-            TransientError: The port is taken, or the token cannot be written.
+            TransientError: The port is taken, or token or address cannot be written.
         """
         path = token_path(self.context.state_dir)
         try:
@@ -92,7 +92,10 @@ class TraderApi(Actor):
         runner = await listen(app, section="trader_api", host=settings.host, port=settings.port)
         self.resources.push_async_callback(runner.cleanup)
         self._port = runner.addresses[0][1]
-        self._address.write(settings.host, self._port)
+        try:
+            self._address.write(settings.host, self._port)
+        except OSError as error:
+            raise TransientError(f"api.url: cannot be written ({error.strerror})") from error
         self.resources.callback(self._address.remove)
         self.detail["port"] = self._port
         self.ready()

@@ -15,12 +15,14 @@ class AddressFile:
         self._path = state_dir / "api.url"
 
     def write(self, host: str, port: int) -> None:
-        """Write the address.
+        """Write the address, unless it is there.
 
         Raises:
             OSError: It cannot be written.
         """
-        write_atomically(self._path, f"{base_url(host, port)}\n".encode())
+        address = base_url(host, port)
+        if self.read() != address:
+            write_atomically(self._path, f"{address}\n".encode())
 
     def read(self) -> str | None:
         """Return the base URL; None where there is none."""

@@ -42,7 +42,8 @@ def tables_of(found: Mapping[str, Any], now_ms: int) -> Group:
 
 def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
     status, lock = answer["status"], answer["lock"]
-    if lock is not None and not answer["answering"]:  # whatever the trader said last
+    known = None if status is None or not answer["answering"] else status["mode"]
+    if lock is not None and known not in ("locked", lock["mode"]):
         line = Text("TRADER  ", style="bold")
         line.append(lock["mode"], style=COLOURS.get(lock["mode"], ""))
         line.append("  by its lock file")

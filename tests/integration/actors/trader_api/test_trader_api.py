@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
+import os
 import stat
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from actors.trader_api.commands import CommandClient, CommandRefused
+from actors.trader_api.commands import CommandClient, CommandRefused, NotSent
 from shared import schema
 from shared.bus import Bus
 from shared.errors import ConfigError
@@ -416,6 +418,54 @@ async def test_lock_file_that_cannot_be_written_still_reaches_the_trader(
     assert (status, body["mode"]) == (200, "locked")
     assert isinstance(await bus.get(schema.TRADER_KILL), KillFlag)
     assert [heard.command for heard in trader.commands] == ["kill"]
+
+
+# Where nothing can be written
+
+
+@pytest.fixture
+def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    for name in ("replace_at_once", "write_atomically"):
+        monkeypatch.setattr(f"shared.kill_switch.{name}", refuse)
+
+
+async def test_kill_on_a_full_disk_sets_a_lock_that_was_prepared(
+    site: Site, trader: StandIn, unwritable: None
+) -> None:
+    status, body, _ = await site.ask("POST", "/kill", json={"reason": "odd", "who": "ada"})
+    assert (status, body["lock"]["reason"]) == (200, "odd")
+    assert "NOT LOCKED" not in body["text"]
+    status, body, _ = await site.ask("POST", "/flatten", json={"reason": "out", "who": "ada"})
+    assert (status, body["lock"]["flatten"], body["lock"]["reason"]) == (200, True, "out")
+
+
+async def test_answer_says_exactly_what_does_not_hold(
+    own_redis: Callable[..., PrivateRedis], tmp_path: Path, unwritable: None
+) -> None:
+    server = own_redis()
+    bus = Bus(server.url, name="test", clock=CLOCK, timeout_s=0.5)
+    commands = CommandClient(bus, CLOCK, tmp_path, log=logging.getLogger("test"), answer_s=0.05)
+    outcome = await commands.carry_out("kill", who="ada", reason="")
+    assert outcome.text.startswith("NOT LOCKED: ")
+    assert "No space left on device" in outcome.text
+    assert "has not answered within 0.05 s; it has the command" in outcome.text
+    server.kill()
+    with pytest.raises(
+        NotSent, match=r"NOT LOCKED: .*; Redis does not answer.*nothing was changed"
+    ):
+        await commands.carry_out("kill", who="ada", reason="")
+    await bus.close()
+
+
+async def test_release_says_when_no_lock_file_could_be_prepared(
+    bus: Bus, tmp_path: Path, unwritable: None
+) -> None:
+    commands = CommandClient(bus, CLOCK, tmp_path, log=logging.getLogger("test"), answer_s=0.05)
+    outcome = await commands.carry_out("release", who="ada", reason="")
+    assert outcome.text.startswith("no lock file could be prepared (No space left on device)")
 
 
 # Its description

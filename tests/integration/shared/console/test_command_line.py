@@ -18,12 +18,15 @@ import pytest
 import yaml
 
 from shared import codec
+from shared.api.address import AddressFile
+from shared.api.token import make_token, token_path
 from shared.console import command_line
+from shared.kill_switch import KillSwitch, Lock
 from shared.messages.actors import ControlReply
 from shared.pid_lock import acquire
 from shared.supervision.control_client import short_address
 from tests.support.paths import ROOT
-from tests.support.platform_run import QUICK
+from tests.support.platform_run import QUICK, wait_for
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt key": ({"fetcher": {"intervall_s": 30}}, "interval_s"),
@@ -433,3 +436,30 @@ def test_only_a_pattern_of_no_actor_is_refused_with_the_nearest_name(tmp_path: P
 
     assert "--only 'fetchr': no actor has such a name: did you mean fetcher?" in tried("fetchr")
     assert "known: exchange-sim, fetcher, indicators-" in tried("zzz*")
+
+
+def test_kill_sets_the_lock_before_it_asks_an_api_that_is_frozen(tmp_path: Path) -> None:
+    make_token(token_path(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        AddressFile(tmp_path).write("127.0.0.1", silent.getsockname()[1])
+        command = subprocess.Popen(
+            [sys.executable, str(ROOT / "supervisor.py"), "trader", "flatten", "--reason", "odd",
+             "--set", f"state_dir={tmp_path}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            lock = wait_for(KillSwitch(tmp_path).read, 30, "the lock")
+            assert command.poll() is None
+            assert (lock.reason, lock.flatten) == ("odd", True)
+        finally:
+            command.terminate()
+            command.wait()
+
+
+def test_status_without_an_api_shows_the_lock(tmp_path: Path) -> None:
+    KillSwitch(tmp_path).set(Lock(reason="odd", who="ada", at_ms=1))
+    ended = run("trader", "status", "--set", f"state_dir={tmp_path}")
+    assert ended.returncode == 3
+    assert ended.stdout == "TRADER  locked  by its lock file, set by ada: odd\n"
+    shown = orjson.loads(run("trader", "status", "--json", "--set", f"state_dir={tmp_path}").stdout)
+    assert shown["lock"]["reason"] == "odd"

@@ -161,8 +161,15 @@ def test_table_shows_mode_money_positions_limits_and_why_not() -> None:
 def test_table_shows_a_lock_and_a_silence_first() -> None:
     lock = LockAnswer(mode="locked", reason="odd", who="ada", at_ms=NOW_MS - 60_000, flatten=True)
     text = shown(lock=asdict(lock), answering=False, why="the trader last said how it is 90 s ago")
+    assert text.startswith("TRADER  locked  by its lock file")
     assert "! lock file: locked by ada, 60 s ago: odd; its positions are closed" in text
     assert "! the trader last said how it is 90 s ago" in text
+
+
+def test_table_says_locked_as_soon_as_the_lock_file_does() -> None:
+    lock = LockAnswer(mode="locked", reason="odd", who="ada", at_ms=NOW_MS, flatten=False)
+    assert shown(lock=asdict(lock)).startswith("TRADER  locked  by its lock file")
+    assert shown(lock=asdict(lock), status=None).startswith("TRADER  locked  by its lock file")
 
 
 def test_table_of_a_trader_nobody_knows_says_so() -> None:

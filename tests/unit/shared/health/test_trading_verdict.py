@@ -20,6 +20,7 @@ from shared.health.trading_verdict import (
     trading_problems,
 )
 from shared.health.verdict import Limits, RedisView, Snapshot, Verdict, judge
+from shared.kill_switch import Lock
 from shared.messages.trading import TraderStatus
 from tests.support.sightings import (
     NOW_MS,
@@ -354,3 +355,42 @@ def test_an_account_that_never_had_an_answer_has_no_age() -> None:
     account = account_section(platform(told)[0], NOW_MS)
     assert account is not None
     assert (account["as_of"], account["age_s"], account["reason"]) == (None, None, "no keys")
+
+
+# The lock file and the journal
+
+LOCK = Lock(reason="odd prices", who="ada", at_ms=NOW_MS)
+LOCKED = (
+    "trader: locked: by ada: odd prices; the kill switch is set: no new entries until it is "
+    "released"
+)
+
+
+def test_a_lock_file_is_said_whatever_the_trader_said_last() -> None:
+    assert problems(lock=LOCK) == [LOCKED]
+    assert problems(lock=LOCK, status=None, listening_ms=None) == [LOCKED]
+    assert problems(lock=replace(LOCK, mode="disabled")) == []
+    noticed = trader_status(mode="locked", reason="killed by ada")
+    (said,) = problems(lock=LOCK, status=noticed)
+    assert "killed by ada" in said
+
+
+def test_a_silent_trader_has_the_mode_of_its_lock_file() -> None:
+    for view in (replace(WELL, lock=LOCK), TradingView(lock=LOCK)):
+        seen, _ = platform(view)
+        shown = trader_section(seen, NOW_MS, Limits())
+        assert shown is not None
+        assert (shown["mode"], shown["reason"]) == ("locked", "by ada: odd prices")
+    seen, _ = platform(WELL)
+    shown = trader_section(seen, NOW_MS, Limits())
+    assert shown is not None
+    assert (shown["mode"], shown["journal"]) == ("enabled", "")
+
+
+def test_a_journal_is_named_and_what_is_locked_for_it_is_said_once() -> None:
+    why = "trader.db: database is locked"
+    assert problems(status=trader_status(journal=why)) == [f"trader: the journal: {why}"]
+    doubted = trader_status(mode="locked", reason=f"no new entries ({why})", journal=why)
+    assert problems(status=doubted) == [f"trader: the journal: {why}"]
+    both = problems(status=doubted, lock=LOCK)
+    assert [text.partition(":")[2][:12] for text in both] == [" the journal", " locked: no "]
