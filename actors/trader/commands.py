@@ -131,10 +131,8 @@ class TraderCommands:
     async def _lock_unjournalled(self, row: CommandRow, error: JournalUnavailable) -> None:
         """Set the lock and close what is to be closed; journalled when the journal answers."""
         self._unjournalled.add(row.id)
-        note = await self._gates.set_lock(_lock_for(row))
-        text = f"{row.command}: in force; not journalled yet ({error})"
-        if note:
-            text += f"; {note}"
+        note = await self._strengthen_lock(row)
+        text = _joined(f"{row.command}: in force; not journalled yet ({error})", note)
         mode, _ = self._gates.mode()
         reply = TraderReply(id=row.id, outcome="done", text=text, mode=mode)
         with contextlib.suppress(BusUnavailable):
@@ -208,17 +206,21 @@ class TraderCommands:
 
     async def _lock(self, row: CommandRow) -> str:
         """Set lock and flag; return what could not be stored, or ""."""
-        wanted, note = _lock_for(row), ""
-        with contextlib.suppress(JournalUnavailable):  # the lock itself needs none
-            await self._gates.check_lock()
-        lock = self._gates.lock
-        if lock is None or lock.mode == "disabled" or lock.flatten < wanted.flatten:
-            note = await self._gates.set_lock(wanted)
-        lock = self._gates.lock or wanted
+        note = await self._strengthen_lock(row)
+        lock = self._gates.lock or _lock_for(row)
         flag = KillFlag(reason=lock.reason, who=lock.who, at_ms=lock.at_ms)
         with contextlib.suppress(BusUnavailable):  # the lock file is enough
             await self._bus.put(schema.TRADER_KILL, flag)
         return note
+
+    async def _strengthen_lock(self, row: CommandRow) -> str:
+        """Set the lock unless one as strong is set; return what could not be stored, or ""."""
+        with contextlib.suppress(JournalUnavailable):  # the lock itself needs none
+            await self._gates.check_lock()
+        lock, wanted = self._gates.lock, _lock_for(row)
+        if lock is None or (lock.mode != wanted.mode and lock.mode == "disabled"):
+            return await self._gates.set_lock(wanted)
+        return await self._gates.set_lock(wanted) if wanted.flatten > lock.flatten else ""
 
     async def _flatten(self, row: CommandRow) -> str:
         note = await self._lock(row)
