@@ -73,8 +73,14 @@ class EventLog:
     async def _find_end(self, newest: int) -> int:
         """Return the number of this journal's last event in the stream."""
         (last,) = await self._bus.entries(schema.TRADE_LOG, 1) or [("0-0", {})]
-        of_ms, _, number = last[0].partition("-")
-        end = int(number) if int(of_ms) == await self._since() else 0
+        of_ms, number = map(int, last[0].split("-"))
+        since_ms = await self._since()
+        if (of_ms, number) > (since_ms, newest):
+            # a later journal has published, or a later copy of this one: go on behind it
+            self._since_ms = max(self._clock.now_ms(), of_ms + 1)
+            await self._journal.do(Journal.set_note, "log since", self._since_ms)
+            return newest
+        end = number if of_ms == since_ms else 0
         return max(end, newest - (schema.TRADE_LOG.max_length or 0))
 
     async def _since(self) -> int:

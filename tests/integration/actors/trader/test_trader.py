@@ -425,3 +425,23 @@ async def test_event_log_of_another_journal_stays_before_the_own_one(
                 return [fields["text"] for _, fields in entries] == written
 
             await eventually(told, within_s=10)
+
+
+async def test_event_log_of_a_journal_put_back_goes_on_behind_the_later_one(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    for place, (name, who) in enumerate((("first", "a"), ("second", "b"), ("first", "c"))):
+        async with trader(venue, redis_url, tmp_path / name, QUIET) as running:
+            await ready(running)
+            command = TraderCommand(
+                id=str(place), command="reduce", who=who, at_ms=venue.clock.now_ms()
+            )
+            await bus.append(schema.TRADER_COMMANDS, dataclasses.asdict(command))
+
+            async def told(who: str = who) -> bool:
+                entries = await bus.entries(schema.TRADE_LOG, 1000)
+                texts = [fields["text"] for _, fields in entries if fields["kind"] == "command"]
+                return bool(texts) and texts[-1].startswith(f"reduce by {who}")
+
+            await eventually(told, within_s=20)
+            assert running.context.bus.bad_messages == 0
