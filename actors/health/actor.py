@@ -7,6 +7,7 @@ built at most four times a second.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from actors.base import Actor, Context
+from actors.health.disk_probe import DiskProbe
 from actors.health.metrics import HealthMetrics
 from actors.health.report import report
 from actors.health.response_cache import Response, ResponseCache
@@ -45,6 +47,7 @@ class Health(Actor):
         account = codec.from_plain(AccountSection, context.section["account"], "config: account")
         self._limits = limits_for(fetcher, account)
         self._noted: list[NotedProblem] | None = None
+        self._disk = DiskProbe(context.state_dir, self.clock)
         self._metrics = HealthMetrics(self._current, self._limits)
         self._snapshot = SnapshotReader(
             self.bus,
@@ -76,6 +79,7 @@ class Health(Actor):
             app, section="health", host=self._settings.host, port=self._settings.port
         )
         self.resources.push_async_callback(runner.cleanup)
+        self.background(self._disk.run(), "disk")
         self.detail["port"] = runner.addresses[0][1]
 
     async def step(self) -> float:
@@ -121,6 +125,7 @@ class Health(Actor):
 
     def _current(self) -> tuple[Snapshot, Verdict, int]:
         seen, now_ms = self._snapshot.seen, self.clock.now_ms()
+        seen = dataclasses.replace(seen, disk_stalled_s=self._disk.stalled_s)
         return seen, judge(seen, now_ms, self._limits), now_ms
 
     def _health(self) -> Response:

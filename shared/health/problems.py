@@ -18,6 +18,7 @@ ProblemKind = Literal[
     "redis-down",
     "redis-full",
     "redis-refuses",
+    "disk-stalled",
     "platform-starting",
     "platform-empty",
     "platform-clock",

@@ -57,6 +57,7 @@ class Limits:
         starting_s: How long the first scan may take before each missing coin is a problem.
         recent_s: How long a bad message is reported.
         audit_s: Since the auditor's report.
+        disk_s: Since a sync to disk began that has not ended.
         trading: Of account and trader.
     """
 
@@ -68,6 +69,7 @@ class Limits:
     starting_s: float = 120.0
     recent_s: float = 60.0
     audit_s: float = 600.0
+    disk_s: float = 8.0
     trading: TradingLimits = field(default_factory=TradingLimits)
 
 
@@ -98,6 +100,7 @@ class Snapshot:
         since_ms: When reading began.
         scanned_once: Every coin has had a signal, or has a known problem.
         quarantines: By (stage, symbol).
+        disk_stalled_s: For how long the disk below state_dir has not synced what was written.
     """
 
     mode: str
@@ -115,6 +118,7 @@ class Snapshot:
     lease: Lease | None = None
     supervisor: SupervisorState | None = None
     trading: TradingView = field(default_factory=TradingView)
+    disk_stalled_s: float = 0.0
 
     @property
     def actor_names(self) -> list[str]:
@@ -149,6 +153,7 @@ def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
     fresh = sum(is_fresh(seen.signals.get(symbol), now_ms, limits) for symbol in seen.symbols)
     redis = redis_problem(seen.redis.status, seen.redis.since_ms, seen.redis.reason, now_ms)
     problems = [
+        *_disk_problems(seen, limits),
         *_trading_problems(seen, now_ms, limits),
         *_start_problems(seen, now_ms, limits),
         *_clock_problems(seen, now_ms),
@@ -222,6 +227,15 @@ def _detail(seen: Snapshot, actor: str) -> Mapping[str, Any]:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
+
+
+def _disk_problems(seen: Snapshot, limits: Limits) -> Iterator[Problem]:
+    if seen.disk_stalled_s > limits.disk_s:
+        text = (
+            f"the disk below state_dir has not synced for {seen.disk_stalled_s:.0f} s: the "
+            "trader's journal, Redis' files and logs cannot be written"
+        )
+        yield Problem("disk-stalled", "", text)
 
 
 def _trading_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:

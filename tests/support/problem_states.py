@@ -89,6 +89,7 @@ STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
     ("platform-empty", {"symbols": ()}),
     ("platform-clock", {"signals": {s: signal(s, NOW_MS + 60_000) for s in COINS}}),
     ("supervisor-missing", {"lease": None}),
+    ("disk-stalled", {"disk_stalled_s": 12.0}),
     ("supervisor-trouble", {"supervisor": supervisor_state("the disk below /x is full")}),
     ("supervisor-trouble", {"supervisor": supervisor_state("fetcher: 12 log lines lost")}),
     ("actor-missing", {"statuses": {}, "heartbeats": {}}),
