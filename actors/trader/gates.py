@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 from typing import Literal, cast
 
@@ -14,6 +15,7 @@ from actors.trader.continuity import Continuity
 from actors.trader.journal_thread import JournalThread
 from actors.trader.pnl import Pnl
 from shared import codec, schema
+from shared.api.verbs import LOCK_S
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.defaults import Mode
@@ -68,6 +70,7 @@ class Gates:
         self._journalled: tuple[TraderMode, str] | None = None
         self._journalled_flag: KillFlag | None = None
         self._unwritten: Lock | None = None
+        self._writing: asyncio.Future[Lock] | None = None
         self.lock: Lock | None = None
         self.flag: KillFlag | None = None
         self.unprepared = ""
@@ -111,7 +114,7 @@ class Gates:
         self._read_lock()
         if self._unwritten is not None:
             with contextlib.suppress(OSError):
-                self.lock = await asyncio.to_thread(self._switch.set, self._unwritten)
+                self.lock = await self._write(self._unwritten)
                 await self._forget_unwritten()
         elif self.lock is None:
             await self._prepare()
@@ -192,7 +195,7 @@ class Gates:
         self._unwritten = strengthened(before, lock)  # in force while the file is being written
         self._read_lock()
         try:
-            self.lock = await asyncio.to_thread(self._switch.set, self._unwritten)
+            self.lock = await self._write(self._unwritten)
         except OSError as error:
             note = await self._keep_unwritten(self._unwritten, error)
             self._log.error("%s", note)
@@ -205,6 +208,20 @@ class Gates:
         with contextlib.suppress(JournalUnavailable):  # retried every second
             await self.journal_mode()
         return note
+
+    async def _write(self, lock: Lock) -> Lock:
+        """Set the lock file.
+
+        Raises:
+            OSError: It cannot be written, or the disk does not answer; it may then be set later.
+        """
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.ensure_future(asyncio.to_thread(self._switch.set, lock))
+            self._writing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        await asyncio.wait([self._writing], timeout=LOCK_S)
+        if not self._writing.done():
+            raise TimeoutError(errno.ETIMEDOUT, "the disk does not answer")
+        return self._writing.result()
 
     async def _keep_unwritten(self, lock: Lock, error: OSError) -> str:
         why = f"the lock file cannot be written ({error.strerror or error})"

@@ -12,15 +12,12 @@ import uuid
 from pathlib import Path
 
 from shared import schema
-from shared.api.verbs import ANSWER_S, LOCKING, lock_of
+from shared.api.verbs import ANSWER_S, LOCK_S, LOCKING, lock_of
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable, PlatformError, TransientError
 from shared.kill_switch import KillSwitch, Lock, not_locked
 from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
-
-LOCK_S = 3.0
-"""How long to wait until the lock is on disk; it is in force before."""
 
 LOCK_SET = "the lock is set"
 

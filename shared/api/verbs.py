@@ -8,6 +8,9 @@ from shared.messages.trading import TraderVerb
 ANSWER_S = 10.0
 """How long the API waits for the trader."""
 
+LOCK_S = 3.0
+"""How long to wait until a lock is on disk; it is in force before."""
+
 LOCKING: frozenset[TraderVerb] = frozenset({"kill", "disable", "flatten"})
 """They write the lock file first, so they work without Redis and without a trader."""
 

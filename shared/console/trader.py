@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import errno
 import getpass
 import http.client
 import sys
+import threading
 from pathlib import Path
 from typing import Any, get_args
 from urllib.parse import quote, urlsplit
@@ -18,11 +20,11 @@ import orjson
 
 from shared.api.address import AddressFile
 from shared.api.token import read_token, token_path
-from shared.api.verbs import ANSWER_S, LOCKING, lock_of
+from shared.api.verbs import ANSWER_S, LOCK_S, LOCKING, lock_of
 from shared.clock import SystemClock
 from shared.config.running import find_running
 from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE, ConfigError
-from shared.kill_switch import KillSwitch, not_locked
+from shared.kill_switch import KillSwitch, Lock, not_locked
 from shared.messages.trading import WITH_SYMBOL, TraderVerb
 
 ACTIONS = ("status", *get_args(TraderVerb))
@@ -73,10 +75,21 @@ def _set_lock(state_dir: Path, options: argparse.Namespace) -> str:
         return ""
     switch = KillSwitch(state_dir)
     lock = lock_of(options.action, _who(), options.reason or "", SystemClock().now_ms())
-    try:
-        now = switch.set(lock)
-    except OSError as error:
-        return not_locked(switch.path, error)
+    found: list[Lock | OSError] = []
+
+    def set_it() -> None:
+        try:
+            found.append(switch.set(lock))
+        except OSError as error:
+            found.append(error)
+
+    # a stalled disk must not keep the API from being asked
+    setting = threading.Thread(target=set_it, daemon=True)
+    setting.start()
+    setting.join(LOCK_S)
+    now = found[0] if found else TimeoutError(errno.ETIMEDOUT, "the disk does not answer (yet)")
+    if isinstance(now, OSError):
+        return not_locked(switch.path, now)
     unstored = ", but its reason could not be stored: nothing could be written" * now.is_unstored
     return (
         f"the lock {switch.path} is set all the same{unstored}: a trader that runs reads it within "

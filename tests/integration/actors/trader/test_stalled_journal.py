@@ -16,9 +16,10 @@ import pytest
 from actors.trader.journal_thread import JournalThread
 from shared.errors import JournalUnavailable
 from shared.journal.journal import Journal
-from shared.kill_switch import KillSwitch
+from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import TraderCommand
 from tests.support.execution import (
+    START_MS,
     ExecutionUnderTest,
     all_intents,
     execution_at,
@@ -26,10 +27,11 @@ from tests.support.execution import (
     plan,
     remove_trigger,
 )
-from tests.support.trading import trader_on
+from tests.support.trading import CYCLE_MS, trader_on
 from tests.support.waiting import eventually
 
-COINS = ("BTCUSDT", "SOLUSDT")
+COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
+CYCLE = START_MS + 23 * CYCLE_MS  # calls for a long of BTCUSDT, then one of SOLUSDT
 
 
 @pytest.fixture
@@ -191,7 +193,8 @@ async def test_kill_holds_where_neither_lock_nor_journal_can_be_written(
         gates, commands = trader.trading.gates, trader.trading.commands
         kill = TraderCommand(id="c1", command="kill", who="ada", at_ms=trader.clock.now_ms())
         with monkeypatch.context() as patched:
-            patched.setattr("shared.kill_switch.replace_at_once", refuse)
+            for name in ("replace_at_once", "write_atomically"):
+                patched.setattr(f"shared.kill_switch.{name}", refuse)
             async with stalled(trader.journal_thread):
                 with pytest.raises(JournalUnavailable):
                     await commands.carry_out(kill)
@@ -227,3 +230,28 @@ async def test_lock_that_only_the_journal_took_survives_a_restart(
         lock = trader.trading.gates.lock
         assert lock is not None
         assert (lock.who, lock.flatten) == ("ada", True)
+
+
+async def test_flatten_closes_while_neither_journal_nor_lock_file_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    set_lock = KillSwitch.set
+
+    def hang(self: KillSwitch, lock: Lock) -> Lock:
+        go_on.wait(60)
+        return set_lock(self, lock)
+
+    monkeypatch.setattr("actors.trader.gates.LOCK_S", 0.2)
+    monkeypatch.setattr(KillSwitch, "set", hang)
+    async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
+        await trader.trading.cycle.run(CYCLE)
+        assert len((await trader.at.books())["positions"]) == 2
+        flatten = TraderCommand(id="c1", command="flatten", who="ada", at_ms=trader.clock.now_ms())
+        async with stalled(trader.journal_thread):
+            with pytest.raises(JournalUnavailable):
+                await trader.trading.commands.carry_out(flatten)
+            assert (await trader.at.books())["positions"] == []
+            assert trader.trading.gates.objection().startswith("locked: ")
+        go_on.set()
+        await eventually(KillSwitch(tmp_path).read, within_s=20)
