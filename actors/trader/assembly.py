@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +18,18 @@ from actors.trader.execution import Execution
 from actors.trader.gates import Gates
 from actors.trader.journal_thread import JournalThread
 from actors.trader.pnl import Pnl
-from shared.bus import Bus
+from shared.bus import Bus, BusStatus
 from shared.clock import Clock
 from shared.config.defaults import Mode
 from shared.config.sections import TraderSection
-from shared.errors import TransientError
+from shared.errors import PlatformError, TransientError
 from shared.exchanges.ports import Venue
 from shared.kill_switch import KillSwitch
 from shared.messages.candles import Source
 from shared.trading.amounts import exact
+
+ATR_S = 2.0
+"""How long a refused close may wait for the ATR of its coin."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +72,7 @@ class Trading:
     ) -> None:
         self._settings = settings
         self._context = context
+        self._bus = bus
         self.pnl = Pnl(journal, venue, settings, clock)
         self.continuity = Continuity(venue, journal, context.state_dir, clock, log)
         self.gates = Gates(
@@ -90,6 +95,7 @@ class Trading:
             log=log,
             objection=self.gates.objection,
             on_intent=self.continuity.saw_intent,
+            atr=self._atr_1h,
         )
         self.cycle = Cycle(
             venue,
@@ -127,6 +133,16 @@ class Trading:
         await self.pnl.load()
         await self.gates.load()
         await self.continuity.load()
+
+    async def _atr_1h(self, symbol: str) -> float | None:
+        """Return a coin's ATR14 of 1h by the candles on the bus; None if that takes long."""
+        if self._bus.status is BusStatus.DOWN:
+            return None
+        try:
+            async with asyncio.timeout(ATR_S):
+                return (await self.cycle.coin(symbol)).atr_1h
+        except (TimeoutError, PlatformError):
+            return None
 
     async def _fractions(self, symbol: str) -> tuple[Decimal, Decimal]:
         """Return the distances of stop and target for an adopted position, as for an entry."""

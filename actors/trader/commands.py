@@ -224,7 +224,7 @@ class TraderCommands:
 
     async def _flatten(self, row: CommandRow) -> str:
         note = await self._lock(row)
-        found = await self._execution.close_all(f"flatten by {row.who}")
+        found = await self._execution.close_all(f"flatten by {row.who}", at_once=True)
         outcomes = ", ".join(f"{symbol} {what}" for symbol, what in found.items())
         return _joined(f"locked; {outcomes or 'no position of ours'}", note)
 
@@ -239,7 +239,7 @@ class TraderCommands:
     async def _close(self, row: CommandRow) -> str:
         symbol = _named(row)
         what = await self._execution.close(symbol, f"close by {row.who}")
-        if what not in ("closed", "being closed"):
+        if what != "closed" and not what.startswith("being closed"):
             raise _Refused(f"{symbol}: {what}")
         return f"{symbol} {what}"
 

@@ -13,6 +13,7 @@ from actors.trader.orders import OnIntent, OrderSender
 from actors.trader.positions import MatchedPosition, Reconciliation, client_id_of
 from actors.trader.protection import Protection
 from actors.trader.reconciler import EXPECTED_ERRORS, Reconciler
+from actors.trader.retries import Atr, Retries, no_atr
 from shared.clock import Clock
 from shared.config.sections import TraderSection
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
@@ -54,6 +55,7 @@ class Execution:
     Args:
         objection: Returns why no entry may be sent, or ""; called right before sending.
         on_intent: Called with each order that was journalled, before it is sent.
+        atr: See `Retries`.
 
     Attributes:
         reconciled: The last reconciliation; None before the first.
@@ -70,16 +72,18 @@ class Execution:
         log: logging.Logger,
         objection: Callable[[], str],
         on_intent: OnIntent | None = None,
+        atr: Atr = no_atr,
     ) -> None:
         self._venue = venue
         self._journal = journal
         self._settings = settings
         self._clock = clock
         self._objection = objection
-        self._orders = OrderSender(venue, journal, clock, log, on_intent)
+        self._retries = Retries(venue, journal, atr=atr, log=log)
+        self._orders = OrderSender(venue, journal, self._retries, clock, log, on_intent)
         self._reconciler = Reconciler(venue, journal, self._orders, clock, log)
         self.protection = Protection(
-            venue, journal, self._orders, settings=settings, clock=clock, log=log
+            venue, journal, self._orders, self._retries, settings=settings, clock=clock, log=log
         )
         self._turn = asyncio.Lock()
         self._is_draining = False
@@ -248,6 +252,8 @@ class Execution:
         if pending := await self._orders.in_doubt(plan.symbol):
             coins = ", ".join(sorted({intent.symbol for intent in pending}))
             return f"the outcome of an order in {coins} is not known yet"
+        if coins := ", ".join(self._retries.unmanaged()):
+            return f"the venue refuses to close or to protect {coins}"
         return ""
 
     async def _set_leverage(self, plan: EntryPlan) -> str:
@@ -290,7 +296,8 @@ class Execution:
             await self.protection.protect_one(matched, tickers.get(symbol))
         again = (await self._reconcile()).matched(symbol)
         if again is not None and not again.own.closing and again.at_venue.stop_loss is None:
-            raise VenueUnavailable(f"{symbol}: the stop that was set is not there")
+            why = self._retries.in_words(symbol) or "the stop that was set is not there"
+            raise VenueUnavailable(f"{symbol}: {why}")
 
     def _unfit(self, matched: MatchedPosition, rule: MarketRule) -> str:
         """Return why a new position must be closed, or ""."""
@@ -305,7 +312,7 @@ class Execution:
         return ""
 
     async def close(self, symbol: str, why: str) -> str:
-        """Close our position in a coin; return the outcome in words.
+        """Close our position in a coin, at once; return the outcome in words.
 
         Raises:
             VenueUnavailable, VenueRefused, JournalUnavailable: As for `protect`; closing is
@@ -317,12 +324,20 @@ class Execution:
             if matched is None:
                 other = any(each.at_venue.symbol == symbol for each in reconciled.foreign)
                 return "foreign: not touched" if other else "no position of ours"
-            await self.protection.close(matched, why)
+            await self.protection.close(matched, why, at_once=True)
             reconciled = await self._reconcile()
-            return "closed" if reconciled.matched(symbol) is None else "being closed"
+            return "closed" if reconciled.matched(symbol) is None else self._being_closed(symbol)
 
-    async def close_all(self, why: str) -> dict[str, str]:
-        """Close every position of ours; return the outcomes by coin."""
+    def _being_closed(self, symbol: str) -> str:
+        refusals = self._retries.in_words(symbol)
+        return f"being closed ({refusals})" if refusals else "being closed"
+
+    async def close_all(self, why: str, *, at_once: bool = False) -> dict[str, str]:
+        """Close every position of ours; return the outcomes by coin.
+
+        Args:
+            at_once: Also those whose close was refused a moment ago.
+        """
         async with self._turn:
             reconciled = await self._reconcile_best_effort()
             # all are marked before the first is closed: a failure keeps none of them open
@@ -331,13 +346,15 @@ class Execution:
             found = {}
             for matched in reconciled.ours:
                 try:
-                    await self.protection.close(matched, why)
+                    await self.protection.close(matched, why, at_once=at_once)
                 except EXPECTED_ERRORS as error:
                     found[matched.own.symbol] = f"being closed ({error})"
             again = await self._reconcile()
             left = {matched.own.symbol for matched in again.ours}
             return {
-                symbol: found.get(symbol, "being closed") if symbol in left else "closed"
+                symbol: found.get(symbol) or self._being_closed(symbol)
+                if symbol in left
+                else "closed"
                 for symbol in sorted(matched.own.symbol for matched in reconciled.ours)
             }
 

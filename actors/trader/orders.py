@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from actors.trader.journal_thread import JournalThread
+from actors.trader.refusals import RefusalRun, Situation, has_reason
+from actors.trader.retries import Retries
 from shared.clock import Clock
 from shared.errors import JournalUnavailable, OutcomeUnknown, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
@@ -37,23 +39,31 @@ class OrderSender:
         self,
         venue: Venue,
         journal: JournalThread,
+        retries: Retries,
         clock: Clock,
         log: logging.Logger,
         on_intent: OnIntent | None = None,
     ) -> None:
         self._venue = venue
         self._journal = journal
+        self._retries = retries
         self._clock = clock
         self._log = log
         self._on_intent = on_intent
         self._unjournalled: list[Intent] = []
 
     async def send(
-        self, intent: Intent, place: Callable[[], Awaitable[PlacedOrder]]
+        self,
+        intent: Intent,
+        place: Callable[[], Awaitable[PlacedOrder]],
+        refused_before: RefusalRun | None = None,
     ) -> PlacedOrder | None:
         """Journal an intent, send it, and journal the outcome.
 
         A close is sent even if the journal cannot be written: it can only reduce.
+
+        Args:
+            refused_before: Refusals of the same request; one more for the same reason is no event.
 
         Returns:
             The order; None if it was refused or its outcome is unknown.
@@ -64,7 +74,8 @@ class OrderSender:
         """
         intent = replace(intent, sent_ms=self._venue.now_ms())
         try:
-            await self._journal.do(Journal.intend, intent, self._event("order", intent, intent.why))
+            events = [] if refused_before else [self._event("order", intent, intent.why)]
+            await self._journal.do(Journal.intend, intent, *events)
         except JournalUnavailable as error:
             if intent.purpose == "entry":
                 raise
@@ -78,13 +89,14 @@ class OrderSender:
             text = f"outcome unknown ({error.why}); looked for by its id"
             await self._settle(intent, "unknown", "unknown", text)
         except VenueRefused as error:
-            await self._settle(intent, "refused", "refused", str(error))
+            await self._settle(intent, "refused", "refused", str(error), refused_before)
         except VenueUnavailable as error:  # by contract, nothing reached the venue
-            await self._settle(intent, "not_taken", "refused", f"not sent: {error}")
+            text = f"not sent: {error}"
+            await self._settle(intent, "not_taken", "refused", text, refused_before)
         else:
             known = order if order.filled_size else await self._final_order(intent, order)
             if known is not None:
-                await self.record(intent, known)
+                await self.record(intent, known, refused_before)
             return known
         return None
 
@@ -136,21 +148,33 @@ class OrderSender:
             return order
         return await self._venue.order_status(order.symbol, order.order_id)
 
-    async def _settle(self, intent: Intent, state: IntentState, kind: str, text: str) -> None:
+    async def _settle(
+        self,
+        intent: Intent,
+        state: IntentState,
+        kind: str,
+        text: str,
+        refused_before: RefusalRun | None = None,
+    ) -> None:
+        is_known = refused_before is not None and has_reason(refused_before, text)
         await self._journal.do(
             Journal.settle,
             intent.client_id,
             state,
-            self._event(kind, intent, text),
+            *([] if is_known else [self._event(kind, intent, text)]),
             end=text,
             # no copy in flight can have a younger signature than this
             sent_ms=self._venue.now_ms(),
         )
 
-    async def record(self, intent: Intent, order: PlacedOrder) -> None:
+    async def record(
+        self, intent: Intent, order: PlacedOrder, refused_before: RefusalRun | None = None
+    ) -> None:
         """Journal an order that the venue accepted."""
         price = order.average_price
         text = f"order {order.order_id} taken, {order.filled_size} of {order.size} filled"
+        if refused_before is not None:
+            text += f", after {refused_before.count} refusals"
         event = replace(
             self._event("taken", intent, text),
             size_base=str(order.filled_size),
@@ -196,7 +220,10 @@ class OrderSender:
                 if now_ms <= self._deadline_ms(intent):
                     return False
             if order.state in RESTING:  # our orders never rest
-                order = await self._venue.cancel(intent.symbol, order.order_id)
+                cancelled = await self._cancel(order)
+                if cancelled is None:
+                    return False
+                order = cancelled
             await self.record(intent, order)
             return True
         # the look-up may have corrected the clock
@@ -209,6 +236,27 @@ class OrderSender:
             return False
         await self._settle(intent, "not_taken", "not taken", "not taken: the venue has no trace")
         return True
+
+    async def _cancel(self, order: PlacedOrder) -> PlacedOrder | None:
+        """Cancel a resting order; None if the venue refuses, now or a moment ago.
+
+        Raises:
+            VenueUnavailable: It is not known whether the venue did it.
+        """
+        key, left = f"cancel {order.order_id}", str(order.size - order.filled_size)
+        now = Situation(symbol=order.symbol, size=left, has_stop=True)
+        if await self._retries.wait_s(key, now):
+            return None
+        try:
+            cancelled = await self._venue.cancel(order.symbol, order.order_id)
+        except VenueRefused as error:
+            if await self._retries.refused(key, str(error), now):
+                text = f"{order.symbol}: order {order.order_id} rests, cancel refused: {error}"
+                event = trade_event(self._clock.now_ms(), "refused", text, order.symbol)
+                await self._journal.do(Journal.add_events, event)
+            return None
+        await self._retries.accepted(key)
+        return cancelled
 
     def _deadline_ms(self, intent: Intent) -> int:
         """Return the venue time until which an unanswered order may still be accepted."""

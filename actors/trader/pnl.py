@@ -112,8 +112,12 @@ class Pnl:
         ledger = observed(before, equity, transferred, self._settings, now_ms)
         for own in ended:
             ledger = closed(ledger, own.pnl or Decimal(0), self._settings, now_ms)
-        sent_ms = await self._journal.do(Journal.sent_since, self._venue.now_ms() - HOUR_MS)
-        ledger = replace(ledger, orders_ms=sent_ms)
+        since_ms = self._venue.now_ms() - HOUR_MS
+        ledger = replace(
+            ledger,
+            orders_ms=await self._journal.do(Journal.sent_since, since_ms),
+            refused_ms=await self._journal.do(Journal.sent_since, since_ms, failed=True),
+        )
         await self._save(ledger, capital, [own.own_id for own in ended])
         await self._journal_limits(limits(ledger, account.exposure, self._settings, now_ms))
         self.fees_today = await self._journal.do(Journal.fees_since, now_ms - now_ms % DAY_MS)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Concatenate
 
 from actors.trader.journal_thread import JournalThread
 from actors.trader.orders import OrderSender
 from actors.trader.positions import MatchedPosition, Reconciliation, client_id_of
+from actors.trader.retries import FAILED, Retries, situation
 from shared.clock import Clock
 from shared.config.sections import TraderSection
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
@@ -34,6 +36,7 @@ class Protection:
         venue: Venue,
         journal: JournalThread,
         orders: OrderSender,
+        retries: Retries,
         *,
         settings: TraderSection,
         clock: Clock,
@@ -42,6 +45,7 @@ class Protection:
         self._venue = venue
         self._journal = journal
         self._orders = orders
+        self._retries = retries
         self._settings = settings
         self._clock = clock
         self._log = log
@@ -83,13 +87,19 @@ class Protection:
                 self._log.warning("no mark prices: %s", error)
         failures = {}
         for matched in reconciled.ours:
+            symbol = matched.own.symbol
             try:
-                await self.protect_one(matched, marks.get(matched.own.symbol))
+                await self.protect_one(matched, marks.get(symbol))
             except (VenueUnavailable, VenueRefused, JournalUnavailable, ValueError) as error:
-                failures[matched.own.symbol] = str(error)
-                if matched.own.symbol not in self.failures:
-                    self._log.warning("%s: not protected: %s", matched.own.symbol, error)
+                failures[symbol] = str(error)
+                if symbol not in self.failures:
+                    self._log.warning("%s: not protected: %s", symbol, error)
+            if refusals := self._retries.in_words(symbol):
+                failures[symbol] = "; ".join(filter(None, (refusals, failures.get(symbol))))
         self.failures = failures
+        await self._retries.keep(
+            {own.own_id for own in (*(m.own for m in reconciled.ours), *reconciled.ending)}
+        )
         return self._closed
 
     async def protect_one(self, matched: MatchedPosition, ticker: Ticker | None) -> None:
@@ -105,7 +115,7 @@ class Protection:
             taken = await self.close(matched, own.closing)
             if not taken and position.stop_loss is None:
                 # the close was refused, or may have been
-                await self._venue.set_stop_loss(own.symbol, (await self._levels(matched)).stop)
+                await self._set_stop(matched, (await self._levels(matched)).stop)
         elif is_overdue(own.opened_ms, now_ms, self._settings.max_hold_h):
             await self.close(matched, f"time stop: held for {self._settings.max_hold_h:g} h")
         elif position.stop_loss is None:
@@ -137,11 +147,41 @@ class Protection:
         if ticker is not None and is_beyond(own.side, ticker.mark, wanted.stop):
             await self.close(matched, f"mark {ticker.mark} is beyond the stop {wanted.stop}")
             return
-        found = await self._venue.set_stop_loss(own.symbol, wanted.stop)
+        found = await self._set_stop(matched, wanted.stop)
+        if found is None:
+            return
         if found.stop_loss is None:
             raise VenueUnavailable(f"{own.symbol}: the venue accepted a stop and shows none")
         await self._protected(matched, found)
-        await self._set_missing_target(matched, ticker)
+        await self._set_missing_target(MatchedPosition(own, found), ticker)
+
+    async def _set_stop(self, matched: MatchedPosition, price: Decimal) -> OpenPosition | None:
+        return await self._ask(
+            "stop", matched, lambda: self._venue.set_stop_loss(matched.own.symbol, price)
+        )
+
+    async def _ask(
+        self, what: str, matched: MatchedPosition, ask: Callable[[], Awaitable[OpenPosition]]
+    ) -> OpenPosition | None:
+        """Ask for a stop or target; None if the venue refuses, now or a moment ago.
+
+        Raises:
+            VenueUnavailable: It is not known whether the venue did it.
+        """
+        key, position = f"{what} {matched.own.own_id}", matched.at_venue
+        if await self._retries.wait_s(key, situation(position)):
+            return None
+        try:
+            found = await ask()
+        except VenueRefused as error:
+            band = await self._retries.band(matched)
+            if await self._retries.refused(key, str(error), situation(position), band=band):
+                bare = "" if position.stop_loss is not None else ", it is WITHOUT A STOP"
+                event = self._event("refused", position, f"{what} refused{bare}: {error}")
+                await self._note(matched.own, {}, Journal.add_events, event)
+            return None
+        await self._retries.accepted(key)
+        return found
 
     async def _protected(self, matched: MatchedPosition, position: OpenPosition) -> None:
         event = self._event("stop", position, f"has a stop at {position.stop_loss}")
@@ -158,7 +198,11 @@ class Protection:
         if ticker is not None and is_beyond(OTHER[own.side], ticker.mark, wanted.target):
             await self.close(matched, f"mark {ticker.mark} has reached the target {wanted.target}")
             return
-        found = await self._venue.set_take_profit(own.symbol, wanted.target)
+        found = await self._ask(
+            "target", matched, lambda: self._venue.set_take_profit(own.symbol, wanted.target)
+        )
+        if found is None:
+            return
         event = self._event("target", position, f"has a target at {found.take_profit}")
         await self._note(own, {}, Journal.add_events, event)
 
@@ -172,17 +216,25 @@ class Protection:
             rule.tick,
         )
 
-    async def close(self, matched: MatchedPosition, why: str) -> bool:
+    async def close(self, matched: MatchedPosition, why: str, *, at_once: bool = False) -> bool:
         """Close our position as the venue shows it; it stays marked until closed.
 
+        Args:
+            at_once: Also right after a refusal.
+
         Returns:
-            Whether the venue accepted the close; none is sent while an earlier one is unsettled.
+            Whether the venue accepted the close; none is sent while an earlier one is unsettled,
+            or was refused a moment ago.
         """
         own, position = matched.own, matched.at_venue
         earlier = await self._closes_of(own.own_id)
         if any(intent.state in OPEN_STATES for intent in earlier):
             return False
         await self.mark_closing(own, why)
+        key = _close_key(matched)
+        await self._count_earlier(matched, earlier)
+        if await self._retries.wait_s(key, situation(position)) and not at_once:
+            return False
         attempt = f"close {len(earlier)}"
         client_id = client_id_of(
             self._journal.identity, own.opened_ms, own.symbol, own.side, attempt
@@ -204,11 +256,37 @@ class Protection:
             why=why,
             own_id=own.own_id,
         )
-        order = await self._orders.send(
-            intent, lambda: self._venue.close_position(own.symbol, client_id, size)
-        )
+        try:
+            order = await self._orders.send(
+                intent,
+                lambda: self._venue.close_position(own.symbol, client_id, size),
+                refused_before=await self._retries.run(key),
+            )
+        except VenueRefused as error:  # of a close that could not be journalled
+            await self._refused_close(matched, str(error))
+            return False
         self._closed = True
-        return order is not None
+        if order is not None:
+            await self._retries.accepted(key)
+            return True
+        sent = await self._journal.do(Journal.intent, client_id)
+        if sent is not None and sent.state in FAILED:
+            await self._refused_close(matched, sent.end, client_id)
+        return False
+
+    async def _count_earlier(self, matched: MatchedPosition, closes: Sequence[Intent]) -> None:
+        """Count the last close if it failed uncounted: it was in doubt, or its process died."""
+        last, run = (closes[-1] if closes else None), await self._retries.run(_close_key(matched))
+        if last is None or last.state not in FAILED:
+            return
+        if run is None or (run.client_id != last.client_id and run.last_ms < last.sent_ms):
+            await self._refused_close(matched, last.end, last.client_id)
+
+    async def _refused_close(self, matched: MatchedPosition, why: str, client_id: str = "") -> None:
+        await self._retries.refused(
+            _close_key(matched), why, situation(matched.at_venue),
+            band=await self._retries.band(matched), client_id=client_id,
+        )  # fmt: skip
 
     async def _closes_of(self, own_id: int) -> list[Intent]:
         """Return all close intents of a position, also those not journalled yet."""
@@ -283,3 +361,7 @@ class Protection:
         symbol, side, size = position.symbol, position.side, position.size
         text = f"{symbol}: {side} {size} {text}"
         return trade_event(self._clock.now_ms(), kind, text, symbol, side, size_base=size)
+
+
+def _close_key(matched: MatchedPosition) -> str:
+    return f"close {matched.own.own_id}"

@@ -58,7 +58,7 @@ FaultKind = Literal[
     "venue_5xx", "venue_5xx_after", "venue_html", "venue_half_body", "venue_hang",
     "venue_wrong_json", "venue_timeout_after", "venue_cut_after", "venue_rate_limit", "venue_busy",
     "venue_auth", "venue_expired", "venue_clock_skew", "venue_frozen", "venue_thin",
-    "venue_unavailable", "venue_unavailable_after",
+    "venue_unavailable", "venue_unavailable_after", "venue_refuse",
 ]  # fmt: skip
 
 
@@ -202,6 +202,7 @@ class TraderSection:
     drawdown_pct: Percent = 8
     max_losses: Count = 5
     max_orders_per_hour: Count = 30
+    max_refusals_per_hour: Count = 30
     warn_pct: Percent = 80
 
 

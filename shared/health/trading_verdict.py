@@ -236,8 +236,9 @@ def _room_text(limit: TraderLimit) -> str:
 
 
 def _limit_text(limit: TraderLimit) -> str:
+    part = share(limit)
     after = {
-        "warned": "near its limit",
+        "warned": "near its limit" if part is None or part < 1 else "above its limit",
         "reached": "reached: no new entries while it lasts",
         "latched": "latched: no new entries until it is released",
     }.get(limit.state, limit.state)

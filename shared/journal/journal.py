@@ -184,9 +184,18 @@ class Journal(JournalFile):
         )
         return {(symbol, side): at for symbol, side, at, pnl in rows if Decimal(pnl) < 0}
 
-    def sent_since(self, sent_ms: int) -> tuple[int, ...]:
-        """Return the send times of orders since a venue time, oldest first."""
-        rows = self._rows("SELECT sent_ms FROM intents WHERE sent_ms > ? ORDER BY sent_ms", sent_ms)
+    def sent_since(self, sent_ms: int, *, failed: bool = False) -> tuple[int, ...]:
+        """Return the send times of orders since a venue time, oldest first.
+
+        Args:
+            failed: Those that the venue certainly did not accept, instead of all others.
+        """
+        rows = self._rows(
+            "SELECT sent_ms FROM intents WHERE sent_ms > ? "
+            "AND (state IN ('refused', 'not_taken')) = ? ORDER BY sent_ms",
+            sent_ms,
+            failed,
+        )
         return tuple(at for (at,) in rows)
 
     def fees_since(self, at_ms: int) -> Decimal:

@@ -8,7 +8,7 @@ the bytes of `encode`.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation, localcontext
 from typing import Literal
 
@@ -49,7 +49,9 @@ class Ledger:
         equity: The newest.
         day_pnl: Gained or lost since the day's first equity.
         losses: Losing trades since the last winning one.
-        orders_ms: When orders were sent, oldest first, no longer than an hour ago.
+        orders_ms: When the orders were sent that the venue accepted, or may have accepted; oldest
+            first, no longer than an hour ago.
+        refused_ms: The same of all other orders.
     """
 
     day: int
@@ -59,6 +61,7 @@ class Ledger:
     day_pnl: Decimal = Decimal(0)
     losses: int = 0
     orders_ms: tuple[int, ...] = ()
+    refused_ms: tuple[int, ...] = ()
     latches: tuple[Latch, ...] = ()
 
     def is_latched(self, breaker: Breaker) -> bool:
@@ -76,6 +79,7 @@ class Ledger:
                 day_pnl=str(self.day_pnl),
                 losses=self.losses,
                 orders_ms=list(self.orders_ms),
+                refused_ms=list(self.refused_ms),
                 latches=list(self.latches),
             )
         )
@@ -92,6 +96,7 @@ class Ledger:
             day_pnl=_amount(found.day_pnl, "day_pnl", where),
             losses=found.losses,
             orders_ms=tuple(found.orders_ms),
+            refused_ms=tuple(found.refused_ms),
             latches=tuple(found.latches),
         )
 
@@ -106,6 +111,7 @@ class _Written:
     losses: int
     orders_ms: list[int]
     latches: list[Latch]
+    refused_ms: list[int] = field(default_factory=list)
 
 
 def _amount(text: str, field: str, where: str) -> Decimal:
@@ -218,8 +224,8 @@ def _paid(ledger: Ledger, equity: Decimal) -> Ledger:
     )
 
 
-def _recent(ledger: Ledger, now_ms: int) -> tuple[int, ...]:
-    return tuple(at_ms for at_ms in ledger.orders_ms if now_ms - at_ms < HOUR_MS)
+def _recent(times_ms: tuple[int, ...], now_ms: int) -> int:
+    return sum(now_ms - at_ms < HOUR_MS for at_ms in times_ms)
 
 
 # Consequences.
@@ -228,7 +234,7 @@ def _recent(ledger: Ledger, now_ms: int) -> tuple[int, ...]:
 def objections(ledger: Ledger, settings: TraderSection, now_ms: int) -> list[str]:
     """Return why nothing may be entered now, by the ledger; empty if it may."""
     found = [f"{latch.why} at {utc_text(latch.at_ms)}: release it" for latch in ledger.latches]
-    sent = len(_recent(ledger, now_ms))
+    sent = _recent(ledger.orders_ms, now_ms)
     if sent >= settings.max_orders_per_hour:
         found.append(
             f"{sent} orders within the last hour, at most {settings.max_orders_per_hour} are "
@@ -249,10 +255,16 @@ def limits(
     with localcontext(EXACT):
         gross = account.gross_notional / account.equity if account.equity > 0 else Decimal(0)
     same = max(account.count("long"), account.count("short"))
-    orders, most = len(_recent(ledger, now_ms)), settings.max_orders_per_hour
+    orders, most = _recent(ledger.orders_ms, now_ms), settings.max_orders_per_hour
     rate = _limit(
         "orders per hour", Decimal(orders), Decimal(most), "orders", settings, latched=False
     )
+    failed, most = _recent(ledger.refused_ms, now_ms), settings.max_refusals_per_hour
+    refusals = _limit(
+        "refusals per hour", Decimal(failed), Decimal(most), "orders", settings, latched=False
+    )
+    if refusals.state == "reached":  # it stops nothing
+        refusals = replace(refusals, state="warned")
     rooms: tuple[tuple[str, Decimal | int, Decimal | int, str], ...] = (
         ("positions", len(account.holdings), settings.max_positions, "positions"),
         ("positions on one side", same, settings.max_same_side, "positions"),
@@ -262,7 +274,7 @@ def limits(
         _limit(name, Decimal(used), Decimal(limit), unit, settings, latched=False)
         for name, used, limit, unit in rooms
     ]
-    return [*found, rate, *(replace(each, is_room=True) for each in room)]
+    return [*found, rate, refusals, *(replace(each, is_room=True) for each in room)]
 
 
 def _limit(

@@ -80,6 +80,7 @@ FREE_OF_IO = {
     "actors.health.response_cache",
     "actors.indicators.window_cache",
     "actors.trader.positions",
+    "actors.trader.refusals",
     "actors.trader_api.answers",
     "actors.trader_api.json_schema",
     "actors.trader_api.openapi",

@@ -27,6 +27,7 @@ from shared.exchanges.sim.errors import (
     BAD_SIGN,
     BUSY,
     EXPIRED,
+    NO_BALANCE,
     RATE_LIMIT,
     UNAVAILABLE,
     SimRefused,
@@ -265,6 +266,8 @@ class _Request:
         if fault := self._fault("venue_unavailable"):
             code = int(fault.value(4001))
             raise SimRefused(code, UNAVAILABLE.get(code, "unavailable"))
+        if fault := self._fault("venue_refuse"):
+            raise SimRefused(int(fault.value(NO_BALANCE[0])), "refused by the script of faults")
         if self._call.signed:
             if fault := self._fault("venue_auth"):
                 code = int(fault.value(4005))

@@ -11,6 +11,7 @@ import pytest
 
 from actors.trader.journal_thread import JournalThread
 from actors.trader.orders import OrderSender
+from actors.trader.retries import Retries, no_atr
 from shared.clock import SystemClock
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue import PlacedOrder
@@ -48,9 +49,9 @@ class Site:
         self.scripted = scripted
         self.journal_thread = journal_thread
         self._client = client
-        self._orders = OrderSender(
-            client, journal_thread, SystemClock(), logging.getLogger("orders")
-        )
+        log = logging.getLogger("orders")
+        retries = Retries(client, journal_thread, atr=no_atr, log=log)
+        self._orders = OrderSender(client, journal_thread, retries, SystemClock(), log)
 
     async def send(self) -> PlacedOrder | None:
         return await self._orders.send(INTENT, lambda: self._client.place_order(ORDER))

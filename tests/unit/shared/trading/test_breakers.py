@@ -222,6 +222,20 @@ def test_too_many_orders_say_so() -> None:
     ]
 
 
+@pytest.mark.parametrize(("count", "state"), [(23, "ok"), (24, "warned"), (70, "warned")])
+def test_refused_orders_are_a_limit_of_their_own_that_only_warns(count: int, state: str) -> None:
+    ledger = replace(looked((1000,)), refused_ms=tuple(range(NOON_MS, NOON_MS + count)))
+    found = limit(ledger, "refusals per hour", NOON_MS + count)
+    assert (found.used, found.state) == (str(count), state)
+    assert limit(ledger, "orders per hour", NOON_MS + count).used == "0"
+    assert objections(ledger, TraderSection(), NOON_MS + count) == []
+
+
+def test_a_ledger_written_before_refusals_were_counted_is_read() -> None:
+    raw = looked((1000,)).encode().replace(b',"refused_ms":[]', b"")
+    assert Ledger.decode(raw, "journal").refused_ms == ()
+
+
 # Latches.
 
 
@@ -278,6 +292,7 @@ def test_every_limit_is_shown_with_its_distance() -> None:
         ("drawdown", "0.5", "8", "%", "ok"),
         ("losses in a row", "0", "5", "trades", "ok"),
         ("orders per hour", "0", "30", "orders", "ok"),
+        ("refusals per hour", "0", "30", "orders", "ok"),
         ("positions", "3", "3", "positions", "reached"),
         ("positions on one side", "2", "2", "positions", "reached"),
         ("gross notional", "2.25", "1.5", "equities", "reached"),
