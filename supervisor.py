@@ -247,6 +247,8 @@ class Supervisor:
             self._tasks.keep(publisher.keep, "status publisher"),
             self._tasks.keep(lambda: serve_channel(bus, answer, self._log), "control channel"),
         ]
+        for remark in self._children.remarks:
+            self._log.warning("%s", remark)
         self._children.boot()
         try:
             await self._turn_until_over()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,7 @@ from actors.exchange_sim.venue_panel import VenuePanel
 from shared import codec
 from shared.config.sections import SimulatorSection
 from shared.errors import TransientError, UnknownSymbol
-from shared.exchanges.sim.prices import PriceFeed
-from shared.exchanges.sim.save_file import VenueFile
+from shared.exchanges.sim.save_file import VenueFile, VenueState
 from shared.exchanges.sim.venue import SimVenue
 from shared.web.listening import listen
 
@@ -45,7 +45,7 @@ class ExchangeSim(Actor):
         self._section = codec.from_plain(
             SimulatorSection, context.section["simulator"], "config: simulator"
         )
-        self._symbols: list[str] = list(context.section["symbols"])
+        self._configured: list[str] = list(context.section["symbols"])
         self._source: PriceSource | None = None
         self._wire: BinanceWire | None = None
         self._venue_wire: CoinexWire | None = None
@@ -60,10 +60,14 @@ class ExchangeSim(Actor):
             TransientError: The port is taken, or the account's file cannot be read.
         """
         app = web.Application()
+        file = VenueFile(self.context.state_dir / "venue.json", self.log)
+        state = self._load(file)
+        # a market with something open stays, whatever the configuration says
+        symbols = list(dict.fromkeys((*self._configured, *state.busy())))
         if self.context.mode == "paper":
-            self._serve_venue_only(app)
+            self._serve_venue_only(app, file, state, symbols)
         else:
-            self._serve_market(app)
+            self._serve_market(app, file, state, symbols)
         runner = await listen(
             app,
             section="simulator",
@@ -101,14 +105,25 @@ class ExchangeSim(Actor):
             self.detail["venue"] = self._of_venue(self._venue_wire)
         return STEP_S
 
-    def _serve_market(self, app: web.Application) -> None:
-        self._source = self._prices()
+    def _load(self, file: VenueFile) -> VenueState:
+        try:
+            return file.load(self.clock.now_ms())
+        except OSError as error:
+            raise TransientError(
+                f"{file.path}: the simulated venue's account cannot be read ({error}); fix the "
+                "file's permissions, or move it away to start a new account"
+            ) from error
+
+    def _serve_market(
+        self, app: web.Application, file: VenueFile, state: VenueState, symbols: Sequence[str]
+    ) -> None:
+        self._source = self._prices(symbols)
         market = Market(self._source)
         self._script = FaultScript(market)
         self._script.add(self._section.faults, self.clock.now_ms())
         self._wire = BinanceWire(market, self._script, self.clock, log=self.log)
         self._wire.add_routes(app)
-        self._add_venue(app, MarketPrices(market), self._script)
+        self._add_venue(app, file, SimVenue(MarketPrices(market), state), self._script)
         self.background(self._warm_up(market), "warm-up")
 
     async def _warm_up(self, market: Market) -> None:
@@ -118,7 +133,9 @@ class ExchangeSim(Actor):
                 market.scale(symbol, self.clock.now_ms())
             await self.clock.sleep(0)
 
-    def _serve_venue_only(self, app: web.Application) -> None:
+    def _serve_venue_only(
+        self, app: web.Application, file: VenueFile, state: VenueState, symbols: Sequence[str]
+    ) -> None:
         self._script = FaultScript(None)
         planned = [f for f in self._section.faults if f.kind.startswith(OF_THE_VENUE)]
         if len(planned) < len(self._section.faults):
@@ -128,41 +145,29 @@ class ExchangeSim(Actor):
                 len(self._section.faults) - len(planned),
             )
         self._script.add(planned, self.clock.now_ms())
-        symbols = self._symbols
         FaultPanel(self._script, lambda: symbols, self.clock, log=self.log).add_routes(app)
-        self._add_venue(app, None, self._script)
+        prices = self._followed = LivePrices(
+            symbols,
+            since_ms=state.at_ms,
+            source=self.context.source,
+            clock=self.clock,
+            log=self.log,
+        )
+        self._add_venue(app, file, SimVenue(prices, state), self._script)
 
     def _add_venue(
-        self, app: web.Application, prices: PriceFeed | None, script: FaultScript
+        self, app: web.Application, file: VenueFile, venue: SimVenue, script: FaultScript
     ) -> None:
-        file = VenueFile(self.context.state_dir / "venue.json", self.log)
-        try:
-            state = file.load(self.clock.now_ms())
-        except OSError as error:
-            raise TransientError(
-                f"{file.path}: the simulated venue's account cannot be read ({error}); fix the "
-                "file's permissions, or move it away to start a new account"
-            ) from error
-        if prices is None:
-            prices = self._followed = LivePrices(
-                self._symbols,
-                since_ms=state.at_ms,
-                source=self.context.source,
-                clock=self.clock,
-                log=self.log,
-            )
-        self._venue_wire = CoinexWire(
-            SimVenue(prices, state), file, script, self.clock, log=self.log
-        )
+        self._venue_wire = CoinexWire(venue, file, script, self.clock, log=self.log)
         self._venue_wire.add_routes(app)
         VenuePanel(self._venue_wire).add_routes(app)
 
-    def _prices(self) -> PriceSource:
+    def _prices(self, symbols: Sequence[str]) -> PriceSource:
         if not self._section.candles_dir:
-            return GeneratedPrices(self._symbols, self._section.seed)
+            return GeneratedPrices(symbols, self._section.seed)
         return RecordedPrices(
             Path(self._section.candles_dir),
-            self._symbols,
+            symbols,
             self.context.state_dir / "simulator.json",
             self.clock.now_ms() // DAY_MS,
             log=self.log,

@@ -122,9 +122,10 @@ class CycleCandles:
                 try:
                     await self._sync_time()
                     for timeframe in TIMEFRAMES:
-                        windows[timeframe] = await self._fetch_window(
-                            self._stores[symbol, timeframe]
+                        store = self._stores.setdefault(
+                            (symbol, timeframe), CandleStore(symbol, timeframe)
                         )
+                        windows[timeframe] = await self._fetch_window(store)
                 except PlatformError as error:
                     faults[symbol] = str(error)
                     if isinstance(error, RateLimited):

@@ -15,6 +15,7 @@ from shared.config.load import load
 from shared.errors import EXIT_OK, ConfigError, count
 from shared.redis.server import RedisServer
 from shared.supervision import preflight
+from shared.supervision.coins_in_use import coins_in_use, in_words, kept
 from shared.supervision.specs import listeners
 
 NO_URLS = (
@@ -61,4 +62,7 @@ def check(options: argparse.Namespace) -> int:
     if config.alerts.enabled:
         services = f"{count(len(urls), 'service URL')}, well formed" if urls else NO_URLS
         print(f"alerts: {services}")
+    in_use = coins_in_use(config)
+    for remark in in_words(config, in_use, kept(config, in_use)):
+        print(f"note: {remark}")
     return EXIT_OK

@@ -135,17 +135,28 @@ def trading_problems(
         yield from _account_problems(view, now_ms, listening_ms, limits)
 
 
-def trading_notes(view: TradingView, actors: Collection[str]) -> list[str]:
-    """Return notes: worth knowing, but no problem."""
+def trading_notes(
+    view: TradingView, actors: Collection[str], symbols: Collection[str]
+) -> list[str]:
+    """Return notes: worth knowing, but no problem.
+
+    Args:
+        symbols: The coins of the configuration.
+    """
     if TRADER not in actors or view.status is None:
         return []
+    kept = [
+        f"{symbol}: in no group any more; its position is managed to its end"
+        for symbol in view.status.ours
+        if symbol not in symbols
+    ]
     foreign = [
         f"{symbol}: the position is foreign: not the trader's, never touched by it, "
         "counted in its limits"
         for symbol in view.status.foreign
     ]
     full = [_room_text(each) for each in view.status.limits if each.is_room and each.state != "ok"]
-    return foreign + full
+    return kept + foreign + full
 
 
 def share(limit: TraderLimit) -> float | None:

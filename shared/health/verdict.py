@@ -172,7 +172,7 @@ def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
     if seen.redis.status == "down" or not fresh:
         empty = Problem("platform-empty", "", "no coin to watch")
         status, problems = "down", problems or [empty]
-    notes = trading_notes(seen.trading, seen.actors)
+    notes = trading_notes(seen.trading, seen.actors, seen.symbols)
     return Verdict(
         status=status,
         found=problems,

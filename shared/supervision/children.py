@@ -15,9 +15,10 @@ from shared.config import ports
 from shared.config.sections import Config
 from shared.supervision.actor_log import ActorLog
 from shared.supervision.child import Child, ChildContext
+from shared.supervision.coins_in_use import coins_in_use, in_words, kept
 from shared.supervision.launch import ROOT
 from shared.supervision.lifecycle import Event, State
-from shared.supervision.specs import ChildSpec, child_specs, listeners, policy
+from shared.supervision.specs import ChildSpec, child_specs, configured, listeners, policy
 
 NEEDS_WAIT_S = 10.0
 MEASURE_EVERY_S = 10.0
@@ -31,6 +32,9 @@ class Children:
         context: What they share; `adopt` updates its settings and policy.
         only: Pattern of names; others are left out.
         journal: The systemd journal's socket, or None.
+
+    Attributes:
+        remarks: What an operator must know about the coins of the current configuration.
     """
 
     def __init__(
@@ -48,6 +52,8 @@ class Children:
         self._only = only
         self._journal = journal
         self._ports: dict[str, int] = {}
+        self._kept: tuple[str, ...] = ()
+        self.remarks: list[str] = []
         self._actors: dict[str, Child] = {}
         self._due: set[str] = set()
         """Actors whose first start may still wait for others."""
@@ -202,9 +208,9 @@ class Children:
         """Apply a new configuration; return the names of the actors it changed."""
         moved = self._moved(config)
         self._ports = {name: port for name, port in self._ports.items() if name not in moved}
+        specs = self._specs(config)
         self._config = config
         self._context.settings, self._context.policy = config.supervisor, policy(config)
-        specs = self._specs(config)
         changed = []
         for name in set(self._actors) - {spec.name for spec in specs} - self._leaving:
             self._leaving.add(name)
@@ -231,7 +237,10 @@ class Children:
 
     def _specs(self, config: Config) -> list[ChildSpec]:
         self._ports = ports.choose(listeners(config), self._ports)
-        specs = child_specs(config, self._ports)
+        in_use = coins_in_use(config)
+        self._kept = kept(config, in_use, [*configured(self._config), *self._kept])
+        self.remarks = list(in_words(config, in_use, self._kept))
+        specs = child_specs(config, self._ports, self._kept)
         return [spec for spec in specs if fnmatch.fnmatch(spec.name, self._only)]
 
     def _add(self, spec: ChildSpec) -> Child:

@@ -118,5 +118,6 @@ class SupervisorCommands:
                 f"; there is no {', '.join(missing)}: secrets are read at start only, so one "
                 "added since needs a restart (systemctl restart)"
             )
+        summary = "\n".join((summary, *self._children.remarks))
         self._log.info("configuration reloaded, %s", summary)
         return summary

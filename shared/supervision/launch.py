@@ -11,6 +11,7 @@ from shared.config.secrets import Secrets
 from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, Config
 from shared.errors import ConfigError
 from shared.schema import Role, role_of
+from shared.supervision.coins_in_use import coins_in_use, kept
 from shared.supervision.specs import ChildSpec, child_specs, configured_ports
 from shared.supervision.test_hooks import trial_folder
 
@@ -104,7 +105,8 @@ def foreground_launch(
         ConfigError: No such actor, or it listens and its port is not fixed.
     """
     ports = configured_ports(config)
-    specs = {spec.name: spec for spec in child_specs(config, ports)}
+    coins = kept(config, coins_in_use(config))
+    specs = {spec.name: spec for spec in child_specs(config, ports, coins)}
     if name not in specs:
         raise ConfigError([f"no actor {name!r}: expected one of {', '.join(specs)}"])
     if ports.get(name) == 0:

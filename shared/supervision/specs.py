@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,19 +63,27 @@ class ChildSpec:
     treatment: Treatment = Treatment()
 
 
+def configured(config: Config) -> list[str]:
+    """Return every coin of the groups."""
+    return [symbol for group in config.groups.values() for symbol in group]
+
+
 def trades(config: Config) -> bool:
     """Return whether there is a trader: as configured, by default in demo mode only."""
     enabled = config.trader.enabled
     return config.mode == "demo" if enabled is None else enabled
 
 
-def child_specs(config: Config, ports: Mapping[str, int]) -> list[ChildSpec]:
+def child_specs(
+    config: Config, ports: Mapping[str, int], kept: Sequence[str] = ()
+) -> list[ChildSpec]:
     """Return the actors of a configuration, in order of start.
 
     Args:
         ports: The port of each listening actor (a configured 0 already replaced).
+        kept: Coins in no group that need candles, as something is open in them.
     """
-    given = _Given(config, ports)
+    given = _Given(config, ports, kept)
     specs = [
         *([_exchange_sim(given)] if config.mode != "live" else []),
         _fetcher(given),
@@ -93,11 +101,12 @@ def child_specs(config: Config, ports: Mapping[str, int]) -> list[ChildSpec]:
 class _Given:
     """Inputs of the actors' specs."""
 
-    def __init__(self, config: Config, ports: Mapping[str, int]) -> None:
+    def __init__(self, config: Config, ports: Mapping[str, int], kept: Sequence[str]) -> None:
         self.config = config
         self.plain = dataclasses.asdict(config)
         self.ports = ports
-        self.symbols = [symbol for group in config.groups.values() for symbol in group]
+        self.symbols = configured(config)
+        self.kept = list(kept)
         self.binance, self.venue = dict(self.plain["binance"]), dict(self.plain["venue"])
         if config.mode != "live":
             address = base_url(config.simulator.host, ports["exchange-sim"])
@@ -131,7 +140,7 @@ def _fetcher(given: _Given) -> ChildSpec:
         section={
             "fetcher": given.plain["fetcher"],
             "binance": given.binance,
-            "symbols": given.symbols,
+            "symbols": [*given.symbols, *given.kept],
         },
         level=1,
         needs=("exchange-sim",) if given.config.mode == "demo" else (),

@@ -32,6 +32,19 @@ class VenueState:
     orders: SimOrders
     rates: dict[str, Decimal] = field(default_factory=dict)
 
+    def busy(self) -> list[str]:
+        """Return the markets with a position or a resting order."""
+        resting = (order.market for order in self.orders.pending)
+        return list(dict.fromkeys((*self.account.positions, *resting)))
+
+
+def markets_in_use(path: Path) -> set[str]:
+    """Return the markets with a position or a resting order in a file; none if it is unusable."""
+    try:
+        return set(codec.decode(VenueState, path.read_bytes(), str(path)).busy())
+    except (OSError, BadMessage):  # the simulator reports it
+        return set()
+
 
 def fresh_state(now_ms: int) -> VenueState:
     """Return the state of a new account."""

@@ -152,7 +152,7 @@ class SimVenue(VenueOrders):
     def skip(self, now_ms: int) -> None:
         """End a freeze: prices jump, then missed funding is paid."""
         missed = range(next_funding_ms(self.now_ms), now_ms + 1, FUNDING_MS)
-        before = {m: price for m in self._busy() if (price := self.price(m)) is not None}
+        before = {m: price for m in self.state.busy() if (price := self.price(m)) is not None}
         self.state.at_ms = max(self.now_ms, now_ms)
         for market, price in before.items():
             path = [Corner(self.now_ms, price), Corner(self.now_ms, self.mark(market))]
@@ -161,13 +161,8 @@ class SimVenue(VenueOrders):
             self._fund()
         self.changed = True
 
-    def _busy(self) -> list[str]:
-        """Return the markets with a position or a resting order."""
-        resting = (order.market for order in self.state.orders.pending)
-        return list(dict.fromkeys((*self.account.positions, *resting)))
-
     def _pass(self, until_ms: int) -> None:
-        busy = self._busy()
+        busy = self.state.busy()
         hits = {m: self._first(m, self._path(m, self.now_ms, until_ms)) for m in busy}
         while True:
             due = [(hit.at_ms, market) for market, hit in hits.items() if hit is not None]

@@ -196,7 +196,9 @@ async def test_account_and_trader_are_shown_measured_and_judged(
     async with site(redis_url, tmp_path, actors=[*ACTORS, "account", "trader"]) as here:
         await eventually(partial(is_status, here, "ok"))
         body = await here.health()
-        assert (body["notes"], body["account"]["equity_quote"]) == ([], "10050")
+        (note,) = body["notes"]
+        assert note.startswith("BTCUSDT: in no group any more")
+        assert body["account"]["equity_quote"] == "10050"
         assert 0 <= body["account"]["age_s"] < 20
         assert body["account"]["positions"][0]["stop_loss"] == "59780"
         assert (body["trader"]["mode"], body["trader"]["answering"]) == ("enabled", True)

@@ -266,6 +266,7 @@ def test_a_lock_says_why_and_what_it_means() -> None:
     [
         ("ok", "50", []),
         ("warned", "160", ["trader: daily loss is near its limit (160 of 200 USDT, 80 %)"]),
+        ("warned", "260", ["trader: daily loss is above its limit (260 of 200 USDT, 130 %)"]),
         ("reached", "200", ["trader: daily loss is reached: no new entries while it lasts "
                             "(200 of 200 USDT, 100 %)"]),
         ("latched", "20", ["trader: daily loss is latched: no new entries until it is released "
@@ -280,9 +281,16 @@ def test_room_for_positions_that_is_full_is_told_and_is_no_problem() -> None:
     full = limit("positions", state="reached", used="3", limit="3", unit="positions", is_room=True)
     assert problems(status=trader_status(limits=[full])) == []
     view = TradingView(status=trader_status(limits=[full]))
-    assert trading_notes(view, ["trader"]) == [
+    assert trading_notes(view, ["trader"], []) == [
         "trader: positions: all room is taken, no new entries while it lasts "
         "(3 of 3 positions, 100 %)"
+    ]
+
+
+def test_a_coin_with_a_position_that_no_group_lists_is_a_note() -> None:
+    view = TradingView(status=trader_status(ours=["BTCUSDT", "ETHUSDT"]))
+    assert trading_notes(view, ["trader"], ["BTCUSDT"]) == [
+        "ETHUSDT: in no group any more; its position is managed to its end"
     ]
 
 
