@@ -71,7 +71,7 @@ def build(launch: Mapping[str, Any], status_fd: int | None, log: logging.Logger)
     module, _, kind = launch["code"].partition(":")
     trial: Mapping[str, Any] = launch.get("trial") or {}
     folder = Path(trial["folder"]) if trial else None
-    clock = SteppedClock(folder) if folder and trial["steps"] else SystemClock()
+    clock = SteppedClock(folder, trial["clock"]) if folder else SystemClock()
     context = Context(
         name=launch["name"],
         mode=launch["mode"],

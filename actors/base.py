@@ -19,7 +19,7 @@ from typing import Any, Literal
 from shared import proc_stats, schema
 from shared.backoff import backoff_s
 from shared.bus import Bus, BusStatus
-from shared.clock import Clock
+from shared.clock import Clock, ClockJump, ClockJumps
 from shared.errors import BusUnavailable, TransientError
 from shared.exchanges.venue_keys import VenueKeys
 from shared.messages.actors import Heartbeat
@@ -30,6 +30,9 @@ from shared.supervision.test_hooks import Hooks
 BEAT_S = 1.0
 PSS_EVERY_BEATS = 15
 DRAIN_S = 5.0
+AFTER_JUMP_S = 5.0
+"""Until a scan after a jump of the clock: fetching all candles anew takes about a second."""
+
 RETRY_FIRST_S, RETRY_CAP_S = 1.0, 15.0
 
 
@@ -92,6 +95,7 @@ class Actor:
         self._last_step_ms: int | None = None
         self._step_ms: float | None = None
         self._lag_ms = 0.0
+        self._jumps = ClockJumps(self.clock)
 
     async def setup(self) -> None:
         """Prepare once, before the first step."""
@@ -106,6 +110,17 @@ class Actor:
     async def teardown(self) -> None:
         """Release what `setup` acquired, the newest first."""
         await self.resources.aclose()
+
+    def clock_jumped(self, jump: ClockJump) -> None:
+        """Do what is due after a suspend or a set clock; by default the next step, at once."""
+        self.wake()
+
+    def look_at_clock(self) -> None:
+        """Call `clock_jumped` if the clock has jumped; done with every beat, too."""
+        jump = self._jumps.look()
+        if jump is not None:
+            self.log.warning("the clock jumped by %+.0f s", jump.by_ms / 1000)
+            self.clock_jumped(jump)
 
     def ready(self) -> None:
         """Report that the actor can do its job."""
@@ -242,6 +257,7 @@ class Actor:
             due = self.clock.monotonic() + BEAT_S
             await self.clock.sleep(BEAT_S)
             self._lag_ms = max(0.0, (self.clock.monotonic() - due) * 1000)
+            self.look_at_clock()
 
     async def _publish_heartbeats(self) -> None:
         pid = os.getpid()

@@ -11,9 +11,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal
 
-from actors.base import Actor, Context
+from actors.base import AFTER_JUMP_S, Actor, Context
 from shared import codec, schema
-from shared.clock import utc_text
+from shared.clock import ClockJump, utc_text
 from shared.config.sections import ScannerSection
 from shared.errors import BadMessage, BusUnavailable, NoCandles
 from shared.indicators.scoring import BaseScore, base_scores, label_after, label_event, next_label
@@ -91,6 +91,11 @@ class Scanner(Actor):
         self._report_readiness()
         pause = self._next_scan - self.clock.monotonic()
         return max(0.0, min(pause, RETRY_MISSING_S) if self._missing else pause)
+
+    def clock_jumped(self, jump: ClockJump) -> None:
+        """Scan soon, once the candles have been fetched anew."""
+        self._next_scan = self.clock.monotonic() + AFTER_JUMP_S
+        self.wake()
 
     async def _listen(self) -> None:
         entries = (schema.CANDLE_UPDATES, schema.TA_SIGNALS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 # asyncio takes half of the command line's start-up; code that sleeps has loaded it already
@@ -39,6 +40,50 @@ class SystemClock:
         import asyncio  # noqa: PLC0415
 
         await asyncio.sleep(max(0.0, seconds))
+
+
+JUMP_MS = 30_000
+"""A scan: a shorter jump leaves nothing older than scans may leave it anyway."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClockJump:
+    """A jump of the wall clock: the machine was suspended, or its clock was set.
+
+    Attributes:
+        by_ms: Forward, or backward if negative.
+        since_ms: Wall time from which on everything was stamped after it.
+    """
+
+    by_ms: int
+    since_ms: int
+
+
+class ClockJumps:
+    """Notices jumps of a clock's wall time against its monotonic time.
+
+    Args:
+        least_ms: Shorter ones are none.
+    """
+
+    def __init__(self, clock: Clock, least_ms: int = JUMP_MS) -> None:
+        self._clock = clock
+        self._least_ms = least_ms
+        self._apart_ms = self._apart()
+        self._seen_s = clock.monotonic()
+
+    def look(self) -> ClockJump | None:
+        """Return the jump since the last look, if there was one."""
+        apart_ms, now_s = self._apart(), self._clock.monotonic()
+        by_ms, passed_s = round(apart_ms - self._apart_ms), now_s - self._seen_s
+        self._seen_s = now_s
+        if abs(by_ms) < self._least_ms:
+            return None
+        self._apart_ms = apart_ms
+        return ClockJump(by_ms, self._clock.now_ms() - round(1000 * passed_s))
+
+    def _apart(self) -> float:
+        return self._clock.now_ms() - self._clock.monotonic() * 1000
 
 
 def utc_text(epoch_ms: int) -> str:

@@ -25,6 +25,7 @@ from actors.fetcher.stream import CandleStream
 from shared import codec, schema
 from shared.candles.freshness import fetch_interval_s, refetch_after_s, seconds_to_pass
 from shared.candles.store import KEEP, SETTLE_MS, CandleStore, Change, OverlapDiffers, WrongTime
+from shared.clock import ClockJump
 from shared.config.sections import FetcherSection
 from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
 from shared.exchanges.binance.ban import BanFile
@@ -165,6 +166,13 @@ class Fetcher(Actor):
         self._report_readiness()
         await self._publish_status()
         return self._until_next_pass(started_s, started_ms)
+
+    def clock_jumped(self, jump: ClockJump) -> None:
+        """Fetch and write everything anew: it is older than it says, or has expired."""
+        for store in self.stores:
+            store.asked_ms = None
+        self.publisher.write_all()
+        self.wake()
 
     def _start_fetching(self, coins: Iterable[FetchedCoin]) -> None:
         for coin in coins:

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
-from shared.clock import Clock
+from shared.clock import Clock, ClockJumps
 from shared.errors import ExchangeUnavailable, PlatformError, RateLimited, UnknownSymbol
 from shared.exchanges.ports import CandleSource
 
@@ -37,7 +37,7 @@ class ExchangeStatus:
         self._log = log
         self._forbidden_until_ms = 0
         self._syncing = asyncio.Lock()
-        self._wall_minus_monotonic_ms = clock.now_ms() - clock.monotonic() * 1000
+        self._jumps = ClockJumps(clock, STEPPED_MS)
         self._synced_s = self._sync_due_s = _NEVER
         self._rules_read_s = self._rules_due_s = _NEVER
 
@@ -62,9 +62,7 @@ class ExchangeStatus:
         True at the start and after the local clock jumped. The ban recorded here by the old clock
         is then dropped; the client still respects it.
         """
-        apart_ms = self._clock.now_ms() - self._clock.monotonic() * 1000
-        if abs(apart_ms - self._wall_minus_monotonic_ms) > STEPPED_MS:
-            self._wall_minus_monotonic_ms = apart_ms
+        if self._jumps.look() is not None:
             self._forbidden_until_ms = 0
             self._synced_s = _NEVER
         return self._synced_s == _NEVER

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from shared import schema
 from shared.bus import Bus, BusStatus
@@ -20,6 +21,13 @@ from shared.errors import BusUnavailable
 from shared.market import Candles
 from shared.messages.candles import CandleWindow, Source
 from shared.schema import RENEWAL_SHARE, Entry
+
+
+class _WrittenAt(NamedTuple):
+    """When a key was written, or would have been with its whole TTL."""
+
+    monotonic_s: float
+    wall_ms: int
 
 
 class CandlePublisher:
@@ -38,7 +46,7 @@ class CandlePublisher:
         self._clock = clock
         self._rng = rng
         self._source = source
-        self._put_at_s: dict[CandleStore, float] = {}
+        self._put_at: dict[CandleStore, _WrittenAt] = {}
         self.unsent: set[CandleStore] = set()
         # Writes on several connections may be reordered: an older window must not win.
         self._writing = asyncio.Lock()
@@ -106,8 +114,17 @@ class CandlePublisher:
         late = is_write_due(self._age_s(store), every_s, ttl_s)
         return late or len(change.closed) > 0 or change.absent
 
+    def write_all(self) -> None:
+        """Write every window with its next fetch, however young its key is."""
+        self._put_at.clear()
+
     def _age_s(self, store: CandleStore) -> float:
-        return self._clock.monotonic() - self._put_at_s.get(store, float("-inf"))
+        """Return the age of a key by the clock that says more: Redis' runs on while we do not."""
+        put = self._put_at.get(store)
+        if put is None:
+            return float("inf")
+        by_wall_s = (self._clock.now_ms() - put.wall_ms) / 1000
+        return max(self._clock.monotonic() - put.monotonic_s, by_wall_s)
 
     async def _write(
         self, changes: Sequence[tuple[CandleStore, Change]], whole: Sequence[CandleStore]
@@ -132,9 +149,9 @@ class CandlePublisher:
         except BusUnavailable:  # the bus logs loss and return
             self.unsent.update(store for store, _ in changes)
             return
-        now_s = self._clock.monotonic()
+        written = _WrittenAt(self._clock.monotonic(), self._clock.now_ms())
         for store in whole:
-            self._put_at_s[store] = now_s
+            self._put_at[store] = written
             self.unsent.discard(store)
 
     async def watch(self) -> None:
@@ -171,10 +188,13 @@ class CandlePublisher:
         """Write one window with its remaining TTL; skip one that is too old."""
         entry = schema.CANDLES[store.timeframe]
         window = store.window(self._source)
-        left_s = _ttl_s(entry) - (self._clock.now_ms() - window.fetched_at_ms) / 1000
+        passed_s = max(0.0, (self._clock.now_ms() - window.fetched_at_ms) / 1000)
+        left_s = _ttl_s(entry) - passed_s
         if left_s > 0:
             await self._bus.put(entry, window, ttl_ms=round(left_s * 1000), symbol=store.symbol)
-            self._put_at_s[store] = self._clock.monotonic() - _ttl_s(entry) + left_s
+            self._put_at[store] = _WrittenAt(
+                self._clock.monotonic() - passed_s, window.fetched_at_ms
+            )
         self.unsent.discard(store)
 
 

@@ -11,10 +11,11 @@ import signal
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from actors.base import Actor, Context
+from actors.base import AFTER_JUMP_S, Actor, Context
 from actors.indicators.window_cache import WindowCache
 from shared import codec, schema
 from shared.bus import Batch
+from shared.clock import ClockJump
 from shared.config.sections import IndicatorsSection
 from shared.errors import BusUnavailable, NoCandles
 from shared.indicators.signals import CoinWindows, ta_signals
@@ -116,6 +117,12 @@ class Indicators(Actor):
         self._report()
         self._report_readiness()
         return self._until_next_step_s()
+
+    def clock_jumped(self, jump: ClockJump) -> None:
+        """Scan soon, once the candles have been fetched anew, and reading all of them."""
+        self._windows.clear()
+        self._next_scan = self.clock.monotonic() + AFTER_JUMP_S
+        self.wake()
 
     def _until_next_step_s(self) -> float:
         pause = self._next_scan - self.clock.monotonic()

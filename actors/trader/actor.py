@@ -27,6 +27,7 @@ from actors.trader.journal_thread import JournalThread
 from actors.trader.positions import Reconciliation
 from actors.trader.reconciler import EXPECTED_ERRORS
 from shared import codec, schema
+from shared.clock import ClockJump
 from shared.config.defaults import Mode
 from shared.config.sections import TraderSection, VenueSection
 from shared.errors import (
@@ -239,8 +240,18 @@ class Trader(Actor):
             limit.cancel()
             draining.cancel()
 
+    def clock_jumped(self, jump: ClockJump) -> None:
+        """Read all anew before anything is decided; protect at once."""
+        if self._execution is not None:
+            self._trading.candles.distrust(jump.since_ms)
+        if self._begun_ms is not None and self._begun_ms > self.clock.now_ms():
+            self._begun_ms = None  # set back: the closes until then are due (again)
+        self._next_protect_s = float("-inf")
+        self.wake()
+
     async def step(self) -> float:
         """Protect positions and start a cycle, each when due."""
+        self.look_at_clock()
         if self.context.once:
             await self._once()
             return 0.0

@@ -73,6 +73,7 @@ class Trading:
         self._settings = settings
         self._context = context
         self._bus = bus
+        self.candles = candles
         self.pnl = Pnl(journal, venue, settings, clock)
         self.continuity = Continuity(venue, journal, context.state_dir, clock, log)
         self.gates = Gates(

@@ -24,6 +24,7 @@ from shared.messages.candles import CandleWindow, Source
 TIMEFRAMES = (Timeframe.M5, Timeframe.H1)
 REDIS_POLL_S, BINANCE_POLL_S = 0.5, 1.5
 AT_ONCE = 8
+AHEAD_MS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,15 @@ class CycleCandles:
         self._log = log
         self._stores = {(s, t): CandleStore(s, t) for s in symbols for t in TIMEFRAMES}
         self._is_time_known = False
+        self._trusted_from_ms: int | None = None
+
+    def distrust(self, before_ms: int) -> None:
+        """Take no candles from Redis that were fetched before a jump of the clock.
+
+        Args:
+            before_ms: Wall time from which on they were fetched after it.
+        """
+        self._trusted_from_ms = before_ms
 
     async def at_close(self, cycle_ms: int, until_ms: int) -> Gathered:
         """Return the coins whose candles of a close are complete, waiting for them.
@@ -74,6 +84,7 @@ class CycleCandles:
         """
         found: dict[str, CoinWindows] = {}
         came_from: Literal["redis", "binance"]
+        until_s = self._clock.monotonic() + (until_ms - self._clock.now_ms()) / 1000
         while True:
             pending = [symbol for symbol in self._symbols if symbol not in found]
             faults: dict[str, str] = {}
@@ -82,16 +93,30 @@ class CycleCandles:
             except BusUnavailable:
                 coins, came_from = await self._from_binance(pending, faults), "binance"
             for coin in coins:
-                fault = _missing_candle(coin, cycle_ms)
+                fault = _missing_candle(coin, cycle_ms) or self._distrusted(coin)
                 if fault:
                     faults.setdefault(coin.symbol, fault)
                 else:
                     found[coin.symbol] = coin
-            if len(found) == len(self._symbols) or self._clock.now_ms() >= until_ms:
+            is_late = self._clock.now_ms() >= until_ms or self._clock.monotonic() >= until_s
+            if len(found) == len(self._symbols) or is_late:
                 break
             await self._clock.sleep(REDIS_POLL_S if came_from == "redis" else BINANCE_POLL_S)
         chosen = tuple(found[symbol] for symbol in self._symbols if symbol in found)
         return Gathered(chosen, faults, came_from if chosen else "none")
+
+    def _distrusted(self, coin: CoinWindows) -> str:
+        """Return which candles are older than the last jump of the clock, or ""."""
+        if self._trusted_from_ms is None:
+            return ""
+        for timeframe, window in coin.windows.items():
+            # those of before a clock was set back seem to come from the future
+            until_ms = self._clock.now_ms() + AHEAD_MS
+            if window is not None and not (
+                self._trusted_from_ms <= window.fetched_at_ms <= until_ms
+            ):
+                return f"the {timeframe} candles were fetched before the clock jumped"
+        return ""
 
     async def newest(self, symbol: str) -> CoinWindows:
         """Return the current candles of one coin."""

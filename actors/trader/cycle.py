@@ -19,7 +19,7 @@ from actors.trader.pnl import Pnl
 from actors.trader.reconciler import EXPECTED_ERRORS
 from shared import schema
 from shared.bus import Bus
-from shared.clock import Clock
+from shared.clock import Clock, ClockJump, ClockJumps
 from shared.config.sections import TraderSection
 from shared.errors import (
     BusUnavailable,
@@ -92,6 +92,7 @@ class Cycle:
         self._clock = clock
         self._log = log
         self._signals: Mapping[str, TaSignal] = {}
+        self._jumps = ClockJumps(clock)
 
     async def run(self, cycle_ms: int) -> CycleReport:
         """Read the account, protect what is open, and enter by the scores of the close.
@@ -99,6 +100,7 @@ class Cycle:
         Failures are in the report; protection is retried anyway.
         """
         report = CycleReport(cycle_ms=cycle_ms)
+        self._jumps = ClockJumps(self._clock)
         try:
             await self._venue.server_time()
             await self._continuity.compare(await self._execution.protect())
@@ -138,8 +140,13 @@ class Cycle:
         report = replace(report, candles_from=gathered.came_from, skipped=skipped)
         if found:
             await self._execution.protection.read_rules([each.symbol for each in found])
+        jump: ClockJump | None = None
         for candidate in found:
-            why = await self._try_entry(candidate, report.cycle_ms)
+            jump = jump or self._jumps.look()
+            if jump is not None:
+                why = f"the clock jumped by {jump.by_ms / 1000:+.0f} s after its candles were read"
+            else:
+                why = await self._try_entry(candidate, report.cycle_ms)
             if why:
                 skipped[candidate.symbol] = f"{candidate.side}: {why}"
                 await self._journal.do(Journal.add_events, self._refusal(candidate, why))

@@ -219,9 +219,12 @@ class Execution:
             return ""
 
     def _stale_prices(self, priced_ms: int) -> str:
-        """Return why prices are too old to trade on, or "": this process may have been paused."""
+        """Return why prices are too old to trade on, or "".
+
+        This process may have been paused, or its clock set.
+        """
         age_s = (self._venue.now_ms() - priced_ms) / 1000
-        if age_s <= PRICED_S:
+        if abs(age_s) <= PRICED_S:
             return ""
         return f"its prices are {age_s:.0f} s old, at most {PRICED_S:.0f} are allowed"
 

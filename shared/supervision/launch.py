@@ -75,12 +75,12 @@ def missing_secrets(config: Config, secrets: Secrets) -> list[str]:
 
 
 def _trial(spec: ChildSpec, config: Config) -> dict[str, Any] | None:
-    """Return the folder of the test hooks, and whether the actor's clock follows theirs."""
+    """Return the folder of the test hooks, and the name of the file that shifts its clock."""
     if not (config.mode == "demo" and config.testing.hooks):
         return None
     folder = trial_folder(Path(config.state_dir).resolve())
-    # the simulated exchange runs elsewhere in reality: its clock does not step with ours
-    return {"folder": str(folder), "steps": spec.name != "exchange-sim"}
+    clock = "exchange-clock" if spec.name == "exchange-sim" else "clock"
+    return {"folder": str(folder), "clock": clock}
 
 
 def _keys(mode: Mode, secrets: Secrets) -> dict[str, str] | None:

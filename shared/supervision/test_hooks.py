@@ -1,8 +1,9 @@
 """Hooks for trials inside an actor; only with `testing.hooks`, so in demo mode only.
 
-`state_dir/trial/clock` shifts the platform's wall clock, in ms. An actor carries out
-`state_dir/trial/{name}.json` once: `{"block_s": 20}` blocks its event loop, `{"bloat_mb": 400}`
-allocates memory and keeps it.
+`state_dir/trial/clock` shifts the platform's wall clock, in ms; `exchange-clock` that of the
+simulated exchange, which runs elsewhere in reality (both: the machine was suspended). An actor
+carries out `state_dir/trial/{name}.json` once: `{"block_s": 20}` blocks its event loop,
+`{"bloat_mb": 400}` allocates memory and keeps it.
 """
 
 from __future__ import annotations
@@ -31,14 +32,15 @@ class SteppedClock(SystemClock):
     """The system clock, shifted by the milliseconds in a file.
 
     Args:
-        folder: Has the file `clock`, read on every call, so that all processes step at once.
+        folder: Has the file, read on every call, so that all processes step at once.
+        name: Of the file.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "clock") -> None:
         super().__init__()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         flags = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC
-        self._file = os.open(folder / "clock", flags, 0o600)
+        self._file = os.open(folder / name, flags, 0o600)
 
     def now_ms(self) -> int:
         return super().now_ms() + int(os.pread(self._file, 32, 0) or b"0")

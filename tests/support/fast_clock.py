@@ -17,6 +17,10 @@ class FastClock:
     def now_ms(self) -> int:
         return self._start_ms + round(self.monotonic() * 1000)
 
+    def step_wall(self, milliseconds: int) -> None:
+        """Jump the wall clock without moving monotonic time, as a suspend does."""
+        self._start_ms += milliseconds
+
     def monotonic(self) -> float:
         return (time.monotonic() - self._began) * self._rate
 

@@ -212,3 +212,15 @@ async def test_what_the_supervisor_hears(tmp_path: Path) -> None:
     assert words.count(StatusKind.BEAT) >= 10
     assert words.index(StatusKind.NOT_READY) < words.index(StatusKind.READY)
     assert words.count(StatusKind.STEP) == 2
+
+
+async def test_after_a_jump_of_the_clock_the_next_step_comes_at_once(tmp_path: Path) -> None:
+    actor, clock = make(tmp_path, lambda a: a.ready())
+    running = asyncio.create_task(actor.run())
+    await clock.advance(1.5)
+    assert actor.count == 1
+    clock.step_wall(-3_600_000)
+    await clock.advance(1)
+    assert actor.count == 2
+    actor.stop()
+    await running

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from shared.clock import SystemClock, utc_text
+import pytest
+
+from shared.clock import JUMP_MS, ClockJump, ClockJumps, SystemClock, utc_text
 from tests.support.manual_clock import ManualClock
 
 
@@ -39,3 +41,25 @@ def test_an_offset_shifts_the_wall_clock_only() -> None:
 
 def test_times_are_shown_in_utc() -> None:
     assert utc_text(1_772_366_400_000) == "2026-03-01T12:00:00Z"
+
+
+@pytest.mark.parametrize("by_ms", [JUMP_MS, 3_600_000, -JUMP_MS, -3_600_000])
+async def test_a_jump_is_seen_once_with_the_time_since_when_all_is_new(by_ms: int) -> None:
+    clock = ManualClock()
+    watch = ClockJumps(clock)
+    await clock.advance(100)
+    assert watch.look() is None
+    before_ms = clock.now_ms()
+    clock.step_wall(by_ms)
+    await clock.advance(0.75)
+    assert watch.look() == ClockJump(by_ms, before_ms + by_ms)
+    assert watch.look() is None
+
+
+async def test_steps_of_less_than_a_scan_are_no_jump_until_they_add_up() -> None:
+    clock = ManualClock()
+    watch = ClockJumps(clock)
+    clock.step_wall(JUMP_MS - 1)
+    assert watch.look() is None
+    clock.step_wall(1)
+    assert watch.look() == ClockJump(JUMP_MS, clock.now_ms())

@@ -326,5 +326,6 @@ async def test_bare_position_whose_close_is_refused_has_a_stop_as_soon_as_it_can
 
 async def test_plan_whose_prices_are_old_is_not_sent(here: ExecutionUnderTest) -> None:
     assert "prices are 31 s old" in await here.enter(plan(), priced_s=31)
+    assert "prices are -31 s old" in await here.enter(plan(), priced_s=-31)
     assert await here.orders() == []
     assert await here.enter(plan(), priced_s=29) == ""

@@ -109,6 +109,25 @@ async def test_cycle_enters_protects_and_tells_everybody(
     journal.close()
 
 
+async def test_clock_that_is_set_back_keeps_no_cycle_from_being_run(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    candles = MarketCandles(venue.wire.venue.feed._market, COINS, venue.clock)  # type: ignore[attr-defined]
+    await put_candles(bus, candles, COINS, CYCLE)
+
+    async def decided_on(cycle_ms: int) -> bool:
+        now = await status(bus)
+        return now is not None and now.cycle_ms == cycle_ms
+
+    async with trader(venue, redis_url, tmp_path, QUIET) as running:
+        await ready(running)
+        await eventually(lambda: decided_on(CYCLE), within_s=20)
+        clock: Any = venue.clock
+        clock.step_wall(-12 * CYCLE_MS)
+        await put_candles(bus, candles, COINS, clock.now_ms() + 2_000)
+        await eventually(lambda: decided_on(CYCLE - 12 * CYCLE_MS), within_s=30)
+
+
 async def check_first_cycle(venue: VenueUnderTest, bus: Bus) -> None:
     positions = await open_positions(venue, 2)
     assert {position["market"] for position in positions} == set(COINS)

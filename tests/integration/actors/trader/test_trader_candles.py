@@ -110,6 +110,38 @@ async def test_on_the_hour_the_1h_candle_is_waited_for_too(bus: Bus) -> None:
     assert "1h" in gathered.missing["BTCUSDT"]
 
 
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000], ids=["suspended", "set back"])
+async def test_candles_fetched_before_a_jump_of_the_clock_are_waited_for_anew(
+    bus: Bus, by_ms: int
+) -> None:
+    for symbol in COINS:
+        for timeframe, window in market().coin(symbol, CYCLE + 1000).windows.items():
+            assert window is not None
+            before = dataclasses.replace(window, fetched_at_ms=window.fetched_at_ms - by_ms)
+            await bus.put(schema.CANDLES[timeframe], before, symbol=symbol)
+    manual = ManualClock(CYCLE + 3_000)
+
+    async def fetched_anew() -> None:
+        await put_candles(bus, market(), COINS[:1], manual.now_ms())
+
+    candles = over(bus, HookedClock(manual, CYCLE + 20_000, fetched_anew))
+    candles.distrust(CYCLE + 2_000)
+    gathered = await candles.at_close(CYCLE, until())
+    assert [coin.symbol for coin in gathered.coins] == ["BTCUSDT"]
+    assert "before the clock jumped" in gathered.missing["SOLUSDT"]
+
+
+async def test_clock_set_back_while_waiting_makes_no_longer_wait(bus: Bus) -> None:
+    manual = ManualClock(CYCLE + 3_000)
+
+    async def set_back() -> None:
+        manual.step_wall(-3_600_000)
+
+    candles = over(bus, HookedClock(manual, CYCLE + 20_000, set_back))
+    await candles.at_close(CYCLE, until())
+    assert manual.monotonic() <= WAIT_S + 1
+
+
 async def test_candles_of_another_source_are_refused(bus: Bus) -> None:
     for symbol in COINS:
         for timeframe, window in market().coin(symbol, CYCLE + 1000).windows.items():

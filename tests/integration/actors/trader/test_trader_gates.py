@@ -68,6 +68,25 @@ async def test_without_a_restraint_both_are_entered(tmp_path: Path) -> None:
     assert coins(positions) == ["BTCUSDT", "SOLUSDT"]
 
 
+@pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000], ids=["suspended", "set back"])
+async def test_nothing_is_entered_on_candles_read_before_a_jump_of_the_clock(
+    tmp_path: Path, by_ms: int
+) -> None:
+    async def jumps(trader: TraderUnderTest, _: Path) -> None:
+        gather = trader.candles.at_close
+
+        async def at_close(cycle_ms: int, until_ms: int) -> Any:
+            gathered = await gather(cycle_ms, until_ms)
+            trader.clock.step_wall(by_ms)
+            return gathered
+
+        trader.candles.at_close = at_close  # type: ignore[method-assign]
+
+    positions, skipped, _ = await cycle_after(tmp_path, before=jumps)
+    assert positions == []
+    assert all("the clock jumped by" in skipped[coin] for coin in ("BTCUSDT", "SOLUSDT"))
+
+
 async def test_market_the_venue_refuses_to_show_keeps_no_other_from_being_entered(
     tmp_path: Path,
 ) -> None:

@@ -1,0 +1,63 @@
+"""The machine was suspended, or its clock was set: everything is read anew, and soon well again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import orjson
+
+from shared.supervision.test_hooks import trial_folder
+from tests.chaos.conftest import LIGHT, Make, is_well
+from tests.support.platform_run import Platform, wait_for
+
+HOUR_MS = 3_600_000
+WITHIN_S = 40  # the machine may be busy; an idle one needs 8
+
+
+def shift(running: Platform, offset_ms: int, *names: str) -> None:
+    for name in names:
+        with (trial_folder(running.state_dir) / name).open("r+b") as file:
+            file.write(b"%+020d" % offset_ms)
+
+
+def fetched_ms(running: Platform) -> Iterator[int]:
+    """Yield when the candles of every key were fetched."""
+    with running.redis() as client:
+        for key in client.scan_iter("cache:candles:*", count=1000):
+            raw = client.get(key)
+            if raw is not None:
+                yield int(orjson.loads(raw)["fetched_at_ms"])
+
+
+def is_anew(running: Platform, count: int, offset_ms: int, after_ms: float) -> bool:
+    """Tell whether all keys are there, fetched by the shifted clock after a moment."""
+    found = list(fetched_ms(running))
+    latest_ms = 1000 * time.time() + offset_ms
+    return len(found) == count and all(
+        after_ms + offset_ms <= at_ms <= latest_ms + 100 for at_ms in found
+    )
+
+
+def test_after_a_jump_of_the_clock_all_candles_are_fetched_anew_and_all_is_well(
+    platform: Make,
+) -> None:
+    running = platform(*LIGHT, "testing.hooks=true")
+    running.start()
+    wait_for(lambda: is_well(running), 60, "well")
+    count = len(list(fetched_ms(running)))
+    assert count == 3 * 7
+    for what, offset_ms, names in (
+        ("set ahead", HOUR_MS, ("clock",)),
+        ("set back", 0, ("clock",)),
+        ("suspended", HOUR_MS, ("clock", "exchange-clock")),
+    ):
+        before_ms = 1000 * time.time()
+        shift(running, offset_ms, *names)
+        if what == "suspended":  # Redis' clock ran on: all keys that expire are gone
+            with running.redis() as client:
+                client.delete(*client.keys("cache:candles:*"), *client.keys("ta:latest:*"))
+        wait_for(lambda: is_anew(running, count, offset_ms, before_ms), WITHIN_S, what)  # noqa: B023
+        if what != "set ahead":  # the exchange's clock and its candles are an hour behind then
+            wait_for(lambda: is_well(running), WITHIN_S, f"well after being {what}")
+    assert "the clock jumped by +3600 s" in running.log("trader")
