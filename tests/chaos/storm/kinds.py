@@ -145,9 +145,10 @@ KINDS: tuple[Kind, ...] = (
     ),
     Kind(name="venue", lasts_s=(35, 45), seen_s=32, named="account|trader", ways=_VENUE),
     Kind(name="venue-refuses", lasts_s=(35, 45), seen_s=32, named="account|trader",
-         ways=("venue_auth", "venue_expired", "venue_unavailable")),
-    Kind(name="venue-odd", lasts_s=(20, 30), ways=("venue_frozen", "venue_thin",
-                                                  "venue_clock_skew")),
+         ways=("venue_auth", "venue_expired", "venue_unavailable", "venue_refuse")),
+    # what a thin book refuses is sent again after at most 24 s
+    Kind(name="venue-odd", lasts_s=(20, 30), noticed_s=10, ways=("venue_frozen", "venue_thin",
+                                                                "venue_clock_skew")),
     Kind(name="venue-doubt", lasts_s=(20, 30), ways=(
         "venue_timeout_after", "venue_cut_after", "venue_5xx_after", "venue_unavailable_after",
         "venue_hang", "venue_rate_limit",
