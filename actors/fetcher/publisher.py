@@ -16,7 +16,7 @@ from shared import schema
 from shared.bus import Bus, BusStatus
 from shared.candles.freshness import is_write_due
 from shared.candles.store import CandleStore, Change
-from shared.clock import Clock
+from shared.clock import JUMP_MS, Clock
 from shared.errors import BusUnavailable
 from shared.market import Candles
 from shared.messages.candles import CandleWindow, Source
@@ -47,6 +47,7 @@ class CandlePublisher:
         self._rng = rng
         self._source = source
         self._put_at: dict[CandleStore, _WrittenAt] = {}
+        self._outdated: set[CandleStore] = set()
         self.unsent: set[CandleStore] = set()
         # Writes on several connections may be reordered: an older window must not win.
         self._writing = asyncio.Lock()
@@ -76,8 +77,10 @@ class CandlePublisher:
             if self._bus.status is not BusStatus.UP:
                 self.unsent.add(store)
                 return
-            await self._write([(store, change)], [store] if self._is_due(store, change, every_s)
-                              else [])  # fmt: skip
+            due = store in self._outdated or self._is_due(store, change, every_s)
+            await self._write([(store, change)], [store] if due else [])
+            if store not in self.unsent and not self._is_of_before(store):
+                self._outdated.discard(store)
 
     async def publish_closes(self, changes: Sequence[tuple[CandleStore, Change]]) -> None:
         """Write many stores with a new candle in one round trip."""
@@ -102,7 +105,7 @@ class CandlePublisher:
     async def renew(self, stores: Iterable[CandleStore], every_s: float) -> None:
         """Write the keys that would expire before the next call in `every_s`."""
         late = []
-        for store in stores:
+        for store in set(stores) - self._outdated:
             ttl_s = _ttl_s(schema.CANDLES[store.timeframe])
             if self._age_s(store) + every_s > RENEWAL_SHARE * ttl_s:
                 late.append((store, Change(Candles.empty(), Candles.empty())))
@@ -114,9 +117,13 @@ class CandlePublisher:
         late = is_write_due(self._age_s(store), every_s, ttl_s)
         return late or len(change.closed) > 0 or change.absent
 
+    def _is_of_before(self, store: CandleStore) -> bool:
+        """Return whether candles were fetched before a jump of the clock, by their time."""
+        return abs(self._clock.now_ms() - (store.fetched_at_ms or 0)) >= JUMP_MS
+
     def write_all(self) -> None:
-        """Write every window with its next fetch, however young its key is."""
-        self._put_at.clear()
+        """Write every window with its next fetch, however young its key is, and not before."""
+        self._outdated.update(self._stores)
 
     def _age_s(self, store: CandleStore) -> float:
         """Return the age of a key by the clock that says more: Redis' runs on while we do not."""
