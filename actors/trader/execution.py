@@ -80,7 +80,7 @@ class Execution:
         self._clock = clock
         self._objection = objection
         self._retries = Retries(venue, journal, atr=atr, log=log)
-        self._orders = OrderSender(venue, journal, self._retries, clock, log, on_intent)
+        self._orders = OrderSender(venue, journal, self._retries, clock, log, on_intent=on_intent)
         self._reconciler = Reconciler(venue, journal, self._orders, clock, log)
         self.protection = Protection(
             venue, journal, self._orders, self._retries, settings=settings, clock=clock, log=log

@@ -42,6 +42,7 @@ class OrderSender:
         retries: Retries,
         clock: Clock,
         log: logging.Logger,
+        *,
         on_intent: OnIntent | None = None,
     ) -> None:
         self._venue = venue
