@@ -33,7 +33,7 @@ _ABOUT_FILES = re.compile(
 )
 _ABOUT_THE_MACHINE = re.compile(
     r"no space left|permission denied|read-only file system|too many open files|"
-    r"cannot allocate|address already in use|config file error",
+    r"cannot allocate|address already in use|config file error|unresolved configuration",
     re.IGNORECASE,
 )
 

@@ -24,8 +24,9 @@ from shared.config.ports import free_port
 from shared.config.sections import RedisSection
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.candles import Ban
-from shared.redis.binary import bundled_server, find_binaries
+from shared.redis.binary import Binary, Release, bundled_server, find_binaries
 from shared.redis.hang import excuse
+from shared.redis.process import RedisProcess
 from shared.redis.server import RedisServer, read_operator_url
 from shared.redis.users import Users
 from shared.schema import BAN_UNTIL, Role
@@ -416,6 +417,25 @@ async def test_newer_version_without_any_data_hinders_nobody(
     redis = server()
     await redis.start()
     assert redis.is_up
+
+
+async def test_words_of_redis_8_about_an_unknown_directive_are_not_about_the_files(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "redis-server"
+    path.write_text(
+        "#!/bin/sh\n"
+        "echo '7:M 30 Nov 2026 00:13:33.585 # Unresolved Configuration(s) Detected:'\n"
+        "echo \"7:M 30 Nov 2026 00:13:33.585 # >>> 'appendonly-nonsense yes'\"\n"
+        "exit 1\n"
+    )
+    path.chmod(0o755)
+    server = RedisProcess(Binary(path, Release("Redis", (8, 0))), tmp_path / "redis.log")
+    server.start(tmp_path / "redis.conf")
+    assert await server.gone() == 1
+    assert "appendonly-nonsense" in server.last_words()
+    assert not server.refused_its_files()
+    await server.stop(1)
 
 
 # Which Redis
