@@ -2,7 +2,7 @@ import js from "@eslint/js";
 import globals from "globals";
 
 export default [
-  { ignores: ["node_modules/", ".venv/", "var/"] },
+  { ignores: ["node_modules/", ".venv/", ".cache/", "var/"] },
   js.configs.recommended,
   {
     rules: {
