@@ -14,6 +14,7 @@ import pytest
 
 from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.trader.candles import CycleCandles
+from actors.trader.gates import Gates
 from actors.trader.journal_thread import JournalThread
 from shared import schema
 from shared.bus import Bus
@@ -267,12 +268,18 @@ async def test_kill_that_comes_during_an_enable_stays(tmp_path: Path) -> None:
         assert trader.trading.gates.mode()[0] == "locked"
 
 
+async def gates_of_a_known_journal(trader: TraderUnderTest) -> Gates:
+    trading = trader.trading
+    await trading.continuity.compare(await trading.execution.protect())
+    return trading.gates
+
+
 async def test_bad_keys_of_others_never_look_like_a_kill(
     tmp_path: Path, bus: Bus, shared_redis: PrivateRedis
 ) -> None:
     shared_redis.run("SET", schema.BAN_UNTIL.name(), "not JSON")
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
-        gates = trader.trading.gates
+        gates = await gates_of_a_known_journal(trader)
         for _ in range(20):
             reads = (bus.get(schema.BAN_UNTIL) for _ in range(5))
             await asyncio.gather(gates.check_flag(bus), *reads)
@@ -286,7 +293,7 @@ async def test_unreadable_kill_flag_locks_and_is_replaced_by_a_readable_one(
 ) -> None:
     shared_redis.run(command[0], schema.TRADER_KILL.name(), command[1])
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
-        gates = trader.trading.gates
+        gates = await gates_of_a_known_journal(trader)
         await gates.check_flag(bus)
         assert gates.mode()[0] == "locked" and "cannot be read" in gates.mode()[1]
         assert await bus.get(schema.TRADER_KILL) == gates.flag
