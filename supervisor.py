@@ -8,8 +8,10 @@ flags; the loop acts.
 
 from __future__ import annotations
 
-# built in: importing `signal` takes time in which Ctrl-C would end in a traceback
 import _signal  # type: ignore[import-not-found]
+
+# built in: importing `signal` takes time in which Ctrl-C would end in a traceback
+import contextlib
 import os
 import sys
 
@@ -343,6 +345,8 @@ class Supervisor:
         async def logins() -> bool:
             return self._redis.restore_files()
 
+        with contextlib.suppress(OSError):  # said by `logs`, if it lasts
+            self._log_folder.mkdir(parents=True, exist_ok=True)
         parts = {
             "supervisor.lock": lock,
             "supervisor.sock": control.restore,
