@@ -8,10 +8,8 @@ flags; the loop acts.
 
 from __future__ import annotations
 
-import _signal  # type: ignore[import-not-found]
-
 # built in: importing `signal` takes time in which Ctrl-C would end in a traceback
-import contextlib
+import _signal  # type: ignore[import-not-found]
 import os
 import sys
 
@@ -36,6 +34,7 @@ if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], environment=os.environ, run=_run))
 
 import asyncio
+import contextlib
 import dataclasses
 import fnmatch
 import random

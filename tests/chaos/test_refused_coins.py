@@ -67,7 +67,7 @@ def test_coin_with_a_position_is_managed_to_its_end_whatever_the_configuration_s
     wait_for(running.all_ready, 40, "ready again")
     before, price = fetched_ms(running, "ETHUSDT"), mark(running, "ETHUSDT")
     wait_for(lambda: fetched_ms(running, "ETHUSDT") > before, 20, "candles go on")
-    wait_for(lambda: mark(running, "ETHUSDT") != price, 20, "its price moves")
+    wait_for(lambda: mark(running, "ETHUSDT") != price, 60, "its price moves")
     stops = positions(running)
     assert set(stops) == {"ETHUSDT", "LTCUSDT"}
     assert all(float(stop) > 0 for stop in stops.values())
@@ -77,7 +77,7 @@ def test_coin_with_a_position_is_managed_to_its_end_whatever_the_configuration_s
     running.start()
     assert "LTCUSDT: in no group" in running.output()
     price = mark(running, "LTCUSDT")
-    wait_for(lambda: mark(running, "LTCUSDT") != price, 20, "its price moves")
+    wait_for(lambda: mark(running, "LTCUSDT") != price, 60, "its price moves")
     close(running, "LTCUSDT")
     reloaded = running.run("reload")
     assert "restarted: fetcher\n" in reloaded.stdout, reloaded.stdout

@@ -254,6 +254,7 @@ def test_a_coin_in_quarantine_says_why_and_hostile_words_stay_words(
         until_ms=until_ms,
     )  # fmt: skip
     fields = {name: getattr(entry, name) for name in entry.__slots__}
+    platform.run("stop", "indicators-majors")  # its owner would remove what it has not written
     with platform.redis() as client:
         client.set("quarantine:compute:ETHUSDT", json.dumps(fields), px=60_000)
     card = board.locator("[data-symbol=ETHUSDT]")
@@ -262,6 +263,7 @@ def test_a_coin_in_quarantine_says_why_and_hostile_words_stay_words(
     photograph("quarantined")
     with platform.redis() as client:
         client.delete("quarantine:compute:ETHUSDT")
+    platform.run("start", "indicators-majors")
     expect(card.locator(".state")).to_be_hidden(timeout=30_000)
     assert board.evaluate("window.pwned") is None
 

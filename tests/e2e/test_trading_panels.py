@@ -237,7 +237,7 @@ def test_a_trader_falls_silent_while_one_looks_on_without_any_message(
     opened(page, serve(nearly))
     expect(page.locator("#trader-state")).to_have_text("trader enabled")
     expect(page.locator("#trader-state")).to_have_text(
-        IN_WORDS(r"trader not answering for 3\d\s?s")
+        IN_WORDS(r"trader not answering for 3\d\s?s"), timeout=15_000
     )
 
 
