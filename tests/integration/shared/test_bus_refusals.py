@@ -24,6 +24,7 @@ from shared.messages.actors import ControlCommand
 from shared.messages.candles import Ban
 from shared.redis import connections
 from shared.schema import BAN_UNTIL, CONTROL
+from tests.support.certificates import certificates
 from tests.support.moving_address import MovingAddress
 from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
@@ -326,28 +327,19 @@ def tls_redis(
     own_redis: MakeRedis, redis_binary: str, tmp_path: Path
 ) -> Iterator[tuple[int, Path]]:
     """A server with a certificate of its own CA; yields its port and the CA's file."""
-    ca, key, cert = (tmp_path / name for name in ("ca.pem", "key.pem", "cert.pem"))
-    request = tmp_path / "request.pem"
-    names = tmp_path / "names"
-    names.write_text("subjectAltName=IP:127.0.0.1\n")
-    common = ["-newkey", "rsa:2048", "-nodes", "-keyout"]
-    for command in (
-        ["req", "-x509", *common, f"{ca}.key", "-out", ca, "-subj", "/CN=our own CA", "-days", "2"],
-        ["req", *common, key, "-out", request, "-subj", "/CN=redis"],
-        ["x509", "-req", "-in", request, "-CA", ca, "-CAkey", f"{ca}.key", "-CAcreateserial",
-         "-out", cert, "-days", "2", "-extfile", names],
-    ):  # fmt: skip
-        subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
+    made = certificates(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-    tls = ["--tls-port", port, "--tls-cert-file", cert, "--tls-key-file", key,
-           "--tls-ca-cert-file", ca, "--tls-auth-clients", "no"]  # fmt: skip
-    probe = subprocess.run([redis_binary, "--port", "0", "--tls-port", "0", "--tls-cert-file", ""],
-                           capture_output=True, text=True, timeout=1, check=False)  # fmt: skip
-    if "Bad directive" in probe.stdout:
+    tls = ["--tls-port", port, "--tls-cert-file", made.certificate, "--tls-key-file", made.key,
+           "--tls-ca-cert-file", made.authority, "--tls-auth-clients", "no"]  # fmt: skip
+    probe = subprocess.run(
+        [redis_binary, "--port", "0", "--tls-port", str(port), "--tls-cert-file", "/nowhere"],
+        capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+    if "Bad directive" in probe.stdout + probe.stderr or "finding TLS" in probe.stdout:
         pytest.skip(f"{redis_binary} was built without TLS")
     own_redis(*map(str, tls))
-    yield port, ca
+    yield port, made.authority
 
 
 async def test_rediss_with_an_own_ca_and_not_without_it(tls_redis: tuple[int, Path]) -> None:

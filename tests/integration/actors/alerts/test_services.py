@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -22,6 +20,7 @@ from shared.clock import SystemClock
 from shared.config.ports import free_port
 from shared.errors import ConfigError
 from tests.support.alert_receiver import Receiver, receiver
+from tests.support.certificates import certificates
 from tests.support.waiting import eventually
 
 CLOCK = SystemClock()
@@ -218,35 +217,16 @@ async def test_a_proxy_of_the_environment_is_used(
     assert hook.bodies("one") == ["body"]
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """Make a CA and a server's certificate; return the CA's, and the server's with its key."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not on PATH")
-
-    def run(command: str) -> None:
-        subprocess.run([openssl, *command.split()], cwd=folder, check=True, capture_output=True)
-
-    (folder / "names").write_text("subjectAltName=IP:127.0.0.1")
-    run("req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -subj /CN=own -days 2")
-    run("req -newkey rsa:2048 -nodes -keyout key.pem -out request -subj /CN=own-server")
-    run("x509 -req -in request -CA ca.pem -CAkey ca.key -CAcreateserial -out server.pem -days 2 "
-        "-extfile names")  # fmt: skip
-    chain = folder / "chain.pem"
-    chain.write_text((folder / "server.pem").read_text() + (folder / "key.pem").read_text())
-    return folder / "ca.pem", chain
-
-
 async def test_a_service_of_an_own_ca_is_trusted_once_the_environment_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authority, chain = certificate(tmp_path)
+    made = certificates(tmp_path)
     monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(chain)
+    tls.load_cert_chain(made.certificate, made.key)
     async with receiver(tls) as hook:
         service = opened(hook.url("one").replace("json://", "jsons://"))
         assert not (await failure(service)).perhaps_delivered
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(authority))
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(made.authority))
         await service.send("title", "body")
         assert hook.bodies("one") == ["body"]
