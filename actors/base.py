@@ -289,7 +289,7 @@ class Actor:
                     "bad_messages": self.bus.bad_messages,
                     "bad_message": self.bus.bad_message,
                     "bad_message_ms": self.bus.bad_message_ms,
-                    "refused": "" if self.bus.status is BusStatus.UP else self.bus.reason,
+                    "refused": self.bus.reason if self.bus.status is BusStatus.REFUSES else "",
                 },
             )
             with contextlib.suppress(BusUnavailable):  # the bus logs loss and return itself

@@ -20,6 +20,7 @@ from shared.bus import Bus
 from shared.clock import SystemClock
 from shared.errors import EXIT_BAD_CONFIG
 from shared.market import Timeframe
+from shared.messages.actors import Heartbeat
 from shared.messages.candles import CandleRow, CandleUpdate
 from tests.support.paths import ROOT
 from tests.support.waiting import eventually
@@ -229,3 +230,15 @@ async def test_paper_mode_serves_the_venue_alone_at_prices_from_the_bus(
     assert fault["kind"] == "venue_thin"
     async with aiohttp.ClientSession() as session, session.get(f"{base}/api/v3/time") as reply:
         assert reply.status == 404
+
+
+async def test_first_heartbeat_reports_no_refusal_of_a_redis_that_was_not_asked_yet(
+    start: Start, bus: Bus
+) -> None:
+    start()
+
+    async def first() -> Heartbeat | None:
+        return await bus.get(schema.HEARTBEAT, name="exchange-sim")
+
+    beat = await eventually(first, 20)
+    assert beat is not None and beat.detail["refused"] == ""
