@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from shared.clock import Clock, utc_text
 
 LOOK_S = 1.0
-SHOWN_S = 300.0
+SHOWN_S = 60.0
 
 Restore = Callable[[], Awaitable[bool]]
 

@@ -160,7 +160,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="disk-full", scene="own", lasts_s=(18, 25), seen_s=12,
          named="(?i)disk|space|redis|journal|writ", stale="all", needs="full-disk",
          hits_redis=True),
-    Kind(name="removed", noticed_s=10, ways=("log", "supervisor.sock")),
+    # what was removed is on /health for a minute
+    Kind(name="removed", noticed_s=60, ways=("log", "supervisor.sock")),
     Kind(name="journal-locked", lasts_s=(25, 35), seen_s=22, named="journal"),
 )  # fmt: skip
 
