@@ -35,7 +35,6 @@ if __name__ == "__main__":
 
 import asyncio
 import contextlib
-import dataclasses
 import fnmatch
 import random
 import signal
@@ -543,15 +542,7 @@ def _run_on(
     setproctitle(f"coinex: supervisor ({config.mode})")
     steps = config.mode == "demo" and config.testing.hooks
     clock = SteppedClock(trial_folder(state_dir)) if steps else SystemClock()
-    redis = RedisServer(
-        dataclasses.replace(config.redis, url=secrets.into_url(config.redis.url)),
-        mode=config.mode,
-        state_dir=state_dir,
-        clock=clock,
-        log=logs.logger("redis"),
-        users=users,
-        hung_s=config.supervisor.hung_s,
-    )
+    redis = preflight.redis_server(config, secrets, users, clock=clock, environment=os.environ)
 
     async def supervise() -> int:
         supervisor = Supervisor(

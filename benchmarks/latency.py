@@ -54,7 +54,7 @@ class Platform:
     """The three kinds of actors between the exchange and the signals."""
 
     def __init__(self, config: Config, home: Path, server: PrivateRedis) -> None:
-        self.symbols = [symbol for group in config.groups.values() for symbol in group]
+        self.symbols = config.symbols
         self.clock = SteppingClock(home / "clock")
         self._client = redis.Redis.from_url(server.url, socket_timeout=60)
         self.listener = self._client.pubsub()  # type: ignore[no-untyped-call]

@@ -253,7 +253,7 @@ class Bus:
 
         None for one that this user may not look at.
         """
-        replies = await self._connections.run([("PTTL", self._prefix + name) for name in names])
+        replies = await self._try_all([("PTTL", self._prefix + name) for name in names])
         return [reply if isinstance(reply, int) else None for reply in replies]
 
     async def forget(self, name: str) -> bool:

@@ -14,13 +14,13 @@ from typing import NamedTuple
 
 from shared import schema
 from shared.bus import Bus, BusStatus
-from shared.candles.freshness import is_write_due
+from shared.candles.freshness import is_write_due, must_renew
 from shared.candles.store import CandleStore, Change
 from shared.clock import JUMP_MS, Clock
 from shared.errors import BusUnavailable
 from shared.market import Candles
 from shared.messages.candles import CandleWindow, Source
-from shared.schema import RENEWAL_SHARE, Entry
+from shared.schema import Entry
 
 
 class _WrittenAt(NamedTuple):
@@ -107,7 +107,7 @@ class CandlePublisher:
         late = []
         for store in set(stores) - self._outdated:
             ttl_s = _ttl_s(schema.CANDLES[store.timeframe])
-            if self._age_s(store) + every_s > RENEWAL_SHARE * ttl_s:
+            if must_renew(self._age_s(store), every_s, ttl_s):
                 late.append((store, Change(Candles.empty(), Candles.empty())))
         if late:
             await self.publish_closes(late)

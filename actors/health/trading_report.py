@@ -8,7 +8,7 @@ from typing import Any
 from shared.clock import utc_text
 from shared.health.trading_verdict import ACCOUNT, TRADER, answering, share
 from shared.health.verdict import Limits, Snapshot, age_s
-from shared.messages.trading import Position, TraderLimit
+from shared.messages.trading import Position, TraderLimit, obeys
 
 
 def account_section(snapshot: Snapshot, now_ms: int) -> dict[str, Any] | None:
@@ -86,7 +86,7 @@ def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str,
         "fees_today_quote": status.fees_today_quote,
         "pnl_age_s": age_s(status.pnl_as_of_ms, now_ms),
     }
-    is_noticed = is_answering and lock is not None and status.mode in ("locked", lock.mode)
+    is_noticed = is_answering and lock is not None and obeys(status.mode, lock.mode)
     return shown if is_noticed else shown | by_lock
 
 

@@ -53,7 +53,12 @@ def is_write_due(age_s: float, every_s: float, ttl_s: float) -> bool:
         age_s: Since the key was written.
         every_s: Until the next fetch: the key must not expire before it.
     """
-    return age_s >= every_s / 2 or age_s + every_s > RENEWAL_SHARE * ttl_s
+    return age_s >= every_s / 2 or must_renew(age_s, every_s, ttl_s)
+
+
+def must_renew(age_s: float, every_s: float, ttl_s: float) -> bool:
+    """Return whether a key would be too old by the next turn, `every_s` from now."""
+    return age_s + every_s > RENEWAL_SHARE * ttl_s
 
 
 def oldest_s(fetcher: FetcherSection, timeframe: Timeframe) -> float:

@@ -162,12 +162,12 @@ def _testing_mode(config: Config) -> Iterator[Breach]:
 
 def _poison_coin(config: Config) -> str:
     coin = config.testing.poison_coin
-    is_known = coin is None or coin in _symbols(config)
+    is_known = coin is None or coin in config.symbols
     return "" if is_known else f"found {coin!r}, expected a symbol listed in groups; correct it"
 
 
 def _fault_symbols(config: Config) -> Iterator[Breach]:
-    known = _symbols(config)
+    known = config.symbols
     for index, entry in enumerate(config.simulator.faults):
         if entry.symbol != "*" and entry.symbol not in known:
             yield Breach(
@@ -191,10 +191,6 @@ def _fault_endpoints(config: Config) -> Iterator[Breach]:
                 f"found {entry.endpoint!r} beside {entry.kind}, expected it with kinds of the "
                 "venue (venue_...) only; remove it",
             )
-
-
-def _symbols(config: Config) -> set[str]:
-    return {symbol for symbols in config.groups.values() for symbol in symbols}
 
 
 def _split(url: str) -> SplitResult | None:

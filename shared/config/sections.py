@@ -298,6 +298,11 @@ class Config:
     supervisor: SupervisorSection = field(default_factory=SupervisorSection)
     testing: TestingSection = field(default_factory=TestingSection)
 
+    @property
+    def symbols(self) -> list[str]:
+        """Return every coin of the groups, in their order."""
+        return [symbol for group in self.groups.values() for symbol in group]
+
 
 # Kinds of faults without coin and endpoint: they concern the whole venue.
 WHOLE_VENUE: frozenset[FaultKind] = frozenset({"venue_frozen", "venue_thin"})

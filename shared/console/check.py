@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import dataclasses
-import os
 from pathlib import Path
 
-from shared import logs
 from shared.clock import SystemClock
 from shared.config import ports
 from shared.config.load import load
 from shared.errors import EXIT_OK, ConfigError, count
-from shared.redis.server import RedisServer
 from shared.supervision import preflight
 from shared.supervision.coins_in_use import coins_in_use, in_words, kept
 from shared.supervision.specs import listeners
@@ -40,14 +36,8 @@ def check(options: argparse.Namespace) -> int:
     state_dir = Path(config.state_dir).resolve()
     if not preflight.is_running(state_dir):
         faults = ports.taken(listeners(config))
-        redis = RedisServer(
-            dataclasses.replace(config.redis, url=secrets.into_url(config.redis.url)),
-            mode=config.mode,
-            state_dir=state_dir,
-            clock=SystemClock(),
-            log=logs.logger("redis"),
-            users=users,
-            directories=os.get_exec_path(options.environment),
+        redis = preflight.redis_server(
+            config, secrets, users, clock=SystemClock(), environment=options.environment
         )
         try:
             asyncio.run(redis.check())
@@ -55,9 +45,9 @@ def check(options: argparse.Namespace) -> int:
             faults += error.faults
         if faults:
             raise ConfigError(faults)
-    coins = sum(len(group) for group in config.groups.values())
     print(
-        f"{options.config}: fine; mode {config.mode}, {coins} coins in {len(config.groups)} groups"
+        f"{options.config}: fine; mode {config.mode}, {len(config.symbols)} coins in "
+        f"{len(config.groups)} groups"
     )
     if config.alerts.enabled:
         services = f"{count(len(urls), 'service URL')}, well formed" if urls else NO_URLS

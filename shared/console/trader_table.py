@@ -12,6 +12,7 @@ from rich.text import Text
 
 from shared.clock import utc_text
 from shared.console.status_table import PIPE_WIDTH, span
+from shared.messages.trading import is_foreign, obeys
 
 COLOURS = {"enabled": "green", "reducing": "yellow", "disabled": "yellow", "locked": "red"}
 LIMIT_COLOURS = {"ok": "", "warned": "yellow", "reached": "red", "latched": "red"}
@@ -42,8 +43,8 @@ def tables_of(found: Mapping[str, Any], now_ms: int) -> Group:
 
 def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
     status, lock = answer["status"], answer["lock"]
-    known = None if status is None or not answer["answering"] else status["mode"]
-    if lock is not None and known not in ("locked", lock["mode"]):
+    is_known = status is not None and answer["answering"]
+    if lock is not None and not (is_known and obeys(status["mode"], lock["mode"])):
         line = Text("TRADER  ", style="bold")
         line.append(lock["mode"], style=COLOURS.get(lock["mode"], ""))
         line.append("  by its lock file")
@@ -124,12 +125,11 @@ def _positions(
 
 
 def _whose(position: Mapping[str, Any], status: Mapping[str, Any] | None) -> str:
-    looked_ms = None if status is None else status["looked_ms"]
-    if status is not None and looked_ms is not None and position["opened_ms"] <= looked_ms:
-        for whose in ("foreign", "ours"):
-            if position["symbol"] in status[whose]:
-                return whose
-    return "not known yet"
+    found = None
+    if status is not None:
+        seen = {name: status[name] for name in ("looked_ms", "ours", "foreign")}
+        found = is_foreign(position["symbol"], position["opened_ms"], **seen)
+    return {True: "foreign", False: "ours", None: "not known yet"}[found]
 
 
 def _ago(at_ms: int | None, now_ms: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
@@ -140,12 +141,32 @@ class TraderStatus:
 
     def is_foreign(self, position: Position) -> bool | None:
         """Return whether a position is foreign; None if it opened after the trader's last look."""
-        if self.looked_ms is not None and position.opened_ms <= self.looked_ms:
-            if position.symbol in self.foreign:
-                return True
-            if position.symbol in self.ours:
-                return False
-        return None
+        return is_foreign(
+            position.symbol, position.opened_ms,
+            looked_ms=self.looked_ms, ours=self.ours, foreign=self.foreign,
+        )  # fmt: skip
+
+
+def is_foreign(
+    symbol: str,
+    opened_ms: int,
+    *,
+    looked_ms: int | None,
+    ours: Collection[str],
+    foreign: Collection[str],
+) -> bool | None:
+    """As `TraderStatus.is_foreign`, from single fields."""
+    if looked_ms is not None and opened_ms <= looked_ms:
+        if symbol in foreign:
+            return True
+        if symbol in ours:
+            return False
+    return None
+
+
+def obeys(mode: TraderMode, lock_mode: str) -> bool:
+    """Return whether a trader in `mode` has taken notice of a lock file of this mode."""
+    return mode in ("locked", lock_mode)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,7 @@ from shared.supervision.child import Child, ChildContext
 from shared.supervision.coins_in_use import coins_in_use, in_words, kept
 from shared.supervision.launch import ROOT
 from shared.supervision.lifecycle import Event, State
-from shared.supervision.specs import ChildSpec, child_specs, configured, listeners, policy
+from shared.supervision.specs import ChildSpec, child_specs, listeners, policy
 
 NEEDS_WAIT_S = 10.0
 MEASURE_EVERY_S = 10.0
@@ -238,7 +238,7 @@ class Children:
     def _specs(self, config: Config) -> list[ChildSpec]:
         self._ports = ports.choose(listeners(config), self._ports)
         in_use = coins_in_use(config)
-        self._kept = kept(config, in_use, [*configured(self._config), *self._kept])
+        self._kept = kept(config, in_use, [*self._config.symbols, *self._kept])
         self.remarks = list(in_words(config, in_use, self._kept))
         specs = child_specs(config, self._ports, self._kept)
         return [spec for spec in specs if fnmatch.fnmatch(spec.name, self._only)]

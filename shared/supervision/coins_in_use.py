@@ -8,7 +8,6 @@ from pathlib import Path
 
 from shared.config.sections import Config
 from shared.errors import PlatformError
-from shared.supervision.specs import configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,7 @@ def kept(config: Config, in_use: CoinsInUse, before: Iterable[str] = ()) -> tupl
         before: Those managed until now: all of them are kept if it is not known which are in use.
     """
     wanted = in_use.all | (set(before) if in_use.unknown else set())
-    return tuple(sorted(wanted.difference(configured(config))))
+    return tuple(sorted(wanted.difference(config.symbols)))
 
 
 def in_words(config: Config, in_use: CoinsInUse, coins: Iterable[str]) -> Iterator[str]:

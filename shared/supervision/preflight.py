@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import fcntl
+import os
 import time
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
+from shared import logs
+from shared.clock import Clock
 from shared.config import ports
 from shared.config.secrets import Secrets, credentials_folder, take_secrets
 from shared.config.sections import Config
 from shared.errors import ConfigError, PlatformError
 from shared.pid_lock import AlreadyLocked, PidLock
+from shared.redis.server import RedisServer
 from shared.redis.users import Users, given_users
 from shared.supervision.specs import listeners
 
@@ -60,6 +65,27 @@ def wait_for_ports(config: Config) -> None:
         if time.monotonic() > deadline:
             raise ConfigError(faults)
         time.sleep(0.1)
+
+
+def redis_server(
+    config: Config,
+    secrets: Secrets,
+    users: Users | None,
+    *,
+    clock: Clock,
+    environment: Mapping[str, str],
+) -> RedisServer:
+    """Return the Redis of a configuration, not started; logins as of `take_logins`."""
+    return RedisServer(
+        dataclasses.replace(config.redis, url=secrets.into_url(config.redis.url)),
+        mode=config.mode,
+        state_dir=Path(config.state_dir).resolve(),
+        clock=clock,
+        log=logs.logger("redis"),
+        users=users,
+        directories=os.get_exec_path(environment),
+        hung_s=config.supervisor.hung_s,
+    )
 
 
 def take_logins(

@@ -63,11 +63,6 @@ class ChildSpec:
     treatment: Treatment = Treatment()
 
 
-def configured(config: Config) -> list[str]:
-    """Return every coin of the groups."""
-    return [symbol for group in config.groups.values() for symbol in group]
-
-
 def trades(config: Config) -> bool:
     """Return whether there is a trader: as configured, by default in demo mode only."""
     enabled = config.trader.enabled
@@ -105,7 +100,7 @@ class _Given:
         self.config = config
         self.plain = dataclasses.asdict(config)
         self.ports = ports
-        self.symbols = configured(config)
+        self.symbols = config.symbols
         self.kept = list(kept)
         self.binance, self.venue = dict(self.plain["binance"]), dict(self.plain["venue"])
         if config.mode != "live":
