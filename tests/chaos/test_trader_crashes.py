@@ -16,11 +16,10 @@ import pytest
 from shared.journal.journal import Journal
 from shared.messages.trading import TraderCommand
 from tests.support.crash_run import CrashingTrader, CrashRun
-from tests.support.execution import START_MS, all_intents, remove_trigger
-from tests.support.trading import CYCLE_MS, EAGER
+from tests.support.execution import all_intents, remove_trigger
+from tests.support.trading import CYCLE, EAGER
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
-CYCLE = START_MS + 23 * CYCLE_MS  # calls for a long of BTCUSDT, then one of SOLUSDT
 BY_HAND = {"market": "ETHUSDT", "side": "short", "amount": "0.5"}
 LOOKS = 20
 

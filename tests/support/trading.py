@@ -26,11 +26,12 @@ from shared.indicators.signals import CoinWindows
 from shared.journal.journal import Journal
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow
-from tests.support.execution import JumpingClock, client_of
+from tests.support.execution import START_MS, JumpingClock, client_of
 from tests.support.manual_clock import ManualClock
 from tests.support.venue import VenueUnderTest, venue_on
 
 CYCLE_MS = Timeframe.M5.ms
+CYCLE = START_MS + 23 * CYCLE_MS  # calls for a long of BTCUSDT, then one of SOLUSDT
 LOG = logging.getLogger("trader")
 NO_REDIS = "unix:///nonexistent/redis.sock"
 KEEP = 1000

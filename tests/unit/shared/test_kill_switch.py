@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from shared.kill_switch import KillSwitch, Lock, not_locked
+from tests.support.full_disk import create_no_lock_files
 
 KILL = Lock(reason="looks wrong", who="ada", at_ms=1_700_000_000_000)
 FLATTEN = Lock(reason="get out", who="ada", at_ms=1_700_000_000_001, flatten=True)
@@ -108,11 +108,7 @@ def test_release_removes_the_lock_and_may_be_repeated(tmp_path: Path) -> None:
 
 @pytest.fixture
 def full(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, content: bytes) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-    for name in ("replace_at_once", "write_atomically"):
-        monkeypatch.setattr(f"shared.kill_switch.{name}", refuse)
+    create_no_lock_files(monkeypatch)
 
 
 def prepared(directory: Path) -> KillSwitch:

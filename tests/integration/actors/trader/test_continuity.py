@@ -24,13 +24,12 @@ from shared.journal.journal import Journal
 from shared.journal.rows import CommandRow
 from shared.kill_switch import KillSwitch
 from shared.messages.trading import TraderCommand, TraderVerb
-from tests.support.execution import START_MS, JumpingClock, client_of
+from tests.support.execution import JumpingClock, client_of
 from tests.support.manual_clock import ManualClock
-from tests.support.trading import CYCLE_MS, NO_REDIS, MarketCandles, assemble
+from tests.support.trading import CYCLE, CYCLE_MS, NO_REDIS, MarketCandles, assemble
 from tests.support.venue import VenueUnderTest, venue_on
 
 COINS = ("BTCUSDT", "SOLUSDT")
-CYCLE = START_MS + 23 * CYCLE_MS  # calls for a long of BTCUSDT, then one of SOLUSDT
 
 
 @dataclass
@@ -43,8 +42,8 @@ class Site:
     state_dir: Path
 
     @asynccontextmanager
-    async def trader(self) -> AsyncIterator[Trading]:
-        """Yield a trader as it is after its start: loaded, positions read and compared."""
+    async def loaded(self) -> AsyncIterator[Trading]:
+        """Yield a trader that has loaded its journal, and not asked the venue yet."""
         clock = JumpingClock(self.clock)
         journal = JournalThread(Journal(self.state_dir / "trader.db", "demo"))
         bus = Bus(NO_REDIS, name="trader", clock=clock)
@@ -55,12 +54,18 @@ class Site:
                     clock=clock, symbols=COINS, state_dir=self.state_dir,
                 )  # fmt: skip
                 await trading.load()
-                await trading.continuity.compare(await trading.execution.protect())
-                await trading.commands.resume()
                 yield trading
         finally:
             journal.close()
             await bus.close()
+
+    @asynccontextmanager
+    async def trader(self) -> AsyncIterator[Trading]:
+        """Yield a trader as it is after its start: loaded, positions read and compared."""
+        async with self.loaded() as trading:
+            await trading.continuity.compare(await trading.execution.protect())
+            await trading.commands.resume()
+            yield trading
 
     async def trade(self) -> None:
         """Run a trader that enters two coins and ends."""
@@ -231,20 +236,10 @@ async def test_nothing_is_entered_while_the_venue_cannot_be_asked(site: Site) ->
     with pytest.raises(VenueUnavailable, match="finished-position"):
         async with site.trader():
             pass
-    journal = JournalThread(Journal(site.state_dir / "trader.db", "demo"))
-    clock = JumpingClock(site.clock)
-    bus = Bus(NO_REDIS, name="trader", clock=clock)
-    async with aiohttp.ClientSession() as session:
-        trading = assemble(
-            client_of(session, site.at.url, clock), journal, bus, site.candles,
-            clock=clock, symbols=COINS, state_dir=site.state_dir,
-        )  # fmt: skip
-        await trading.load()
+    async with site.loaded() as trading:
         report = await trading.cycle.run(CYCLE + CYCLE_MS)
         assert report.trouble
         assert "being compared with the venue" in trading.gates.objection()
-    journal.close()
-    await bus.close()
 
 
 @pytest.mark.parametrize("lose", [lose_journal, lose_both, take_older, take_older_without_witness])

@@ -67,14 +67,19 @@ async def test_only_what_was_accepted_counts_as_an_order(here: ExecutionUnderTes
     assert len(refused) == 6
 
 
-async def test_refused_close_is_sent_at_once_when_the_position_changes(
-    here: ExecutionUnderTest,
-) -> None:
+async def refused_for_a_minute(here: ExecutionUnderTest) -> int:
+    """Enter, and let a close be refused for a minute; return how often it was asked for."""
     await here.enter(plan())
     await refuse(here, CLOSE)
     await here.execution.close("BTCUSDT", "enough")
     await here.pass_time(60)
-    before = asked(here, CLOSE)
+    return asked(here, CLOSE)
+
+
+async def test_refused_close_is_sent_at_once_when_the_position_changes(
+    here: ExecutionUnderTest,
+) -> None:
+    before = await refused_for_a_minute(here)
     await here.at.by_hand("close", market="BTCUSDT", amount="0.004")
     await here.pass_time(3)
     assert asked(here, CLOSE) == before + 1
@@ -83,11 +88,7 @@ async def test_refused_close_is_sent_at_once_when_the_position_changes(
 async def test_refused_close_is_sent_at_once_when_the_price_has_moved(
     here: ExecutionUnderTest,
 ) -> None:
-    await here.enter(plan())
-    await refuse(here, CLOSE)
-    await here.execution.close("BTCUSDT", "enough")
-    await here.pass_time(60)
-    before = asked(here, CLOSE)
+    before = await refused_for_a_minute(here)
     here.prices.jump("BTCUSDT", here.clock.now_ms() + 1000, "60250")
     await here.pass_time(3)
     assert asked(here, CLOSE) == before

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
@@ -19,7 +18,6 @@ from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import TraderCommand
 from tests.support.execution import (
-    START_MS,
     ExecutionUnderTest,
     all_intents,
     execution_at,
@@ -27,11 +25,11 @@ from tests.support.execution import (
     plan,
     remove_trigger,
 )
-from tests.support.trading import CYCLE_MS, trader_on
+from tests.support.full_disk import create_no_lock_files
+from tests.support.trading import CYCLE, trader_on
 from tests.support.waiting import eventually
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
-CYCLE = START_MS + 23 * CYCLE_MS  # calls for a long of BTCUSDT, then one of SOLUSDT
 
 
 @pytest.fixture
@@ -186,15 +184,11 @@ async def test_entry_is_not_sent_while_the_journal_is_stalled(here: ExecutionUnd
 async def test_kill_holds_where_neither_lock_nor_journal_can_be_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, content: bytes) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-
     async with trader_on(tmp_path, COINS, 1_767_225_600_000) as trader:
         gates, commands = trader.trading.gates, trader.trading.commands
         kill = TraderCommand(id="c1", command="kill", who="ada", at_ms=trader.clock.now_ms())
         with monkeypatch.context() as patched:
-            for name in ("replace_at_once", "write_atomically"):
-                patched.setattr(f"shared.kill_switch.{name}", refuse)
+            create_no_lock_files(patched, errno.EROFS)
             async with stalled(trader.journal_thread):
                 with pytest.raises(JournalUnavailable):
                     await commands.carry_out(kill)
@@ -213,11 +207,7 @@ async def test_kill_holds_where_neither_lock_nor_journal_can_be_written(
 async def test_lock_that_only_the_journal_took_survives_a_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path, content: bytes) -> None:
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
-
-    for name in ("replace_at_once", "write_atomically"):
-        monkeypatch.setattr(f"shared.kill_switch.{name}", refuse)
+    create_no_lock_files(monkeypatch, errno.EROFS)
     async with trader_on(tmp_path, COINS, 1_767_225_600_000) as trader:
         now_ms = trader.clock.now_ms()
         kill = TraderCommand(id="c1", command="flatten", who="ada", at_ms=now_ms)

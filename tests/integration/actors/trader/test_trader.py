@@ -23,16 +23,14 @@ from shared.errors import BusUnavailable, PermanentError, PlatformError
 from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
-from tests.support.execution import START_MS
 from tests.support.fast_clock import FastClock
 from tests.support.private_redis import PrivateRedis
 from tests.support.running_trader import RunningTrader, exchanges_on, put_candles, status
-from tests.support.trading import CYCLE_MS, EAGER, NO_REDIS, MarketCandles
+from tests.support.trading import CYCLE, CYCLE_MS, EAGER, NO_REDIS, MarketCandles
 from tests.support.venue import VenueUnderTest
 from tests.support.waiting import eventually
 
 COINS = ("BTCUSDT", "SOLUSDT")
-CYCLE = START_MS + 23 * CYCLE_MS  # calls for a long of BTCUSDT, then one of SOLUSDT
 PATIENT = dataclasses.replace(EAGER, wait_s=75)
 QUIET = dataclasses.replace(PATIENT, entry_score=100)
 RATE = 8

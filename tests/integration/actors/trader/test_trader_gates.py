@@ -26,11 +26,12 @@ from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.market import Timeframe
 from shared.messages.trading import KillFlag
-from tests.support.execution import START_MS, JumpingClock, client_of, remove_trigger
+from tests.support.execution import JumpingClock, client_of, remove_trigger
 from tests.support.manual_clock import ManualClock
 from tests.support.market_data import RunningFetcher, SimulatedExchange
 from tests.support.private_redis import PrivateRedis
 from tests.support.trading import (
+    CYCLE,
     CYCLE_MS,
     EAGER,
     LOG,
@@ -43,7 +44,6 @@ from tests.support.venue import venue_on
 from tests.support.waiting import eventually
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
-CYCLE = START_MS + 23 * CYCLE_MS  # calls for a long of BTCUSDT, then one of SOLUSDT
 Hand = Callable[[TraderUnderTest, Path], Any]
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
 import stat
 import subprocess
 import sys
@@ -30,6 +28,7 @@ from shared.messages.trading import (
     TraderStatus,
 )
 from tests.support.api_site import CLOCK, Site, api_site
+from tests.support.full_disk import create_no_lock_files
 from tests.support.private_redis import PrivateRedis
 from tests.support.trader_stand_in import StandIn, stand_in
 from tests.support.waiting import eventually
@@ -425,11 +424,7 @@ async def test_lock_file_that_cannot_be_written_still_reaches_the_trader(
 
 @pytest.fixture
 def unwritable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path, content: bytes) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-    for name in ("replace_at_once", "write_atomically"):
-        monkeypatch.setattr(f"shared.kill_switch.{name}", refuse)
+    create_no_lock_files(monkeypatch)
 
 
 async def test_kill_on_a_full_disk_sets_a_lock_that_was_prepared(
