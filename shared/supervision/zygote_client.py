@@ -46,7 +46,7 @@ class ForkSocket:
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Process]] = {}
         self._children: dict[int, Process] = {}
-        self.ready = asyncio.Event()
+        self._ready_or_closed = asyncio.Event()
         control.setblocking(False)
         asyncio.get_running_loop().add_reader(control, self._receive)
 
@@ -73,6 +73,18 @@ class ForkSocket:
                 answer.result().kill_group()  # forked, and nobody would know of it
             raise
 
+    async def wait_ready(self) -> None:
+        """Wait until the other end has loaded what it forks.
+
+        Raises:
+            TimeoutError: It has not in time.
+            OSError: It ended meanwhile.
+        """
+        async with asyncio.timeout(WARM_UP_S):
+            await self._ready_or_closed.wait()
+        if not self.is_open:
+            raise ConnectionError("it ended while it was loading")
+
     def send(self, message: Mapping[str, Any], fds: Sequence[int] = ()) -> None:
         """Send one message.
 
@@ -90,6 +102,7 @@ class ForkSocket:
             asyncio.get_running_loop().remove_reader(self._control)
             self._control.close()
             self._control = None
+        self._ready_or_closed.set()
         for answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(ConnectionError("it is gone"))
@@ -111,7 +124,7 @@ class ForkSocket:
             return
         message = orjson.loads(raw)
         if "ready" in message:
-            self.ready.set()
+            self._ready_or_closed.set()
         elif "gone" in message:
             dead = self._children.pop(message["gone"], None)
             if dead is not None:
@@ -328,9 +341,8 @@ class Zygote:
 
     async def _bring_up(self, line: ForkSocket) -> None:
         try:
-            async with asyncio.timeout(WARM_UP_S):
-                await line.ready.wait()
-        except TimeoutError:
+            await line.wait_ready()
+        except (OSError, TimeoutError):
             self.kill()
             return
         self._up.set()
@@ -349,8 +361,7 @@ class Zygote:
                         raise ConnectionError("the zygote is gone")
                     request = {"app_zygote": order}
                     self._app_zygote = await self._socket.ask(request, [theirs.fileno()])
-                async with asyncio.timeout(WARM_UP_S):
-                    await line.ready.wait()
+                await line.wait_ready()
                 self._app_zygote_socket = line
                 unless_it_works.pop_all()
             except (OSError, TimeoutError) as error:  # out of descriptors, too

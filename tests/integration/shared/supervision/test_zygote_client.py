@@ -49,6 +49,17 @@ async def test_process_forked_just_before_its_request_is_cancelled_is_killed() -
         theirs.close()
 
 
+async def test_one_that_ends_while_it_loads_is_not_waited_for() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    line = ForkSocket(ours)
+    waiting = asyncio.ensure_future(line.wait_ready())
+    await asyncio.sleep(0)
+    theirs.close()
+    with pytest.raises(ConnectionError, match="it ended while it was loading"):
+        async with asyncio.timeout(5):
+            await waiting
+
+
 @pytest.fixture
 async def zygote(tmp_path: Path) -> AsyncIterator[Zygote]:
     clock, rng, log = SystemClock(), random.Random(1), logging.getLogger("test")
@@ -100,6 +111,7 @@ async def test_forking_an_actor_warns_of_nothing(zygote: Zygote, tmp_path: Path)
 
 async def test_no_descriptor_left_for_an_app_zygote_is_no_bug(zygote: Zygote) -> None:
     await eventually(lambda: zygote.app_zygote_pid, within_s=20)
+    await zygote._app_zygote_settled.wait()
     old = zygote.app_zygote_pid
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # numbers below are all in use
