@@ -69,7 +69,7 @@ class CommandClient:
         """Carry out a command and return the trader's reply.
 
         Raises:
-            NotSent: Redis does not answer, and the command needs it.
+            NotSent: Redis does not serve, and the command needs it.
             CommandRefused: The trader or a lock refuses it.
         """
         command = TraderCommand(
@@ -87,10 +87,8 @@ class CommandClient:
         except BusUnavailable as error:
             if not locked:
                 changed = f"{note}; " if note else ""
-                raise NotSent(
-                    f"{changed}Redis does not answer: {error}; nothing was changed"
-                ) from None
-            text = f"{note}; Redis does not answer, so the trader reads it from the file"
+                raise NotSent(f"{changed}{error}; nothing was changed") from None
+            text = f"{note}; the trader reads it from the file, because {error}"
             return Outcome(id=command.id, reply=None, text=text)
         if reply is None:
             late = f"the trader has not answered within {self._answer_s:g} s; it has the command"
@@ -150,7 +148,7 @@ class CommandClient:
             else:
                 await self._bus.ping()
         except BusUnavailable as error:
-            raise NotSent(f"Redis does not answer: {error}; nothing was changed") from None
+            raise NotSent(f"{error}; nothing was changed") from None
         await self._refuse_if_locked(command)  # others may have set it while Redis was asked
         try:
             await asyncio.to_thread(self._switch.release)

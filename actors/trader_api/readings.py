@@ -53,7 +53,7 @@ class Readings:
         try:
             status = await self._bus.get(schema.TRADER_STATUS)
         except BusUnavailable as error:
-            status, why = None, f"Redis does not answer: {error}"
+            status, why = None, str(error)
         else:
             why = "" if status is not None else "no trader has said how it is"
         age_ms = None if status is None else max(0, now_ms - status.as_of_ms)
