@@ -306,11 +306,11 @@ class Supervisor:
 
     async def _is_ours(self, lease: SupervisorLease) -> bool:
         try:
-            holder = await lease.claim(self._over)
+            holder = await lease.claim()
         except BusUnavailable as error:
             self._log.warning("going on without Redis, it is tried again: %s", error)
             return True
-        if holder is not None and not self._over.is_set():
+        if holder is not None:
             self._log.error(
                 "another supervisor holds this Redis: host %s, pid %d, mode %s; stop that one, or "
                 "give this one its own redis.namespace",

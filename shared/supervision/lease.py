@@ -6,7 +6,6 @@ for people: in containers many a supervisor is pid 1 of the same host.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import os
@@ -68,14 +67,11 @@ class SupervisorLease:
         with contextlib.suppress(OSError):
             write_atomically(path, f"{instance} {boot}\n".encode())
 
-    async def claim(self, over: asyncio.Event) -> Lease | None:
+    async def claim(self) -> Lease | None:
         """Take the lease; return its holder if another supervisor is alive.
 
         A holder that is not known to have ended is watched until it renews the lease, or the lease
         expires.
-
-        Args:
-            over: Ends the watching; the holder is returned.
 
         Raises:
             BusUnavailable: Redis does not answer.
@@ -87,7 +83,7 @@ class SupervisorLease:
             if holder is None or self._clock.monotonic() > deadline:
                 await self._bus.put(schema.LEASE, self._lease())
                 return None
-            if over.is_set() or holder != (first or holder):
+            if holder != (first or holder):
                 return holder
             if first is None:
                 first = holder
@@ -96,8 +92,7 @@ class SupervisorLease:
                     holder.host,
                     holder.pid,
                 )
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(over.wait(), LOOK_S)
+            await self._clock.sleep(LOOK_S)
         return None
 
     async def renew(self) -> Lease | None:

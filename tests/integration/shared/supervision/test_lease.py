@@ -35,7 +35,7 @@ def lease_of(bus: Bus, tmp_path: Path) -> Make:
 
 
 async def claimed(lease: SupervisorLease) -> bool:
-    return await asyncio.wait_for(lease.claim(asyncio.Event()), 10) is None
+    return await asyncio.wait_for(lease.claim(), 10) is None
 
 
 async def holder(bus: Bus) -> str | None:
@@ -48,7 +48,7 @@ async def test_killed_supervisors_lease_is_taken_over_at_once_on_its_state_dir(
 ) -> None:
     assert await claimed(lease_of())
     successor = lease_of()
-    assert await asyncio.wait_for(successor.claim(asyncio.Event()), 0.4) is None
+    assert await asyncio.wait_for(successor.claim(), 0.4) is None
     assert await holder(bus) == "start-1"
     assert await successor.renew() is None
     await successor.release()
@@ -67,7 +67,7 @@ async def test_living_holder_keeps_its_lease_though_host_and_pid_are_the_same(
             assert await living.renew() is None
 
     renewing = asyncio.create_task(renew())
-    found = await asyncio.wait_for(other.claim(asyncio.Event()), 10)
+    found = await asyncio.wait_for(other.claim(), 10)
     renewing.cancel()
     assert found is not None and found.instance == "start-0"
     assert await other.renew() == await bus.get(LEASE)
@@ -80,7 +80,7 @@ async def test_unknown_holder_that_does_not_renew_is_waited_for(
     bus: Bus, lease_of: Make, shared_redis: PrivateRedis, state: str, boot: str
 ) -> None:
     assert await claimed(lease_of())
-    claiming = asyncio.create_task(lease_of(state, boot).claim(asyncio.Event()))
+    claiming = asyncio.create_task(lease_of(state, boot).claim())
     shared_redis.run("PEXPIRE", LEASE.name(), 1200)
     await eventually(lambda: shared_redis.run("PTTL", LEASE.name()) < 600)  # type: ignore[operator]
     assert not claiming.done()
@@ -93,15 +93,6 @@ async def test_lease_that_cannot_be_read_is_nobodys(
 ) -> None:
     shared_redis.run("SET", LEASE.name(), "not JSON")
     assert await claimed(lease_of())
-    assert await holder(bus) == "start-0"
-
-
-async def test_stop_ends_the_waiting(bus: Bus, lease_of: Make) -> None:
-    assert await claimed(lease_of())
-    over = asyncio.Event()
-    claiming = asyncio.create_task(lease_of("other").claim(over))
-    asyncio.get_running_loop().call_later(0.1, over.set)
-    assert await asyncio.wait_for(claiming, 3) is not None
     assert await holder(bus) == "start-0"
 
 
