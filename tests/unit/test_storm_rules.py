@@ -125,19 +125,44 @@ def test_health_must_name_what_broke_not_only_that_something_did() -> None:
     assert "no new signal" in checker.breaches[0].evidence
 
 
-def test_a_late_event_loop_and_a_late_close_break_rules_once_unless_a_fault_excuses_them() -> None:
+def test_a_late_event_loop_breaks_a_rule_once_unless_a_fault_excuses_it() -> None:
     checker = Checker(PACE, GROUPS)
-    checker.check(observation(20, lags_s={"health": 0.3}, close_age_s=14.0))
+    checker.check(observation(20, lags_s={"health": 0.3}))
     assert rules(checker) == []
-    checker.check(observation(21, lags_s={"health": 2.3}, close_age_s=15.5))
-    checker.check(observation(22, lags_s={"health": 2.3}, close_age_s=16.5))
-    assert rules(checker) == ["lag", "prompt"]
-    assert (checker.worst_lag_s, checker.worst_close_s) == (2.3, 16.5)
+    checker.check(observation(21, lags_s={"health": 2.3}))
+    checker.check(observation(22, lags_s={"health": 2.3}))
+    assert rules(checker) == ["lag"]
+    assert checker.worst_lag_s == 2.3
 
     checker = Checker(PACE, GROUPS)
     opened(checker, "redis-pause", begun=15, lasts_s=20)
-    checker.check(observation(20, lags_s={"health": 2.3}, close_age_s=15.5))
+    checker.check(observation(20, lags_s={"health": 2.3}))
     assert rules(checker) == []
+    assert checker.checks["lag"] == 0
+
+
+def test_a_close_without_signals_breaks_a_rule_once() -> None:
+    checker = Checker(PACE, GROUPS)
+    checker.check(observation(20, close_age_s=14.0, is_close_missing=True))
+    assert rules(checker) == []
+    checker.check(observation(22, close_age_s=16.0, is_close_missing=True))
+    checker.check(observation(23, close_age_s=17.0, is_close_missing=True))
+    assert rules(checker) == ["prompt"]
+    assert checker.worst_close_s == 17.0
+    checker.check(observation(320, close_age_s=14.0))
+    checker.check(observation(322, close_age_s=16.0))
+    checker.check(observation(323, close_age_s=17.0))
+    assert checker.checks["prompt"] == 2
+    assert rules(checker) == ["prompt"]
+
+
+def test_a_fault_between_a_close_and_its_signals_excuses_it() -> None:
+    checker = Checker(PACE, GROUPS)
+    window = opened(checker, "redis-pause", begun=15, lasts_s=2)
+    window.ended = window.well = 17
+    checker.check(observation(26, close_age_s=16.0, is_close_missing=True))
+    assert rules(checker) == []
+    assert checker.checks["prompt"] == 0
 
 
 def test_a_frozen_actor_is_told_of_only_where_it_is_named() -> None:

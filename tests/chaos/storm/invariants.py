@@ -87,8 +87,12 @@ class Window:
 
     def covers(self, at: float, pace: Pace) -> bool:
         """Return whether this fault may cause what is observed at a time."""
+        return self.overlaps(at, at, pace)
+
+    def overlaps(self, start: float, end: float, pace: Pace) -> bool:
+        """Return whether this fault may cause what is observed at some time of a span."""
         until = self.due(pace) if self.well is None else min(self.due(pace), self.well)
-        return self.begun <= at <= until + AFTERMATH_S
+        return self.begun <= end and start <= until + AFTERMATH_S
 
     def hits(self, affected: Affected, actor: str) -> bool:
         """Return whether an actor is among those affected."""
@@ -111,7 +115,8 @@ class Observation:
         states: State of each actor.
         deaths: All known deaths, as (actor, unique id, cause).
         lags_s: How late each event loop was, by its newest heartbeat.
-        close_age_s: Seconds since the newest 5m close while a coin's signal of it is missing.
+        close_age_s: Seconds since the newest 5m close.
+        is_close_missing: Whether a coin's signal of it is missing.
     """
 
     at: float
@@ -122,6 +127,7 @@ class Observation:
     deaths: Sequence[tuple[str, str, str]] = ()
     lags_s: Mapping[str, float] = field(default_factory=dict)
     close_age_s: float | None = None
+    is_close_missing: bool = False
 
     @property
     def is_echo(self) -> bool:
@@ -166,7 +172,8 @@ class Checker:
         self._uneasy_since: float | None = None
         self._echo_since: float | None = None
         self._stale: dict[str, bool] = {}
-        self._slow: set[str] = set()
+        self._is_late = False
+        self._close_checked_at = float("-inf")
         self.worst_lag_s = self.worst_close_s = 0.0
         self.breaches: list[Breach] = []
         self.worst_s: dict[str, float] = dict.fromkeys(groups, 0.0)
@@ -188,7 +195,8 @@ class Checker:
         self._check_calm(observation)
         self._check_echo(observation)
         self._check_spared(observation)
-        self._check_speed(observation)
+        self._check_lag(observation)
+        self._check_prompt(observation)
 
     def ignore_deaths(self, observation: Observation) -> None:
         """Ignore the deaths before the storm."""
@@ -284,26 +292,34 @@ class Checker:
             if not any(window.kills(actor) for window in excuses):
                 self.report("spared", observation.at, f"{actor} died: {cause}; {_during(excuses)}")
 
-    def _check_speed(self, observation: Observation) -> None:
-        """Check event-loop lag, and the time from a close to its signals."""
-        lag_s = max(observation.lags_s.values(), default=0.0)
-        late_s = observation.close_age_s or 0.0
-        since = observation.at - max(late_s, AFTERMATH_S)
-        if self._excuses(observation.at) or self._excuses(since) or self._any_unhealed():
+    def _check_lag(self, observation: Observation) -> None:
+        if self._excuses(observation.at) or self._any_unhealed():
             return
         self.checks["lag"] += 1
-        self.checks["prompt"] += 1
-        self.worst_lag_s = max(self.worst_lag_s, lag_s)
-        self.worst_close_s = max(self.worst_close_s, late_s)
-        found = {"lag": lag_s > LAG_S, "prompt": late_s > PROMPT_S}
-        if found["lag"] and "lag" not in self._slow:
-            late = {name: f"{s:.1f} s" for name, s in observation.lags_s.items() if s > LAG_S}
+        self.worst_lag_s = max(self.worst_lag_s, *observation.lags_s.values(), 0.0)
+        late = {name: f"{s:.1f} s" for name, s in observation.lags_s.items() if s > LAG_S}
+        if late and not self._is_late:
             self.report("lag", observation.at, f"event loops late: {late}")
-        if found["prompt"] and "prompt" not in self._slow:
+        self._is_late = bool(late)
+
+    def _check_prompt(self, observation: Observation) -> None:
+        """Check each close once, unless a fault came between it and its signals."""
+        age_s = observation.close_age_s
+        if age_s is None:
+            return
+        closed_at = observation.at - age_s
+        if any(w.overlaps(closed_at, observation.at, self._pace) for w in self._windows):
+            return
+        if observation.is_close_missing:
+            self.worst_close_s = max(self.worst_close_s, age_s)
+        if age_s <= PROMPT_S or closed_at - self._close_checked_at < STALE_S:
+            return
+        self._close_checked_at = closed_at
+        self.checks["prompt"] += 1
+        if observation.is_close_missing:
             self.report(
-                "prompt", observation.at, f"{late_s:.0f} s after a close signals are missing"
+                "prompt", observation.at, f"{age_s:.0f} s after a close signals are missing"
             )
-        self._slow = {rule for rule, is_slow in found.items() if is_slow}
 
 
 def _shows(observation: Observation, window: Window) -> bool:

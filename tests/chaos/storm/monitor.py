@@ -152,7 +152,7 @@ class Monitor:
     def _observe(self) -> Observation:
         rows = self._rows()
         health, problems = self._health()
-        ages, lags, close_age_s = self._signals()
+        ages, lags, close = self._signals()
         deaths = [
             (row["name"], f"{row['name']} {death['at_ms']} {death['uptime_s']}",
              f"{death['cause']} ({death['doing']}) {death['last_words']}".strip())
@@ -174,7 +174,8 @@ class Monitor:
             states=None if rows is None else {row["name"]: row["state"] for row in rows},
             deaths=deaths,
             lags_s=lags,
-            close_age_s=close_age_s,
+            close_age_s=close[0],
+            is_close_missing=close[1],
         )
 
     def _rows(self) -> list[dict[str, Any]] | None:
@@ -206,8 +207,13 @@ class Monitor:
         finally:
             connection.close()
 
-    def _signals(self) -> tuple[dict[str, float] | None, dict[str, float], float | None]:
-        """Return each signal's age, each event loop's lag, and how late the newest close is."""
+    def _signals(
+        self,
+    ) -> tuple[dict[str, float] | None, dict[str, float], tuple[float | None, bool]]:
+        """Return each signal's age, each event loop's lag, and the newest close.
+
+        That is its age, and whether a coin's signal of it is missing.
+        """
         coins = [coin for coins in self._testbed.groups.values() for coin in coins]
         names = [schema.HEARTBEAT.name(name=actor) for actor in self.restarts]
         try:
@@ -215,14 +221,14 @@ class Monitor:
                 found = client.mget([schema.TA_LATEST.name(symbol=coin) for coin in coins])
                 beats = client.mget(names) if names else []
         except (redis.RedisError, OSError):
-            return None, {}, None
+            return None, {}, (None, False)
         lags = {
             beat["name"]: beat["lag_ms"] / 1000
             for beat in (orjson.loads(raw) for raw in beats if raw is not None)
         }
         now_ms = time.time() * 1000 + self._testbed.offset_ms
         close_ms = Timeframe.M5.open_at(int(now_ms))
-        is_late = any(
+        is_missing = any(
             raw is None or orjson.loads(raw)["closed_until_ms"] < close_ms for raw in found
         )
         ages = {}
@@ -232,7 +238,7 @@ class Monitor:
                 continue
             self.published.take(raw)
             ages[coin] = max(0.0, (now_ms - orjson.loads(raw)["computed_at_ms"]) / 1000)
-        return ages, lags, (now_ms - close_ms) / 1000 if is_late else None
+        return ages, lags, ((now_ms - close_ms) / 1000, is_missing)
 
     def _check_strays(self) -> None:
         now = self.now()

@@ -12,11 +12,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import IO
 
+from shared.market import Timeframe
 from tests.chaos.storm import commands, workload
 from tests.chaos.storm.bounds import beyond, slopes
 from tests.chaos.storm.commands import RESTARTED, Commander
 from tests.chaos.storm.faults import CLASSES, Fault
-from tests.chaos.storm.invariants import Checker, Window
+from tests.chaos.storm.invariants import PROMPT_S, Checker, Window
 from tests.chaos.storm.kinds import KINDS, Kind
 from tests.chaos.storm.monitor import EVERY_S, Monitor
 from tests.chaos.storm.orders import VENUE_KEEPS, disagreements, read_journal
@@ -35,6 +36,9 @@ ORDERS_SETTLE_S = 45.0
 SHOWN = 5
 SOAK_QUIET_S = 120.0
 SOAK_EVERY_S = 2.0
+QUIET_CLOSES = 2
+"""One 5m close in this many, the first among them, is left without a fault."""
+QUIET_AFTER_S = PROMPT_S + 2
 # a soak leaves the platform alone most of the time
 SOAK_LEFT_OUT = ("bloat",)
 
@@ -128,6 +132,8 @@ class Scene:
             else None
         )
         self._reported = 0
+        now_ms = int(time.time() * 1000)
+        self._first_close_ms = Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms
 
     def run(self, seconds: float) -> None:
         """Run faults for about `seconds`, then check orders, signals and bounds."""
@@ -142,6 +148,7 @@ class Scene:
         plan = schedule(self._options.seed, self._kinds(), self._names, self._testbed.pace)
         for planned in plan:
             length = planned.lasts_s + planned.kind.noticed(self._testbed.pace) + 5
+            self._sleep(self._quiet_s(length))
             if self._monitor.now() - began + length > seconds:
                 break
             self._inject(planned)
@@ -254,6 +261,18 @@ class Scene:
             return fault.is_undone()
         except CALL_ERRORS:
             return False
+
+    def _quiet_s(self, length_s: float) -> float:
+        """Return how long a fault waits, so that it leaves the signals of a close alone.
+
+        Args:
+            length_s: Of the fault, its recovery included.
+        """
+        now_ms = int(time.time() * 1000)
+        close_ms = Timeframe.M5.open_at(now_ms + int(1000 * length_s))
+        number = (close_ms - self._first_close_ms) // Timeframe.M5.ms
+        until_s = (close_ms - now_ms) / 1000 + QUIET_AFTER_S
+        return 0.0 if number % QUIET_CLOSES else max(0.0, until_s)
 
     def _rest(self, seconds: float) -> None:
         self._sleep(seconds)
