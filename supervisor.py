@@ -533,6 +533,7 @@ def _run_on(
 ) -> int:
     secrets, users = preflight.take_logins(config, os.environ)
     state_dir = Path(config.state_dir).resolve()
+    preflight.close_to_others(state_dir, logs.logger("supervisor"))
     try:
         lock = preflight.lock(state_dir)
     except preflight.AlreadyRunning as error:

@@ -39,6 +39,7 @@ from shared.errors import (
 )
 from shared.exchanges.venue_keys import VenueKeys
 from shared.output import never_blocking
+from shared.permissions import be_private
 from shared.supervision.status_pipe import StatusPipe
 from shared.supervision.test_hooks import Hooks, SteppedClock
 
@@ -106,8 +107,10 @@ def main(arguments: list[str]) -> int:
     from shared.config.load import load  # noqa: PLC0415  # validators cost a restart 80 ms
     from shared.config.secrets import credentials_folder, take_secrets  # noqa: PLC0415
     from shared.redis.files import foreground_url  # noqa: PLC0415
+    from shared.supervision import preflight  # noqa: PLC0415
     from shared.supervision.launch import foreground_launch  # noqa: PLC0415
 
+    be_private()
     open_standard_streams()
     logs.use_journal(os.environ.get("JOURNAL_STREAM", ""))
     once = "--once" in arguments
@@ -119,6 +122,7 @@ def main(arguments: list[str]) -> int:
         config = load(Path("config.yaml"), overrides)
         credentials = credentials_folder(os.environ)
         secrets = take_secrets(os.environ)
+        preflight.close_to_others(Path(config.state_dir).resolve(), logs.logger(name))
         launch = foreground_launch(
             name,
             config,

@@ -111,6 +111,11 @@ class Trader(Actor):
                 f"another trader ({taken.holder}) runs on {state_dir}: two would send every order "
                 "twice; stop that one, or give this one another state_dir"
             ) from None
+        except OSError as error:
+            raise JournalUnavailable(
+                f"{error.filename}: cannot be locked ({error.strerror}), and without that nothing "
+                "may be traded; correct its owner and mode"
+            ) from error
         session = await self.resources.enter_async_context(aiohttp.ClientSession())
         self._venue = open_venue(
             self._venue_settings,

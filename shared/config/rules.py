@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
+import shlex
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -275,9 +278,30 @@ def _candles_dir(config: Config) -> str:
 
 def _state_dir(config: Config) -> str:
     kind = _kind_of(config.state_dir)
-    return "" if kind in ("a directory", "absent") else (
+    if kind == "a directory":
+        return _unsafe(Path(config.state_dir))
+    return "" if kind == "absent" else (
         f"found {config.state_dir!r}, which is {kind}; name a directory (made if absent)"
     )  # fmt: skip
+
+
+def _unsafe(state_dir: Path) -> str:
+    """Return why others could put their own files into a state_dir; "" if they cannot."""
+    found, us = state_dir.stat(), os.geteuid()
+    mode = stat.S_IMODE(found.st_mode)
+    place = shlex.quote(str(state_dir.resolve()))
+    if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        return (
+            f"found {place} with mode {mode:03o}, expected 700: others may replace the journal and "
+            f"the kill switch in it; chmod 700 {place}, once you know that nobody did"
+        )
+    if found.st_uid != us:
+        return (
+            f"found {place}, which belongs to user {found.st_uid}, expected {us}, who runs this: "
+            f"its owner may replace the journal and the kill switch in it; chown -R {us} {place}, "
+            "or run it as its owner"
+        )
+    return ""
 
 
 def _kind_of(place: str) -> str:

@@ -10,6 +10,7 @@ from shared.clock import SystemClock
 from shared.config import ports
 from shared.config.load import load
 from shared.errors import EXIT_OK, ConfigError, count
+from shared.permissions import TO_CORRECT
 from shared.supervision import preflight
 from shared.supervision.coins_in_use import coins_in_use, in_words, kept
 from shared.supervision.specs import listeners
@@ -52,6 +53,8 @@ def check(options: argparse.Namespace) -> int:
     if config.alerts.enabled:
         services = f"{count(len(urls), 'service URL')}, well formed" if urls else NO_URLS
         print(f"alerts: {services}")
+    for text in preflight.still_open(state_dir).in_words(TO_CORRECT).values():
+        print(f"note: {text}")
     in_use = coins_in_use(config)
     for remark in in_words(config, in_use, kept(config, in_use)):
         print(f"note: {remark}")

@@ -26,6 +26,7 @@ from shared.errors import (
     count,
     did_you_mean,
 )
+from shared.permissions import be_private
 
 ROOT = Path(__file__).resolve().parents[2]
 CarryOut = Callable[[argparse.Namespace], int]
@@ -79,6 +80,7 @@ def main(arguments: list[str], *, environment: MutableMapping[str, str], run: Ca
     if arguments and arguments[0].partition("=")[0] == "--instance":
         script = str(ROOT / "deploy" / "coinex")
         os.execv(script, [script, *arguments])
+    be_private()
     open_standard_streams()
     logs.use_journal(environment.get("JOURNAL_STREAM", ""))
     made = parser(run)

@@ -82,7 +82,10 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     there, is_writable = probes.can_write(state_dir)
     yield from probes.disk(state_dir, shutil.disk_usage(there).free, is_writable)
     yield from probes.permissions(
-        (Path(options.config), state_dir), _secret_files(Path(options.config), state_dir, config)
+        (Path(options.config), state_dir),
+        _secret_files(Path(options.config), state_dir, config),
+        state_dir.parents,
+        preflight.still_open(state_dir),
     )
     states = _unit_states(Path(options.config))
     yield from probes.units(SYSTEMD.is_dir(), states)

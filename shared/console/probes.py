@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from shared.errors import BusDenied, BusUnavailable, ConfigError
+from shared.permissions import TO_CORRECT, Findings
 from shared.redis.acl import CONFINES_WRITERS, Version
 from shared.redis.binary import Binary, Release
 
@@ -23,6 +24,7 @@ LEAST_FREE_MB, WANTED_FREE_MB = 100, 1000
 """Logs take up to 15 MB per actor, and Redis twice its memory while it rewrites its file."""
 
 MOST_SKEW_MS = 1000
+MOVABLE = "others may put another directory in the place of one below it; chmod +t"
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,30 +158,41 @@ def disk(state_dir: Path, free_bytes: int, is_writable: bool) -> Iterator[Findin
         yield Finding("disk", "ok", shown)
 
 
-def permissions(changeable: Iterable[Path], secret: Iterable[Path]) -> Iterator[Finding]:
+def permissions(
+    changeable: Iterable[Path],
+    secret: Iterable[Path],
+    above: Iterable[Path] = (),
+    found: Findings | None = None,
+) -> Iterator[Finding]:
     """Check that others cannot change the configuration and the state, or read a secret.
 
     Args:
         changeable: Paths that only the owner may change; missing ones are skipped.
         secret: Paths that only the owner may read.
+        above: Directories above the state_dir.
+        found: What the next start would find in it.
     """
+    texts = found.in_words(TO_CORRECT) if found else {}
     faults = [
         *_open(changeable, stat.S_IWOTH, "others may change it; chmod o-w"),
         *_open(secret, stat.S_IRWXO, "it is a secret and others may read it; chmod o="),
+        *_open(above, stat.S_IWOTH, MOVABLE, unless=stat.S_ISVTX),
+        *([texts["foreign"]] if "foreign" in texts else []),
     ]
-    if faults:
-        yield from (Finding("permissions", "wrong", fault) for fault in faults)
-    else:
+    yield from (Finding("permissions", "wrong", fault) for fault in faults)
+    if "wrong" in texts:
+        yield Finding("permissions", "note", texts["wrong"])
+    elif not faults:
         yield Finding("permissions", "ok", "nobody else may change the state or read its secrets")
 
 
-def _open(paths: Iterable[Path], bits: int, fault: str) -> Iterator[str]:
+def _open(paths: Iterable[Path], bits: int, fault: str, unless: int = 0) -> Iterator[str]:
     for path in paths:
         try:
             mode = stat.S_IMODE(path.stat().st_mode)
         except OSError:  # absent, or below a directory we cannot enter
             continue
-        if mode & bits:
+        if mode & bits and not mode & unless:
             yield f"{path} (mode {mode:o}): {fault} {path}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from shared.config.sections import RedisSection
@@ -21,9 +22,24 @@ class RedisFiles:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.resolve()
+        self._version_path = self.directory / SERVER_VERSION
 
     def prepare(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def check(self) -> None:
+        """Check that what is there can be used.
+
+        Raises:
+            ConfigError: It is another user's, as after a restore.
+        """
+        wanted = {self.directory: os.R_OK | os.W_OK | os.X_OK, self._version_path: os.R_OK}
+        for path, mode in wanted.items():
+            if path.exists() and not os.access(path, mode):
+                raise ConfigError(
+                    [f"{path}: may not be used by user {os.geteuid()}; as root: chown -R "
+                     f"{os.geteuid()} {self.directory}, or move the directory away"]
+                )  # fmt: skip
 
     def write_config(
         self, *, port: int, users: Users, maxmemory_mb: int, release: Release, log_path: Path
@@ -75,7 +91,7 @@ class RedisFiles:
         Raises:
             ConfigError: What is recorded is no release.
         """
-        path = self.directory / SERVER_VERSION
+        path = self._version_path
         if not self._written() or not path.exists():
             return None
         text = path.read_text().strip()
@@ -89,7 +105,7 @@ class RedisFiles:
 
     def claim(self, release: Release) -> None:
         """Record the server that writes here from now on."""
-        write_atomically(self.directory / SERVER_VERSION, f"{release}\n".encode())
+        write_atomically(self._version_path, f"{release}\n".encode())
 
     def set_aside(self, name: str) -> Path:
         """Move the server's files to a directory of that name in here, and return it."""

@@ -168,6 +168,7 @@ class RedisServer:
         Raises:
             ConfigError: As `start`.
         """
+        self._files.check()
         if await self._runs_own():
             choose_binary(self._files, self._directories, self._mode)
             return
@@ -186,6 +187,7 @@ class RedisServer:
                 one rejects our login.
         """
         self._files.prepare()
+        self._files.check()
         if self._section.embedded != "never":
             await self._end_predecessor()
         self.is_own = await self._runs_own()

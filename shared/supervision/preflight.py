@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import logging
 import os
 import time
 from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 
-from shared import logs
+from shared import logs, permissions
 from shared.clock import Clock
 from shared.config import ports
 from shared.config.secrets import Secrets, credentials_folder, take_secrets
@@ -18,13 +19,33 @@ from shared.errors import ConfigError, PlatformError
 from shared.pid_lock import AlreadyLocked, PidLock
 from shared.redis.server import RedisServer
 from shared.redis.users import Users, given_users
+from shared.supervision.control_client import ask_status
 from shared.supervision.specs import listeners
 
-PREDECESSOR_S = 5.0
+PREDECESSOR_S, ANSWER_S = 5.0, 5.0
+RENEWED = ("api.token",)
+"""Secrets in state_dir that are made anew when they are gone."""
 
 
 class AlreadyRunning(PlatformError):
     """Another supervisor runs on this state_dir."""
+
+
+def close_to_others(state_dir: Path, log: logging.Logger) -> None:
+    """Close a state_dir, and all that is in it, to everybody else, and log what was open.
+
+    Nothing is done while a supervisor runs on it, which has done so when it started.
+    """
+    if is_running(state_dir):
+        return
+    found = permissions.close_to_others(state_dir, renewed=RENEWED)
+    for text in found.in_words("corrected").values():
+        log.warning("%s", text)
+
+
+def still_open(state_dir: Path) -> permissions.Findings:
+    """Return what `close_to_others` would find."""
+    return permissions.close_to_others(state_dir, renewed=RENEWED, dry=True)
 
 
 def lock(state_dir: Path) -> PidLock:
@@ -32,6 +53,7 @@ def lock(state_dir: Path) -> PidLock:
 
     Raises:
         AlreadyRunning: Another supervisor has locked it; named by host and pid.
+        ConfigError: It cannot be made, or not be written.
     """
     try:
         return PidLock(state_dir / "supervisor.lock")
@@ -40,6 +62,11 @@ def lock(state_dir: Path) -> PidLock:
             f"another supervisor ({locked.holder}) runs on {state_dir}; stop it with "
             "`coinex shutdown`, or give this one its own with --set state_dir=DIR"
         ) from None
+    except OSError as error:
+        raise ConfigError(
+            [f"state_dir: {error.filename} cannot be written ({error.strerror}), and user "
+             f"{os.geteuid()} must be able to; correct its owner, or name another directory"]
+        ) from None  # fmt: skip
 
 
 def is_running(state_dir: Path) -> bool:
@@ -51,7 +78,17 @@ def is_running(state_dir: Path) -> bool:
         return False
     except BlockingIOError:
         return True
+    except PermissionError:  # a wrong mode, which a start corrects
+        return _answers(state_dir / "supervisor.sock")
     return False
+
+
+def _answers(socket: Path) -> bool:
+    try:
+        ask_status(socket, ANSWER_S)
+    except (OSError, PlatformError):
+        return False
+    return True
 
 
 def wait_for_ports(config: Config) -> None:

@@ -202,7 +202,7 @@ class CrashRun:
         """Start over: a fresh account, no journal, the time of the close."""
         self.time.set(self.cycle_ms + 3_000)
         shutil.rmtree(self.state_dir, ignore_errors=True)
-        self.state_dir.mkdir()
+        self.state_dir.mkdir(mode=0o700)
         self.ask("/anew", [])
 
     def ask(self, path: str, body: object = None) -> Any:

@@ -91,8 +91,8 @@ class Platform:
             output: Where it prints; a file in its state_dir if None.
             through: A program that starts it, with its arguments.
         """
-        self.state_dir.mkdir(parents=True, exist_ok=True)
-        with (self.state_dir / "supervisor.out").open("ab") as file:
+        self.state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with open(self.state_dir / "supervisor.out", "ab", opener=_private) as file:
             self.process = subprocess.Popen(
                 [*through, sys.executable, "supervisor.py", "run", *self.options, *arguments],
                 cwd=self.root,
@@ -269,6 +269,10 @@ class Platform:
             return status, orjson.loads(raw)
         except orjson.JSONDecodeError:
             return status, raw.decode()
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def gone(processes: list[psutil.Process]) -> bool:

@@ -16,10 +16,10 @@ exec '{binary}' "$@" --user {name} on '>{name}' '~*' '&*' +@all
 
 def install(directory: Path) -> Path:
     """Put a redis-server there that knows one more user; return the directory, for PATH."""
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     program = directory / "redis-server"
     program.write_text(PROGRAM.format(binary=chosen_redis().path, name=NAME))
-    program.chmod(0o755)
+    program.chmod(0o700)
     return directory
 
 

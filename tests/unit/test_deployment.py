@@ -30,6 +30,15 @@ def test_both_units_are_hardened_alike() -> None:
     assert platform[len(timer) :] == ["WantedBy=multi-user.target"]
 
 
+def test_what_the_units_make_is_for_their_user_alone() -> None:
+    for unit in ("coinex-platform@.service", "coinex-trader-once@.service"):
+        lines = (DEPLOY / unit).read_text().splitlines()
+        assert {"UMask=0077", "StateDirectoryMode=0700"} <= set(lines), unit
+        for line in lines:  # each kind of directory that systemd makes is closed
+            kind, found, _ = line.partition("Directory=")
+            assert not found or kind == "Working" or f"{kind}DirectoryMode=0700" in lines, line
+
+
 def test_nothing_the_platform_needs_is_forbidden_by_the_unit() -> None:
     # numba makes code that runs; psutil reads /proc
     names = {line.partition("=")[0] for line in hardening("coinex-platform@.service")}

@@ -30,6 +30,7 @@ LAYERS = (
         "shared.descriptors",
         "shared.files",
         "shared.output",
+        "shared.permissions",
         "shared.proc_stats",
         "shared.config.ports",
     ),

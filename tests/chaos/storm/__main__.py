@@ -17,6 +17,7 @@ import orjson
 
 from shared.config.load import load
 from shared.errors import PlatformError
+from shared.permissions import be_private
 from tests.chaos.storm.kinds import BY_NAME
 from tests.chaos.storm.report import Outcome, as_plain, as_text
 from tests.chaos.storm.storm import Log, Options, play
@@ -67,6 +68,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return 2
     out = Path(given.out) if given.out else ROOT / "var" / "chaos"
+    be_private()  # it may make the checkout's var
     out.mkdir(parents=True, exist_ok=True)
     adopt_orphans()
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))

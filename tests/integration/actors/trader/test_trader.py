@@ -294,6 +294,20 @@ async def test_second_trader_on_one_state_dir_refuses_to_start(
         await second.context.bus.close()
 
 
+async def test_lock_that_cannot_be_taken_is_named_and_tried_again(
+    venue: VenueUnderTest, tmp_path: Path
+) -> None:
+    (tmp_path / "trader.pid").mkdir()
+    async with trader(venue, NO_REDIS, tmp_path, QUIET) as running:
+        await eventually(lambda: "trader.pid: cannot be locked" in why(running), within_s=30)
+        (tmp_path / "trader.pid").rmdir()
+        await ready(running)
+
+
+def why(running: RunningTrader) -> str:
+    return str(running.trader.detail.get("retrying", ""))
+
+
 async def test_live_mode_starts_without_entries_until_an_operator_enables(
     venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -377,6 +378,38 @@ def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_bytes("state_dir: größe\n".encode("latin-1"))
     assert "not UTF-8" in faults(path)[0]
+
+
+@pytest.mark.parametrize("mode", ["770", "702", "1777"])
+def test_state_dir_that_others_may_write_is_refused_beside_other_faults(
+    mode: str, tmp_path: Path
+) -> None:
+    state_dir = tmp_path / "var"
+    state_dir.mkdir()
+    path = written(tmp_path, SMALL + f"state_dir: {state_dir}\nfetcher:\n  intervall_s: 3\n")
+    state_dir.chmod(int(mode, 8))
+    fault, other = faults(path)
+    assert fault.startswith(f"config.yaml:3 state_dir: found var with mode {mode}, expected 700: ")
+    assert "chmod 700 var," in fault
+    assert "fetcher.interval_s?" in other
+    state_dir.chmod(0o755)  # readable alone: a start closes it
+    (other,) = faults(path)
+    link = tmp_path / "link"
+    link.symlink_to(state_dir)
+    state_dir.chmod(int(mode, 8))
+    (fault,) = faults(written(tmp_path, SMALL), f"state_dir={link}")
+    assert f"found var with mode {mode}" in fault
+
+
+def test_state_dir_of_another_user_is_refused(tmp_path: Path) -> None:
+    state_dir, owner = Path("/usr"), 0
+    if os.geteuid() == 0:
+        state_dir, owner = tmp_path / "var", 12345
+        state_dir.mkdir(mode=0o700)
+        os.chown(state_dir, owner, owner)
+    (fault,) = faults(written(tmp_path, SMALL), f"state_dir={state_dir}")
+    assert f"which belongs to user {owner}, expected {os.geteuid()}" in fault
+    assert f"chown -R {os.geteuid()} " in fault
 
 
 @pytest.mark.parametrize(

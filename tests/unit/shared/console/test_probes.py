@@ -9,6 +9,7 @@ import pytest
 from shared.console import probes
 from shared.console.probes import Finding, Verdict
 from shared.errors import BusDenied, BusUnavailable, ConfigError
+from shared.permissions import Findings
 from shared.redis.binary import Binary, Release
 
 MB = 1_000_000
@@ -131,6 +132,23 @@ def test_permissions(tmp_path: Path) -> None:
         f"{config} (mode 666): others may change it; chmod o-w {config}",
         f"{token} (mode 604): it is a secret and others may read it; chmod o= {token}",
     ]
+
+
+def test_directory_in_whose_place_others_may_put_their_own(tmp_path: Path) -> None:
+    tmp_path.chmod(0o777)
+    (wrong,) = probes.permissions([], [], [tmp_path])
+    assert (wrong.verdict, f"chmod +t {tmp_path}" in wrong.text) == ("wrong", True)
+    tmp_path.chmod(0o1777)
+    (fine,) = probes.permissions([], [], [tmp_path])
+    assert fine.verdict == "ok"
+
+
+def test_what_a_start_would_correct_is_a_note_and_what_it_cannot_is_wrong() -> None:
+    found = Findings(Path("/srv/var"), ["log (mode 755)"], ["trader.db (mode 600, of user 8)"])
+    wrong, note = probes.permissions([], [], [], found)
+    assert (wrong.verdict, note.verdict) == ("wrong", "note")
+    assert "trader.db (mode 600, of user 8); as root: chown -R" in wrong.text
+    assert note.text.endswith("the next start corrects: log (mode 755)")
 
 
 def test_units() -> None:

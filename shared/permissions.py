@@ -1,0 +1,120 @@
+"""Who may read, change or lock the platform's files: their owner, and nobody else."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+OTHERS = 0o077
+"""Bits of a mode that concern group and others."""
+
+MOST_SHOWN = 12
+TO_CORRECT = "the next start corrects"
+CLOSABLE = frozenset({stat.S_IFDIR, stat.S_IFREG, stat.S_IFSOCK, stat.S_IFIFO})
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was not as it should be in a directory, each as `name (mode ...)`.
+
+    Attributes:
+        wrong: Open to others, or closed to ourselves.
+        foreign: Of another user, and not ours to change.
+    """
+
+    top: Path
+    wrong: list[str] = field(default_factory=list)
+    foreign: list[str] = field(default_factory=list)
+
+    def in_words(self, done: str) -> dict[Literal["wrong", "foreign"], str]:
+        """Return a text for each kind that was found; `done` says what becomes of the wrong."""
+        texts: dict[Literal["wrong", "foreign"], str] = {}
+        if self.wrong:
+            texts["wrong"] = (
+                f"{self.top} is for its owner alone, directories 700 and files 600; {done}: "
+                f"{_listed(self.wrong)}"
+            )
+        if self.foreign:
+            texts["foreign"] = (
+                f"{self.top} is for its owner alone, and this belongs to others, who may read or "
+                f"lock it, or it cannot be used: {_listed(self.foreign)}; as root: chown -R "
+                f"{os.geteuid()} {self.top}"
+            )
+        return texts
+
+
+def be_private() -> None:
+    """Close what this process and its children make from now on to everybody else."""
+    os.umask(OTHERS)
+
+
+def close_to_others(top: Path, *, renewed: Collection[str] = (), dry: bool = False) -> Findings:
+    """Make a directory and what is in it readable and writable for its owner alone.
+
+    Directories get mode 700, files 600 (700 where the owner may execute them). Symbolic links are
+    not followed; devices are left alone.
+
+    Args:
+        top: A path without symbolic links; there may be nothing.
+        renewed: Files in `top` that are made anew when they are gone: secrets, which are removed
+            if others could read them.
+        dry: Change nothing.
+    """
+    found = Findings(top)
+    _close(found, str(top), None, str(top), remove=False, dry=dry)
+    if not os.access(top, os.R_OK | os.X_OK):
+        return found
+    # a directory is entered after the pass that has opened it to us
+    for folder, directories, files, fd in os.fwalk(top):
+        for name in (*directories, *files):
+            secret = name in renewed and folder == str(top)
+            _close(found, name, fd, f"{folder}/{name}", remove=secret, dry=dry)
+    return found
+
+
+def _close(
+    found: Findings, name: str, dir_fd: int | None, path: str, *, remove: bool, dry: bool
+) -> None:
+    try:
+        # the mode is changed of what was looked at, whatever takes its name meanwhile
+        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
+    except OSError:  # gone meanwhile, or in a directory that is not ours, which is named
+        return
+    try:
+        kind = os.fstat(fd)
+        mode = stat.S_IMODE(kind.st_mode)
+        wanted = (mode | (0o700 if stat.S_ISDIR(kind.st_mode) else 0o600)) & ~OTHERS
+        is_ours = kind.st_uid == os.geteuid()
+        if stat.S_IFMT(kind.st_mode) not in CLOSABLE or (is_ours and mode == wanted):
+            return
+        remark = ""
+        if remove and mode & OTHERS:
+            remark = ", a secret: made anew"
+            if not dry:
+                os.unlink(name, dir_fd=dir_fd)
+        elif not dry:
+            Path(f"/proc/self/fd/{fd}").chmod(wanted)
+        elif not is_ours and os.geteuid():
+            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+        if mode != wanted:
+            found.wrong.append(f"{_shown(path, found.top)} (mode {mode:03o}{remark})")
+    except OSError as error:
+        why = f"mode {mode:03o}, of user {kind.st_uid}: {error.strerror}"
+        found.foreign.append(f"{_shown(path, found.top)} ({why})")
+    finally:
+        os.close(fd)
+
+
+def _shown(path: str, top: Path) -> str:
+    name = top.name if path == str(top) else os.path.relpath(path, top)
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - MOST_SHOWN
+    return ", ".join(names[:MOST_SHOWN]) + (f" and {more} more" if more > 0 else "")
