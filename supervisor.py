@@ -63,6 +63,7 @@ from shared.errors import (
 from shared.health.problems import redis_problem
 from shared.messages.actors import Lease
 from shared.output import QueuedOutput, never_blocking
+from shared.permissions import OTHERS, Findings, close_to_others
 from shared.pid_lock import AlreadyLocked, PidLock
 from shared.redis.server import RedisServer
 from shared.schema import Role
@@ -83,7 +84,7 @@ from shared.supervision.specs import (
     listeners,
     policy,
 )
-from shared.supervision.state_files import StateFiles
+from shared.supervision.state_files import Restore, StateFiles
 from shared.supervision.status_publisher import StatusPublisher, Transitions
 from shared.supervision.systemd import Notifier
 from shared.supervision.tasks import Tasks
@@ -129,7 +130,7 @@ class Supervisor:
         self._lock = lock
         self._redis = redis
         self._bus: Bus | None = None
-        self._state_files = StateFiles({}, clock, self._log)
+        self._state_files = self._watching({})
         self._secrets = secrets
         self._output = output
         self._notifier = Notifier(environment)
@@ -351,7 +352,14 @@ class Supervisor:
             "log": logs,
             "redis": logins,
         }
-        return StateFiles(parts, self._clock, self._log)
+        return self._watching(parts)
+
+    def _watching(self, parts: Mapping[str, Restore]) -> StateFiles:
+        def correct_modes() -> Findings:
+            # what others may read in a directory that is closed to them can wait for the next start
+            return close_to_others(self._state_dir, kept=OTHERS)
+
+        return StateFiles(parts, correct_modes, self._clock, self._log)
 
     # The loop
 

@@ -53,7 +53,9 @@ def be_private() -> None:
     os.umask(OTHERS)
 
 
-def close_to_others(top: Path, *, renewed: Collection[str] = (), dry: bool = False) -> Findings:
+def close_to_others(
+    top: Path, *, renewed: Collection[str] = (), kept: int = 0, dry: bool = False
+) -> Findings:
     """Make a directory and what is in it readable and writable for its owner alone.
 
     Directories get mode 700, files 600 (700 where the owner may execute them). Symbolic links are
@@ -63,23 +65,25 @@ def close_to_others(top: Path, *, renewed: Collection[str] = (), dry: bool = Fal
         top: A path without symbolic links; there may be nothing.
         renewed: Files in `top` that are made anew when they are gone: secrets, which are removed
             if others could read them.
+        kept: Bits that may stay as they are below `top`.
         dry: Change nothing.
     """
     found = Findings(top)
-    _close(found, str(top), None, str(top), remove=False, dry=dry)
+    _close(found, str(top), None, str(top), dry=dry)
     if not os.access(top, os.R_OK | os.X_OK):
         return found
     # a directory is entered after the pass that has opened it to us
     for folder, directories, files, fd in os.fwalk(top):
         for name in (*directories, *files):
             secret = name in renewed and folder == str(top)
-            _close(found, name, fd, f"{folder}/{name}", remove=secret, dry=dry)
+            _close(found, name, fd, f"{folder}/{name}", remove=secret, kept=kept, dry=dry)
     return found
 
 
 def _close(
-    found: Findings, name: str, dir_fd: int | None, path: str, *, remove: bool, dry: bool
-) -> None:
+    found: Findings, name: str, dir_fd: int | None, path: str, *,
+    remove: bool = False, kept: int = 0, dry: bool,
+) -> None:  # fmt: skip
     try:
         # the mode is changed of what was looked at, whatever takes its name meanwhile
         fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dir_fd)
@@ -88,7 +92,8 @@ def _close(
     try:
         kind = os.fstat(fd)
         mode = stat.S_IMODE(kind.st_mode)
-        wanted = (mode | (0o700 if stat.S_ISDIR(kind.st_mode) else 0o600)) & ~OTHERS
+        own = 0o700 if stat.S_ISDIR(kind.st_mode) else 0o600
+        wanted = (mode | own) & ~(OTHERS & ~kept)
         is_ours = kind.st_uid == os.geteuid()
         if stat.S_IFMT(kind.st_mode) not in CLOSABLE or (is_ours and mode == wanted):
             return

@@ -82,6 +82,11 @@ def test_modes_that_a_restore_got_wrong_are_corrected_and_named(platform: Make) 
     assert restored.note("identity") == "restored"
     restored.close()
     wait_for(lambda: running.health()[1]["status"] == "ok", 30, "all well")
+    for name, mode, corrected in (("trader.db", 0o000, 0o600), ("../var", 0o755, 0o700)):
+        (var / name).chmod(mode)
+        wait_for(lambda: stat.S_IMODE((var / name).stat().st_mode) == corrected, 30, name)  # noqa: B023
+    said = "changed while running, corrected: var (mode 755) at "
+    wait_for(lambda: said in str(running.health()[1]["problems"]), 30, "modes on /health")
 
 
 def test_state_dir_that_others_may_write_is_refused_in_the_same_words(platform: Make) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.permissions import Findings, close_to_others
+from shared.permissions import OTHERS, Findings, close_to_others
 
 MODES = {
     "log": (stat.S_IFDIR, 0o777, 0o700),
@@ -66,6 +66,16 @@ def test_a_dry_run_finds_what_others_may_use_and_changes_nothing(top: Path) -> N
     found = close_to_others(top, dry=True)
     assert modes(top) == before
     assert found.wrong == close_to_others(top).wrong
+
+
+def test_bits_that_may_stay_do_so_below_the_top_where_we_may_use_what_has_them(top: Path) -> None:
+    found = close_to_others(top, kept=OTHERS)
+    assert stat.S_IMODE(top.stat().st_mode) == 0o700
+    assert modes(top)["log"] == 0o777 and modes(top)["trader.db"] == 0o666
+    assert modes(top)["redis"] == 0o700 and modes(top)["supervisor.lock"] == 0o644
+    assert {name.partition(" ")[0] for name in found.wrong} == {
+        "var", "redis", "trader.pid", "supervisor.lock",
+    }  # fmt: skip
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
