@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 from collections.abc import Collection
@@ -15,7 +14,7 @@ OTHERS = 0o077
 
 MOST_SHOWN = 12
 TO_CORRECT = "the next start corrects"
-CLOSABLE = frozenset({stat.S_IFDIR, stat.S_IFREG, stat.S_IFSOCK, stat.S_IFIFO})
+KINDS = frozenset({stat.S_IFDIR, stat.S_IFREG, stat.S_IFSOCK, stat.S_IFIFO, stat.S_IFLNK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Findings:
 
     Attributes:
         wrong: Open to others, or closed to ourselves.
-        foreign: Of another user, and not ours to change.
+        foreign: Of another user.
     """
 
     top: Path
@@ -41,9 +40,9 @@ class Findings:
             )
         if self.foreign:
             texts["foreign"] = (
-                f"{self.top} is for its owner alone, and this belongs to others, who may read or "
-                f"lock it, or it cannot be used: {_listed(self.foreign)}; as root: chown -R "
-                f"{os.geteuid()} {self.top}"
+                f"{self.top} is for its owner alone, and this belongs to others, who may change "
+                f"it, or it cannot be used: {_listed(self.foreign)}; look at it first, then, as "
+                f"root: chown -Rh {os.geteuid()} {self.top}"
             )
         return texts
 
@@ -91,26 +90,25 @@ def _close(
         return
     try:
         kind = os.fstat(fd)
+        is_ours, is_link = kind.st_uid == os.geteuid(), stat.S_ISLNK(kind.st_mode)
         mode = stat.S_IMODE(kind.st_mode)
         own = 0o700 if stat.S_ISDIR(kind.st_mode) else 0o600
-        wanted = (mode | own) & ~(OTHERS & ~kept)
-        is_ours = kind.st_uid == os.geteuid()
-        if stat.S_IFMT(kind.st_mode) not in CLOSABLE or (is_ours and mode == wanted):
+        wanted = mode if is_link else (mode | own) & ~(OTHERS & ~kept)
+        if stat.S_IFMT(kind.st_mode) not in KINDS or (is_ours and mode == wanted):
             return
-        remark = ""
-        if remove and mode & OTHERS:
-            remark = ", a secret: made anew"
-            if not dry:
+        what, remove = f"mode {mode:03o}", remove and is_ours and bool(mode & OTHERS)
+        if not is_ours:
+            what = f"a link of user {kind.st_uid}" if is_link else f"{what}, of user {kind.st_uid}"
+        if remove:
+            what += ", a secret: made anew"
+        try:
+            if remove and not dry:
                 os.unlink(name, dir_fd=dir_fd)
-        elif not dry:
-            Path(f"/proc/self/fd/{fd}").chmod(wanted)
-        elif not is_ours and os.geteuid():
-            raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
-        if mode != wanted:
-            found.wrong.append(f"{_shown(path, found.top)} (mode {mode:03o}{remark})")
-    except OSError as error:
-        why = f"mode {mode:03o}, of user {kind.st_uid}: {error.strerror}"
-        found.foreign.append(f"{_shown(path, found.top)} ({why})")
+            elif mode != wanted and not dry:
+                Path(f"/proc/self/fd/{fd}").chmod(wanted)
+        except OSError as error:
+            what += f": {error.strerror}"
+        (found.wrong if is_ours else found.foreign).append(f"{_shown(path, found.top)} ({what})")
     finally:
         os.close(fd)
 

@@ -95,7 +95,7 @@ class JournalFile:
         except sqlite3.Error as error:
             raise PermanentError(
                 f"{self.path}: the journal cannot be opened ({error}); without it nothing may be "
-                "traded; make its directory writable"
+                "traded; make it and its directory writable for the user that runs this"
             ) from error
 
     @contextmanager

@@ -113,6 +113,6 @@ def test_what_belongs_to_somebody_else_is_named_and_left_alone(platform: Make, n
     running.start(ready=False, through=as_ordinary_user())
     assert running.process is not None
     assert running.process.wait(30) == 78
-    assert f"{name} (mode 700, of user {ANOTHER_USER}: " in running.output()
+    assert f"{name} (mode 700, of user {ANOTHER_USER})" in running.output()
     assert "Traceback" not in running.output()
     assert path.stat().st_uid == ANOTHER_USER

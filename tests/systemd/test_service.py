@@ -74,7 +74,9 @@ def test_dev_and_prod_run_side_by_side_and_share_nothing(dev: Instance, prod: In
     assert pids(prod) == before
     as_dev = ("runuser", "-u", "coinex-dev", "--", "cat", prod.config)
     assert dev.machine.run(*as_dev, check=False).returncode != 0
-    for folder in (prod.state_dir, "/etc/coinex/prod/credentials"):
+    private = (prod.state_dir, "/var/cache/coinex/prod", "/etc/coinex/prod/credentials")
+    assert prod.machine.says("find", *private, "-perm", "/077", "-not", "-type", "l") == ""
+    for folder in private:
         as_dev = ("runuser", "-u", "coinex-dev", "--", "ls", folder)
         assert dev.machine.run(*as_dev, check=False).returncode != 0
 

@@ -411,6 +411,18 @@ class Removed(Fault):
         return self.path.exists()
 
 
+class Modes(Fault):
+    """A file or directory of state_dir gets a mode that it should not have."""
+
+    def begin(self) -> None:
+        self.path = self.testbed.state_dir / self.planned.way
+        self.before = self.path.stat().st_mode
+        self.path.chmod(0o777 if self.planned.way == "." else 0o000)
+
+    def is_undone(self) -> bool:
+        return self.path.stat().st_mode == self.before
+
+
 class JournalLocked(Fault):
     """Another process holds the trader's journal."""
 
@@ -475,6 +487,7 @@ CLASSES: dict[str, type[Fault]] = {
     "clock": ClockStep,
     "disk-full": DiskFull,
     "removed": Removed,
+    "modes": Modes,
     "journal-locked": JournalLocked,
 }
 

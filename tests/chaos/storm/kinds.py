@@ -160,8 +160,9 @@ KINDS: tuple[Kind, ...] = (
     Kind(name="disk-full", scene="own", lasts_s=(18, 25), seen_s=12,
          named="(?i)disk|space|redis|journal|writ", stale="all", needs="full-disk",
          hits_redis=True),
-    # what was removed is on /health for a minute
+    # what was removed, or had another mode, is on /health for a minute
     Kind(name="removed", noticed_s=60, ways=("log", "supervisor.sock")),
+    Kind(name="modes", noticed_s=70, seen_s=15, named="corrected", ways=(".", "log", "trader.db")),
     Kind(name="journal-locked", lasts_s=(25, 35), seen_s=22, named="journal"),
 )  # fmt: skip
 

@@ -91,6 +91,21 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert stat.S_IMODE((outside / "file").stat().st_mode) == 0o777
 
 
+def test_what_belongs_to_others_is_named_and_a_secret_of_theirs_not_removed(tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root may give files away")
+    (tmp_path / "api.token").touch()
+    (tmp_path / "api.token").chmod(0o644)
+    (tmp_path / "log").symlink_to("/etc")
+    for name in ("api.token", "log"):
+        os.chown(tmp_path / name, 12345, 12345, follow_symlinks=False)
+    found = close_to_others(tmp_path, renewed=["api.token"])
+    assert {*found.foreign} == {
+        "api.token (mode 644, of user 12345)", "log (a link of user 12345)"
+    }  # fmt: skip
+    assert (tmp_path / "api.token").exists() and not found.wrong
+
+
 def test_devices_stay_as_they_are(tmp_path: Path) -> None:
     device = tmp_path / "null"
     try:

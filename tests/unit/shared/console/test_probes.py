@@ -147,7 +147,9 @@ def test_what_a_start_would_correct_is_a_note_and_what_it_cannot_is_wrong() -> N
     found = Findings(Path("/srv/var"), ["log (mode 755)"], ["trader.db (mode 600, of user 8)"])
     wrong, note = probes.permissions([], [], [], found)
     assert (wrong.verdict, note.verdict) == ("wrong", "note")
-    assert "trader.db (mode 600, of user 8); as root: chown -R" in wrong.text
+    assert (
+        "trader.db (mode 600, of user 8); look at it first, then, as root: chown -R" in wrong.text
+    )
     assert note.text.endswith("the next start corrects: log (mode 755)")
 
 
