@@ -60,6 +60,7 @@ from shared.errors import (
     ConfigError,
     did_you_mean,
 )
+from shared.exchanges.sim.keys import KeyFile, new_keys
 from shared.health.problems import redis_problem
 from shared.messages.actors import Lease
 from shared.output import QueuedOutput, never_blocking
@@ -132,6 +133,8 @@ class Supervisor:
         self._bus: Bus | None = None
         self._state_files = self._watching({})
         self._secrets = secrets
+        self._sim_keys = None if config.mode == "live" else new_keys()
+        self._sim_key_file = KeyFile(self._state_dir)
         self._output = output
         self._notifier = Notifier(environment)
         self._journal = journal_socket(environment.get("JOURNAL_STREAM", ""))
@@ -300,6 +303,7 @@ class Supervisor:
             self._commands.config,
             self._redis.url,
             secrets=self._secrets,
+            sim_keys=self._sim_keys,
             probation=actor.next_on_probation,
             quarantined_coins=actor.coins.quarantined(self._clock.now_ms()),
             reducing_until_ms=actor.reducing_until_ms,
@@ -344,13 +348,19 @@ class Supervisor:
         async def logins() -> bool:
             return self._redis.restore_files()
 
-        with contextlib.suppress(OSError):  # said by `logs`, if it lasts
+        async def sim_keys() -> bool:
+            return self._sim_keys is not None and self._sim_key_file.restore(self._sim_keys)
+
+        with contextlib.suppress(OSError):  # said by `logs` and `sim_keys`, if it lasts
             self._log_folder.mkdir(parents=True, exist_ok=True)
+            if self._sim_keys is not None:
+                self._sim_key_file.write(self._sim_keys)
         parts = {
             "supervisor.lock": lock,
             "supervisor.sock": control.restore,
             "log": logs,
             "redis": logins,
+            "simulator/venue-keys.json": sim_keys,
         }
         return self._watching(parts)
 

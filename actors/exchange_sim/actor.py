@@ -26,6 +26,7 @@ from shared.config.sections import SimulatorSection
 from shared.errors import TransientError, UnknownSymbol
 from shared.exchanges.sim.save_file import VenueFile, VenueState
 from shared.exchanges.sim.venue import SimVenue
+from shared.web.guard import Guard
 from shared.web.listening import listen
 
 STEP_S = 1.0
@@ -60,6 +61,9 @@ class ExchangeSim(Actor):
             TransientError: The port is taken, or the account's file cannot be read.
         """
         app = web.Application()
+        Guard(
+            [*self._section.allowed_hosts, self._section.host], setting="simulator.allowed_hosts"
+        ).install(app)
         file = VenueFile(self.context.state_dir / "venue.json", self.log)
         state = self._load(file)
         # a market with something open stays, whatever the configuration says
@@ -158,7 +162,9 @@ class ExchangeSim(Actor):
     def _add_venue(
         self, app: web.Application, file: VenueFile, venue: SimVenue, script: FaultScript
     ) -> None:
-        self._venue_wire = CoinexWire(venue, file, script, self.clock, log=self.log)
+        self._venue_wire = CoinexWire(
+            venue, file, script, self.clock, keys=self.context.keys, log=self.log
+        )
         self._venue_wire.add_routes(app)
         VenuePanel(self._venue_wire).add_routes(app)
 

@@ -265,6 +265,12 @@ def _venue_url(config: Config) -> str:
             f"found {shown!r}, expected https://: orders do not cross a network in the clear; "
             "correct it"
         )
+    is_here = is_loopback(parts.hostname or "") and parts.port == config.simulator.port
+    if config.mode == "live" and is_here:
+        return (
+            f"found {shown!r}, where the simulated venue listens: it must not see keys of a real "
+            "account; correct it, or simulator.port if another server listens there"
+        )
     return ""
 
 
@@ -345,7 +351,7 @@ _RULES: tuple[_Rule, ...] = (
     ((("redis", "url"),), _redis_url),
     _rule(("binance", "base_url"), text=_binance_url),
     _rule(("binance", "stream_url"), text=_stream_url),
-    _rule(("venue", "base_url"), text=_venue_url),
+    _rule(("venue", "base_url"), ("mode",), ("simulator", "port"), text=_venue_url),
     _at_most("trader", "base_floor", "entry_score",
              ": a base score good enough to be entered could not have its bonus counted"),
     _at_most("trader", "protect_s", "unprotected_s",

@@ -240,6 +240,7 @@ class FaultEntry:
 class SimulatorSection:
     host: Text = "127.0.0.1"
     port: Port = 8899
+    allowed_hosts: list[HostName] = field(default_factory=list)
     candles_dir: Text | None = None
     seed: Annotated[int, Field(ge=0)] = 7
     faults: list[FaultEntry] = field(default_factory=list)
@@ -306,7 +307,3 @@ class Config:
 
 # Kinds of faults without coin and endpoint: they concern the whole venue.
 WHOLE_VENUE: frozenset[FaultKind] = frozenset({"venue_frozen", "venue_thin"})
-
-# Accepted by the simulated venue of demo and paper mode only, so no secrets.
-SIM_ACCESS_ID = "simulated"
-SIM_SECRET_KEY = "simulated-venue-takes-this-key"

@@ -8,8 +8,9 @@ from typing import Any
 
 from shared.config.defaults import Mode
 from shared.config.secrets import Secrets
-from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, Config
+from shared.config.sections import Config
 from shared.errors import ConfigError
+from shared.exchanges.sim.keys import KeyFile, SimKeys
 from shared.schema import Role, role_of
 from shared.supervision.coins_in_use import coins_in_use, kept
 from shared.supervision.specs import ChildSpec, child_specs, configured_ports
@@ -28,6 +29,7 @@ def launch_message(
     redis_url: Callable[[Role], str],
     *,
     secrets: Secrets = NO_SECRETS,
+    sim_keys: SimKeys | None = None,
     probation: bool = False,
     quarantined_coins: Mapping[str, int] | None = None,
     reducing_until_ms: int | None = None,
@@ -37,8 +39,10 @@ def launch_message(
     Args:
         redis_url: Returns the URL of a role. The message contains its password, so it is never
             logged, and only that actor's process reads it.
-        secrets: An actor that signs gets the keys in live mode, the simulated venue's in demo and
-            paper mode; one that sends alerts gets the services' URLs.
+        secrets: An actor that signs gets the keys in live mode, and in no other; one that sends
+            alerts gets the services' URLs.
+        sim_keys: In demo and paper mode an actor that signs, and the simulated venue, get these
+            instead.
         probation: Whether it must name each coin before computing it.
         quarantined_coins: Coins it must skip, with the epoch ms of their release.
         reducing_until_ms: Epoch ms until which it may only reduce; None: no restriction.
@@ -61,7 +65,7 @@ def launch_message(
         "quarantined_coins": dict(quarantined_coins or {}),
         "reducing_until_ms": reducing_until_ms,
         "once": False,
-        "keys": _keys(config.mode, secrets) if spec.signs else None,
+        "keys": _keys(config.mode, secrets, sim_keys) if spec.signs else None,
         "trial": _trial(spec, config),
         "alert_urls": secrets.alert_services() if spec.alerts else [],
     }
@@ -83,9 +87,11 @@ def _trial(spec: ChildSpec, config: Config) -> dict[str, Any] | None:
     return {"folder": str(folder), "clock": clock}
 
 
-def _keys(mode: Mode, secrets: Secrets) -> dict[str, str] | None:
+def _keys(mode: Mode, secrets: Secrets, sim_keys: SimKeys | None) -> dict[str, str] | None:
     if mode != "live":
-        return {"access_id": SIM_ACCESS_ID, "secret": SIM_SECRET_KEY}
+        if sim_keys is None:
+            return None
+        return {"access_id": sim_keys.access_id, "secret": sim_keys.secret_key}
     if secrets.venue_access_id is None or secrets.venue_secret_key is None:
         return None
     return {"access_id": secrets.venue_access_id, "secret": secrets.venue_secret_key}
@@ -102,7 +108,8 @@ def foreground_launch(
     """Return the launch message for an actor run by hand, on the configured ports.
 
     Raises:
-        ConfigError: No such actor, or it listens and its port is not fixed.
+        ConfigError: No such actor, it listens and its port is not fixed, or the simulated venue's
+            keys cannot be read.
     """
     ports = configured_ports(config)
     coins = kept(config, coins_in_use(config))
@@ -111,4 +118,7 @@ def foreground_launch(
         raise ConfigError([f"no actor {name!r}: expected one of {', '.join(specs)}"])
     if ports.get(name) == 0:
         raise ConfigError([f"{name}: its port is 0; run by hand it needs a fixed one (--set)"])
-    return {**launch_message(specs[name], config, redis_url, secrets=secrets), "once": once}
+    simulates = specs[name].signs and config.mode != "live"
+    sim_keys = KeyFile(Path(config.state_dir)).read_or_make() if simulates else None
+    message = launch_message(specs[name], config, redis_url, secrets=secrets, sim_keys=sim_keys)
+    return {**message, "once": once}

@@ -47,7 +47,8 @@ class ChildSpec:
         needs: Actors that should be ready first (awaited with a timeout).
         step_budget_s: Seconds without a finished step after which it counts as stalled.
         port: Port it listens on, if it does.
-        signs: It signs requests to the venue; only such an actor gets the keys.
+        signs: It signs requests to the venue, or is the simulated one that checks them; only such
+            an actor gets the keys.
         alerts: It sends alerts; only such an actor gets the services' URLs.
     """
 
@@ -123,6 +124,7 @@ def _exchange_sim(given: _Given) -> ChildSpec:
         level=0,
         step_budget_s=60,
         port=given.ports["exchange-sim"],
+        signs=True,
     )
 
 

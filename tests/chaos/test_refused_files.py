@@ -8,6 +8,7 @@ import signal
 from tests.chaos.conftest import Make
 from tests.support.platform_run import Platform, wait_for
 
+KEYS = "simulator/venue-keys.json"
 ONLY_HEALTH = ("--only", "health")
 
 
@@ -23,18 +24,21 @@ def test_removed_files_are_made_again_and_reported(platform: Make) -> None:
     with running.redis() as client:  # a message that the supervisor skips when it renews its lease
         client.set("supervisor:lease", "{broken")
     shutil.rmtree(state / "log")
-    for name in ("supervisor.sock", "supervisor.lock", "redis/operator.url"):
+    files = ("supervisor.sock", "supervisor.lock", "redis/operator.url", KEYS)
+    keys = (state / KEYS).read_bytes()
+    for name in files:
         (state / name).unlink()
-    for name in ("log", "supervisor.sock", "supervisor.lock", "redis/operator.url"):
+    for name in ("log", *files):
         wait_for((state / name).exists, 30, name)
     again = "was removed from state_dir while running; made again at"
-    parts = ("log", "redis", "supervisor.lock", "supervisor.sock")
+    parts = ("log", "redis", "supervisor.lock", "supervisor.sock", KEYS)
     for part in parts:
         wait_for(lambda: health_says(running, f"{part} {again}"), 30, part)  # noqa: B023
     # the lock is one again, and the socket's commands reach the same supervisor
     assert running.run("run").returncode == 1
     with running.operator() as client:
         assert client.ping()
+    assert (state / KEYS).read_bytes() == keys
     bad = ("supervisor skipped bad messages on the bus (", "the newest supervisor:lease")
     wait_for(lambda: health_says(running, *bad), 30, "a bad message")
     # what an actor prints has a file again

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ import orjson
 import psutil
 import pytest
 
+from shared.exchanges.venue_keys import VenueKeys
 from shared.kill_switch import KillSwitch
 from tests.chaos.conftest import Make
 from tests.support.platform_run import Platform, wait_for
@@ -51,6 +54,31 @@ def trader_mode(platform: Platform) -> str:
     return "" if raw is None else str(orjson.loads(raw)["mode"])
 
 
+def sim_keys(platform: Platform) -> dict[str, str]:
+    """Return the simulated venue's keys, as a client of a person's own would read them."""
+    path = platform.state_dir / "simulator" / "venue-keys.json"
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    keys: dict[str, str] = orjson.loads(path.read_bytes())
+    return keys
+
+
+def answer_to(platform: Platform, access_id: str, secret_key: str) -> int:
+    """Ask the simulated venue for the balance; return the code of its answer."""
+    path, stamp = "/v2/assets/futures/balance", str(time.time_ns() // 1_000_000)
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{platform.actor('exchange-sim')['port']}{path}",
+        headers={
+            "X-COINEX-KEY": access_id,
+            "X-COINEX-SIGN": VenueKeys(access_id, secret_key).sign(f"GET{path}{stamp}".encode()),
+            "X-COINEX-TIMESTAMP": stamp,
+            "X-COINEX-WINDOWTIME": "60000",
+        },
+    )
+    with urllib.request.urlopen(request, timeout=10) as reply:
+        code: int = orjson.loads(reply.read())["code"]
+    return code
+
+
 def token_of(platform: Platform) -> str:
     return (platform.state_dir / "api.token").read_text().strip()
 
@@ -62,7 +90,7 @@ def traces(platform: Platform, marks: tuple[str, ...]) -> Iterator[str]:
     """Yield where a mark is seen in anything the platform left, shows or is."""
     found: dict[str, bytes] = {}
     for path in platform.state_dir.rglob("*"):
-        if path.is_file() and path.name != "api.token":
+        if path.is_file() and path.name not in ("api.token", "venue-keys.json"):
             found[str(path.relative_to(platform.state_dir))] = path.read_bytes()
     for process in platform.tree():
         for name in ("environ", "cmdline", "comm"):
@@ -132,7 +160,23 @@ def test_keys_given_to_a_platform_that_simulates_show_nowhere_and_are_not_used(
     running.start(ready=mode == "demo")
     for name in ("exchange-sim", "account", "trader-api", "health", "dashboard"):
         wait_ready(running, name)
-    assert list(traces(running, (*MARKS, token_of(running)))) == []
+    assert answer_to(running, *MARKS) == 4005
+    keys = sim_keys(running)
+    for name in ("exchange-sim", "account", "trader"):
+        old = running.signal(name, signal.SIGABRT)  # it prints its stacks
+        wait_for(partial(is_another, running, name, old), 15, f"another {name}")
+    wait_ready(running, "exchange-sim")
+    assert sim_keys(running) == keys
+    assert answer_to(running, **keys) == 0
+    if mode == "demo":  # those who sign are restarted with keys that it accepts
+        restarted_ms = time.time_ns() // 1_000_000
+        with running.redis() as client:
+            wait_for(
+                lambda: orjson.loads(client.get("state:positions"))["as_of_ms"] > restarted_ms,
+                20, "positions",
+            )  # fmt: skip
+        wait_ready(running, "trader")
+    assert list(traces(running, (*MARKS, token_of(running), *keys.values()))) == []
 
 
 def test_one_key_without_the_other_ends_with_78(

@@ -44,6 +44,7 @@ from shared.journal.journal import Journal
 from tests.support.exchange import served
 from tests.support.execution import client_of
 from tests.support.trading import NO_REDIS, MarketCandles, assemble
+from tests.support.venue import KEYS
 
 DEADLINE_S = 60
 POLL_S = 0.001
@@ -180,7 +181,7 @@ class CrashRun:
         file = VenueFile(self.home / "venue.json")
         wire = CoinexWire(
             SimVenue(MarketPrices(self.market), fresh_state(self.cycle_ms)), file, script, clock,
-            limited=False,
+            keys=KEYS, limited=False,
         )  # fmt: skip
         panel = VenuePanel(wire)
 

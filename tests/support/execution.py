@@ -15,17 +15,16 @@ import aiohttp
 from actors.trader.execution import Execution
 from actors.trader.journal_thread import JournalThread
 from shared.clock import Clock
-from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection
+from shared.config.sections import TraderSection
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.coinex.limits import LimitGroup
 from shared.exchanges.coinex.wire import CoinExWire
-from shared.exchanges.venue_keys import VenueKeys
 from shared.journal.journal import Journal
 from shared.journal.rows import Intent
 from shared.messages.trading import TradeEvent, TradeSide
 from shared.trading.plan import EntryPlan
 from tests.support.manual_clock import ManualClock
-from tests.support.venue import ScriptedPrices, VenueUnderTest, venue_on
+from tests.support.venue import KEYS, ScriptedPrices, VenueUnderTest, venue_on
 
 D = Decimal
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z, a funding hour
@@ -132,7 +131,7 @@ def client_of(
         session,
         base_url=f"{url}/v2",
         clock=clock,
-        keys=VenueKeys(SIM_ACCESS_ID, SIM_SECRET_KEY),
+        keys=KEYS,
         timeout_s=timeout_s,
         share=0.7,
         log=logging.getLogger("execution"),

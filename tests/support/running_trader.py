@@ -27,15 +27,14 @@ from actors.trader.actor import Trader
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY, TraderSection, VenueSection
+from shared.config.sections import TraderSection, VenueSection
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
-from shared.exchanges.venue_keys import VenueKeys
 from shared.messages.trading import TraderStatus
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.exchange import served
 from tests.support.trading import EAGER, MarketCandles
-from tests.support.venue import VenueUnderTest
+from tests.support.venue import KEYS, VenueUnderTest
 
 
 @asynccontextmanager
@@ -47,7 +46,8 @@ async def exchanges_on(
     script = FaultScript(None)
     file = VenueFile(directory / "venue.json")
     state = file.load(clock.now_ms())
-    wire = CoinexWire(SimVenue(MarketPrices(market), state), file, script, clock, limited=False)
+    venue = SimVenue(MarketPrices(market), state)
+    wire = CoinexWire(venue, file, script, clock, keys=KEYS, limited=False)
     app = web.Application()
     wire.add_routes(app)
     VenuePanel(wire).add_routes(app)
@@ -92,7 +92,7 @@ class RunningTrader:
             status=StatusPipe(None),
             probation=False,
             quarantined_coins={},
-            keys=VenueKeys(SIM_ACCESS_ID, SIM_SECRET_KEY),
+            keys=KEYS,
             once=once,
             **context,
         )

@@ -21,14 +21,16 @@ from actors.exchange_sim.fault_panel import FaultPanel
 from actors.exchange_sim.faults import FaultScript
 from actors.exchange_sim.venue_panel import VenuePanel
 from shared.clock import Clock
-from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.exchanges.sim.prices import Corner, Day, PriceFeed, between
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
+from shared.exchanges.venue_keys import VenueKeys
 from tests.support.exchange import served
 from tests.support.manual_clock import ManualClock
 
 FUTURES = {"market_type": "FUTURES"}
+ACCESS_ID, SECRET = "an-access-id-of-the-simulator", "a-secret-of-the-simulator"
+KEYS = VenueKeys(ACCESS_ID, SECRET)
 
 
 class ScriptedPrices:
@@ -78,8 +80,8 @@ class VenueUnderTest:
         self._session = session
 
     async def raw(
-        self, method: str, path: str, body: bytes = b"", *, key: str = SIM_ACCESS_ID,
-        secret: str = SIM_SECRET_KEY, stamp_ms: int | None = None, **headers: str,
+        self, method: str, path: str, body: bytes = b"", *, key: str = ACCESS_ID,
+        secret: str = SECRET, stamp_ms: int | None = None, **headers: str,
     ) -> tuple[int, bytes]:  # fmt: skip
         """Send one signed request and return status and body."""
         stamp = str(self.clock.now_ms() if stamp_ms is None else stamp_ms)
@@ -174,7 +176,7 @@ async def venue_on(
     script = FaultScript(None)
     file = VenueFile(directory / "venue.json")
     state = file.load(clock.now_ms())
-    wire = CoinexWire(SimVenue(feed, state), file, script, clock, limited=limited)
+    wire = CoinexWire(SimVenue(feed, state), file, script, clock, keys=KEYS, limited=limited)
     app = web.Application()
     wire.add_routes(app)
     VenuePanel(wire).add_routes(app)

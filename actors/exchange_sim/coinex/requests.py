@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 from collections.abc import Mapping, Sequence
@@ -12,7 +11,6 @@ from typing import Any, get_args
 
 import orjson
 
-from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.exchanges.sim.account import PriceKind
 from shared.exchanges.sim.errors import (
     BAD_ARGUMENT,
@@ -24,6 +22,7 @@ from shared.exchanges.sim.errors import (
     invalid,
 )
 from shared.exchanges.venue import OrderKind, OrderSide
+from shared.exchanges.venue_keys import VenueKeys
 
 DEFAULT_WINDOW_MS = 5000
 MOST_NAMES = 10
@@ -32,32 +31,29 @@ _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SIGN = re.compile(r"[0-9a-f]{64}")
 
 
-def sign(prepared: bytes) -> str:
-    """Return the signature of method, path, body and timestamp, concatenated."""
-    return hmac.new(SIM_SECRET_KEY.encode(), prepared, hashlib.sha256).hexdigest()
-
-
 def check_signature(
-    headers: Mapping[str, str], method: str, path: str, body: bytes, now_ms: int
+    keys: VenueKeys | None, headers: Mapping[str, str], request_line: str, body: bytes, now_ms: int
 ) -> None:
     """Refuse a request whose key, signature or timestamp is wrong.
 
     Args:
-        path: As it was sent, with `/v2` and the query.
+        keys: Of the account; None: every request is refused.
+        request_line: Method and path, concatenated as they are signed: the path as it was sent,
+            with `/v2` and the query.
         now_ms: The venue's time.
 
     Raises:
         SimRefused: 4005, 4006, 4008 or 4017.
     """
-    if headers.get("X-COINEX-KEY") != SIM_ACCESS_ID:
+    if keys is None or headers.get("X-COINEX-KEY") != keys.access_id:
         raise SimRefused(*BAD_KEY)
     signature = headers.get("X-COINEX-SIGN", "")
     stamp = headers.get("X-COINEX-TIMESTAMP", "")
     window = headers.get("X-COINEX-WINDOWTIME", str(DEFAULT_WINDOW_MS))
     if not _SIGN.fullmatch(signature) or not stamp.isdecimal() or not window.isdecimal():
         raise SimRefused(*MALFORMED_SIGN)
-    prepared = method.encode() + path.encode() + body + stamp.encode()
-    if not hmac.compare_digest(signature, sign(prepared)):
+    prepared = request_line.encode() + body + stamp.encode()
+    if not hmac.compare_digest(signature, keys.sign(prepared)):
         raise SimRefused(*BAD_SIGN)
     if abs(now_ms - int(stamp)) > int(window):
         raise SimRefused(*EXPIRED)

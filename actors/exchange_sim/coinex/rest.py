@@ -34,6 +34,7 @@ from shared.exchanges.sim.errors import (
 )
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
+from shared.exchanges.venue_keys import VenueKeys
 
 _PAGE = b"<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
 _THIN = 0.01
@@ -55,6 +56,7 @@ class CoinexWire:
         file: Stores the account.
         script: The injected faults; the kinds `venue_...` concern this wire.
         clock: The venue's time, before any venue_clock_skew.
+        keys: Of the account; without any, signed requests are refused.
         limited: False disables the rate limits.
 
     Attributes:
@@ -70,10 +72,12 @@ class CoinexWire:
         script: FaultScript,
         clock: Clock,
         *,
+        keys: VenueKeys | None,
         limited: bool = True,
         log: logging.Logger | None = None,
     ) -> None:
         self.venue = venue
+        self.keys = keys
         self.counts: Counter[str] = Counter()
         self.codes: Counter[int] = Counter()
         self.unsaved: str | None = None
@@ -208,9 +212,8 @@ class _Request:
         else:
             given = Parameters(request.query)
         if call.signed:
-            check_signature(
-                request.headers, call.method, request.raw_path, self._body, now_ms + skew_ms
-            )
+            line = call.method + request.raw_path
+            check_signature(self._wire.keys, request.headers, line, self._body, now_ms + skew_ms)
             if call.endpoint not in _ANY_MARKET:
                 given.futures()
         left = self._wire.tokens(call)

@@ -19,18 +19,16 @@ from actors.base import Context
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.errors import BusUnavailable
 from shared.exchanges.venue_keys import VenueKeys
 from shared.messages.actors import Heartbeat
 from shared.messages.trading import Balance, Positions, Refresh
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.private_redis import PrivateRedis
-from tests.support.venue import ScriptedPrices, VenueUnderTest, venue_on
+from tests.support.venue import KEYS, ScriptedPrices, VenueUnderTest, venue_on
 from tests.support.waiting import eventually
 
 CLOCK = SystemClock()
-KEYS = VenueKeys(SIM_ACCESS_ID, SIM_SECRET_KEY)
 PRICES = {"BTCUSDT": "60000", "ETHUSDT": "3000", "XRPUSDT": "2"}
 NEVER_S = 3600.0
 

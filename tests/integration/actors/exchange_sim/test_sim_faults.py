@@ -492,25 +492,6 @@ async def test_bad_fault_is_refused_whole_with_a_clear_text(
             assert await listing.json() == []
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({"Host": "evil.example"}, 421),
-        ({"Origin": "http://evil.example"}, 403),
-        ({"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}, 403),
-    ],
-)
-async def test_other_peoples_pages_in_a_browser_here_break_nothing(
-    pair: Pair, headers: dict[str, str], status: int
-) -> None:
-    url = f"{pair.simulator.url}/sim/faults"
-    async with aiohttp.ClientSession() as session:
-        async with session.post(url, json=[{"kind": "418"}], headers=headers) as response:
-            assert response.status == status
-        async with session.get(url) as listing:
-            assert await listing.json() == []
-
-
 async def test_faults_are_listed_and_cleared_and_bans_lifted(pair: Pair) -> None:
     await pair.simulator.plan({"kind": "418"}, {"kind": "gap", "after_s": 5})
     url = f"{pair.simulator.url}/sim/faults"

@@ -220,6 +220,10 @@ BROKEN = {
         SMALL + "venue: {base_url: 'http://api.venue.example/v2'}\n",
         "config.yaml:3 venue.base_url: found 'http://api.venue.example/v2', expected https://",
     ),
+    "real keys for a simulated venue": (
+        SMALL + "mode: live\nvenue: {base_url: 'http://localhost:8899/v2'}\n",
+        "config.yaml:4 venue.base_url: found 'http://localhost:8899/v2', where the simulated",
+    ),
     "bonus that could never count": (
         SMALL + "trader: {base_floor: 86}\n",
         "config.yaml:3 trader.base_floor: found 86, expected at most trader.entry_score (85)",

@@ -11,13 +11,12 @@ import pytest
 from shared.config.defaults import Mode
 from shared.config.secrets import Secrets
 from shared.config.sections import (
-    SIM_ACCESS_ID,
-    SIM_SECRET_KEY,
     AlertsSection,
     Config,
     SimulatorSection,
     TraderSection,
 )
+from shared.exchanges.sim.keys import SimKeys
 from shared.schema import Role, role_of
 from shared.supervision.launch import launch_message, missing_secrets
 from shared.supervision.specs import (
@@ -30,6 +29,7 @@ from shared.supervision.specs import (
     policy_of,
 )
 
+SIM_KEYS = SimKeys("sim-id", "sim-key")
 SECRETS = Secrets(venue_access_id="real-id", venue_secret_key="real-key")
 PORTS = {"health": 1, "dashboard": 2, "exchange-sim": 3, "trader-api": 4}
 
@@ -49,7 +49,9 @@ def children(mode: Mode = "demo", enabled: bool | None = None) -> Mapping[str, C
 
 def message(name: str, mode: Mode, secrets: Secrets = SECRETS) -> dict[str, Any]:
     spec = children(mode, enabled=True)[name]
-    return launch_message(spec, config(mode), lambda role: f"redis://{role}", secrets=secrets)
+    return launch_message(
+        spec, config(mode), lambda role: f"redis://{role}", secrets=secrets, sim_keys=SIM_KEYS
+    )
 
 
 def test_only_who_tells_people_is_given_their_services_and_only_when_wanted() -> None:
@@ -94,10 +96,14 @@ def test_whoever_signs_is_sent_to_the_simulated_venue(mode: Mode) -> None:
     for name in ("account", "trader"):
         spec = children(mode, enabled=True)[name]
         assert spec.section["venue"]["base_url"] == "http://127.0.0.9:3/v2"
-        assert message(name, mode)["keys"] == {
-            "access_id": SIM_ACCESS_ID,
-            "secret": SIM_SECRET_KEY,
-        }
+        assert message(name, mode)["keys"] == {"access_id": "sim-id", "secret": "sim-key"}
+
+
+@pytest.mark.parametrize("mode", ["demo", "paper"])
+def test_simulated_venue_is_given_its_own_keys_and_never_real_ones(mode: Mode) -> None:
+    assert message("exchange-sim", mode)["keys"] == {"access_id": "sim-id", "secret": "sim-key"}
+    spec = children(mode)["exchange-sim"]
+    assert launch_message(spec, config(mode), str, secrets=SECRETS)["keys"] is None
 
 
 def test_live_mode_uses_the_configured_venue_and_the_given_keys() -> None:
@@ -111,7 +117,7 @@ def test_live_mode_uses_the_configured_venue_and_the_given_keys() -> None:
 
 @pytest.mark.parametrize("mode", ["demo", "paper", "live"])
 def test_nobody_else_is_given_keys(mode: Mode) -> None:
-    names = set(children(mode, enabled=True)) - {"account", "trader"}
+    names = set(children(mode, enabled=True)) - {"account", "trader", "exchange-sim"}
     assert "trader-api" in names
     assert {name for name in names if message(name, mode)["keys"] is not None} == set()
 

@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 
-from shared.config.sections import SIM_ACCESS_ID, SIM_SECRET_KEY
 from shared.errors import VenueDenied, VenueRefused
 from shared.exchanges.liveness import frozen
 from shared.exchanges.ports import Venue
@@ -32,7 +31,7 @@ from tests.support.scripted_venue import (
     scripted_venue,
     venue_client,
 )
-from tests.support.venue import ScriptedPrices, VenueUnderTest, venue_on
+from tests.support.venue import KEYS, ScriptedPrices, VenueUnderTest, venue_on
 
 UNKNOWN_ORDER = 1
 
@@ -209,7 +208,7 @@ async def venue(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
             prices = ScriptedPrices(Simulated.start_ms, {"BTCUSDT": "64000", "ETHUSDT": "3000"})
             simulated = await stack.enter_async_context(venue_on(prices, clock, tmp_path))
             contract = Simulated(simulated)
-            keys = VenueKeys(SIM_ACCESS_ID, SIM_SECRET_KEY)
+            keys = KEYS
             url = f"{simulated.url}/v2"
             await with_clients(contract, stack, url, ManualClock(Simulated.start_ms), keys)
         else:
