@@ -162,7 +162,8 @@ class StreamWatch:
             key
             for key, stream in self._streams.items()
             if stream.since_s is not None
-            and now_s - max(stream.since_s, stream.frame_s or 0.0) >= QUIET_S
+            and now_s - stream.since_s >= QUIET_S
+            and (stream.frame_s is None or now_s - stream.frame_s >= QUIET_S)
         ]
 
     def due_for_resubscribe(self, keys: Iterable[StreamKey], now_s: float) -> list[StreamKey]:

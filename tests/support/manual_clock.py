@@ -6,12 +6,16 @@ import asyncio
 import heapq
 import itertools
 
+ORIGINS = (-1e6, 0.0, 1e6 + 0.5)
+"""What a monotonic clock may read at the begin of a test: what counts are differences."""
+
 
 class ManualClock:
     """A clock that moves only by `advance`; sleepers wake in order of their deadlines."""
 
-    def __init__(self, now_ms: int = 1_700_000_000_000) -> None:
+    def __init__(self, now_ms: int = 1_700_000_000_000, origin_s: float = ORIGINS[-1]) -> None:
         self._start_ms = now_ms
+        self._origin_s = origin_s
         self._elapsed = 0.0
         self._order = itertools.count()
         self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
@@ -20,7 +24,7 @@ class ManualClock:
         return self._start_ms + round(self._elapsed * 1000)
 
     def monotonic(self) -> float:
-        return self._elapsed
+        return self._origin_s + self._elapsed
 
     async def sleep(self, seconds: float) -> None:
         import asyncio

@@ -11,7 +11,7 @@ from tests.support.manual_clock import ManualClock
 
 
 async def test_sleepers_wake_in_the_order_of_their_deadlines() -> None:
-    clock, woken = ManualClock(), []
+    clock, woken = ManualClock(origin_s=0.0), []
 
     async def sleeper(seconds: float) -> None:
         await clock.sleep(seconds)

@@ -17,6 +17,7 @@ from actors.fetcher.stream_watch import (
     StreamWatch,
 )
 from shared.market import Timeframe
+from tests.support.manual_clock import ORIGINS
 
 M5 = Timeframe.M5
 KEY, OTHER = ("BTCUSDT", M5), ("ETHUSDT", M5)
@@ -26,9 +27,10 @@ T0 = 1_700_000_100_000 - 1_700_000_100_000 % M5.ms
 class Seen:
     """A watch on two streams, told about frames by candle number and seconds into it."""
 
-    def __init__(self) -> None:
+    def __init__(self, origin_s: float = 0.0) -> None:
+        self.origin_s = origin_s
         self.watch = StreamWatch([KEY, OTHER])
-        self.watch.connected([KEY, OTHER], 0.0)
+        self.watch.connected([KEY, OTHER], origin_s)
 
     def frame(self, candle: int, at_s: float, *, closed: bool = False) -> FrameOrder:
         open_ms = T0 + candle * M5.ms
@@ -37,16 +39,16 @@ class Seen:
             event_ms=open_ms + round(at_s * 1000),
             open_ms=open_ms,
             is_closed=closed,
-            now_s=candle * 300 + at_s,
+            now_s=self.origin_s + candle * 300 + at_s,
         )
 
     def close(self, candle: int) -> FrameOrder:
         return self.frame(candle, 300.1, closed=True)
 
 
-@pytest.fixture
-def seen() -> Seen:
-    return Seen()
+@pytest.fixture(params=ORIGINS)
+def seen(request: pytest.FixtureRequest) -> Seen:
+    return Seen(request.param)
 
 
 def test_frames_in_order_are_new(seen: Seen) -> None:
@@ -121,29 +123,32 @@ def test_closes_missed_while_disconnected_count_as_missed(seen: Seen) -> None:
 
 def test_a_stream_never_heard_of_misses_nothing_and_is_told_as_silent(seen: Seen) -> None:
     seen.frame(0, QUIET_S - 1)
-    assert seen.watch.silent(QUIET_S) == [OTHER]
+    assert seen.watch.silent(seen.origin_s + QUIET_S - 0.5) == []
+    assert seen.watch.silent(seen.origin_s + QUIET_S) == [OTHER]
     seen.watch.overdue(T0 + 10 * M5.ms + CLOSE_GRACE_MS)
     assert seen.watch.missed == 10  # all of them on the stream that spoke
-    assert seen.watch.is_live(KEY, QUIET_S)
-    assert not seen.watch.is_live(OTHER, QUIET_S)
+    assert seen.watch.is_live(KEY, seen.origin_s + QUIET_S)
+    assert not seen.watch.is_live(OTHER, seen.origin_s + QUIET_S)
 
 
 def test_nothing_is_live_or_silent_while_disconnected(seen: Seen) -> None:
     seen.frame(0, 1)
     seen.watch.disconnected([KEY, OTHER])
-    assert not seen.watch.is_live(KEY, 2)
-    assert seen.watch.silent(1_000) == []
+    assert not seen.watch.is_live(KEY, seen.origin_s + 2)
+    assert seen.watch.silent(seen.origin_s + 1_000) == []
 
 
 def test_a_reconnect_alone_makes_nothing_live(seen: Seen) -> None:
     seen.frame(0, 1)
     seen.watch.disconnected([KEY])
-    seen.watch.connected([KEY], 5.0)
-    assert not seen.watch.is_live(KEY, 6.0)
+    seen.watch.connected([KEY], seen.origin_s + 5.0)
+    assert not seen.watch.is_live(KEY, seen.origin_s + 6.0)
 
 
 def test_silent_streams_are_asked_again_at_doubling_distances(seen: Seen) -> None:
-    asked = [s for s in range(0, 1_000, 5) if seen.watch.due_for_resubscribe([OTHER], float(s))]
+    asked = [
+        s for s in range(0, 1_000, 5) if seen.watch.due_for_resubscribe([OTHER], seen.origin_s + s)
+    ]
     assert asked[0] == AGAIN_FIRST_S
     gaps = [b - a for a, b in itertools.pairwise(asked)]
     assert gaps == [60, 120, 240, 480]

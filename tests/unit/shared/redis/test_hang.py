@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from shared.redis.hang import HangWatch
+from tests.support.manual_clock import ORIGINS
 
 ALIVE, SILENT, HANGS_UP = "alive", "silent", "hangs up"
 TURN_S = 0.5
@@ -69,10 +72,11 @@ async def test_suspended_supervisor_counts_one_turn_however_long_it_slept() -> N
     watch.close()
 
 
-async def test_new_server_starts_from_zero() -> None:
+@pytest.mark.parametrize("origin_s", ORIGINS)
+async def test_new_server_starts_from_zero(origin_s: float) -> None:
     watch = HangWatch(Server(SILENT).answers)
-    now_s = await turns(watch, 1000.0, 40)
-    assert watch.silent_s > 15
+    now_s = await turns(watch, origin_s, 40)
+    assert 15 < watch.silent_s <= 20
     await turns(watch, now_s, 1, pid=2)
     assert watch.silent_s == 0
     watch.close()
