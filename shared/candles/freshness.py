@@ -40,8 +40,8 @@ def seconds_to_pass(
         due_s: Until long candles are due; times ahead only.
     """
     seconds = max(0.0, min(left_s, close_s, *due_s))
-    waits = interval_s > QUIET_S and 0 < close_s < seconds + QUIET_S
-    return close_s if waits else seconds
+    waits = interval_s > QUIET_S and close_s < seconds + QUIET_S
+    return max(seconds, close_s) if waits else seconds
 
 
 def is_write_due(age_s: float, every_s: float, ttl_s: float) -> bool:

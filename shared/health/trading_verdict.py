@@ -252,7 +252,7 @@ def _limit_text(limit: TraderLimit) -> str:
         "warned": "near its limit" if part is None or part < 1 else "above its limit",
         "reached": "reached: no new entries while it lasts",
         "latched": "latched: no new entries until it is released",
-    }.get(limit.state, limit.state)
+    }[limit.state]
     return f"trader: {limit.name} is {after} ({_used_text(limit)})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -381,7 +382,7 @@ def _input_trouble(signal: TaSignal, limits: Limits) -> list[str]:
             found.append(f"no {timeframe} candles")
             continue
         old_s = (signal.computed_at_ms - state.fetched_at_ms) / 1000
-        if state.stale or old_s > limits.candles_s.get(timeframe, float("inf")):
+        if state.stale or old_s > limits.candles_s.get(timeframe, math.inf):
             found.append(f"{timeframe} candles are stale, fetched {old_s:.0f} s before the signal")
         if state.unfilled_gap:
             found.append(f"{timeframe} candles have a gap")

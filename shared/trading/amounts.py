@@ -39,10 +39,10 @@ def ceiled(value: Decimal, step: Decimal) -> Decimal:
 def shown(value: Decimal, places: int = 4) -> str:
     """Format a number for people: at most `places` decimals, cut towards zero, no exponent."""
     cut = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN, context=EXACT)
-    return f"{cut.normalize(EXACT) + 0:f}"
+    return f"{EXACT.plus(cut.normalize(EXACT)):f}"
 
 
 def shown_pct(value: Decimal) -> str:
     """Format a fraction in %, rounded up, so that no cost looks smaller than it is."""
-    pct = value.scaleb(2).quantize(Decimal("0.001"), rounding=ROUND_CEILING, context=EXACT)
-    return f"{pct.normalize(EXACT) + 0:f} %"
+    pct = value.scaleb(2, EXACT).quantize(Decimal("0.001"), rounding=ROUND_CEILING, context=EXACT)
+    return f"{EXACT.plus(pct.normalize(EXACT)):f} %"

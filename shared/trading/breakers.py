@@ -118,8 +118,8 @@ def _amount(text: str, field: str, where: str) -> Decimal:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        value = Decimal("NaN")
-    if not value.is_finite():
+        value = None
+    if value is None or not value.is_finite():
         raise BadMessage(where, field, f"expected a decimal number, found {text!r}")
     return value
 
@@ -204,9 +204,10 @@ def _breakers(
 
 def _lost_pct(base: Decimal, equity: Decimal) -> Decimal:
     """Return the loss in % of `base`; 0 for gains, or if `base` is not above 0."""
-    if base <= 0 or equity >= base:
+    if base <= 0:
         return Decimal(0)
-    return EXACT.divide(EXACT.multiply(EXACT.subtract(base, equity), Decimal(100)), base)
+    lost = max(Decimal(0), EXACT.subtract(base, equity))
+    return EXACT.divide(EXACT.multiply(lost, Decimal(100)), base)
 
 
 def _paid(ledger: Ledger, equity: Decimal) -> Ledger:
@@ -249,20 +250,16 @@ def limits(
     """Return the use of every limit, cut, never rounded up."""
     latched = {latch.breaker for latch in ledger.latches}
     found = [
-        _limit(breaker, used, limit, unit, settings, latched=breaker in latched)
+        _limit(breaker, used, limit, unit, settings, is_latched=breaker in latched)
         for breaker, used, limit, unit in _breakers(ledger, settings)
     ]
     with localcontext(EXACT):
         gross = account.gross_notional / account.equity if account.equity > 0 else Decimal(0)
     same = max(account.count("long"), account.count("short"))
     orders, most = _recent(ledger.orders_ms, now_ms), settings.max_orders_per_hour
-    rate = _limit(
-        "orders per hour", Decimal(orders), Decimal(most), "orders", settings, latched=False
-    )
+    rate = _limit("orders per hour", Decimal(orders), Decimal(most), "orders", settings)
     failed, most = _recent(ledger.refused_ms, now_ms), settings.max_refusals_per_hour
-    refusals = _limit(
-        "refusals per hour", Decimal(failed), Decimal(most), "orders", settings, latched=False
-    )
+    refusals = _limit("refusals per hour", Decimal(failed), Decimal(most), "orders", settings)
     if refusals.state == "reached":  # it stops nothing
         refusals = replace(refusals, state="warned")
     rooms: tuple[tuple[str, Decimal | int, Decimal | int, str], ...] = (
@@ -271,17 +268,23 @@ def limits(
         ("gross notional", gross, exact(settings.max_gross_notional), "equities"),
     )
     room = [
-        _limit(name, Decimal(used), Decimal(limit), unit, settings, latched=False)
+        _limit(name, Decimal(used), Decimal(limit), unit, settings)
         for name, used, limit, unit in rooms
     ]
     return [*found, rate, refusals, *(replace(each, is_room=True) for each in room)]
 
 
 def _limit(
-    name: str, used: Decimal, limit: Decimal, unit: str, settings: TraderSection, *, latched: bool
+    name: str,
+    used: Decimal,
+    limit: Decimal,
+    unit: str,
+    settings: TraderSection,
+    *,
+    is_latched: bool = False,
 ) -> TraderLimit:
     state: Literal["ok", "warned", "reached", "latched"] = "ok"
-    if latched:
+    if is_latched:
         state = "latched"
     elif used >= limit:
         state = "reached"

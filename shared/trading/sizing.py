@@ -109,6 +109,7 @@ class _Costs(NamedTuple):
 class _Quote(NamedTuple):
     """The side of the book an entry trades with; `worst`: its highest fill price, for notionals."""
 
+    side: TradeSide
     levels: Sequence[BookLevel]
     best: Decimal
     mid: Decimal
@@ -252,14 +253,13 @@ def _quote(side: TradeSide, book: OrderBook, tick: Decimal, settings: TraderSect
     else:
         levels, best = book.bids, bid
         limit = ceiled(best * (1 - slip), tick)
-    return _Quote(levels, best, mid, (ask - bid) / mid, limit, max(best, limit))
+    return _Quote(side, levels, best, mid, (ask - bid) / mid, limit, max(best, limit))
 
 
 def _within(quote: _Quote) -> Iterator[BookLevel]:
     """Yield the levels within the limit price."""
-    buying = quote.limit >= quote.mid
     for level in quote.levels:
-        if level.price > quote.limit if buying else level.price < quote.limit:
+        if level.price > quote.limit if quote.side == "long" else level.price < quote.limit:
             return
         yield level
 

@@ -12,6 +12,7 @@ from actors.trader.refusals import RefusalRun, Situation, in_words, refused, wai
 D = Decimal
 WHY = "the venue refuses (code 3109): balance not enough, 12.5 missing"
 BAND = D(100)
+SINCE_MS = 1_700_000_000_000
 NOW = Situation(symbol="BTCUSDT", size="0.01", has_stop=True, mark=D(60_000))
 
 
@@ -19,8 +20,8 @@ def after(
     count: int, why: str = WHY, now: Situation = NOW, band: Decimal | None = BAND
 ) -> RefusalRun:
     run = None
-    for at_ms in range(count):
-        run = refused(run, "close", why, now, now_ms=at_ms, band=band)
+    for i in range(count):
+        run = refused(run, "close", why, now, now_ms=SINCE_MS + i, band=band)
     assert run is not None
     return run
 
@@ -67,33 +68,56 @@ def test_a_changed_position_or_price_ends_the_pause(now: Situation, waits: bool)
 
 def test_after_a_move_the_pause_goes_on_from_the_new_price() -> None:
     moved = replace(NOW, mark=D(60_200))
-    run = refused(after(6), "close", WHY, moved, now_ms=9, band=D(100))
-    assert (run.count, run.since_ms) == (7, 0)
-    assert wait_s(run, moved, 9) == 60
+    run = refused(after(6), "close", WHY, moved, now_ms=SINCE_MS + 9, band=D(100))
+    assert (run.count, run.since_ms) == (7, SINCE_MS)
+    assert wait_s(run, moved, SINCE_MS + 9) == 60
 
 
 def test_a_clock_set_back_makes_no_long_pause() -> None:
-    run = replace(after(6), last_ms=3_600_000)
-    assert wait_s(run, NOW, 0) == 0
+    run = replace(after(6), last_ms=SINCE_MS + 3_600_000)
+    assert wait_s(run, NOW, SINCE_MS) == 0
 
 
 @pytest.mark.parametrize(
     ("why", "now", "count"),
     [
         (WHY.replace("12.5", "13"), NOW, 5),
+        (WHY.replace("enough, 12.5", "enough: 12.5"), NOW, 5),
         (WHY.replace("3109", "3127"), NOW, 1),
         (WHY, replace(NOW, size="0.009"), 1),
     ],
-    ids=["other words", "another code", "another position"],
+    ids=["other words", "words with a colon", "another code", "another position"],
 )
 def test_only_the_same_refusal_goes_on(why: str, now: Situation, count: int) -> None:
-    assert refused(after(4), "close", why, now, now_ms=9, band=None).count == count
+    now_ms = SINCE_MS + 9
+    found = refused(after(4), "close", why, now, now_ms=now_ms, band=None)
+    assert (found.count, found.last_ms) == (count, now_ms)
+    assert found.since_ms == (now_ms if count == 1 else SINCE_MS)
+    if count > 1:
+        assert refused(found, "close", WHY, now, now_ms=now_ms, band=None).count == count + 1
+
+
+def test_a_refusal_is_kept_with_its_situation() -> None:
+    found = refused(None, "stop", WHY, NOW, now_ms=SINCE_MS, band=BAND, client_id="c-1")
+    assert found == RefusalRun(
+        symbol="BTCUSDT", what="stop", why=WHY, count=1, since_ms=SINCE_MS, last_ms=SINCE_MS,
+        size="0.01", has_stop=True, mark="60000", band="100", client_id="c-1",
+    )  # fmt: skip
+    unknown = refused(None, "stop", WHY, replace(NOW, mark=None), now_ms=SINCE_MS, band=None)
+    assert (unknown.mark, unknown.band, unknown.client_id) == (None, None, "")
+
+
+def test_without_a_price_of_then_no_move_ends_the_pause() -> None:
+    moved = replace(NOW, mark=D(70_000))
+    for run in (after(6, now=replace(NOW, mark=None)), after(6, band=None)):
+        assert wait_s(run, moved, run.last_ms + 1000) > 0
 
 
 def test_it_says_how_often_since_when_and_when_next() -> None:
-    assert in_words(after(1), 0) == f"close refused, tried again in 3 s: {WHY}"
+    assert in_words(after(1), SINCE_MS) == f"close refused, tried again in 3 s: {WHY}"
     bare = after(4, now=replace(NOW, has_stop=False))
     assert in_words(bare, bare.last_ms + 5000) == (
-        "close refused 4 times since 1970-01-01T00:00:00Z, WITHOUT A STOP, "
+        "close refused 4 times since 2023-11-14T22:13:20Z, WITHOUT A STOP, "
         f"tried again in 10 s: {WHY}"
     )
+    assert "again in 0 s" in in_words(bare, bare.last_ms + 3_600_000)

@@ -1,88 +1,81 @@
-"""A platform in order is never called stale: writer and judge agree at every phase."""
+"""When candles are fetched and written again, and how old they may be."""
 
 from __future__ import annotations
-
-import itertools
-from dataclasses import replace
 
 import pytest
 
 from shared.candles.freshness import (
-    fetch_interval_s,
     is_write_due,
+    must_renew,
     oldest_s,
     refetch_after_s,
     seconds_to_pass,
 )
-from shared.config.rules import breaches
-from shared.config.sections import AccountSection, Config, FetcherSection
+from shared.config.sections import AccountSection, FetcherSection
 from shared.health.verdict import limits_for
 from shared.market import Timeframe
-from shared.schema import CANDLES, RENEWAL_SHARE
-
-AFTER_CLOSE_S = 1.8  # 1.5 s, and up to 0.3 s of jitter
-HOURS_S = 3_600.0
-LONGEST = {
-    "interval_s": RENEWAL_SHARE * (CANDLES[Timeframe.M5].ttl_s or 0),
-    "long_interval_s": RENEWAL_SHARE * (CANDLES[Timeframe.H1].ttl_s or 0),
-}
+from shared.schema import RENEWAL_SHARE
 
 
-def writes(
-    fetcher: FetcherSection, timeframe: Timeframe, phase_s: float, pass_s: float
-) -> list[float]:
-    """Return the fetch times of the windows written in an hour of passes.
-
-    Args:
-        phase_s: Time of the first pass after a 5m close.
-        pass_s: Duration of each pass.
-    """
-    every_s, ttl_s = fetch_interval_s(fetcher, timeframe), CANDLES[timeframe].ttl_s or 0
-    is_long = timeframe is not Timeframe.M5
-    at_s, asked_s, written = phase_s, float("-inf"), [float("-inf")]
-    while at_s < HOURS_S:
-        done_s = at_s + pass_s
-        if not is_long or at_s - asked_s >= refetch_after_s(every_s):
-            asked_s = at_s
-            if is_write_due(done_s - written[-1], every_s, ttl_s):
-                written.append(done_s)
-        close_s = (at_s // 300 + 1) * 300 + AFTER_CLOSE_S - done_s
-        due_s = [asked_s + fetcher.long_interval_s - done_s]
-        at_s = done_s + seconds_to_pass(
-            at_s + fetcher.interval_s - done_s,
-            close_s,
-            [due for due in due_s if due > 0],
-            interval_s=fetcher.interval_s,
-        )
-    return written[1:]
-
-
-@pytest.mark.parametrize("timeframe", Timeframe)
-@pytest.mark.parametrize("long_interval_s", [10.0, 60.0, 235.0, 240.0])
-@pytest.mark.parametrize("interval_s", [1.0, 5.0, 30.0, 48.0])
-def test_no_window_gets_older_than_health_allows_nor_expires(
-    timeframe: Timeframe, long_interval_s: float, interval_s: float
+@pytest.mark.parametrize(("every_s", "expected"), [(240, 235), (12, 7), (10, 5), (8, 4)])
+def test_long_candles_are_fetched_with_a_pass_that_comes_shortly_before(
+    every_s: float, expected: float
 ) -> None:
-    fetcher = FetcherSection(interval_s=interval_s, long_interval_s=long_interval_s)
-    limit_s = limits_for(fetcher, AccountSection()).candles_s[timeframe]
-    ttl_s = CANDLES[timeframe].ttl_s or 0
-    scan_s = 1.0  # a scan reads the windows, then computes
-    for phase_s, pass_s in itertools.product(range(0, 300, 7), (0.1, 1.0, 2.5)):
-        written = writes(fetcher, timeframe, phase_s, pass_s)
-        gaps = [b - a for a, b in itertools.pairwise(written)]
-        assert max(gaps) + scan_s <= limit_s, (phase_s, pass_s)
-        assert max(gaps) < ttl_s, (phase_s, pass_s)
+    assert refetch_after_s(every_s) == expected
 
 
-def test_the_intervals_tried_are_the_longest_a_configuration_may_have() -> None:
-    def broken(seconds: dict[str, float]) -> list[str]:
-        fetcher = replace(FetcherSection(), **seconds)  # type: ignore[arg-type]
-        config = Config(groups={"majors": ["BTCUSDT"]}, fetcher=fetcher)
-        return [".".join(map(str, breach.path)) for breach in breaches(config, frozenset())]
+@pytest.mark.parametrize(
+    ("left_s", "close_s", "due_s", "expected"),
+    [
+        (30, 200, [], 30),
+        (30, 200, [12, 20], 12),
+        (-4, 200, [], 0),
+        (30, -1, [], 0),
+        (30, 10, [], 10),
+        (30, 33.4, [], 33.4),  # no pass this soon before the one after a close
+        (30, 33.5, [], 30),
+        (30, 15, [12], 15),
+        (-1, 3, [], 3),
+        (-1, 3.5, [], 0),
+    ],
+)
+def test_next_pass_is_the_first_that_is_due_but_not_just_before_a_close(
+    left_s: float, close_s: float, due_s: list[float], expected: float
+) -> None:
+    assert seconds_to_pass(left_s, close_s, due_s, interval_s=30) == expected
 
-    assert broken(LONGEST) == []
-    for key, seconds in LONGEST.items():
-        assert broken({key: seconds + 0.1}) == [f"fetcher.{key}"]
+
+@pytest.mark.parametrize(("interval_s", "expected"), [(3.5, 3.5), (3.6, 5)])
+def test_passes_in_quick_succession_go_on_until_the_close(
+    interval_s: float, expected: float
+) -> None:
+    assert seconds_to_pass(interval_s, 5, [], interval_s=interval_s) == expected
+
+
+@pytest.mark.parametrize(
+    ("age_s", "every_s", "ttl_s", "due"),
+    [
+        (15, 30, 1000, True),
+        (14.9, 30, 1000, False),
+        (10, 30, 40 / RENEWAL_SHARE, False),
+        (10, 30, 39 / RENEWAL_SHARE, True),
+    ],
+)
+def test_a_window_is_written_after_half_an_interval_or_before_it_would_expire(
+    age_s: float, every_s: float, ttl_s: float, due: bool
+) -> None:
+    assert is_write_due(age_s, every_s, ttl_s) is due
+
+
+def test_a_key_is_renewed_if_it_would_be_too_old_at_the_next_turn() -> None:
+    assert not must_renew(30, 10, 40 / RENEWAL_SHARE)
+    assert must_renew(31, 10, 40 / RENEWAL_SHARE)
+
+
+def test_a_window_may_be_as_old_as_two_skipped_writes_and_a_slow_pass() -> None:
+    fetcher = FetcherSection(interval_s=20, long_interval_s=100)
+    ages = {timeframe: oldest_s(fetcher, timeframe) for timeframe in Timeframe}
+    assert ages == {Timeframe.M5: 85, Timeframe.H1: 210, Timeframe.H4: 210}
 
 
 def test_health_and_fetcher_use_one_definition() -> None:

@@ -97,8 +97,9 @@ def test_first_scan_is_waited_for_without_naming_each_coin() -> None:
     assert found(signals=some, **young) == ("degraded", ["starting: 1 of 5 coins scanned"])
 
 
-def test_start_that_takes_too_long_names_the_coins() -> None:
-    old: dict[str, Any] = {"scanned_once": False, "since_ms": NOW_MS - 121_000}
+@pytest.mark.parametrize("since_ms", [NOW_MS - 120_000, NOW_MS - 121_000])
+def test_start_that_takes_too_long_names_the_coins(since_ms: int) -> None:
+    old: dict[str, Any] = {"scanned_once": False, "since_ms": since_ms}
     signals = {s: WELL.signals[s] for s in COINS[1:]}
     assert found(signals=signals, **old) == ("degraded", ["BTCUSDT: no signal yet"])
 
@@ -107,6 +108,29 @@ def test_actors_not_yet_known_are_no_problem_of_their_own_at_the_start() -> None
     young: dict[str, Any] = {"scanned_once": False, "since_ms": NOW_MS - 2_000, "lease": None}
     state, problems = found(signals={}, statuses={}, heartbeats={}, supervisor=None, **young)
     assert (state, problems) == ("down", ["starting: 0 of 5 coins scanned"])
+
+
+# Disk and clock
+
+
+def test_disk_that_does_not_sync_is_named_after_eight_seconds() -> None:
+    assert found(disk_stalled_s=8.0) == ("ok", [])
+    text = (
+        "the disk below state_dir has not synced for 12 s: the trader's journal, Redis' files and "
+        "logs cannot be written"
+    )
+    assert found(disk_stalled_s=12.0) == ("degraded", [text])
+
+
+def test_clock_that_was_set_back_is_named_beyond_five_seconds() -> None:
+    assert found(**with_signals(BTCUSDT=-5)) == ("ok", [])
+    assert found(**with_signals(BTCUSDT=-5.001, ETHUSDT=-7200, XRPUSDT=-4)) == (
+        "degraded",
+        [
+            "the clock was set back: 2 signals are stamped up to 7200 s ahead of it, and how old "
+            "they are is not known"
+        ],
+    )
 
 
 # Supervisor and actors
@@ -120,7 +144,9 @@ def test_nobody_holding_the_lease_is_named() -> None:
 
 
 def test_redis_that_came_back_empty_is_given_time_to_be_told_of_the_supervisor() -> None:
-    assert found(lease=None, redis=replace(UP, since_ms=NOW_MS - 3_000)) == ("ok", [])
+    for ago_ms in (3_000, 10_000):
+        assert found(lease=None, redis=replace(UP, since_ms=NOW_MS - ago_ms)) == ("ok", [])
+    assert found(lease=None, redis=replace(UP, since_ms=NOW_MS - 10_001))[0] == "degraded"
 
 
 def test_supervisors_own_problems_are_passed_on_but_not_what_it_says_of_redis() -> None:
@@ -145,8 +171,10 @@ def test_supervisors_own_problems_are_passed_on_but_not_what_it_says_of_redis() 
          "quarantined for 5 s: exit code 78"),
         ("quarantined",
          {"reason": "5 deaths in 60 s", "deaths": [death("SIGSEGV")],
-          "backoff_until_ms": NOW_MS + 250_000},
-         "quarantined for 5 s: 5 deaths in 60 s, last death: SIGSEGV, next try in 250 s"),
+          "backoff_until_ms": NOW_MS + 900_000},
+         "quarantined for 5 s: 5 deaths in 60 s, last death: SIGSEGV, next try in 900 s"),
+        ("backoff", {"reason": "exit 1", "backoff_until_ms": NOW_MS - 3_000},
+         "backoff for 5 s: exit 1, next try in 0 s"),
     ],
 )  # fmt: skip
 def test_actor_that_is_not_ready_is_named_with_state_and_reason(
@@ -186,17 +214,20 @@ def test_actor_that_retries_says_what() -> None:
     beats = {**WELL.heartbeats, "fetcher": beat}
     expected = ["fetcher: retrying: Connection refused (3 in a row)"]
     assert found(heartbeats=beats) == ("degraded", expected)
+    beats["fetcher"] = heartbeat("fetcher", refused="Redis refuses PUBLISH")
+    expected = ["fetcher: retrying: Redis refuses PUBLISH"]
+    assert found(heartbeats=beats) == ("degraded", expected)
 
 
 # Exchange
 
 
 def test_ban_is_named_until_it_is_over() -> None:
-    ban = Ban(until_ms=NOW_MS + 42_000, status=418, at_ms=NOW_MS)
+    ban = Ban(until_ms=NOW_MS + 1_842_000, status=418, at_ms=NOW_MS)
     state, (problem,) = found(ban=ban)
     assert state == "degraded"
     assert problem == (
-        "the exchange forbids all requests (HTTP 418) until 2023-11-14T22:14:02Z, another 42 s"
+        "the exchange forbids all requests (HTTP 418) until 2023-11-14T22:44:02Z, another 1842 s"
     )
     assert found(ban=replace(ban, until_ms=NOW_MS)) == ("ok", [])
 
@@ -210,6 +241,19 @@ def test_ban_is_named_until_it_is_over() -> None:
 )
 def test_signal_is_old_after_45_seconds(age: float, expected: tuple[str, list[str]]) -> None:
     assert found(**with_signals(BTCUSDT=age)) == expected
+
+
+def test_up_to_three_coins_are_named_one_by_one() -> None:
+    three = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    expected = [f"{coin}: no new signal for 50 s" for coin in three]
+    assert found(**with_signals(**dict.fromkeys(three, 50.0)))[1] == expected
+    expected = [f"{coin}: fetch failed: HTTP 502" for coin in three]
+    assert found(**with_fetcher(coins=dict.fromkeys(three, "HTTP 502")))[1] == expected
+
+
+def test_many_coins_without_any_signal_are_one_problem() -> None:
+    expected = f"5 coins: no signal yet: {', '.join(COINS)}"
+    assert found(signals={}) == ("down", [expected])
 
 
 def test_many_old_signals_are_one_problem_that_names_all() -> None:
@@ -285,7 +329,7 @@ def test_fetch_failure_and_its_quarantine_are_not_told_twice() -> None:
 
 def test_coin_convicted_by_the_supervisor_is_named() -> None:
     convicted = with_actor("indicators-majors", "ready", quarantined_coins={
-        "SOLUSDT": NOW_MS + 60_000, "XRPUSDT": NOW_MS - 1,
+        "SOLUSDT": NOW_MS + 60_000, "XRPUSDT": NOW_MS,
     })  # fmt: skip
     assert found(**convicted) == (
         "degraded",
@@ -301,6 +345,10 @@ def test_coin_convicted_by_the_supervisor_is_named() -> None:
          "5m candles are stale, fetched 13 s before the signal"),
         ({"m5": input_state(fetched_at_ms=NOW_MS - 106_000)},
          "5m candles are stale, fetched 106 s before the signal"),
+        ({"m5": input_state(fetched_at_ms=NOW_MS - 3_600_000)},
+         "5m candles are stale, fetched 3600 s before the signal"),
+        ({"m5": input_state(fetched_at_ms=None), "h1": input_state(unfilled_gap=True)},
+         "no 5m candles; 1h candles have a gap"),
         ({"h1": input_state(fetched_at_ms=NOW_MS - 421_000)},
          "1h candles are stale, fetched 421 s before the signal"),
         ({"h4": input_state(fetched_at_ms=None)}, "no 4h candles"),
@@ -321,6 +369,12 @@ def test_candles_as_old_as_they_may_be_are_no_problem() -> None:
         h1=input_state(fetched_at_ms=NOW_MS - 420_000),
     )
     assert found(signals={**WELL.signals, "BTCUSDT": good}) == ("ok", [])
+
+
+def test_candles_of_a_timeframe_that_is_not_fetched_are_never_too_old() -> None:
+    odd = signal("BTCUSDT")
+    odd = replace(odd, inputs={**odd.inputs, "1d": input_state(fetched_at_ms=0)})
+    assert found(signals={**WELL.signals, "BTCUSDT": odd}) == ("ok", [])
 
 
 # Bad messages
@@ -433,11 +487,11 @@ def test_a_number_beyond_its_tolerance_degrades() -> None:
 
 
 def test_the_first_report_is_waited_for_ten_minutes() -> None:
-    young = {**AUDITED, "since_ms": NOW_MS - 599_000}
+    young = {**AUDITED, "since_ms": NOW_MS - 600_000}
     assert found(**young) == ("ok", [])
-    old = {**AUDITED, "since_ms": NOW_MS - 601_000, "redis": replace(UP, since_ms=0)}
+    old = {**AUDITED, "since_ms": NOW_MS - 3_600_000, "redis": replace(UP, since_ms=0)}
     assert found(**old)[1] == [
-        "audit: no report yet, 10 min: nobody holds the published numbers against pandas-ta"
+        "audit: no report yet, 60 min: nobody holds the published numbers against pandas-ta"
     ]
 
 
@@ -446,7 +500,8 @@ def test_a_report_older_than_ten_minutes_is_a_problem_whatever_it_said() -> None
     state, (problem,) = found(audit=audit(NOW_MS - 660_000, rsi=0.1), **seen)
     assert state == "degraded"
     assert problem.startswith("audit: no report since 2023-11-14T22:02:20Z, 11 min")
-    assert found(audit=audit(NOW_MS - 599_000), **seen) == ("ok", [])
+    assert found(audit=audit(NOW_MS - 600_000), **seen) == ("ok", [])
+    assert len(found(audit=audit(NOW_MS - 600_000, rsi=0.1), **seen)[1]) == 1
 
 
 def test_redis_that_was_away_gives_the_auditor_its_time_again() -> None:

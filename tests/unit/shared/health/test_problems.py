@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import get_args
 
+import pytest
+
 from shared.health.problems import Problem, ProblemKind, masked, noted
+from shared.health.verdict import Limits, judge
+from tests.support.problem_states import STATES, WELL
 
 NOW_MS = 1_700_000_000_000
 
@@ -50,6 +55,70 @@ def test_each_problem_is_noted_once() -> None:
 
 def test_words_without_numbers_are_the_same_while_numbers_change() -> None:
     assert masked("fetcher: 12 log lines lost") == masked("fetcher: 3 log lines lost")
+
+
+KEYS: dict[ProblemKind, list[str]] = {
+    "redis-down": ["redis:"],
+    "redis-full": ["redis:"],
+    "redis-refuses": ["redis:"],
+    "platform-starting": ["platform:"],
+    "platform-empty": ["platform:"],
+    "platform-clock": ["platform:clock"],
+    "supervisor-missing": ["supervisor:"],
+    "disk-stalled": ["disk:"],
+    "supervisor-trouble": [
+        "supervisor:fetcher: # log lines lost",
+        "supervisor:the disk below /x is full",
+    ],
+    "actor-missing": [
+        "actor:account",
+        "actor:auditor",
+        "actor:dashboard",
+        "actor:fetcher",
+        "actor:health",
+        "actor:trader",
+    ],
+    "actor-starting": ["actor:dashboard", "actor:fetcher", "actor:health"],
+    "actor-stalled": ["actor:fetcher"],
+    "actor-stopping": ["actor:fetcher"],
+    "actor-stopped": ["actor:fetcher"],
+    "actor-backoff": ["actor:fetcher"],
+    "actor-quarantined": ["actor:fetcher", "actor:health"],
+    "actor-silent": ["actor:fetcher"],
+    "actor-retrying": ["actor:fetcher"],
+    "exchange-ban": ["exchange:"],
+    "coin-trouble": ["coin:BTCUSDT", "coin:many, fetch failed: HTTP #"],
+    "coin-silent": ["coin:ETHUSDT", "coin:SOLUSDT", "coin:XRPUSDT", "coin:many"],
+    "coin-inputs": ["coin:BTCUSDT"],
+    "audit-beyond": [
+        "audit:field0",
+        "audit:field1",
+        "audit:field2",
+        "audit:more fields",
+        "audit:rsi",
+    ],
+    "audit-missing": ["audit:report"],
+    "messages-bad": ["messages:dashboard", "messages:fetcher", "messages:health"],
+    "position-bare": ["position:BTCUSDT"],
+    "trader-silent": ["trader:word"],
+    "trader-locked": ["trader:lock"],
+    "trader-limit": ["trader:daily loss"],
+    "trader-journal": ["trader:journal"],
+    "trader-trouble": ["trader:cycle"],
+    "account-silent": ["account:"],
+    "account-trouble": ["account:"],
+}
+
+
+@pytest.mark.parametrize("kind", KEYS)
+def test_keys_are_those_that_alerts_remember_across_versions(kind: ProblemKind) -> None:
+    found = [
+        problem
+        for one, change in STATES
+        if one == kind
+        for problem in judge(replace(WELL, **change), NOW_MS, Limits()).found
+    ]
+    assert sorted({problem.key for problem in found if problem.kind == kind}) == KEYS[kind]
 
 
 def test_kinds_are_story_and_stage() -> None:

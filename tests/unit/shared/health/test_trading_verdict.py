@@ -119,6 +119,25 @@ def test_the_time_without_a_stop_counts_from_our_own_first_look_and_ends_with_th
     assert look(view, NOW_MS + 17_000, stop_loss=None).bare_since_ms == {"BTCUSDT": NOW_MS + 17_000}
 
 
+def test_a_position_that_is_not_bare_for_long_hides_no_other() -> None:
+    bare = {"BTCUSDT": NOW_MS, "ETHUSDT": NOW_MS - 30_000}
+    (said,) = problems(bare_since_ms=bare)
+    assert said.startswith("ETHUSDT: position without a stop for 30 s")
+
+
+def test_bare_positions_of_account_and_trader_are_watched_together() -> None:
+    view = looked(
+        TradingView(lock=LOCK), positions=positions(position(stop_loss=None)), balance=None,
+        status=trader_status(unprotected=["ETHUSDT"]), now_ms=NOW_MS,
+    )  # fmt: skip
+    assert view.bare_since_ms == {"BTCUSDT": NOW_MS, "ETHUSDT": NOW_MS}
+    assert view.lock == LOCK
+
+
+def test_without_the_traders_word_a_position_is_neither_ours_nor_foreign() -> None:
+    assert TradingView().is_foreign(position()) is None
+
+
 def test_without_an_account_the_traders_own_word_on_bare_positions_counts() -> None:
     said = trader_status(unprotected=["BTCUSDT"], ours=["BTCUSDT"])
     view = looked(TradingView(), positions=None, balance=None, status=said, now_ms=NOW_MS)
@@ -196,6 +215,12 @@ def test_why_the_account_cannot_tell_is_said_once_with_the_last_answer(
     assert problems(**told) == [said]
 
 
+def test_every_reason_of_the_account_is_said() -> None:
+    assert problems(positions=positions(reason="no keys"), balance=balance(reason="HTTP 502")) == [
+        "account: no keys; HTTP 502 (last answer 2023-11-14T22:13:20Z, 0 s ago)"
+    ]
+
+
 def test_the_account_is_stale_after_sixty_seconds_and_not_before() -> None:
     fresh: dict[str, Any] = {"status": trader_status(NOW_MS + 60_000)}
     assert problems(60_000, **fresh) == []
@@ -219,6 +244,30 @@ def test_an_account_that_never_published_is_waited_for_first() -> None:
 
 
 # The trader
+
+
+def test_a_trader_that_never_said_anything_is_waited_for_thirty_seconds() -> None:
+    assert problems(status=None, listening_ms=NOW_MS - 30_000) == []
+    assert problems(status=None, listening_ms=NOW_MS - 31_000) == [
+        "trader: has not said how it is, for 31 s"
+    ]
+
+
+def test_the_trader_is_missed_only_while_the_bus_is_heard_and_the_start_is_over() -> None:
+    silent = replace(WELL, status=None)
+    missed = "trader: has not said how it is, for 40 s"
+    for late in ("redis", "since_ms"):
+        redis = RedisView(status="up", since_ms=0, reason="", round_trip_ms=0.1)
+        times: dict[str, Any] = {"redis": redis, "since_ms": 0}
+        if late == "redis":
+            times["redis"] = replace(redis, since_ms=NOW_MS - 40_000)
+        else:
+            times["since_ms"] = NOW_MS - 40_000
+        assert platform(silent, **times)[1].problems == [missed]
+    starting: dict[str, Any] = {"since_ms": NOW_MS - 40_000, "scanned_once": False}
+    assert platform(silent, **starting)[1].problems == ["starting: 1 of 1 coins scanned"]
+    away = RedisView(status="down", since_ms=NOW_MS - 40_000, reason="gone", round_trip_ms=None)
+    assert platform(silent, redis=away)[1].consequences == []
 
 
 def test_an_enabled_trader_is_not_answering_after_thirty_seconds_and_not_before() -> None:
@@ -259,6 +308,9 @@ def test_a_lock_says_why_and_what_it_means() -> None:
         "trader: locked: kill switch, by ada; the kill switch is set: no new entries until it is "
         "released"
     ]
+    assert problems(status=trader_status(mode="locked", reason="")) == [
+        "trader: locked: the kill switch is set: no new entries until it is released"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -284,6 +336,12 @@ def test_room_for_positions_that_is_full_is_told_and_is_no_problem() -> None:
     assert trading_notes(view, ["trader"], []) == [
         "trader: positions: all room is taken, no new entries while it lasts "
         "(3 of 3 positions, 100 %)"
+    ]
+    few = replace(full, state="warned", used="2")
+    empty = replace(full, state="ok", used="0")
+    view = TradingView(status=trader_status(limits=[few, empty, limit(state="warned")]))
+    assert trading_notes(view, ["trader"], []) == [
+        "trader: positions: little room is left (2 of 3 positions, 67 %)"
     ]
 
 

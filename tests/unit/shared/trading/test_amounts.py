@@ -43,9 +43,18 @@ def test_numbers_are_shown_without_exponents_and_never_larger() -> None:
         "1000", "0.0001", "-0.5", "0", "12.34",
     ]  # fmt: skip
     assert shown(D("1.999"), 2) == "1.99"
+    assert shown(D("-0.00009")) == "0"
 
 
 def test_shares_are_shown_as_percentages_never_smaller() -> None:
     assert [shown_pct(D(x)) for x in ("0.0012", "0.00041300001", "1", "0")] == [
         "0.12 %", "0.042 %", "100 %", "0 %",
     ]  # fmt: skip
+    assert shown_pct(D("-0.000001")) == "0 %"
+
+
+def test_numbers_are_shown_with_all_their_digits() -> None:
+    assert shown(D("1234567890123456789012345678901.25")) == "1234567890123456789012345678901.25"
+    assert shown_pct(D("1234567890123456789012345678901.5")) == (
+        "123456789012345678901234567890150 %"
+    )

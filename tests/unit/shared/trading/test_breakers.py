@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from shared.config.sections import TraderSection
 from shared.errors import BadMessage
-from shared.messages.trading import TraderLimit
+from shared.messages.trading import TraderLimit, TradeSide
 from shared.trading.breakers import (
     DAY_MS,
     HOUR_MS,
@@ -126,6 +127,12 @@ def test_drawdown_warns_before(equity: str, state: str) -> None:
     assert limit(found, "drawdown").state == state
 
 
+def test_an_account_of_less_than_1_has_breakers_too() -> None:
+    found = looked(("0.5",), ("0.49",))
+    assert latched(found) == ["daily loss"]
+    assert found.latches[0].why == "daily loss of 2 % reached the limit of 2"
+
+
 def test_settings_of_breakers_are_used() -> None:
     settings: dict[str, Any] = {"daily_loss_pct": 50, "drawdown_pct": 60, "warn_pct": 50}
     assert latched(looked((1000,), (501,), **settings)) == []
@@ -158,6 +165,26 @@ def test_a_loss_counts_beside_a_transfer_and_shares_are_of_what_is_there_since()
     assert latched(looked((1000,), (10_000, 9000), (9800,))) == ["daily loss"]
 
 
+@pytest.mark.parametrize("factor", [D("0.0005"), D(1)])
+def test_a_small_account_is_scaled_by_a_transfer_as_a_large_one(factor: D) -> None:
+    found = looked((1000 * factor,), (995 * factor,), (1990 * factor, 995 * factor))
+    assert (found.day_equity, found.peak) == (2000 * factor, 2000 * factor)
+    found = looked((995 * factor, -995 * factor), ledger=found)
+    assert (found.day_equity, found.peak) == (1000 * factor, 1000 * factor)
+
+
+def test_what_a_transfer_scales_loses_no_digit() -> None:
+    found = looked(
+        ("3",), ("1000000000000000000000000000000.1", "999999999999999999999999999997.1")
+    )
+    assert found.equity == found.peak == D("1000000000000000000000000000000.1")
+
+
+def test_everything_paid_out_counts_from_there() -> None:
+    found = looked((1000,), (990,), (0, -990))
+    assert (found.day_equity, found.peak, found.equity) == (D(0), D(0), D(0))
+
+
 def test_everything_paid_out_and_in_again_counts_from_there() -> None:
     found = looked((1000,), (990,), (0, -990), (500, 500))
     assert (found.day_equity, found.peak, latched(found)) == (D(500), D(500), [])
@@ -183,6 +210,7 @@ def test_losses_in_a_row_bite_at_their_limit(trades: list[int], losses: int) -> 
         ledger = closed(ledger, D(pnl), TraderSection(), NOON_MS)
     assert ledger.losses == losses
     assert latched(ledger) == (["losses in a row"] if losses >= 5 else [])
+    assert all(latch.at_ms == NOON_MS for latch in ledger.latches)
     assert limit(ledger, "losses in a row").used == str(losses)
 
 
@@ -287,16 +315,36 @@ def test_every_limit_is_shown_with_its_distance() -> None:
         holdings=(holding("AAAUSDT"), holding("BBBUSDT"), holding("CCCUSDT", "short", 250)),
     )
     found = limits(looked((1000,), (995,)), account, TraderSection(), NOON_MS)
-    assert [(e.name, e.used, e.limit, e.unit, e.state) for e in found] == [
-        ("daily loss", "0.5", "2", "%", "ok"),
-        ("drawdown", "0.5", "8", "%", "ok"),
-        ("losses in a row", "0", "5", "trades", "ok"),
-        ("orders per hour", "0", "30", "orders", "ok"),
-        ("refusals per hour", "0", "30", "orders", "ok"),
-        ("positions", "3", "3", "positions", "reached"),
-        ("positions on one side", "2", "2", "positions", "reached"),
-        ("gross notional", "2.25", "1.5", "equities", "reached"),
+    assert [(e.name, e.used, e.limit, e.unit, e.state, e.is_room) for e in found] == [
+        ("daily loss", "0.5", "2", "%", "ok", False),
+        ("drawdown", "0.5", "8", "%", "ok", False),
+        ("losses in a row", "0", "5", "trades", "ok", False),
+        ("orders per hour", "0", "30", "orders", "ok", False),
+        ("refusals per hour", "0", "30", "orders", "ok", False),
+        ("positions", "3", "3", "positions", "reached", True),
+        ("positions on one side", "2", "2", "positions", "reached", True),
+        ("gross notional", "2.25", "1.5", "equities", "reached", True),
     ]
+
+
+@pytest.mark.parametrize("side", ["long", "short"])
+def test_positions_on_one_side_are_those_of_the_fuller_side(side: TradeSide) -> None:
+    account = replace(NOTHING, holdings=(holding("AAAUSDT", side), holding("BBBUSDT", side)))
+    found = limits(looked((1000,)), account, TraderSection(), NOON_MS)
+    assert next(e.used for e in found if e.name == "positions on one side") == "2"
+
+
+def test_gross_notional_of_a_small_account_is_a_share_of_its_equity() -> None:
+    account = Exposure(equity=D("0.5"), available=D(0), holdings=(holding("AAAUSDT", "long", 2),))
+    assert limits(looked((1000,)), account, TraderSection(), NOON_MS)[-1].used == "4"
+
+
+def test_gross_notional_is_cut_from_its_exact_quotient() -> None:
+    whole = 10**30
+    account = Exposure(
+        equity=D(whole), available=D(0), holdings=(holding("AAAUSDT", "long", whole - 1),)
+    )
+    assert limits(looked((1000,)), account, TraderSection(), NOON_MS)[-1].used == "0.9999"
 
 
 def test_without_equity_limits_can_still_be_shown() -> None:
@@ -307,16 +355,19 @@ def test_without_equity_limits_can_still_be_shown() -> None:
 
 def test_a_ledger_survives_as_bytes() -> None:
     ledger = ordered(looked((1000,), ("980.000000000000000000001", "-0.1"), (970,)), NOON_MS)
-    assert ledger.latches
+    ledger = replace(ledger, losses=3, refused_ms=(NOON_MS - 1,))
+    assert ledger.latches and ledger.day_pnl
     assert Ledger.decode(ledger.encode(), "journal") == ledger
 
 
+@pytest.mark.parametrize("field", ["day_equity", "peak", "equity", "day_pnl"])
 @pytest.mark.parametrize("value", ["", "ten", "NaN", "Infinity"])
-def test_a_ledger_that_is_none_is_refused(value: str) -> None:
-    raw = looked((1000,)).encode().replace(b'"peak":"1000"', f'"peak":"{value}"'.encode())
-    with pytest.raises(BadMessage, match=r"journal: peak: expected a decimal number, found '"):
-        Ledger.decode(raw, "journal")
-    with pytest.raises(BadMessage, match="missing"):
+def test_a_ledger_that_is_none_is_refused(value: str, field: str) -> None:
+    written = json.loads(looked((1000,)).encode())
+    why = rf"^journal: {field}: expected a decimal number, found '{value}'"
+    with pytest.raises(BadMessage, match=why):
+        Ledger.decode(json.dumps({**written, field: value}), "journal")
+    with pytest.raises(BadMessage, match=r"^journal: .*missing"):
         Ledger.decode(b"{}", "journal")
 
 

@@ -120,13 +120,17 @@ def test_a_lead_that_is_too_small_says_so() -> None:
             {"sources": frozenset({"binance", "sim"})},
             "candles come from binance, expected sim in this mode",
         ),
+        (
+            {"sources": frozenset({"coinex", "binance"})},
+            "candles come from binance, coinex, expected sim in this mode",
+        ),
     ],
 )
 def test_a_coin_that_cannot_be_judged_is_refused_as_a_whole(
     change: dict[str, Any], why: str
 ) -> None:
     found = refusal(replace(coin(), **change))
-    assert (found.side, found.why) == (None, why)
+    assert found == Refusal(symbol="BTCUSDT", side=None, why=why)
 
 
 @pytest.mark.parametrize(
@@ -143,13 +147,35 @@ def test_a_side_that_lacks_something_is_refused(change: dict[str, Any], why: str
 
 def test_every_reason_is_told() -> None:
     found = refusal(replace(coin((85, 75), (85, 75)), volume=0.0))
-    assert found.why.count("; ") == 2
+    assert found.why == (
+        "stood at 85 one candle before: this bar does not cross 85; leads short by 10, expected "
+        "15; the last candle has no volume"
+    )
+
+
+def test_refusals_are_sorted_by_coin_then_side() -> None:
+    blocked = replace(coin((85, 85)), symbol="BBBUSDT")
+    unscored = replace(coin(symbol="CCCUSDT"), now=NoCandles("not one"))
+    late = replace(coin(symbol="AAAUSDT"), volume=0.0)
+    _, refused = decide(unscored, blocked, late, coin(symbol="DDDUSDT"))
+    assert [(each.symbol, each.side) for each in refused] == [
+        ("AAAUSDT", "long"),
+        ("BBBUSDT", "long"),
+        ("BBBUSDT", "short"),
+        ("CCCUSDT", None),
+    ]
+
+
+def test_a_coin_that_cannot_be_scored_stops_no_other() -> None:
+    unscored = replace(coin(symbol="AAAUSDT"), now=NoCandles("not one"))
+    assert entered(unscored, coin()) == LONG
 
 
 def test_a_coin_with_a_position_is_not_entered() -> None:
     found, refused = candidates([coin(), coin(symbol="ETHUSDT")], {}, rules(), occupied={"BTCUSDT"})
     assert [each.symbol for each in found] == ["ETHUSDT"]
     assert [(each.symbol, each.side) for each in refused] == LONG
+    assert refused[0].why == "there is a position in this coin, or an entry under way"
 
 
 @pytest.mark.parametrize(
@@ -221,6 +247,12 @@ def test_a_bonus_counts_from_the_base_floor_on(base: int, expected: list[Any]) -
     """74 + 20 would be enough too."""
     signals = {"BTCUSDT": bonus(20)}
     assert entered(coin((base, 0), (0, 0)), signals=signals, use_ta_signals=True) == expected
+
+
+def test_below_the_base_floor_a_bonus_adds_nothing() -> None:
+    signals = {"BTCUSDT": bonus(20)}
+    one_below = coin((84, 0), (0, 0))
+    assert entered(one_below, signals=signals, use_ta_signals=True, base_floor=85) == []
 
 
 @pytest.mark.parametrize(("points", "expected"), [(9, []), (10, LONG), (11, LONG)])

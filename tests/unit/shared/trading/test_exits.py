@@ -32,6 +32,18 @@ def test_levels_are_rounded_towards_the_entry_but_never_onto_it(
     assert found == (D(stop), D(target))
 
 
+def test_levels_of_a_price_below_1_have_ticks_below_1() -> None:
+    assert levels("long", D("0.5"), D("0.02"), D("0.04"), D("0.1")) == (D("0.4"), D("0.6"))
+
+
+def test_levels_have_all_digits_of_the_tick() -> None:
+    entry, tick = D("123456789012345678901.123456789"), D("0.000000001")
+    assert levels("long", entry, D("0.02"), D("0.04"), tick) == (
+        D("120987653232098765323.100987654"),
+        D("128395060572839506057.168395060"),
+    )
+
+
 @pytest.mark.parametrize(
     ("entry", "stop", "target", "tick", "why"),
     [

@@ -23,10 +23,11 @@ def plan(
     side: TradeSide = "long",
     settings: dict[str, Any] | None = None,
     atr: str = "2",
+    close: str = "100",
     **changes: dict[str, Any],
 ) -> EntryPlan | Refusal:
     return plan_entry(
-        candidate(side, atr_1h=D(atr)),
+        candidate(side, atr_1h=D(atr), close=D(close)),
         **changed(market(), **changes),
         settings=TraderSection(**(settings or {})),
         now_ms=NOW_MS,
@@ -118,6 +119,23 @@ def test_mark_and_index_may_be_so_far_apart(mark: str, fits: bool) -> None:
     assert outcome(ticker={"mark": D(mark)}) == fits
 
 
+def test_a_mark_that_is_far_off_says_so() -> None:
+    assert refused(ticker={"mark": D("101")}) == (
+        "mark 101 is 1 % from index 100, at most 0.5 % is allowed"
+    )
+
+
+def test_a_best_price_that_is_far_off_says_so() -> None:
+    book = {"asks": levels(("101", "1000")), "bids": levels(("100.9", "1000"))}
+    assert refused(book=book) == "best price 101 is 1 % from index 100, at most 0.5 % is allowed"
+
+
+@pytest.mark.parametrize(("bid", "fits"), [("99.5", True), ("99.49", False)])
+def test_a_short_is_judged_by_the_bid(bid: str, fits: bool) -> None:
+    book = {"asks": levels(("99.51", "1000")), "bids": levels((bid, "1000"))}
+    assert outcome("short", book=book) == fits
+
+
 @pytest.mark.parametrize(("ask", "fits"), [("100.5", True), ("100.51", False)])
 def test_best_price_and_index_may_be_so_far_apart(ask: str, fits: bool) -> None:
     book = {"asks": levels((ask, "1000")), "bids": levels(("100.4", "1000"))}
@@ -192,6 +210,31 @@ def test_without_equity_nothing_is_entered(equity: str) -> None:
     assert refused(account={"equity": D(equity)}) == f"equity is {equity}, expected more than 0"
 
 
+def test_an_account_of_less_than_1_enters_as_well() -> None:
+    smallest = {"min_size": D("0.0001"), "size_step": D("0.0001")}
+    assert planned(account={"equity": D("0.5")}, rule=smallest).size == D("0.0006")
+
+
+def test_a_coin_of_less_than_1_is_entered_as_well() -> None:
+    hundredth = {
+        "rule": {"tick": D("0.0001"), "size_step": D(1)},
+        "book": {"asks": levels(("0.5001", "90000")), "bids": levels(("0.4999", "90000"))},
+        "ticker": {"mark": D("0.5"), "index": D("0.5")},
+    }
+    found = planned(close="0.5", atr="0.01", settings={"max_slippage_bps": 4}, **hundredth)
+    assert (found.limit_price, found.size) == (D("0.5003"), D(2498))
+
+
+def test_prices_keep_all_their_digits() -> None:
+    ask = D("100.0123456789012345678901234567890123")
+    found = planned(
+        rule={"tick": D("1E-34")},
+        book={"asks": levels((str(ask), "1000"))},
+        settings={"max_slippage_bps": 0},
+    )
+    assert found.limit_price == ask
+
+
 # Stop and costs.
 
 
@@ -236,6 +279,18 @@ def test_slippage_is_that_of_the_size_by_the_book() -> None:
     assert found.stop_fraction == D("0.02")
     widened = planned(book={"asks": asks}, atr="0.1")
     assert D("0.0160") < widened.stop_fraction < D("0.0180")
+
+
+def test_slippage_adds_up_over_all_levels() -> None:
+    """2 at 0.02 beyond and 5.48 at 0.08 of 12.48: 0.0383 % on average."""
+    asks = levels(("100.01", "5"), ("100.03", "2"), ("100.09", "100"))
+    assert "slippage 0.039 %" in planned(book={"asks": asks}).reason
+
+
+def test_slippage_of_a_size_below_1_counts() -> None:
+    asks = levels(("100.01", "0.01"), ("100.09", "100"))
+    found = planned(book={"asks": asks}, account={"equity": D(400)})
+    assert found.size == D("0.49") and "slippage 0.079 %" in found.reason
 
 
 def test_slippage_is_bounded_by_the_limit() -> None:
@@ -304,6 +359,36 @@ def test_a_size_below_the_smallest_is_refused_never_rounded_up(smallest: str, fi
     assert outcome(rule={"min_size": D(smallest)}) == fits
 
 
+def test_a_size_of_nothing_is_no_entry_even_where_no_smallest_is_set() -> None:
+    assert refused(rule={"min_size": D(0), "size_step": D(13)}) == (
+        "size 0 by risk of 25 is below the smallest of 0; it is never rounded up"
+    )
+
+
+@pytest.mark.parametrize(
+    ("risk_pct", "held", "words"),
+    [
+        (0.25, (), "risk of 25.83"),
+        (100, (), "the limit of 5166.66 per coin"),
+        (100, (holding("X", "short", 14_999),), "500.99 left of all positions' limit"),
+    ],
+)
+def test_what_bounds_the_size_is_said_in_cents(
+    risk_pct: float, held: tuple[Holding, ...], words: str
+) -> None:
+    account = {"equity": D("10333.33"), "holdings": held}
+    found = planned(account=account, settings={"risk_pct": risk_pct})
+    assert found.reason.endswith(f"size by {words}")
+
+
+def test_positions_beyond_their_limit_leave_nothing() -> None:
+    held = (holding("ETHUSDT", "short", 20_000),)
+    tiny = {"min_size": D("0.001"), "size_step": D("0.001")}
+    assert "size 0.000 by -5000 left of all positions' limit" in refused(
+        account={"holdings": held}, rule=tiny
+    )
+
+
 def test_a_size_that_is_too_small_says_so() -> None:
     assert refused(rule={"min_size": D(13), "size_step": D(1)}) == (
         "size 12 by risk of 25 is below the smallest of 13; it is never rounded up"
@@ -321,6 +406,12 @@ def test_the_book_must_offer_the_smallest_size_within_the_limit(offered: str, fi
     assert outcome(book={"asks": asks}) == fits
 
 
+@pytest.mark.parametrize("side", ["long", "short"])
+def test_a_limit_in_the_middle_of_the_book_is_offered_nothing(side: TradeSide) -> None:
+    """Rounded inwards to a tick of 100, the limit is 100, between bid and ask."""
+    assert refused(side, rule={"tick": D(100)}).startswith("the book offers 0 up to 1")
+
+
 # Leverage.
 
 
@@ -328,6 +419,8 @@ def test_the_book_must_offer_the_smallest_size_within_the_limit(offered: str, fi
     ("available", "leverage"),
     [
         ("1250.00", 1),  # 12.48 * 100.11 = 1249.3728, and a fee of 0.6247
+        ("1249.9974864", 1),
+        ("1249.9974863", 2),
         ("1249.99", 2),
         ("625.3111", 2),  # half of it, and the fee
         ("625.3110", 3),
@@ -341,9 +434,9 @@ def test_leverage_is_the_smallest_that_fits_the_free_margin(available: str, leve
 
 
 def test_leverage_is_never_above_the_largest_allowed() -> None:
-    why = refused(account={"available": D(125)})
+    why = refused(account={"available": D("125.019")})
     assert why == (
-        "1249.37 do not fit into a free margin of 125 with a leverage of 1, 2, 3, 5, 8, 10 "
+        "1249.37 do not fit into a free margin of 125.01 with a leverage of 1, 2, 3, 5, 8, 10 "
         "(at most 10 allowed)"
     )
     assert planned(account={"available": D(125)}, settings={"max_leverage": 15}).leverage == 15
@@ -398,22 +491,32 @@ def test_liquidation_is_where_the_margin_left_is_the_maintenance_margin(
 
 @pytest.mark.parametrize(("leverage", "rate"), [(0, "0.01"), (1, "-0.1"), (1, "1")])
 def test_a_liquidation_that_cannot_be_is_a_bug(leverage: int, rate: str) -> None:
-    with pytest.raises(ValueError, match="maintenance rate"):
+    why = (
+        rf"^leverage {leverage}, maintenance rate {rate}: expected at least 1, and 0 or more but "
+        "less than 1$"
+    )
+    with pytest.raises(ValueError, match=why):
         liquidation_distance("long", leverage, D(rate))
 
 
 # Exposure.
 
 
+def open_position(**change: Any) -> OpenPosition:
+    """Return a long position of 2 at 50."""
+    found = OpenPosition(
+        position_id=1, symbol="ETHUSDT", side="long", size=D(2), entry_price=D(50), leverage=2,
+        margin_mode="isolated", margin=D(10), unrealized_pnl=D(0), realized_pnl=D(0),
+        stop_loss=None, take_profit=None, liquidation_price=None, opened_ms=0, updated_ms=0,
+    )  # fmt: skip
+    return replace(found, **change)
+
+
 def test_exposure_counts_every_position_at_the_mark() -> None:
     balance = AccountBalance(
         currency="USDT", available=D(70), frozen=D(1), margin=D(20), unrealized_pnl=D(9)
     )
-    one = OpenPosition(
-        position_id=1, symbol="ETHUSDT", side="long", size=D(2), entry_price=D(50), leverage=2,
-        margin_mode="isolated", margin=D(10), unrealized_pnl=D(8), realized_pnl=D(0),
-        stop_loss=None, take_profit=None, liquidation_price=None, opened_ms=0, updated_ms=0,
-    )  # fmt: skip
+    one = open_position(unrealized_pnl=D(8))
     other = replace(one, symbol="XRPUSDT", side="short")
     found = exposure(balance, [one, other], [holding("XRPUSDT"), holding("SOLUSDT")])
     assert (found.equity, found.available) == (D(100), D(70))
@@ -425,3 +528,13 @@ def test_exposure_counts_every_position_at_the_mark() -> None:
     assert found.gross_notional == 1200
     assert (found.count("long"), found.count("short")) == (2, 1)
     assert found.holds("SOLUSDT") and not found.holds("BTCUSDT")
+
+
+def test_a_position_that_lost_more_than_it_was_worth_counts_as_nothing() -> None:
+    balance = AccountBalance(
+        currency="USDT", available=D(70), frozen=D(0), margin=D(0), unrealized_pnl=D(0)
+    )
+    lost = open_position(unrealized_pnl=D("-100.01"))
+    almost = open_position(symbol="XRPUSDT", unrealized_pnl=D("-99.99"))
+    found = exposure(balance, [lost, almost])
+    assert [each.notional for each in found.holdings] == [0, D("0.01")]
