@@ -7,7 +7,7 @@ PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --no-input
 SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv command charts node-dev install install-dev run test test-quick lint chaos chaos-tests soak bench bench-recovery bench-memory
+.PHONY: help venv command charts node-dev install install-dev run test test-quick lint chaos chaos-tests soak mutants bench bench-recovery bench-memory
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +95,9 @@ chaos: install-dev ## random faults over the whole demo; ARGS='--seed 1 --minute
 
 chaos-tests: install-dev ## only the tests that kill, freeze and starve
 	@$(PYTEST) tests/chaos
+
+mutants: install-dev ## change the code that decides, see whether tests notice; ARGS=sizing is quicker
+	@"$(PYTHON)" -m tests.mutants $(ARGS)
 
 soak: install-dev ## the demo for hours, few faults, what grows; ARGS='--hours 8'
 	@"$(PYTHON)" -m tests.chaos.storm $(if $(ARGS),$(ARGS),--hours 8)

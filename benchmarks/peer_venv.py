@@ -19,17 +19,17 @@ class NoPeers(Exception):
     """The environment cannot be created, with the reason."""
 
 
-def peer_python() -> Path:
+def peer_python(home: Path = HOME, pins: Path = PINS) -> Path:
     """Return an interpreter that has the peers and, in the same versions, our own packages.
 
     Raises:
         NoPeers: They cannot be installed.
     """
-    python, installed = HOME / "bin" / "python", HOME / PINS.name
-    if not (installed.exists() and filecmp.cmp(installed, PINS, shallow=False)):
-        shutil.rmtree(HOME, ignore_errors=True)
-        venv.create(HOME, with_pip=True)
-        own = Path(sysconfig.get_path("purelib", vars={"base": str(HOME)}))
+    python, installed = home / "bin" / "python", home / pins.name
+    if not (installed.exists() and filecmp.cmp(installed, pins, shallow=False)):
+        shutil.rmtree(home, ignore_errors=True)
+        venv.create(home, with_pip=True)
+        own = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
         (own / "project.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
         pip = [
             str(python),
@@ -40,13 +40,13 @@ def peer_python() -> Path:
             "--disable-pip-version-check",
             "--no-input",
         ]
-        done = subprocess.run([*pip, "-r", str(PINS)], capture_output=True, text=True, check=False)
+        done = subprocess.run([*pip, "-r", str(pins)], capture_output=True, text=True, check=False)
         if done.returncode:
             why = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
             raise NoPeers(
-                f"{PINS.name} cannot be installed on Python {sys.version.split()[0]}: {why}"
+                f"{pins.name} cannot be installed on Python {sys.version.split()[0]}: {why}"
             )
-        shutil.copyfile(PINS, installed)
+        shutil.copyfile(pins, installed)
     return python
 
 
