@@ -301,7 +301,7 @@ def _unsafe(state_dir: Path) -> str:
             f"found {place} with mode {mode:03o}, expected 700: others may replace the journal and "
             f"the kill switch in it; chmod 700 {place}, once you know that nobody did"
         )
-    if found.st_uid != us:
+    if found.st_uid != us != 0:  # root may use what anybody else has, such as a container's volume
         return (
             f"found {place}, which belongs to user {found.st_uid}, expected {us}, who runs this: "
             f"its owner may replace the journal and the kill switch in it; chown -R {us} {place}, "

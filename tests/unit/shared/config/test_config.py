@@ -405,15 +405,26 @@ def test_state_dir_that_others_may_write_is_refused_beside_other_faults(
     assert f"found var with mode {mode}" in fault
 
 
-def test_state_dir_of_another_user_is_refused(tmp_path: Path) -> None:
-    state_dir, owner = Path("/usr"), 0
-    if os.geteuid() == 0:
-        state_dir, owner = tmp_path / "var", 12345
-        state_dir.mkdir(mode=0o700)
-        os.chown(state_dir, owner, owner)
+def test_state_dir_of_another_user_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state_dir, owner = tmp_path / "var", os.geteuid()
+    state_dir.mkdir(mode=0o700)
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
     (fault,) = faults(written(tmp_path, SMALL), f"state_dir={state_dir}")
-    assert f"which belongs to user {owner}, expected {os.geteuid()}" in fault
-    assert f"chown -R {os.geteuid()} " in fault
+    assert f"which belongs to user {owner}, expected {owner + 1}" in fault
+    assert f"chown -R {owner + 1} " in fault
+
+
+def test_root_may_use_a_state_dir_of_another_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state_dir = tmp_path / "var"
+    state_dir.mkdir(mode=0o700)
+    if os.geteuid() == 0:
+        os.chown(state_dir, 12345, 12345)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    load(written(tmp_path, SMALL), [f"state_dir={state_dir}"])
 
 
 @pytest.mark.parametrize(
