@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from collections.abc import Collection
@@ -71,11 +72,12 @@ def close_to_others(
     _close(found, str(top), None, str(top), dry=dry)
     if not os.access(top, os.R_OK | os.X_OK):
         return found
-    # a directory is entered after the pass that has opened it to us
-    for folder, directories, files, fd in os.fwalk(top):
-        for name in (*directories, *files):
-            secret = name in renewed and folder == str(top)
-            _close(found, name, fd, f"{folder}/{name}", remove=secret, kept=kept, dry=dry)
+    with contextlib.suppress(OSError):  # it is gone meanwhile
+        # a directory is entered after the pass that has opened it to us
+        for folder, directories, files, fd in os.fwalk(top):
+            for name in (*directories, *files):
+                secret = name in renewed and folder == str(top)
+                _close(found, name, fd, f"{folder}/{name}", remove=secret, kept=kept, dry=dry)
     return found
 
 

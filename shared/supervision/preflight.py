@@ -22,7 +22,7 @@ from shared.redis.users import Users, given_users
 from shared.supervision.control_client import ask_status
 from shared.supervision.specs import listeners
 
-PREDECESSOR_S, ANSWER_S = 5.0, 5.0
+PREDECESSOR_S, ANSWER_S = 5.0, 2.0
 RENEWED = ("api.token",)
 """Secrets in state_dir that are made anew when they are gone."""
 
@@ -34,9 +34,10 @@ class AlreadyRunning(PlatformError):
 def close_to_others(state_dir: Path, log: logging.Logger) -> None:
     """Close a state_dir, and all that is in it, to everybody else, and log what was open.
 
-    Nothing is done while a supervisor runs on it, which has done so when it started.
+    Nothing is done while a supervisor answers there, which has done so when it started. Its lock says
+    less: anybody may hold one on a file that he may read.
     """
-    if is_running(state_dir):
+    if _answers(state_dir):
         return
     found = permissions.close_to_others(state_dir, renewed=RENEWED)
     for text in found.in_words("corrected").values():
@@ -79,13 +80,13 @@ def is_running(state_dir: Path) -> bool:
     except BlockingIOError:
         return True
     except PermissionError:  # a wrong mode, which a start corrects
-        return _answers(state_dir / "supervisor.sock")
+        return _answers(state_dir)
     return False
 
 
-def _answers(socket: Path) -> bool:
+def _answers(state_dir: Path) -> bool:
     try:
-        ask_status(socket, ANSWER_S)
+        ask_status(state_dir / "supervisor.sock", ANSWER_S)
     except (OSError, PlatformError):
         return False
     return True

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from shared.journal.journal import Journal
+from shared.pid_lock import acquire
 from tests.chaos.conftest import Make
 from tests.support.ordinary_user import ANOTHER_USER, as_ordinary_user, need_another_user
 from tests.support.paths import ROOT
@@ -99,6 +100,16 @@ def test_state_dir_that_others_may_write_is_refused_in_the_same_words(platform: 
     assert "2 faults" in refused.stderr and words in refused.stderr, refused.stderr
     assert words in running.run("doctor").stdout
     assert list(running.state_dir.iterdir()) == []
+
+
+def test_lock_that_somebody_holds_keeps_nothing_open(platform: Make) -> None:
+    running = platform(*SMALL)
+    running.state_dir.mkdir(mode=0o700)
+    with acquire(running.state_dir / "supervisor.lock"):
+        for path in (running.state_dir / "supervisor.lock", running.state_dir):
+            path.chmod(path.stat().st_mode | 0o055)
+        assert running.run("run").returncode == 1
+    assert open_to_others(running.state_dir) == []
 
 
 @pytest.mark.parametrize("name", ["supervisor.lock", "redis"])

@@ -395,7 +395,8 @@ def test_check_and_doctor_find_a_redis_that_run_could_not_start(tmp_path: Path) 
     (directory / "dump.rdb").write_bytes(b"REDIS0099")
     (directory / "server-version").write_text("Redis 99.0\n")
     settings = (f"state_dir={tmp_path}/var", "redis.embedded=always", "redis.url=redis://127.0.0.1:0/0",
-                "health.port=0", "dashboard.port=0", "trader_api.port=0", "simulator.port=0")  # fmt: skip
+                "health.port=0", "dashboard.port=0", "trader_api.port=0",
+                "simulator.port=0")  # fmt: skip
     options = ["--mode", "paper", *(part for text in settings for part in ("--set", text))]
     for verb, code in (("check", 78), ("doctor", 1), ("run", 78)):
         ended = run(verb, *options)
