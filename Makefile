@@ -2,12 +2,15 @@
 
 MAKEFLAGS += --no-print-directory
 PYTHON := .venv/bin/python
-PIP := $(PYTHON) -m pip install -qq --disable-pip-version-check --no-input
+# Only files whose hashes are pinned; no sdists, as what builds one is not pinned.
+PIP_INSTALL := -m pip install -qq --disable-pip-version-check --no-input \
+  --require-hashes --only-binary=:all:
+PIP := $(PYTHON) $(PIP_INSTALL)
 # true for CPython 3.12 and 3.13
 SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv command charts node-dev install install-dev run test test-quick lint chaos chaos-tests soak mutants bench bench-recovery bench-memory
+.PHONY: help venv command charts node-dev install install-dev lock run test test-quick lint chaos chaos-tests soak mutants bench bench-recovery bench-memory
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +22,9 @@ venv:
 	  rm -rf .venv; \
 	  "$$found" -m venv .venv \
 	    || { rm -rf .venv; \
-	         command -v uv >/dev/null && uv venv -q --seed --python "$$found" .venv; } \
+	         command -v uv >/dev/null && uv venv -q --python "$$found" .venv \
+           && sed -n '/^pip==/,/# via/p' requirements-lock.txt \
+             | uv pip install -q --python $(PYTHON) --require-hashes --only-binary=:all: -r -; } \
 	    || { rm -rf .venv; \
 	         echo "make: $$found cannot make a virtual environment: install its venv module" \
 	           "(Debian and Ubuntu: the package python3-venv of that version)" >&2; exit 1; }; \
@@ -55,6 +60,14 @@ install-dev: install node-dev
 	@cat requirements.txt requirements-dev.txt | cmp -s - .venv/requirements-dev.txt || { \
 	  $(PIP) -r requirements-dev.txt \
 	    && cat requirements.txt requirements-dev.txt > .venv/requirements-dev.txt; }
+
+LOCK_VENV := .cache/lock
+lock: venv ## pin what setup.cfg names, with hashes; ARGS='--upgrade-package NAME' for a newer one
+	@cmp -s requirements-lock.txt $(LOCK_VENV)/requirements-lock.txt || { \
+	  rm -rf $(LOCK_VENV) && "$(PYTHON)" -m venv $(LOCK_VENV) \
+	    && $(LOCK_VENV)/bin/python $(PIP_INSTALL) -r requirements-lock.txt \
+	    && cp requirements-lock.txt $(LOCK_VENV)/requirements-lock.txt; }
+	@$(LOCK_VENV)/bin/python deploy/lock.py $(ARGS)
 
 # Python itself starts with Ctrl-C blocked, else it ends in a traceback; supervisor.py unblocks it.
 run: install ## start everything in the foreground; ARGS='--set key.path=value' is passed on

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 HOME = ROOT / ".cache" / "peers"
 PINS = ROOT / "requirements-bench.txt"
+PIP = (
+    "-m pip install -q --disable-pip-version-check --no-input --require-hashes --only-binary=:all:"
+)
 
 
 class NoPeers(Exception):
@@ -31,16 +35,8 @@ def peer_python(home: Path = HOME, pins: Path = PINS) -> Path:
         venv.create(home, with_pip=True)
         own = Path(sysconfig.get_path("purelib", vars={"base": str(home)}))
         (own / "project.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
-        pip = [
-            str(python),
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            "--no-input",
-        ]
-        done = subprocess.run([*pip, "-r", str(pins)], capture_output=True, text=True, check=False)
+        install = [str(python), *PIP.split(), "-r", str(pins)]
+        done = subprocess.run(install, capture_output=True, text=True, check=False)
         if done.returncode:
             why = (done.stderr.strip() or done.stdout.strip() or "no word").splitlines()[-1]
             raise NoPeers(
@@ -52,8 +48,5 @@ def peer_python(home: Path = HOME, pins: Path = PINS) -> Path:
 
 def version(package: str) -> str:
     """Return the pinned version of a peer."""
-    for line in PINS.read_text().splitlines():
-        name, _, number = line.partition("==")
-        if name.strip().lower() == package:
-            return number.strip()
-    return "?"
+    pin = re.search(rf"(?m)^{re.escape(package)}==(\S+)", PINS.read_text())
+    return pin[1] if pin else "?"

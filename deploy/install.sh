@@ -119,8 +119,9 @@ make_venv() {
   mkdir -p "$BASE/venvs"
   "$python" -m venv "$venv" || die "$python cannot make a virtual environment: install its venv" \
     "module (Debian and Ubuntu: the package python3-venv of that version)"
+  # only files whose hashes are pinned; no sdists, as what builds one is not pinned
   "$venv/bin/python" -m pip install -qq --disable-pip-version-check --no-input \
-    -r "$source_dir/requirements.txt"
+    --require-hashes --only-binary=:all: -r "$source_dir/requirements.txt"
   chmod -R a+rX "$venv"
   cp "$source_dir/requirements.txt" "$venv/requirements.txt" # last: marks the environment as complete
 }

@@ -46,8 +46,8 @@ def _plots(made: Report, directory: Path) -> list[str]:
         from shared.backtest.report_plots import draw  # noqa: PLC0415  # an optional package
     except ImportError as error:
         print(
-            f"no plots: they need matplotlib ({error}); `make test` installs it with the "
-            "development requirements, or `.venv/bin/python -m pip install matplotlib`",
+            f"no plots: they need matplotlib ({error}); `make install-dev` installs it with the "
+            "development requirements",
             file=sys.stderr,
         )
         return []

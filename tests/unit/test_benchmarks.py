@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import configparser
-
 import pytest
-from packaging.requirements import Requirement
 
+from benchmarks.peer_venv import version
 from benchmarks.tables import percentile, ratio, table
-from tests.support.paths import ROOT
+from tests.support.pins import pinned
 
 
-def names(text: str) -> set[str]:
-    lines = (line.partition("#")[0].strip() for line in text.splitlines())
-    return {Requirement(line).name for line in lines if line}
-
-
-def test_every_program_compared_with_is_pinned() -> None:
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    pins = (ROOT / "requirements-bench.txt").read_text()
-    assert names(setup["options.extras_require"]["bench"]) <= names(pins)
-    assert all("==" in line for line in pins.splitlines() if line and line[0] != "#")
-
-
-def test_no_program_compared_with_is_needed_to_run_or_test() -> None:
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    compared = names(setup["options.extras_require"]["bench"])
-    for file in ("requirements.txt", "requirements-dev.txt"):
-        lines = (ROOT / file).read_text().splitlines()
-        assert not compared & names("\n".join(line for line in lines if line[:1] != "-"))
+def test_version_of_a_program_compared_with_is_its_pin() -> None:
+    pins = pinned("requirements-bench.txt")
+    assert {version(name) for name in pins} == {
+        str(p.requirement.specifier)[2:] for p in pins.values()
+    }
+    assert version("unknown") == "?"
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.5, 100), (0.95, 190), (0.99, 198), (1.0, 200)])

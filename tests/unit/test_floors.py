@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import ast
-import configparser
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
-from importlib.metadata import requires
 
 import pytest
-from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
 
 from shared.schema import TABLE
 from tests.support.paths import ROOT
@@ -556,61 +552,6 @@ def test_every_test_lies_in_a_directory_that_make_test_runs() -> None:
     found = {path.relative_to(ROOT / "tests").parts[0] for path in ROOT.glob("tests/**/test_*.py")}
     run = {kind.partition(":")[0] for kind in kinds[1].split()}
     assert {"unit", "property", "integration", "chaos"} <= found <= run
-
-
-# Requirements
-
-
-def pinned(name: str) -> dict[str, Requirement]:
-    found: dict[str, Requirement] = {}
-    for line in (ROOT / name).read_text().splitlines():
-        text = line.partition("#")[0].strip()
-        if text and not text.startswith("-r "):
-            requirement = Requirement(text)
-            assert [spec.operator for spec in requirement.specifier] == ["=="], line
-            assert requirement.url is None, line
-            found[canonicalize_name(requirement.name)] = requirement
-    return found
-
-
-def declared(section: str, option: str) -> set[str]:
-    setup = configparser.ConfigParser()
-    setup.read(ROOT / "setup.cfg")
-    lines = (line.partition("#")[0].strip() for line in setup[section][option].splitlines())
-    return {canonicalize_name(Requirement(line).name) for line in lines if line}
-
-
-def brought_along(names: set[str]) -> set[str]:
-    """Return `names` and all they need, as the installed packages declare it."""
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        for text in requires(name) or ():
-            requirement = Requirement(text)
-            if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-                waiting.append(canonicalize_name(requirement.name))
-    return found
-
-
-def test_every_pin_is_a_dependency_and_every_dependency_is_pinned() -> None:
-    runtime, dev = pinned("requirements.txt"), pinned("requirements-dev.txt")
-    needed = brought_along(declared("options", "install_requires"))
-    assert needed == set(runtime)
-    dev_direct = declared("options.extras_require", "dev")
-    dev_needed = brought_along(dev_direct) - needed
-    assert dev_direct <= set(dev)
-    assert set(dev) <= dev_needed
-    assert dev_needed <= set(dev) | set(runtime)
-
-
-def test_of_the_referees_only_pandas_ta_is_needed_to_run() -> None:
-    runtime = set(pinned("requirements.txt"))
-    assert {"pandas", "pandas-ta"} <= runtime
-    assert not {"pandas-ta-classic", "ta-lib"} & runtime
 
 
 def test_no_referee_and_no_messenger_is_loaded_with_the_code_of_all_actors() -> None:
