@@ -51,7 +51,7 @@ def test_every_pin_is_a_dependency_and_every_dependency_is_pinned() -> None:
     assert dev_needed <= set(dev) | set(runtime)
 
 
-@pytest.mark.parametrize("extra", ["bench", "lock"])
+@pytest.mark.parametrize("extra", ["bench", "mutants", "lock"])
 def test_every_tool_is_pinned_apart_from_what_runs(extra: str) -> None:
     tools = declared("options.extras_require", extra)
     assert tools <= set(pinned(f"requirements-{extra}.txt"))
