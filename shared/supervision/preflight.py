@@ -34,8 +34,8 @@ class AlreadyRunning(PlatformError):
 def close_to_others(state_dir: Path, log: logging.Logger) -> None:
     """Close a state_dir, and all that is in it, to everybody else, and log what was open.
 
-    Nothing is done while a supervisor answers there, which has done so when it started. Its lock says
-    less: anybody may hold one on a file that he may read.
+    Nothing is done while a supervisor answers there, which has done so when it started. Its lock
+    says less: anybody may hold one on a file that he may read.
     """
     if _answers(state_dir):
         return
