@@ -53,6 +53,9 @@ PRELOADED = (
     "setproctitle",
     "zoneinfo",
 )
+# Without a space: with one, Python takes the niceness in /proc/self/stat for the number of threads,
+# and warns of each fork.
+ZYGOTE_TITLE, APP_ZYGOTE_TITLE = "coinex:zygote", "coinex:app-zygote"
 STATUS_FD = CONTROL_FD = 3
 PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")
@@ -144,7 +147,7 @@ def _become_app_zygote(
         _close_inherited({fds[0]: CONTROL_FD})
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         # not two spaces: Python would misread /proc/self/stat and warn of threads at each fork
-        sys.modules["setproctitle"].setproctitle("coinex: app-zygote")
+        sys.modules["setproctitle"].setproctitle(APP_ZYGOTE_TITLE)
         sys.path.insert(0, order["root"])
         for name in order["modules"]:
             try:
@@ -228,7 +231,7 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for name in PRELOADED:
         importlib.import_module(name)
-    sys.modules["setproctitle"].setproctitle("coinex: zygote")
+    sys.modules["setproctitle"].setproctitle(ZYGOTE_TITLE)
     _serve_forks(socket.socket(fileno=control_fd), largest_message)
 
 
