@@ -96,7 +96,8 @@ NEXT = {
 }
 
 
-def _read(grid: str) -> dict[tuple[State, Event], Action]:
+def read(grid: str) -> dict[tuple[State, Event], Action]:
+    """Return the action of each state and event in a grid with a column per state."""
     head, *rows = (line.split() for line in grid.strip().splitlines())
     return {
         (State(state), Event(row[0])): Action(cell)
@@ -105,7 +106,7 @@ def _read(grid: str) -> dict[tuple[State, Event], Action]:
     }
 
 
-TABLE = _read(_GRID)
+TABLE = read(_GRID)
 
 
 def next_action(state: State, event: Event) -> Action:

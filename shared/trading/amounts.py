@@ -38,7 +38,7 @@ def ceiled(value: Decimal, step: Decimal) -> Decimal:
 
 def shown(value: Decimal, places: int = 4) -> str:
     """Format a number for people: at most `places` decimals, cut towards zero, no exponent."""
-    cut = value.quantize(Decimal(1).scaleb(-places), rounding=ROUND_DOWN, context=EXACT)
+    cut = value.quantize(Decimal(1).scaleb(-places), context=EXACT)
     return f"{EXACT.plus(cut.normalize(EXACT)):f}"
 
 

@@ -48,15 +48,12 @@ def coins_at_close(coins: Sequence[CoinWindows], history: int, cycle_ms: int) ->
         cycle_ms: A close of 5m candles.
     """
     closes = (cycle_ms, cycle_ms - M5.ms)
-    trimmed = [[_until(coin, close_ms) for coin in coins] for close_ms in closes]
-    asked = [
-        (coin, close_ms) for close_ms, each in zip(closes, trimmed, strict=True) for coin in each
-    ]
+    asked = [(_until(coin, close_ms), close_ms) for close_ms in closes for coin in coins]
     scores = base_scores_at(asked, history)
     half = len(coins)
     return [
         _coin(coin, now, before, history)
-        for coin, now, before in zip(trimmed[0], scores[:half], scores[half:], strict=True)
+        for (coin, _), now, before in zip(asked[:half], scores[:half], scores[half:], strict=True)
     ]
 
 

@@ -100,7 +100,7 @@ def candidates(
                 refused.append(Refusal(symbol=coin.symbol, side=side, why="; ".join(faults)))
             else:
                 found.append(_candidate(coin, coin.now, side, points))
-    return sorted(found, key=_rank), sorted(refused, key=lambda r: (r.symbol, r.side or ""))
+    return sorted(found, key=_rank), sorted(refused, key=lambda r: r.symbol)
 
 
 class _Points(NamedTuple):

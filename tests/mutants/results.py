@@ -13,7 +13,8 @@ from pathlib import Path
 LIST = Path(__file__).parent / "survivors.toml"
 
 UNNOTICED = {0: "survived", 5: "no tests", 33: "no tests"}
-"""By mutmut's exit codes; all others but None (not run) are kills and timeouts."""
+UNCHECKED = (None, 2)
+"""Not run, or interrupted. All other exit codes are kills and timeouts."""
 
 
 CONTEXT = 40
@@ -68,7 +69,7 @@ def results(tree: Path, patterns: Collection[str] = ()) -> Iterator[Result]:
             yield Result(
                 file=file,
                 mutants=len(codes),
-                unchecked=sum(code is None for code in codes.values()),
+                unchecked=sum(code in UNCHECKED for code in codes.values()),
                 survivors=tuple(
                     _survivor(key, functions) for key, code in codes.items() if code in UNNOTICED
                 ),

@@ -141,6 +141,7 @@ async def test_a_grave_message_goes_first_and_is_dropped_last() -> None:
 
 async def test_one_message_that_is_refused_stops_no_other() -> None:
     clock, taken = ManualClock(), list[str]()
+    began_s = clock.monotonic()
 
     def notify(title: str, _: str) -> bool:
         if title != "title 0":
@@ -154,7 +155,7 @@ async def test_one_message_that_is_refused_stops_no_other() -> None:
             return len(taken) == 4
 
         await eventually(all_others_are_taken, every_s=0.002)
-        assert clock.monotonic() < 60
+        assert clock.monotonic() - began_s < 60
         assert taken == ["title 1", "title 2", "title 3", "title 4"]
         assert [each.title for each in box.waiting()] == ["title 0"]
 
@@ -238,6 +239,7 @@ async def test_a_service_that_asks_for_a_pause_is_left_alone_for_it(hook: Receiv
 async def test_a_crash_while_sending_repeats_nothing_at_once_and_loses_nothing() -> None:
     saved: list[list[Alert]] = []
     clock, calls, over = ManualClock(), list[str](), threading.Event()
+    began_s = clock.monotonic()
 
     def hangs(title: str, _: str) -> bool:
         calls.append(title)
@@ -254,7 +256,7 @@ async def test_a_crash_while_sending_repeats_nothing_at_once_and_loses_nothing()
     taken: list[float] = []
 
     def takes(_: str, __: str) -> bool:
-        taken.append(clock.monotonic())
+        taken.append(clock.monotonic() - began_s)
         return True
 
     async with outbox(takes, saved[0], clock=clock) as box:

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from shared.health.verdict import Limits, RedisView, Snapshot, age_s, judge
+from shared.config.sections import AccountSection, FetcherSection
+from shared.health.verdict import Limits, RedisView, Snapshot, age_s, judge, limits_for
 from shared.market import Timeframe
 from shared.messages.actors import Quarantine
 from shared.messages.candles import Ban
@@ -458,6 +459,14 @@ def test_platform_without_coins_is_never_ok() -> None:
 )
 def test_age_is_never_negative(at_ms: int | None, expected: float | None) -> None:
     assert age_s(at_ms, NOW_MS) == expected
+
+
+def test_limits_follow_the_intervals_of_the_configuration() -> None:
+    usual = limits_for(FetcherSection(), AccountSection())
+    assert (usual.signal_s, usual.trading.account_s) == (45.0, 60.0)
+    slow = limits_for(FetcherSection(interval_s=60), AccountSection(interval_s=60))
+    assert (slow.signal_s, slow.trading.account_s) == (90.0, 150.0)
+    assert slow.candles_s[Timeframe.M5] == 165.0
 
 
 def test_default_limits_know_every_timeframe() -> None:

@@ -6,10 +6,33 @@ import itertools
 
 import pytest
 
-from shared.supervision.lifecycle import NEXT, TABLE, Action, Event, State, next_action
+from shared.supervision.lifecycle import NEXT, TABLE, Action, Event, State, next_action, read
 
 WITHOUT_PROCESS = [s for s in State if not s.has_process]
 WITH_PROCESS = [s for s in State if s.has_process]
+
+
+def test_a_grid_has_a_column_per_state_and_a_row_per_event() -> None:
+    assert read("\n      stopped  ready\nstart  spawn   -\nhung     !   abort\n") == {
+        (State.STOPPED, Event.START): Action.SPAWN,
+        (State.READY, Event.START): Action.NOTHING,
+        (State.STOPPED, Event.HUNG): Action.IMPOSSIBLE,
+        (State.READY, Event.HUNG): Action.ABORT,
+    }
+    with pytest.raises(ValueError, match="shorter"):
+        read("stopped ready\nstart spawn")
+
+
+def test_a_process_that_is_ended_is_published_as_stopping_whatever_comes_after() -> None:
+    assert {state: state.shown for state in State if state.shown != state} == {
+        State.REPLACING: "stopping",
+        State.ABORTING: "stopping",
+    }
+
+
+def test_an_operator_wants_no_process_of_what_is_stopped_or_stopping() -> None:
+    assert [state for state in State if state.is_unwanted] == [State.STOPPED, State.STOPPING]
+    assert WITHOUT_PROCESS == [State.STOPPED, State.BACKOFF, State.QUARANTINED]
 
 
 def test_every_pair_is_written_down() -> None:

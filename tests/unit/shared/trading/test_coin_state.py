@@ -46,6 +46,7 @@ def plain(now_ms: int) -> BaseScore:
 
 def test_scores_are_those_of_the_candle_and_of_the_one_before() -> None:
     found = at_close(windows(CLOSE_MS))
+    assert found.symbol == "BTCUSDT"
     for one, close_ms in ((found.now, CLOSE_MS), (found.before, CLOSE_MS - M5.ms)):
         expected = plain(close_ms)
         assert scored(one).closed_until_ms == close_ms and scored(one).fault == ""
@@ -88,6 +89,13 @@ def test_without_candles_there_is_the_reason() -> None:
     assert isinstance(found.now, NoCandles) and isinstance(found.before, NoCandles)
     assert (found.volume, found.atr_1h) == (0.0, None)
     assert at_close(windows(CLOSE_MS, h1=None)).atr_1h is None
+
+
+def test_too_few_1h_candles_have_no_atr() -> None:
+    window = window_at(BTC.candles[H1], H1, CLOSE_MS)
+    found = at_close(windows(CLOSE_MS, h1=replace(window, candles=window.candles.tail(14))))
+    scored(found.now)
+    assert found.atr_1h is None
 
 
 def test_every_source_is_told() -> None:

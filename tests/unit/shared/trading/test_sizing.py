@@ -40,10 +40,10 @@ def planned(*args: Any, **options: Any) -> EntryPlan:
     return found
 
 
-def refused(*args: Any, **options: Any) -> str:
-    found = plan(*args, **options)
+def refused(side: TradeSide = "long", **options: Any) -> str:
+    found = plan(side, **options)
     assert isinstance(found, Refusal), found
-    assert found.symbol == "BTCUSDT"
+    assert (found.symbol, found.side) == ("BTCUSDT", side)
     return found.why
 
 
@@ -203,6 +203,12 @@ def test_there_are_at_most_so_many_positions_on_one_side(count: int, fits: bool)
 def test_a_coin_that_is_held_is_refused() -> None:
     held = (holding("BTCUSDT", "short"),)
     assert refused(account={"holdings": held}).startswith("there is a position in this coin")
+
+
+def test_every_reason_is_said() -> None:
+    assert refused(rule={"available": False}, account={"equity": D(-5)}) == (
+        "the venue says that this market cannot be traded now; equity is -5, expected more than 0"
+    )
 
 
 @pytest.mark.parametrize("equity", ["0", "-5"])
