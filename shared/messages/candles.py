@@ -93,7 +93,9 @@ class CandleWindow:
         candles = Candles.of(*columns)
         try:
             candles.check(document["symbol"], timeframe)
-            absent = tuple((int(a), int(b)) for a, b in document.get("absent", ()))
+            absent = tuple((first, end) for first, end in document.get("absent", ()))
+            if not all(type(time) is int for gap in absent for time in gap):
+                raise ValueError("absent: expected pairs of whole numbers")
         except (BadCandle, TypeError, ValueError) as error:
             raise BadMessage(where, "candles", str(error)) from None
         return cls(

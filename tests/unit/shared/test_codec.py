@@ -188,6 +188,7 @@ def window_document(**change: Any) -> bytes:
         ({"symbol": 5}, "symbol: expected a text"),
         ({"absent": [[1]]}, "candles: "),
         ({"absent": None}, "candles: "),
+        ({"absent": [[1e308, 2]]}, "absent: expected pairs of whole numbers"),
     ],
 )
 def test_impossible_candle_window_is_refused(change: dict[str, Any], why: str) -> None:
