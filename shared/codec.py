@@ -14,13 +14,15 @@ import math
 import types
 import typing
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import orjson
 
+from shared.decimals import decimal_of
 from shared.errors import BadMessage, shortened
 
+MOST_DIGITS = 120  # sums of exact products have twice the digits of a price
 _Check = Callable[[Any, str], Any]
 
 
@@ -119,11 +121,10 @@ def _float(value: Any, path: str) -> float:
 
 
 def _decimal(value: Any, path: str) -> Decimal:
-    try:
-        number = Decimal(value if type(value) is str else "no text")
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
+    number = None
+    if type(value) is str:
+        number = decimal_of(value, exponent=True, digits=MOST_DIGITS)
+    if number is None:
         raise _Fault(path, f"expected a decimal number as text, found {_shown(value)}")
     return number
 

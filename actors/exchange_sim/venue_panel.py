@@ -16,6 +16,7 @@ from actors.exchange_sim.coinex.replies import number, order_row, position_row
 from actors.exchange_sim.coinex.requests import Parameters
 from actors.exchange_sim.coinex.rest import CoinexWire
 from actors.exchange_sim.fault_panel import from_here, refused
+from shared.decimals import whole_of
 from shared.exchanges.sim.errors import SimRefused, invalid
 from shared.exchanges.venue import OPENS
 from shared.messages.trading import TradeSide
@@ -43,8 +44,8 @@ class VenuePanel:
             app.router.add_post(f"/sim/venue/{name}", from_here(self._endpoint(action)))
 
     async def _show(self, request: web.Request) -> web.Response:
-        last = request.query.get("last", str(_SHOWN))
-        if not last.isdecimal():
+        last = whole_of(request.query.get("last", str(_SHOWN)))
+        if last is None:
             return refused("last: expected a whole number")
         self._wire.pass_time()
         venue, account = self._venue, self._venue.account
@@ -113,8 +114,8 @@ class VenuePanel:
         return {"market": market, "rate": None if rate is None else number(rate)}
 
 
-def _newest[T](rows: list[T], last: str) -> list[T]:
-    return rows[max(0, len(rows) - int(last)) :]
+def _newest[T](rows: list[T], last: int) -> list[T]:
+    return rows[max(0, len(rows) - last) :]
 
 
 def _json(document: Any) -> web.Response:

@@ -10,6 +10,7 @@ from aiohttp import web
 from actors.trader_api.answers import CommandBody
 from actors.trader_api.openapi import LONGEST_TEXT
 from shared import codec
+from shared.decimals import whole_of
 from shared.errors import BadMessage
 
 FIELDS = ("reason", "who")
@@ -34,14 +35,13 @@ def numbers_of(
             expected = ", ".join(known) or "none"
             raise web.HTTPBadRequest(text=f"{name[:40]!r}: unknown, expected {expected}")
         given, (least, most) = request.query.getall(name), known[name]
-        text = given[0]
-        is_number = text.isascii() and text.isdecimal() and len(text) < 20
-        if len(given) != 1 or not is_number or not least <= int(text) <= most:
+        number = whole_of(given[0])
+        if len(given) != 1 or number is None or not least <= number <= most:
             raise web.HTTPBadRequest(
                 text=f"{name}: found {', '.join(given)[:40]!r}, expected one whole number from "
                 f"{least} to {most}"
             )
-        found[name] = int(text)
+        found[name] = number
     return found
 
 

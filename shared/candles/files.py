@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import warnings
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from shared.decimals import floats_in
 from shared.errors import BadCandle
 from shared.market import COLUMNS, Candles, Timeframe
+
+LARGEST_FILE = 2**28
+"""Bytes of a decompressed file: 40 years of 5m candles."""
 
 HEADER = ",".join(COLUMNS).encode()
 
@@ -34,24 +37,34 @@ def read_candles(path: Path, symbol: str, timeframe: Timeframe) -> Candles:
             a row is impossible.
     """
     try:
-        header, _, rows = gzip.decompress(path.read_bytes()).partition(b"\n")
+        header, _, rows = _unpacked(path).partition(b"\n")
         if header.strip() != HEADER:
             raise ValueError(f"the first line is {header[:60]!r}")
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")  # NumPy only warns of text that is no number
-            numbers = np.fromstring(rows.replace(b"\n", b",").rstrip(b",\r "), sep=",")
-        if not numbers.size or numbers.size % len(COLUMNS):
-            raise ValueError(f"no rows, or one without {len(COLUMNS)} fields")
+        numbers = floats_in(rows.replace(b"\r\n", b"\n").rstrip(b"\n").replace(b"\n", b","))
+        if numbers is None:
+            raise ValueError("no rows, or a field that is no decimal number")
+        if numbers.size % len(COLUMNS):
+            raise ValueError(f"a row has not {len(COLUMNS)} fields")
         columns = numbers.reshape(-1, len(COLUMNS)).T
+        if not np.array_equal(columns[0], np.floor(columns[0])):
+            raise ValueError("a time is no whole number")
         candles = Candles.of(
             columns[0].astype(np.int64), *(column.copy() for column in columns[1:])
         )
         candles.check(symbol, timeframe)
-    except (OSError, EOFError, zlib.error, ValueError, Warning, BadCandle) as error:
+    except (OSError, EOFError, zlib.error, ValueError, BadCandle) as error:
         raise BadCandle(
             f"{path}: {error}; expected gzip CSV with the header {HEADER.decode()}"
         ) from error
     return candles
+
+
+def _unpacked(path: Path) -> bytes:
+    with gzip.open(path) as file:
+        found = file.read(LARGEST_FILE + 1)
+    if len(found) > LARGEST_FILE:
+        raise ValueError(f"it decompresses to more than {LARGEST_FILE:,} bytes")
+    return found
 
 
 def aggregated(candles: Candles, timeframe: Timeframe) -> Candles:

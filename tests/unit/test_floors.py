@@ -51,6 +51,7 @@ FLOORS: dict[str, float] = {
             "shared.backoff",
             "shared.clock",
             "shared.codec",
+            "shared.decimals",
             "shared.errors",
             "shared.logs",
             "shared.market",

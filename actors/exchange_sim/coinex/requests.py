@@ -6,11 +6,12 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, get_args
 
 import orjson
 
+from shared.decimals import decimal_of, whole_of
 from shared.exchanges.sim.account import PriceKind
 from shared.exchanges.sim.errors import (
     BAD_ARGUMENT,
@@ -26,6 +27,7 @@ from shared.exchanges.venue_keys import VenueKeys
 
 DEFAULT_WINDOW_MS = 5000
 MOST_NAMES = 10
+MOST_WHOLE = 10**18
 DEFAULT_LIMIT, MOST_LIMIT = 10, 100
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SIGN = re.compile(r"[0-9a-f]{64}")
@@ -50,12 +52,13 @@ def check_signature(
     signature = headers.get("X-COINEX-SIGN", "")
     stamp = headers.get("X-COINEX-TIMESTAMP", "")
     window = headers.get("X-COINEX-WINDOWTIME", str(DEFAULT_WINDOW_MS))
-    if not _SIGN.fullmatch(signature) or not stamp.isdecimal() or not window.isdecimal():
+    stamp_ms, window_ms = whole_of(stamp), whole_of(window)
+    if not _SIGN.fullmatch(signature) or stamp_ms is None or window_ms is None:
         raise SimRefused(*MALFORMED_SIGN)
     prepared = request_line.encode() + body + stamp.encode()
     if not hmac.compare_digest(signature, keys.sign(prepared)):
         raise SimRefused(*BAD_SIGN)
-    if abs(now_ms - int(stamp)) > int(window):
+    if abs(now_ms - stamp_ms) > window_ms:
         raise SimRefused(*EXPIRED)
 
 
@@ -134,12 +137,9 @@ class Parameters:
 
     def amount(self, name: str) -> Decimal:
         """Return a required decimal number, sent as a string."""
-        try:
-            number = Decimal(self.text(name))
-        except InvalidOperation:
-            number = Decimal("NaN")
-        if not number.is_finite():
-            raise invalid(f"{name} is no number")
+        number = decimal_of(self.text(name))
+        if number is None:
+            raise invalid(f"{name} is no decimal number")
         return number
 
     def maybe_amount(self, name: str) -> Decimal | None:
@@ -148,11 +148,10 @@ class Parameters:
     def whole(self, name: str, default: int | None = None) -> int:
         """Return a whole number, sent as a number or a string."""
         value = self._given.get(name, default)
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        if not isinstance(value, str) or not value.isdecimal():
+        number = whole_of(value) if isinstance(value, str) else value
+        if type(number) is not int or abs(number) >= MOST_WHOLE:
             raise invalid(f"{name} is missing or no whole number")
-        return int(value)
+        return number
 
     def maybe_whole(self, name: str) -> int | None:
         return self.whole(name) if self._given.get(name) not in (None, "") else None
