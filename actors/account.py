@@ -11,8 +11,6 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-import aiohttp
-
 from actors.base import Actor, Context
 from shared import codec, schema
 from shared.config.sections import AccountSection, VenueSection
@@ -21,6 +19,7 @@ from shared.exchanges.liveness import frozen
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue import AccountBalance, OpenPosition, Ticker
 from shared.exchanges.venues import open_venue, shown_name
+from shared.http_client import open_session
 from shared.messages.trading import Balance, Position, Positions
 
 SHARE = 0.2
@@ -60,7 +59,7 @@ class Account(Actor):
             ConfigError: The venue's address is malformed.
             BusUnavailable: Redis does not answer.
         """
-        session = await self.resources.enter_async_context(aiohttp.ClientSession())
+        session = await self.resources.enter_async_context(open_session())
         self._venue = open_venue(
             self._venue_settings,
             session,

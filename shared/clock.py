@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     pass
 
+LATEST_MS = 4_102_444_800_000
+"""2100: later times are no times of an exchange, and overflow where they are written out."""
+
 
 class Clock(Protocol):
     """Interface of a clock."""

@@ -43,8 +43,16 @@ def count(number: int, thing: str) -> str:
 
 
 def shortened(text: str, most: int = 60) -> str:
-    """Return a text cut to `most` characters."""
-    return text if len(text) <= most else text[: most - 3] + "..."
+    """Return a text cut to `most` characters, its line ends and control characters escaped."""
+    shown = escaped(text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 3] + "..."
+
+
+def escaped(text: str) -> str:
+    """Return a text on one line: what moves a cursor or forges a line is written as an escape."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

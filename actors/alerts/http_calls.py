@@ -14,6 +14,7 @@ from http import HTTPStatus
 from typing import Any
 
 from shared.clock import Clock
+from shared.decimals import decimal_of
 
 LONGEST_BODY = 64 * 1024
 LONGEST_PAUSE_S = 3600.0
@@ -69,12 +70,13 @@ def watch_http(body_s: float, clock: Clock) -> None:
 
 def retry_after_s(header: str, now_ms: int) -> float:
     """Return the seconds a `Retry-After` asks for, seconds or a date; 0 if it is neither."""
-    try:
-        seconds = float(header)
-    except ValueError:
+    number = decimal_of(header)
+    if number is not None:
+        seconds = float(number)
+    else:
         try:
             seconds = parsedate_to_datetime(header).timestamp() - now_ms / 1000
-        except ValueError:
+        except (ValueError, OverflowError):
             return 0.0
     return min(seconds, LONGEST_PAUSE_S) if seconds > 0 else 0.0
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote, unquote_plus
 from actors.alerts.http_calls import HttpCall, watch_http
 from shared.alert_urls import parse_urls, service_name
 from shared.clock import Clock
-from shared.errors import TransientError
+from shared.errors import TransientError, shortened
 
 LOOKS_SECRET = 4
 """Parts of a URL from this length on are masked."""
@@ -102,7 +102,7 @@ class Service:
     def _masked(self, text: str) -> str:
         for part in self._secrets:
             text = text.replace(part, "***")
-        return text[:SHOWN]
+        return shortened(text, SHOWN)
 
 
 class _Call(HttpCall):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
-import aiohttp
 import orjson
 from aiohttp import web
 
@@ -36,6 +35,7 @@ from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.health.snapshot import SnapshotReader
 from shared.health.verdict import limits_for
+from shared.http_client import open_session
 from shared.market import Timeframe
 from shared.messages.candles import CandleWindow
 from shared.web.chart_library import chart_library
@@ -108,7 +108,7 @@ class Dashboard(Actor):
         Raises:
             TransientError: The port is taken.
         """
-        session = await self.resources.enter_async_context(aiohttp.ClientSession())
+        session = await self.resources.enter_async_context(open_session())
         self._client = BinanceClient(
             session,
             base_url=self.context.section["binance"]["base_url"],

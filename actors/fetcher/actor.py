@@ -30,6 +30,7 @@ from shared.config.sections import FetcherSection
 from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
+from shared.http_client import open_session
 from shared.market import Candles, Timeframe
 from shared.messages.actors import Quarantine
 
@@ -87,7 +88,7 @@ class Fetcher(Actor):
 
     async def setup(self) -> None:
         """Open the client, sync exchange time, restore the windows of the previous run."""
-        session = await self.resources.enter_async_context(aiohttp.ClientSession())
+        session = await self.resources.enter_async_context(open_session())
         self.client = BinanceClient(
             session,
             base_url=self.context.section["binance"]["base_url"],

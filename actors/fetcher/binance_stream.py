@@ -21,13 +21,15 @@ from actors.fetcher.attempts import AttemptBudget, pause_s
 from actors.fetcher.kline_frames import KlineEvent, StreamReply, parse_frame, stream_name
 from actors.fetcher.stream_watch import StreamKey, StreamWatch
 from shared.clock import Clock
-from shared.errors import BadCandle, BadMessage
+from shared.errors import BadCandle, BadMessage, shortened
 from shared.exchanges.binance.client import BinanceClient
+from shared.http_client import LARGEST_FRAME
 from shared.market import Timeframe
 
 MOST_STREAMS = 1024
 NAMES_PER_MESSAGE = 200  # keeps the URL and each control message below 8 kB
 MESSAGE_PAUSE_S = 0.3  # at most 5 messages a second are allowed, pongs included
+MESSAGES_PER_S, MESSAGES_PER_STREAM_S = 500, 50  # usual: one per stream in two seconds
 SILENT_S = 10.0
 CONNECT_S = 10.0
 CHECK_S = 1.0
@@ -156,7 +158,7 @@ class _Connection:
             except TimeoutError:
                 trouble = f"no connection within {CONNECT_S:g} s"
             except (aiohttp.ClientError, OSError) as error:
-                trouble = f"{type(error).__name__}: {error}"
+                trouble = shortened(f"{type(error).__name__}: {error}", 200)
             if self._attempts_since_data == 0 or self.attempts == 1:
                 self._streams.log.warning("stream lost: %s: %s", self._streams.url, trouble)
             self.trouble = trouble
@@ -188,7 +190,8 @@ class _Connection:
             socket = await streams.session.ws_connect(
                 f"{streams.url}/stream?streams={'/'.join(first)}",
                 timeout=aiohttp.ClientWSTimeout(ws_close=_CLOSE_S),
-                max_msg_size=2**20,
+                max_msg_size=LARGEST_FRAME,
+                autoping=False,  # pings count as messages, too
             )
         self._opened_s = streams.clock.monotonic()
         self._logged_bad = False
@@ -204,11 +207,26 @@ class _Connection:
             for job in jobs:
                 job.cancel()
             await asyncio.gather(*jobs, return_exceptions=True)
+            # aiohttp's own limit begins anew with every message that still arrives
             with contextlib.suppress(aiohttp.ClientError, OSError):
-                await socket.close()
+                async with asyncio.timeout(2 * _CLOSE_S):
+                    await socket.close()
 
     async def _read(self, socket: aiohttp.ClientWebSocketResponse) -> str:
+        most = MESSAGES_PER_S + len(self._names) * MESSAGES_PER_STREAM_S
+        counted, since_s = 0, self._opened_s
         async for message in socket:
+            counted += 1
+            if counted > most:
+                now_s = self._streams.clock.monotonic()
+                if now_s - since_s < 1:
+                    return f"more than {most:,} messages within a second"
+                counted, since_s = 0, now_s
+            if message.type is WSMsgType.PING:
+                await socket.pong(message.data)
+                continue
+            if message.type is WSMsgType.ERROR:
+                return f"refused ({shortened(str(message.data), 200)})"
             if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
                 continue
             try:
@@ -229,7 +247,8 @@ class _Connection:
     def _on_kline(self, event: KlineEvent) -> None:
         key = (event.symbol, event.timeframe)
         if key not in self._streams.watch:
-            self._skip(BadMessage("kline stream", "s", f"never asked for {key}"))
+            why = f"never asked for {shortened(event.symbol)} {event.timeframe}"
+            self._skip(BadMessage("kline stream", "s", why))
             return
         if not self.has_data:
             if self._attempts_since_data > 1 or self.attempts == 1:

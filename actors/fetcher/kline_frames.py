@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from shared import codec
-from shared.errors import BadCandle, BadMessage
+from shared.decimals import floats_of
+from shared.errors import BadCandle, BadMessage, shortened
+from shared.exchanges.excerpts import excerpt_of
 from shared.market import Candles, Timeframe
 
 WHERE = "kline stream"
@@ -71,7 +72,7 @@ def parse_frame(raw: str | bytes) -> KlineEvent | StreamReply | ServerShutdown:
         return ServerShutdown(time_ms if type(time_ms) is int else 0)
     if "result" in document or "code" in document or "error" in document:
         return _reply(document)
-    raise BadMessage(WHERE, "e", f"expected a kline event, found {str(kind)[:40]!r}")
+    raise BadMessage(WHERE, "e", f"expected a kline event, found {excerpt_of(kind)}")
 
 
 def _reply(document: dict[str, Any]) -> StreamReply:
@@ -79,7 +80,9 @@ def _reply(document: dict[str, Any]) -> StreamReply:
     fault = document.get("error", document)
     error = ""
     if type(fault) is dict and "code" in fault:
-        error = f"{fault.get('code')}: {str(fault.get('msg', ''))[:120]}"
+        text = fault.get("msg", "")
+        shown = shortened(text, 120) if type(text) is str else excerpt_of(text)
+        error = f"{excerpt_of(fault['code'])}: {shown}"
     return StreamReply(number if type(number) is int else None, error)
 
 
@@ -91,7 +94,9 @@ def _kline(event: dict[str, Any]) -> KlineEvent:
         texts = (kline["o"], kline["h"], kline["l"], kline["c"], kline["v"])
         close_ms = kline["T"]
     except (KeyError, TypeError) as error:
-        raise BadMessage(WHERE, "k", f"missing or of the wrong type ({error!r:.80})") from None
+        raise BadMessage(
+            WHERE, "k", f"missing or of the wrong type ({shortened(repr(error))})"
+        ) from None
     if type(symbol) is not str or kline.get("s") != symbol or type(is_closed) is not bool:
         raise BadMessage(WHERE, "k", "expected one symbol, and `x` true or false")
     if not (type(event_ms) is type(open_ms) is type(close_ms) is int):
@@ -99,15 +104,15 @@ def _kline(event: dict[str, Any]) -> KlineEvent:
     if set(map(type, texts)) != {str}:
         raise BadMessage(WHERE, "k", "expected prices and volume as texts")
     try:
-        open_, high, low, close, volume = map(float, texts)
+        open_, high, low, close, volume = floats_of(texts).tolist()
     except ValueError as error:
-        raise BadMessage(WHERE, "k", f"{error!s:.80}") from None
+        raise BadMessage(WHERE, "k", str(error)) from None
     fault = ""
     # JSON integers may exceed what candle times can be
     if not 0 <= open_ms < 2**62 or open_ms % timeframe.ms or close_ms != open_ms + timeframe.ms - 1:
         fault = f"times {open_ms} to {close_ms} are no candle"
-    elif not (all(map(math.isfinite, (open_, high, close, volume))) and low > 0):
-        fault = "price not finite and above 0"
+    elif low <= 0:
+        fault = "price not above 0"
     elif not (high >= max(open_, low, close) and low <= min(open_, close)):
         fault = "high and low do not enclose open and close"
     elif volume < 0:
@@ -115,7 +120,7 @@ def _kline(event: dict[str, Any]) -> KlineEvent:
     elif is_closed and event_ms < close_ms:
         fault = f"closed at {event_ms}, before its end {close_ms}"
     if fault:
-        raise BadCandle(f"{symbol:.40} {timeframe} at {open_ms} (stream): {fault}")
+        raise BadCandle(f"{shortened(symbol)} {timeframe} at {open_ms} (stream): {fault}")
     return KlineEvent(
         symbol, timeframe, event_ms, open_ms, open_, high, low, close, volume, is_closed
     )

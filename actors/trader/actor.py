@@ -43,6 +43,7 @@ from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.ports import Venue
 from shared.exchanges.venues import closed_to_entries, open_venue, shown_name
+from shared.http_client import open_session
 from shared.journal.journal import Journal
 from shared.market import Timeframe
 from shared.messages.trading import Refresh, TraderConfig, TraderStatus
@@ -116,7 +117,7 @@ class Trader(Actor):
                 f"{error.filename}: cannot be locked ({error.strerror}), and without that nothing "
                 "may be traded; correct its owner and mode"
             ) from error
-        session = await self.resources.enter_async_context(aiohttp.ClientSession())
+        session = await self.resources.enter_async_context(open_session())
         self._venue = open_venue(
             self._venue_settings,
             session,

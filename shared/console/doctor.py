@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ctypes
-import json
 import os
 import shutil
 import subprocess
 import sys
-import urllib.request
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -78,7 +76,7 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     else:
         yield _redis(config, state_dir, options.environment)
         yield from probes.ports(listeners(config), own, ports.taken)
-    yield _clock(config if options.ask_exchange else None)
+    yield _clock(config if options.ask_exchange else None, state_dir)
     there, is_writable = probes.can_write(state_dir)
     yield from probes.disk(state_dir, shutil.disk_usage(there).free, is_writable)
     yield from probes.permissions(
@@ -145,23 +143,35 @@ async def _answer(url: str) -> tuple[BusUnavailable | None, tuple[int, int] | No
     return failure, version
 
 
-def _clock(config: Config | None) -> Finding:
+def _clock(config: Config | None, state_dir: Path) -> Finding:
     """Check the clock; with a configuration, against its exchange's as well."""
     is_synchronised = kernel_says_synchronised()
     if config is None:
         return probes.clock(is_synchronised, None)
-    url = f"{config.binance.base_url}/api/v3/time"
     clock = SystemClock()
-    before_ms = clock.now_ms()
+    before_s = clock.monotonic()
     try:
-        with urllib.request.urlopen(url, timeout=ANSWER_S) as answer:
-            exchange_ms = float(json.load(answer)["serverTime"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        text = f"unknown whether it is right: {url} does not tell the time ({error})"
+        offset_ms = asyncio.run(exchange_offset_ms(config, state_dir, clock))
+    except PlatformError as error:
+        text = f"unknown whether it is right: the exchange does not tell the time ({error})"
         return Finding("clock", "note", text)
-    after_ms = clock.now_ms()
-    middle_ms = (before_ms + after_ms) / 2
-    return probes.clock(is_synchronised, middle_ms - exchange_ms, (after_ms - before_ms) / 2)
+    return probes.clock(is_synchronised, -offset_ms, (clock.monotonic() - before_s) * 1000 / 2)
+
+
+async def exchange_offset_ms(config: Config, state_dir: Path, clock: SystemClock) -> int:
+    """Return the exchange's time minus our own, unless a ban forbids to ask."""
+    from shared.exchanges.binance.ban import BanFile  # noqa: PLC0415  # costs start-up time
+    from shared.exchanges.binance.client import BinanceClient  # noqa: PLC0415
+    from shared.http_client import open_session  # noqa: PLC0415
+
+    async with open_session() as session:
+        return await BinanceClient(
+            session,
+            base_url=config.binance.base_url,
+            clock=clock,
+            ban=BanFile(state_dir / "binance-ban"),
+            timeout_s=ANSWER_S,
+        ).sync_time()
 
 
 def kernel_says_synchronised() -> bool | None:

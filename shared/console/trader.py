@@ -29,6 +29,7 @@ from shared.messages.trading import WITH_SYMBOL, TraderVerb
 
 ACTIONS = ("status", *get_args(TraderVerb))
 TIMEOUT_S = ANSWER_S + 10
+LARGEST_ANSWER = 2**23  # bytes
 READINGS = ("status", "positions", "balance")
 
 
@@ -181,13 +182,30 @@ def _ask(state_dir: Path, method: str, path: str, body: Any = None) -> tuple[int
     headers = {"Authorization": f"Bearer {token.decode()}", "Content-Type": "application/json"}
     try:
         connection.request(method, path, None if body is None else orjson.dumps(body), headers)
-        response = connection.getresponse()
-        return response.status, orjson.loads(response.read())
+        with connection.getresponse() as response:
+            return response.status, orjson.loads(_body(response))
     except (OSError, http.client.HTTPException, orjson.JSONDecodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ApiUnreachable(f"its API at {address}: {reason}") from None
     finally:
         connection.close()
+
+
+def _body(response: http.client.HTTPResponse) -> bytes:
+    """Return a body, limited in size and in time.
+
+    Raises:
+        OSError: It exceeds either.
+    """
+    clock, body = SystemClock(), b""
+    end_s = clock.monotonic() + TIMEOUT_S
+    while part := response.read1(LARGEST_ANSWER):
+        body += part
+        if len(body) > LARGEST_ANSWER:
+            raise OSError(f"its answer is larger than {LARGEST_ANSWER:,} bytes")
+        if clock.monotonic() > end_s:
+            raise TimeoutError(f"its answer has not ended after {TIMEOUT_S:g} s")
+    return body
 
 
 def _who() -> str:

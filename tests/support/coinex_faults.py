@@ -12,7 +12,9 @@ from shared.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue import OrderRequest
 from shared.exchanges.venue_keys import VenueKeys
+from shared.http_client import LARGEST_REPLY
 from tests.support.coinex_wire_rows import order_row
+from tests.support.hostile_server import bomb
 from tests.support.scripted_venue import (
     ACCESS_ID,
     CUT,
@@ -45,6 +47,8 @@ FAULTS = {
     "redirects": Answer(b"", 302, {"Location": "/v2/elsewhere"}),
     "sends no JSON": Answer(b"OK"),
     "sends other JSON": Answer(b'[{"code":0}]'),
+    "sends too much": Answer(b" " * (LARGEST_REPLY + 1)),
+    "sends a gzip bomb": Answer(bomb(2), headers={"Content-Encoding": "gzip"}),
     "sends a wrong type": ok(order_row(filled_amount=0.5)),
     "is busy": no(3008, "service too busy"),
     "is unavailable": no(4001),

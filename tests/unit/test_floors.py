@@ -25,6 +25,7 @@ LAYERS = (
     (
         "shared.descriptors",
         "shared.files",
+        "shared.http_client",
         "shared.output",
         "shared.permissions",
         "shared.proc_stats",
@@ -133,6 +134,13 @@ BANNED: dict[str, set[str]] = {
     "os.environ": {"supervisor", "actors.__main__"},
     "os.getenv": set(),
     "os.putenv": set(),
+}
+# What opens connections: called only in the modules that limit what comes back over them.
+CONNECTING: dict[str, set[str]] = {
+    "ClientSession": {"shared.http_client"},
+    "HTTPConnection": {"shared.console.trader"},
+    "HTTPSConnection": set(),
+    "urlopen": set(),
 }
 # A generator that is made and handed on is an argument like any other; module functions are not.
 RANDOM_TYPES = {
@@ -256,6 +264,10 @@ def name_faults(module: str, tree: ast.AST) -> Iterator[str]:
         if found and name.split(".")[0] in ("random", "numpy") and function not in RANDOM_TYPES:
             yield f"{line}: {name} draws from a generator everybody shares; take one as argument"
     for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = dotted(node.func).rpartition(".")[2]
+            if module not in CONNECTING.get(name, {module}):
+                yield f"{node.lineno}: {name} is called where replies are limited, not here"
         if (
             isinstance(node, ast.Call)
             and not node.args
@@ -385,6 +397,12 @@ BAD = [
     ("shared/bus.py", "import datetime\ndatetime.datetime.now()", "datetime.now is an argument"),
     ("shared/bus.py", "from datetime import datetime as d\nd.now()", "datetime.now is an arg"),
     ("shared/bus.py", "import datetime as d\nd.date.today()", "date.today is an argument"),
+    ("shared/bus.py", "import aiohttp\naiohttp.ClientSession()", "ClientSession is called where"),
+    (
+        "shared/console/doctor.py",
+        "def f():\n  from urllib.request import urlopen\n  urlopen('x')",
+        "3: urlopen is called where replies are limited",
+    ),
     ("shared/bus.py", "import os\nos.environ['HOME']", "os.environ is an argument"),
     ("shared/bus.py", "from os import environ", "os.environ is an argument"),
     ("supervisor.py", "import os\nos.getenv('HOME')", "os.getenv is an argument"),

@@ -30,6 +30,7 @@ from actors.exchange_sim.faults import FaultScript
 from actors.exchange_sim.market.bars import CLOSE, LOW, TIME
 from actors.exchange_sim.market.market import Market
 from shared.clock import Clock
+from shared.decimals import whole_of
 from shared.errors import UnknownSymbol
 
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
@@ -230,9 +231,8 @@ class BinanceWire:
         return unknown or self.script.active("delisted", now_ms, symbol) is not None
 
     async def _show_requests(self, request: web.Request) -> web.Response:
-        try:
-            last = int(request.query.get("last", 100))
-        except ValueError:
+        last = whole_of(request.query.get("last", "100"))
+        if last is None:
             return refused("last: expected a whole number")
         return web.json_response(
             {

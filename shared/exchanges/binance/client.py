@@ -11,12 +11,27 @@ from typing import Any
 import aiohttp
 import orjson
 
-from shared.clock import Clock
-from shared.errors import BadCandle, ExchangeUnavailable, RateLimited, UnknownSymbol
+from shared.clock import LATEST_MS, Clock
+from shared.decimals import whole_of
+from shared.errors import (
+    BadCandle,
+    ExchangeUnavailable,
+    RateLimited,
+    UnknownSymbol,
+    shortened,
+)
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.kline_rows import parse_klines
 from shared.exchanges.binance.weight import WeightBudget
-from shared.exchanges.excerpts import excerpt
+from shared.exchanges.excerpts import excerpt, excerpt_of
+from shared.http_client import (
+    LARGEST_LISTING,
+    LARGEST_REPLY,
+    ReplyRefused,
+    document_of,
+    read_body,
+    sent,
+)
 from shared.market import Candles, Timeframe
 from shared.messages.candles import Ban
 
@@ -25,7 +40,9 @@ DEFAULT_PAUSE_S = {429: 60, 418: 120}
 LONGEST_PAUSE_MS = 259_200_000
 CLOCK_STEP_MS = 60_000
 MOST_AT_ONCE = 64
+LONGEST_NAME = 40
 TOO_MANY_REQUESTS, INVALID_SYMBOL = -1003, -1121
+_LONGEST_WHY = 200
 _BANNED_UNTIL = re.compile(rb"banned until (\d{13})\b")
 
 
@@ -99,8 +116,8 @@ class BinanceClient:
         body = await self._get("time", {}, weight=1)
         ended_ms = self._clock.now_ms()
         time_ms = body.get("serverTime") if isinstance(body, dict) else None
-        if type(time_ms) is not int or time_ms <= 0:
-            raise _unreadable("time", "no whole number `serverTime`", body)
+        if type(time_ms) is not int or not 0 < time_ms < LATEST_MS:
+            raise _unreadable("time", "no `serverTime` in epoch ms", body)
         self.offset_ms = time_ms - (began_ms + ended_ms) // 2
         return self.offset_ms
 
@@ -112,7 +129,9 @@ class BinanceClient:
             RateLimited, ExchangeUnavailable: See the class.
         """
         query = {"symbols": orjson.dumps(list(symbols)).decode()}
-        body = await self._get("exchangeInfo", query, weight=20, about=", ".join(symbols))
+        body = await self._get(
+            "exchangeInfo", query, weight=20, most=LARGEST_LISTING, about=", ".join(symbols)
+        )
         try:
             limit = next(
                 entry["limit"]
@@ -123,10 +142,16 @@ class BinanceClient:
             statuses: dict[str, str] = {e["symbol"]: e["status"] for e in body["symbols"]}
             if type(limit) is not int or limit <= 0:
                 raise ValueError(f"weight limit {limit!r}")
-            if any(type(text) is not str for status in statuses.items() for text in status):
-                raise ValueError("symbol and status are texts")
+            if not all(
+                type(text) is str and len(text) <= LONGEST_NAME and text.isprintable()
+                for status in statuses.items()
+                for text in status
+            ):
+                raise ValueError("symbol and status are short texts")
         except (KeyError, TypeError, ValueError, StopIteration) as error:
-            raise _unreadable("exchangeInfo", f"not as documented ({error!r})", body) from None
+            raise _unreadable(
+                "exchangeInfo", f"not as documented ({shortened(repr(error))})", body
+            ) from None
         self._budget.limit = limit
         return statuses
 
@@ -149,9 +174,9 @@ class BinanceClient:
         body = await self._get("klines", query, weight=2, about=symbol)
         if type(body) is not list:
             raise _unreadable("klines", "expected a list", body)
+        if len(body) > limit:
+            raise BadCandle(f"{symbol} {timeframe}: {len(body)} rows, asked for {limit}")
         candles = parse_klines(body, symbol, timeframe)
-        if len(candles) > limit:
-            raise BadCandle(f"{symbol} {timeframe}: {len(candles)} rows, asked for {limit}")
         if start_ms is not None and len(candles) and candles.open_time_ms[0] < start_ms:
             raise BadCandle(
                 f"{symbol} {timeframe} at {candles.open_time_ms[0]}: before {start_ms}, "
@@ -160,22 +185,30 @@ class BinanceClient:
         return candles
 
     async def _get(
-        self, endpoint: str, query: Mapping[str, str], *, weight: int, about: str = ""
+        self,
+        endpoint: str,
+        query: Mapping[str, str],
+        *,
+        weight: int,
+        most: int = LARGEST_REPLY,
+        about: str = "",
     ) -> Any:
         async with self._slots:
             self._refuse_while_banned()
             while (wait_s := self._budget.take(weight, self.now_ms())) > 0:
                 await self._clock.sleep(wait_s)
                 self._refuse_while_banned()
-            status, body = await self._in_time(endpoint, query)
+            status, body = await self._in_time(endpoint, query, most)
         return self._document(endpoint, status, body, about)
 
-    async def _in_time(self, endpoint: str, query: Mapping[str, str]) -> tuple[int, bytes]:
+    async def _in_time(
+        self, endpoint: str, query: Mapping[str, str], most: int
+    ) -> tuple[int, bytes]:
         try:
             async with asyncio.timeout(self._timeout_s) as deadline:
                 self._on_the_wire.add(deadline)
                 try:
-                    return await self._exchange(endpoint, query, deadline)
+                    return await self._exchange(endpoint, query, most, deadline)
                 finally:
                     self._on_the_wire.discard(deadline)
         except TimeoutError:
@@ -183,38 +216,42 @@ class BinanceClient:
             raise ExchangeUnavailable(
                 f"{self._base_url} {endpoint}: no answer within {self._timeout_s:g} s"
             ) from None
+        except ReplyRefused as error:
+            self._refuse_while_banned()
+            raise ExchangeUnavailable(
+                f"{self._base_url} {endpoint}: the reply is refused: {error}"
+            ) from None
         except (aiohttp.ClientError, OSError) as error:
             self._refuse_while_banned()  # then only the body of the 429 or 418 was lost
-            raise ExchangeUnavailable(
-                f"{self._base_url} {endpoint}: {type(error).__name__}: {error}"
-            ) from error
+            why = shortened(f"{type(error).__name__}: {error}", _LONGEST_WHY)
+            raise ExchangeUnavailable(f"{self._base_url} {endpoint}: {why}") from error
 
     async def _exchange(
-        self, endpoint: str, query: Mapping[str, str], deadline: asyncio.Timeout
+        self, endpoint: str, query: Mapping[str, str], most: int, deadline: asyncio.Timeout
     ) -> tuple[int, bytes]:
         sent_ms = self.now_ms()
-        async with self._session.get(
-            f"{self._base_url}/api/v3/{endpoint}",
-            params=query,
-            allow_redirects=False,
-            timeout=aiohttp.ClientTimeout(total=None),
-        ) as response:
-            used = response.headers.get(WEIGHT_HEADER, "")
-            if used.isascii() and used.isdecimal():
-                self._budget.report(int(used), sent_ms, self.now_ms())
+        url = f"{self._base_url}/api/v3/{endpoint}"
+        async with sent(self._session, "GET", url, params=query) as response:
+            used = whole_of(response.headers.get(WEIGHT_HEADER, ""))
+            if used is not None:
+                self._budget.report(used, sent_ms, self.now_ms())
             if response.status in DEFAULT_PAUSE_S:
                 # At once: no other call may send while this body is still being read.
                 self._on_the_wire.discard(deadline)
                 retry_after = response.headers.get("Retry-After", "")
                 self._silence(response.status, retry_after, b"")
-                self._silence(response.status, retry_after, await response.read())
-            return response.status, await response.read()
+                body = await read_body(response, most)
+                self._silence(response.status, retry_after, body)
+                return response.status, body
+            return response.status, await read_body(response, most)
 
     def _document(self, endpoint: str, status: int, body: bytes, about: str) -> Any:
         try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            document = None
+            document = document_of(body)
+        except ReplyRefused as error:
+            raise ExchangeUnavailable(
+                f"{self._base_url} {endpoint}: the reply is refused: {error}"
+            ) from None
         code = document.get("code") if isinstance(document, dict) else None
         if status in DEFAULT_PAUSE_S or code == TOO_MANY_REQUESTS:
             if status not in DEFAULT_PAUSE_S:
@@ -232,9 +269,8 @@ class BinanceClient:
     def _silence(self, status: int, retry_after: str, body: bytes) -> None:
         """Record the ban of a 429 or 418, and cancel requests in flight."""
         now_ms = self._clock.now_ms()
-        seconds = retry_after.strip()
-        known = seconds.isascii() and seconds.isdecimal() and len(seconds) < 10
-        pause_s = max(1, int(seconds)) if known else DEFAULT_PAUSE_S[status]
+        seconds = whole_of(retry_after.strip())
+        pause_s = DEFAULT_PAUSE_S[status] if seconds is None else max(1, seconds)
         until_ms = now_ms + pause_s * 1000
         if stated := _BANNED_UNTIL.search(body):
             until_ms = max(until_ms, int(stated[1]) - self.offset_ms)
@@ -296,4 +332,4 @@ def _meaning(status: int, has_code: bool) -> str:
 
 
 def _unreadable(endpoint: str, why: str, body: Any) -> ExchangeUnavailable:
-    return ExchangeUnavailable(f"{endpoint}: {why}: {excerpt(orjson.dumps(body))}")
+    return ExchangeUnavailable(f"{endpoint}: {why}: {excerpt_of(body)}")

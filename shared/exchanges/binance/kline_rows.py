@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from shared.decimals import floats_of
 from shared.errors import BadCandle
+from shared.exchanges.excerpts import excerpt_of
 from shared.market import Candles, Timeframe
 
 FIELDS = 12
@@ -36,7 +37,7 @@ def parse_klines(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Cand
         if not typed:
             raise ValueError("fields differ in number or type")
         times = np.array(columns[0], dtype=np.int64)
-        numbers = np.array([[*map(float, columns[i])] for i in _OHLCV])
+        numbers = [floats_of(columns[i]) for i in _OHLCV]
         close_times = np.array(columns[6], dtype=np.int64)
         if not np.array_equal(close_times, times + timeframe.ms - 1):
             raise ValueError("close times do not fit")
@@ -52,27 +53,25 @@ def _culprit(rows: Sequence[Any], symbol: str, timeframe: Timeframe, error: Exce
     for number, row in enumerate(rows):
         why = _fault(row, timeframe)
         if why:
-            at = row[0] if isinstance(row, list) and row else "?"
-            return BadCandle(f"{symbol} {timeframe} at {at!s:.40} (row {number}): {why}")
+            at = row[0] if isinstance(row, list) and row and type(row[0]) is int else "?"
+            return BadCandle(f"{symbol} {timeframe} at {at} (row {number}): {why}")
     return BadCandle(f"{symbol} {timeframe}: {error}")
 
 
 def _fault(row: Any, timeframe: Timeframe) -> str:
     if type(row) is not list or len(row) != FIELDS:
-        return f"expected a list of {FIELDS} fields, found {str(row)[:80]}"
+        return f"expected a list of {FIELDS} fields, found {excerpt_of(row)}"
     for i in _INTEGERS:
         if type(row[i]) is not int or abs(row[i]) >= 2**62:
-            return f"field {i}: expected a whole number, found {row[i]!r:.80}"
+            return f"field {i}: expected a whole number, found {excerpt_of(row[i])}"
     for i in _TEXTS:
         if type(row[i]) is not str:
-            return f"field {i}: expected a number as text, found {row[i]!r:.80}"
+            return f"field {i}: expected a number as text, found {excerpt_of(row[i])}"
     for i in _OHLCV:
         try:
-            finite = math.isfinite(float(row[i]))
-        except ValueError:
-            finite = False
-        if not finite:
-            return f"field {i}: {row[i]!r:.80} is no finite number"
+            floats_of([row[i]])
+        except ValueError as error:
+            return f"field {i}: {error}"
     if row[6] != row[0] + timeframe.ms - 1:
         return f"close time {row[6]}, expected {row[0] + timeframe.ms - 1}"
     return ""

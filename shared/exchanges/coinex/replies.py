@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-
 from shared.errors import VenueDenied, VenueRefused, VenueUnavailable
 from shared.exchanges.coinex.rows import Row, Unreadable, rows_of
-from shared.exchanges.excerpts import excerpt
+from shared.exchanges.excerpts import excerpt, excerpt_of
+from shared.http_client import ReplyRefused, document_of
 
 # Busy, unavailable, timed out or internal error: an order may have been accepted anyway.
 UNSURE = frozenset({3008, 4001, 4002, 4003})
@@ -66,9 +65,9 @@ def read_reply(
         VenueDenied, VenueRefused: It was not.
     """
     try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        document = None
+        document = document_of(body)
+    except ReplyRefused as error:
+        raise Unreadable(f"{endpoint}: the reply is refused: {error}") from None
     code = document.get("code") if isinstance(document, dict) else None
     beginning = hide(excerpt(body))
     if status == 429:
@@ -84,7 +83,8 @@ def read_reply(
 
 
 def _words(document: Mapping[str, Any]) -> str:
-    return excerpt(str(document.get("message", "")).encode("utf-8", "replace"))
+    message = document.get("message", "")
+    return excerpt(message.encode()) if type(message) is str else excerpt_of(message)
 
 
 def _refusal(endpoint: str, code: int, words: str) -> VenueUnavailable | VenueRefused:

@@ -11,7 +11,10 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, get_args
 
-from shared.errors import VenueUnavailable, shortened
+from shared.clock import LATEST_MS
+from shared.decimals import decimal_of
+from shared.errors import VenueUnavailable
+from shared.exchanges.excerpts import excerpt_of
 from shared.exchanges.venue import (
     AccountBalance,
     BookLevel,
@@ -31,7 +34,8 @@ from shared.exchanges.venue import (
 from shared.messages.trading import TradeSide
 
 MOST_PLACES = 18
-_NUMBER = re.compile(r"-?[0-9]{1,30}(\.[0-9]{1,40})?([eE][-+]?[0-9]{1,2})?")
+MOST_WHOLE = 2**63
+LONGEST_TEXT = 100
 _MISSING = object()
 
 
@@ -61,7 +65,9 @@ class Row:
         return self._fields.get(name) is not None
 
     def text(self, name: str) -> str:
-        return self._typed(name, str, "a text")
+        text = self._typed(name, str, "a text")
+        fits = len(text) <= LONGEST_TEXT and text.isprintable()
+        return text if fits else self._wrong(name, f"at most {LONGEST_TEXT} printable characters")
 
     def market(self) -> str:
         """Return the market's name; some replies have a blank before it."""
@@ -72,11 +78,22 @@ class Row:
         return self._typed(name, bool, "true or false")
 
     def whole(self, name: str) -> int:
-        return self._typed(name, int, "a whole number")
+        number = self._typed(name, int, "a whole number")
+        fits = -MOST_WHOLE < number < MOST_WHOLE
+        return number if fits else self._wrong(name, "a whole number of 64 bits")
 
     def whole_or_none(self, name: str) -> int | None:
         """Return a whole number; None if 0 or missing."""
         return (self.whole(name) or None) if self.has(name) else None
+
+    def time_ms(self, name: str) -> int:
+        """Return a time in epoch ms; some replies have 0 for none."""
+        time_ms = self.whole(name)
+        return time_ms if 0 <= time_ms < LATEST_MS else self._wrong(name, "a time in epoch ms")
+
+    def time_ms_or_none(self, name: str) -> int | None:
+        """Return a time; None if 0 or missing."""
+        return (self.time_ms(name) or None) if self.has(name) else None
 
     def places(self, name: str) -> int:
         """Return a number of decimal places, 0 to 18."""
@@ -143,7 +160,8 @@ class Row:
         return levels
 
     def _number(self, name: str, text: str) -> Decimal:
-        return Decimal(text) if _NUMBER.fullmatch(text) else self._wrong(name, "a number in a text")
+        number = decimal_of(text, exponent=True)
+        return self._wrong(name, "a number in a text") if number is None else number
 
     def _typed[T](self, name: str, kind: type[T], word: str) -> T:
         value = self._fields.get(name)
@@ -156,8 +174,7 @@ class Row:
     def _fault(self, path: str, word: str, found: object) -> Unreadable:
         if found is _MISSING:
             return Unreadable(f"{self._endpoint}: {path}: missing, expected {word}")
-        shown = shortened(repr(found))
-        return Unreadable(f"{self._endpoint}: {path}: expected {word}, found {shown}")
+        return Unreadable(f"{self._endpoint}: {path}: expected {word}, found {excerpt_of(found)}")
 
 
 def rows_of(document: Any, endpoint: str, path: str) -> list[Row]:
@@ -206,7 +223,7 @@ def book(row: Row) -> OrderBook:
         symbol=row.market(),
         bids=tuple(sorted(bids, key=lambda level: level.price, reverse=True)),
         asks=tuple(sorted(asks, key=lambda level: level.price)),
-        updated_ms=depth.whole_or_none("updated_at"),
+        updated_ms=depth.time_ms_or_none("updated_at"),
     )
 
 
@@ -214,9 +231,9 @@ def funding(row: Row) -> Funding:
     return Funding(
         symbol=row.market(),
         latest_rate=row.decimal("latest_funding_rate"),
-        latest_ms=row.whole_or_none("latest_funding_time"),
+        latest_ms=row.time_ms_or_none("latest_funding_time"),
         next_rate=row.decimal("next_funding_rate"),
-        next_ms=row.whole_or_none("next_funding_time"),
+        next_ms=row.time_ms_or_none("next_funding_time"),
     )
 
 
@@ -247,8 +264,8 @@ def open_position(row: Row) -> OpenPosition:
         stop_loss=_trigger(row, "stop_loss", size),
         take_profit=_trigger(row, "take_profit", size),
         liquidation_price=row.amount_or_none("liq_price"),
-        opened_ms=row.whole("created_at"),
-        updated_ms=row.whole("updated_at"),
+        opened_ms=row.time_ms("created_at"),
+        updated_ms=row.time_ms("updated_at"),
     )
 
 
@@ -259,8 +276,8 @@ def closed_position(row: Row) -> ClosedPosition:
         side=row.one_of("side", get_args(TradeSide)),
         entry_price=row.positive("avg_entry_price"),
         realized_pnl=row.decimal("realized_pnl"),
-        opened_ms=row.whole("created_at"),
-        closed_ms=row.whole("updated_at"),
+        opened_ms=row.time_ms("created_at"),
+        closed_ms=row.time_ms("updated_at"),
         how=row.text("finished_type"),
     )
 
@@ -280,8 +297,8 @@ def placed_order(row: Row) -> PlacedOrder:
         fee=row.decimal("fee"),
         fee_currency=row.text("fee_ccy"),
         state=row.one_of("status", get_args(OrderState)) if row.has("status") else None,
-        created_ms=row.whole("created_at"),
-        updated_ms=row.whole("updated_at"),
+        created_ms=row.time_ms("created_at"),
+        updated_ms=row.time_ms("updated_at"),
     )
 
 
@@ -299,7 +316,7 @@ def fill(row: Row) -> Fill:
         role=row.one_of("role", get_args(Role)) if row.has("role") else None,
         fee=row.decimal("fee") if present else Decimal(0),
         fee_currency=row.text("fee_ccy") if present else "",
-        at_ms=row.whole("created_at"),
+        at_ms=row.time_ms("created_at"),
     )
 
 
@@ -319,5 +336,7 @@ def _covers(entry: Row, size: Decimal) -> bool:
 def _leverages(row: Row) -> tuple[int, ...]:
     texts = row.texts("leverage")
     if not all(re.fullmatch(r"[1-9][0-9]{0,3}", text) for text in texts):
-        raise Unreadable(f"leverages of {row.market()}: expected whole numbers, found {texts!r}")
+        raise Unreadable(
+            f"leverages of {row.market()}: expected whole numbers, found {excerpt_of(texts)}"
+        )
     return tuple(sorted(map(int, texts)))

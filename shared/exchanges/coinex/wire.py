@@ -14,11 +14,13 @@ from yarl import URL
 
 from shared.clock import Clock
 from shared.config.secrets import SECRET_VARIABLES
-from shared.errors import ConfigError, VenueDenied, VenueRefused, VenueUnavailable
+from shared.decimals import whole_of
+from shared.errors import ConfigError, VenueDenied, VenueRefused, VenueUnavailable, shortened
 from shared.exchanges.coinex.limits import PER_S, LimitGroup, TokenBucket
 from shared.exchanges.coinex.replies import CoinExReply, Expired, TooMany, read_reply
 from shared.exchanges.coinex.rows import Row, Unreadable
 from shared.exchanges.venue_keys import VenueKeys
+from shared.http_client import ReplyRefused, read_body, sent
 
 PREFIX = "/v2"
 PAGE_SIZE = 100
@@ -26,6 +28,7 @@ MOST_PAGES = 200
 MOST_READINGS = 4
 type Query = Mapping[str, str | int]
 
+_LONGEST_WHY = 200
 NO_KEYS = 0  # error code where the venue was not asked
 
 
@@ -90,9 +93,9 @@ class CoinExWire:
         began_ms = self._clock.now_ms()
         reply = await self.get("time", {}, LimitGroup.PUBLIC)
         ended_ms = self._clock.now_ms()
-        time_ms = reply.row().whole("timestamp")
-        if time_ms <= 0:
-            raise Unreadable(f"time: data.timestamp: expected epoch ms, found {time_ms}")
+        time_ms = reply.row().time_ms("timestamp")
+        if time_ms == 0:
+            raise Unreadable("time: data.timestamp: expected epoch ms, found 0")
         self.offset_ms = time_ms - (began_ms + ended_ms) // 2
         return time_ms
 
@@ -202,9 +205,9 @@ class CoinExWire:
         if (wait_s := bucket.take(self._clock.monotonic())) > 0:
             await self._clock.sleep(wait_s)
         status, raw, headers = await self._send(method, endpoint, target, body, signed)
-        left = headers.get("X-RateLimit-Remaining", "")
-        if left.isascii() and left.isdecimal() and len(left) < 10:
-            bucket.report(int(left), self._clock.monotonic())
+        left = whole_of(headers.get("X-RateLimit-Remaining", ""))
+        if left is not None:
+            bucket.report(left, self._clock.monotonic())
         try:
             return read_reply(endpoint, status, raw, self._keys.hide if self._keys else str)
         except TooMany:
@@ -219,22 +222,27 @@ class CoinExWire:
         try:
             async with (
                 asyncio.timeout(self._timeout_s),
-                self._session.request(
+                sent(
+                    self._session,
                     method,
                     URL(self._origin + target, encoded=True),
                     data=body or None,
                     headers=self._headers(method, target, body, signed),
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=None, connect=self._timeout_s / 2),
+                    connect_s=self._timeout_s / 2,
                 ) as response,
             ):
-                return response.status, await response.read(), response.headers
+                return response.status, await read_body(response), response.headers
+        except ReplyRefused as error:
+            fault = Unreadable(f"{self._origin} {endpoint}: the reply is refused: {error}")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            fault = VenueUnavailable(f"{self._origin} {endpoint}: not reached: {error}")
+            fault = VenueUnavailable(
+                f"{self._origin} {endpoint}: not reached: {shortened(str(error), _LONGEST_WHY)}"
+            )
         except TimeoutError:
             fault = Unreadable(f"{self._origin} {endpoint}: no answer in {self._timeout_s:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            fault = Unreadable(f"{self._origin} {endpoint}: {type(error).__name__}: {error}")
+            why = shortened(f"{type(error).__name__}: {error}", _LONGEST_WHY)
+            fault = Unreadable(f"{self._origin} {endpoint}: {why}")
         raise fault
 
     def _headers(self, method: str, target: str, body: bytes, signed: bool) -> dict[str, str]:

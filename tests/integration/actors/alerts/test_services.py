@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from aiohttp import web
 
@@ -21,6 +22,7 @@ from shared.config.ports import free_port
 from shared.errors import ConfigError
 from tests.support.alert_receiver import Receiver, receiver
 from tests.support.certificates import certificates
+from tests.support.hostile_server import bomb
 from tests.support.waiting import eventually
 
 CLOCK = SystemClock()
@@ -112,6 +114,25 @@ async def test_an_endless_body_is_read_for_a_while_and_the_status_counts(
     assert sent[0] < LONGEST_BODY + 100 * 1024 * 1024
 
 
+async def test_a_gzip_bomb_is_read_for_a_while_and_the_status_counts(hook: Receiver) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(body=bomb(500), headers={"Content-Encoding": "gzip"})
+
+    hook.odd["one"] = answer
+    service = opened(hook.url("one"))
+    before = psutil.Process().memory_info().rss
+    await service.send("title", "body")
+    assert psutil.Process().memory_info().rss - before < 40 * 2**20
+
+
+async def test_an_answer_cannot_move_the_cursor_of_who_reads_the_log(hook: Receiver) -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(status=500, text="\x1b[31mred\x07")
+
+    hook.odd["one"] = answer
+    assert str(await failure(opened(hook.url("one")))).isprintable()
+
+
 async def test_a_body_that_stops_halfway_is_not_waited_for_before_the_status_counts(
     hook: Receiver,
 ) -> None:
@@ -182,7 +203,8 @@ async def test_calls_that_never_come_back_are_few_and_the_service_is_free_when_t
 
 @pytest.mark.parametrize(
     ("header", "seconds"),
-    [("", 0), ("7", 7), ("2.5", 2.5), ("-3", 0), ("nan", 0), ("inf", LONGEST_PAUSE_S),
+    [("", 0), ("7", 7), ("2.5", 2.5), ("-3", 0), ("nan", 0), ("inf", 0), ("1_0", 0),
+     ("１", 0), ("9" * 5000, 0), ("Tue, 14 Nov 9999999 22:14:20 GMT", 0),
      ("99999999", LONGEST_PAUSE_S), ("soon", 0), ("Tue, 14 Nov 2023 22:14:20 GMT", 60),
      ("Tue, 14 Nov 2023 22:12:20 GMT", 0)],
 )  # fmt: skip

@@ -29,6 +29,7 @@ from shared.messages.trading import (
 )
 from tests.support.api_site import CLOCK, Site, api_site
 from tests.support.full_disk import create_no_lock_files
+from tests.support.hostile_server import bomb
 from tests.support.private_redis import PrivateRedis
 from tests.support.trader_stand_in import StandIn, stand_in
 from tests.support.waiting import eventually
@@ -144,6 +145,11 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
         {"method": "POST", "path": "/kill", "json": {"reason": "x" * 70_000}}, 413, "65536",
     ),
     "an oversized body for a reading": ({"path": "/status", "data": b"x" * 70_000}, 413, "65536"),
+    "a gzip bomb": (
+        {"method": "POST", "path": "/kill", "data": bomb(60),
+         "headers": {"Content-Type": "application/json", "Content-Encoding": "gzip"}},
+        413, "65536",
+    ),
     "a body of another kind": (
         {"method": "POST", "path": "/kill", "data": "reason=x",
          "headers": {"Content-Type": "text/plain"}}, 415, "application/json",
@@ -164,6 +170,9 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str]] = {
     ),
     "an unknown parameter": ({"path": "/trades?limits=5"}, 400, "expected limit, before_id"),
     "a word for a number": ({"path": "/trades?limit=many"}, 400, "expected one whole number"),
+    "digits of another script": ({"path": "/trades?limit=١٢"}, 400, "expected one whole number"),
+    "a number with a sign": ({"path": "/trades?limit=%2B12"}, 400, "expected one whole number"),
+    "a number with a line in it": ({"path": "/trades?limit=1_2"}, 400, "expected one whole number"),
     "too many rows": ({"path": "/events?limit=1001"}, 400, "from 1 to 1000"),
     "a parameter twice": ({"path": "/events?limit=1&limit=2"}, 400, "one whole number"),
     "nothing told yet": ({"path": "/positions"}, 503, "account has not published it yet"),

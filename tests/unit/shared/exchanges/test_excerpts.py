@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from shared.exchanges.excerpts import excerpt
+from shared.exchanges.excerpts import excerpt, excerpt_of
 
 
 @pytest.mark.parametrize(
@@ -26,7 +28,26 @@ from shared.exchanges.excerpts import excerpt
         (b"<title> </title><p>one</p>", "a web page without a word"),
         (b"<p>" + b"y" * 121, "a web page, '" + "y" * 120 + "' ..."),
         (b"<" * 10_000, "a web page without a word"),
+        (b"\x1b[31mred\x07\x00", r"\x1b[31mred\x07\x00"),
+        (b"<title>\x1b[2J</title>", r"a web page, '\x1b[2J'"),
+        ("a\u202eb".encode(), r"a\u202eb"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
     ],
 )
 def test_one_short_line_without_markup_tells_what_came(body: bytes, shown: str) -> None:
     assert excerpt(body) == shown
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "value", [nested(900), "x" * 10**6, [1] * 10**5, {"\x1b" * 10**5: "\n"}, 10**19, 1e308, None]
+)
+def test_a_document_is_shown_in_part_on_one_line(value: Any) -> None:
+    shown = excerpt_of(value)
+    assert shown and len(shown) <= 160 and shown.isprintable()
