@@ -51,14 +51,14 @@ HostName = Annotated[
 ]
 FaultKind = Literal[
     "5xx", "429", "418", "hang", "half_body", "html", "wrong_json", "gap", "price_zero", "late",
-    "delisted", "halt", "clock_skew",
+    "delisted", "halt", "clock_skew", "bomb", "endless",
     "stream_refuse", "stream_cut", "stream_silent", "stream_half_open", "stream_shutdown",
     "stream_lost_close", "stream_wrong_close", "stream_duplicate", "stream_out_of_order",
-    "stream_garbage",
+    "stream_garbage", "stream_bomb",
     "venue_5xx", "venue_5xx_after", "venue_html", "venue_half_body", "venue_hang",
     "venue_wrong_json", "venue_timeout_after", "venue_cut_after", "venue_rate_limit", "venue_busy",
     "venue_auth", "venue_expired", "venue_clock_skew", "venue_frozen", "venue_thin",
-    "venue_unavailable", "venue_unavailable_after", "venue_refuse",
+    "venue_unavailable", "venue_unavailable_after", "venue_refuse", "venue_bomb", "venue_endless",
 ]  # fmt: skip
 
 

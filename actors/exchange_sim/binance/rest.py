@@ -27,6 +27,7 @@ from actors.exchange_sim.binance.parameters import (
 from actors.exchange_sim.binance.stream import StreamWire
 from actors.exchange_sim.fault_panel import FaultPanel, from_here, refused
 from actors.exchange_sim.faults import FaultScript
+from actors.exchange_sim.hostile_replies import BOMB_MB, bomb, endless
 from actors.exchange_sim.market.bars import CLOSE, LOW, TIME
 from actors.exchange_sim.market.market import Market
 from shared.clock import Clock
@@ -105,6 +106,12 @@ class BinanceWire:
             return self._refused(refusal, now_ms, shown_ms)
         if hang := self.script.active("hang", now_ms, symbol):
             await self._clock.sleep((hang.until_ms - now_ms) / 1000)
+        if self.script.active("endless", now_ms, symbol):
+            return await endless(
+                request,
+                self._headers(),
+                lambda: self.script.active("endless", self._clock.now_ms(), symbol) is not None,
+            )
         broken = self._broken(now_ms, symbol)
         if broken is not None:
             return broken
@@ -155,6 +162,8 @@ class BinanceWire:
             response = self._bytes(_PAGE, int(fault.value(200)))
             response.content_type = "text/html"
             return response
+        if fault := self.script.active("bomb", now_ms, symbol):
+            return bomb(fault.value(BOMB_MB), self._headers())
         if self.script.active("wrong_json", now_ms, symbol):
             return self._json({"unexpected": [1, 2, 3]})
         return None

@@ -18,6 +18,7 @@ from actors.exchange_sim.binance.klines import kline_event
 from actors.exchange_sim.binance.limits import RequestLimits
 from actors.exchange_sim.binance.stream_control import MOST_STREAMS, KlineName, answer, kline_name
 from actors.exchange_sim.faults import FaultScript, InjectedFault
+from actors.exchange_sim.hostile_replies import FRAME_MB, padded
 from actors.exchange_sim.market.bars import CLOSE, HIGH, LOW, TIME, Integers
 from actors.exchange_sim.market.market import Market
 from shared.clock import Clock
@@ -327,6 +328,8 @@ class StreamConnection:
             return
         if wire.fault("stream_garbage", symbol):
             event = event[: len(event) // 2]
+        if bomb := wire.fault("stream_bomb", symbol):
+            event = padded(event, bomb.value(FRAME_MB))
         frames = [self._wrapped(name, event)]
         reordered = self._reordered.pop(name, None)
         if reordered is not None:

@@ -18,6 +18,7 @@ from aiohttp import web
 from actors.exchange_sim.coinex.calls import Call, CallReply, calls
 from actors.exchange_sim.coinex.requests import Buckets, Parameters, check_signature
 from actors.exchange_sim.faults import FaultScript, InjectedFault
+from actors.exchange_sim.hostile_replies import BOMB_MB, bomb, endless
 from shared.clock import Clock
 from shared.config.sections import FaultKind
 from shared.exchanges.sim.errors import (
@@ -193,6 +194,10 @@ class _Request:
     async def respond(self) -> web.StreamResponse:
         if hang := self._fault("venue_hang"):
             await self._wire.wait_out(hang)
+        if self._fault("venue_endless"):
+            return await endless(
+                self._request, {}, lambda: self._fault("venue_endless") is not None
+            )
         if (broken := self._broken()) is not None:
             return broken
         skew = self._fault("venue_clock_skew")
@@ -257,6 +262,8 @@ class _Request:
             return self._page(int(fault.value(502)))
         if fault := self._fault("venue_html"):
             return self._page(int(fault.value(200)))
+        if fault := self._fault("venue_bomb"):
+            return bomb(fault.value(BOMB_MB), {})
         if self._fault("venue_wrong_json"):
             return web.json_response({"unexpected": [1, 2, 3]})
         return None

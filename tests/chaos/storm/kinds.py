@@ -91,8 +91,9 @@ _SEEN_BEAT_S = (
     14.0  # a heartbeat counts as missing after 10 s; the bus and the page look each second
 )
 _REDIS = "(?i)redis"
-_WIRE = ("5xx", "html", "wrong_json", "half_body", "hang")
-_VENUE = ("venue_5xx", "venue_html", "venue_half_body", "venue_wrong_json", "venue_busy")
+_WIRE = ("5xx", "html", "wrong_json", "half_body", "hang", "bomb", "endless")
+_VENUE = ("venue_5xx", "venue_html", "venue_half_body", "venue_wrong_json", "venue_busy",
+          "venue_bomb", "venue_endless")  # fmt: skip
 
 KINDS: tuple[Kind, ...] = (
     # processes
@@ -141,7 +142,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(
         name="stream", lasts_s=(10, 20),
         ways=("stream_cut", "stream_silent", "stream_half_open", "stream_refuse",
-              "stream_lost_close", "stream_duplicate", "stream_out_of_order", "stream_garbage"),
+              "stream_lost_close", "stream_duplicate", "stream_out_of_order", "stream_garbage",
+              "stream_bomb"),
     ),
     Kind(name="venue", lasts_s=(35, 45), seen_s=32, named="account|trader", ways=_VENUE),
     Kind(name="venue-refuses", lasts_s=(35, 45), seen_s=32, named="account|trader",

@@ -64,6 +64,9 @@ async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
         ({"kind": "html", "value": 403}, "HTTP 403, refused by the exchange's firewall"),
         ({"kind": "half_body"}, "klines: Client"),
         ({"kind": "wrong_json"}, "klines: expected a list"),
+        ({"kind": "bomb"}, "bytes of gzip decompress to more than 1,048,576 bytes"),
+        ({"kind": "bomb", "value": 5000}, "its Content-Length is 5,"),
+        ({"kind": "endless"}, "bytes have arrived, at most 1,048,576 are read"),
     ],
 )
 async def test_failing_exchange_is_unavailable_and_says_why(

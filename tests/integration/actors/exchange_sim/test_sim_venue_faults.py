@@ -47,6 +47,7 @@ async def taken(venue: VenueUnderTest) -> int:
         ({"kind": "venue_5xx_after"}, 502, b"<html>", 1),
         ({"kind": "venue_html"}, 200, b"<html>", 0),
         ({"kind": "venue_wrong_json"}, 200, b'{"unexpected"', 0),
+        ({"kind": "venue_bomb", "value": 1}, 200, bytes(1000), 0),
         ({"kind": "venue_rate_limit"}, 200, b'{"code":4213', 0),
         ({"kind": "venue_busy"}, 200, b'{"code":3008', 0),
         ({"kind": "venue_auth"}, 200, b'{"code":4005', 0),
@@ -84,7 +85,9 @@ async def test_order_is_taken_though_the_connection_is_cut(
     assert await taken(venue) == 1
 
 
-@pytest.mark.parametrize(("kind", "orders"), [("venue_timeout_after", 1), ("venue_hang", 0)])
+@pytest.mark.parametrize(
+    ("kind", "orders"), [("venue_timeout_after", 1), ("venue_hang", 0), ("venue_endless", 0)]
+)
 async def test_no_answer_comes_and_the_order_is_taken_or_not(
     prices: ScriptedPrices, tmp_path: Path, kind: str, orders: int
 ) -> None:

@@ -319,6 +319,17 @@ class TestWrong:
             await this.exchange.heal()
             await streaming(this)
 
+    async def test_a_frame_too_large_ends_the_connection_and_rest_brings_the_close(
+        self, redis_url: str, tmp_path: Path
+    ) -> None:
+        async with trial(redis_url, tmp_path, fast(40)) as this:
+            await streaming(this)
+            await this.exchange.plan(kind="stream_bomb", symbol=BAD, for_s=80)
+            await eventually(lambda: any("8192" in t for t in this.stream["troubles"]), 10)
+            await this.confirmed()
+            await this.exchange.heal()
+            await streaming(this)
+
 
 class TestLost:
     @pytest.mark.parametrize("kind", ["stream_silent", "stream_half_open"])
