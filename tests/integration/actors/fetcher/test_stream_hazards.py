@@ -77,6 +77,11 @@ class Trial:
             and any(row.closed and row.open_time_ms == open_ms for row in update.candles)
         ]
 
+    def first_windows(self) -> int:
+        """Return of how many windows closed candles were published."""
+        closed = (u for _, u in self.told if any(row.closed for row in u.candles))
+        return len({(update.symbol, update.timeframe) for update in closed})
+
     async def window(self, symbol: str, timeframe: Timeframe = M5) -> CandleWindow:
         window = await self.bus.get(schema.CANDLES[timeframe], symbol=symbol)
         assert window is not None
@@ -187,6 +192,7 @@ class TestCloses:
     ) -> None:
         async with trial(redis_url, tmp_path, fast(200, rate=20)) as this:
             await streaming(this)
+            await eventually(lambda: this.first_windows() == len(SYMBOLS) * len(Timeframe), 10)
             del this.told[:]
             begun_ms = this.clock.now_ms()
             await eventually(lambda: this.clock.now_ms() > begun_ms + 60_000, 20)
