@@ -73,7 +73,7 @@ from shared.supervision.actor_log import ActorLog, journal_socket
 from shared.supervision.child import LONGEST_LOG_LINE, Child, ChildContext
 from shared.supervision.children import Children
 from shared.supervision.commands import SupervisorCommands
-from shared.supervision.control import ControlSocket, serve_channel
+from shared.supervision.control import ControlChannel, ControlSocket
 from shared.supervision.launch import ROOT, launch_message, missing_secrets
 from shared.supervision.lease import SupervisorLease, boot_id
 from shared.supervision.lifecycle import State
@@ -131,6 +131,7 @@ class Supervisor:
         self._lock = lock
         self._redis = redis
         self._bus: Bus | None = None
+        self._channel: ControlChannel | None = None
         self._state_files = self._watching({})
         self._secrets = secrets
         self._sim_keys = None if config.mode == "live" else new_keys()
@@ -246,10 +247,11 @@ class Supervisor:
         control = ControlSocket(self._state_dir / "supervisor.sock", answer, self._log)
         await control.open()
         self._state_files = self._watched_files(control)
+        channel = self._channel = ControlChannel(bus, answer, self._clock, self._log)
         reporting = [
             self._tasks.keep(self._state_files.keep, "watch on state_dir"),
             self._tasks.keep(publisher.keep, "status publisher"),
-            self._tasks.keep(lambda: serve_channel(bus, answer, self._log), "control channel"),
+            self._tasks.keep(channel.keep, "control channel"),
         ]
         for remark in self._children.remarks:
             self._log.warning("%s", remark)
@@ -467,7 +469,7 @@ class Supervisor:
         known = {key: value for key, value in details.items() if value not in ("", None, [])}
         output = known.pop("last_output", [])
         log = self._log.info if event in CALM else self._log.warning
-        log("%s %s", actor, event, extra=known)
+        log(f"{actor} {event}", extra=known)
         if output:
             known["last_output"] = [line[:LONGEST_SHOWN_LINE] for line in output]
         self._transitions.add(actor, event, known)
@@ -490,6 +492,7 @@ class Supervisor:
         found = [*self._redis.problems(), *self._tasks.problems()]
         found += filter(None, (stream.problem() for stream in self._output))
         found += self._state_files.problems()
+        found += filter(None, [self._channel.problem() if self._channel else ""])
         if (bus := self._bus) is not None:
             redis = redis_problem(bus.status, bus.status_since_ms, bus.reason, self._clock.now_ms())
             found += [redis.text] if redis is not None else []

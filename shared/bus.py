@@ -30,6 +30,7 @@ NOT_ALLOWED_S = 10.0
 """How long a command without a right counts, unless it is refused again or accepted."""
 
 _SHOWN = 1000
+_BAD_NAMES_MOST = 1000
 ANOTHER_KIND = "a key of another kind"
 
 
@@ -211,11 +212,7 @@ class Bus:
 
     async def push[T](self, entry: Entry[T], message: T, **parts: str) -> None:
         """Add to the end of a list and renew its TTL."""
-        name = self._name(entry, parts)
-        commands: list[Command] = [("RPUSH", name, _encode(message))]
-        if entry.ttl_s is not None:
-            commands.append(("EXPIRE", name, entry.ttl_s))
-        await self._run(commands)
+        await self._run(self._push(entry, message, parts))
 
     async def pop[T](self, entry: Entry[T], timeout_s: float, **parts: str) -> T | None:
         """Pop the first message of a list, waiting for one; None when none came or it is bad."""
@@ -422,7 +419,7 @@ class Bus:
     def _bad(self, where: str, error: Exception) -> None:
         self.bad_messages += 1
         self.bad_message, self.bad_message_ms = str(error), self._clock.now_ms()
-        if where not in self._bad_names:
+        if where not in self._bad_names and len(self._bad_names) < _BAD_NAMES_MOST:
             self._bad_names.add(where)
             self._log.warning("skipped on the bus: %s", error)
 
@@ -439,6 +436,13 @@ class Bus:
             ttl_ms = min(ttl_ms, entry.ttl_s * 1000)
         # Redis refuses a TTL of zero
         return command if ttl_ms is None else (*command, "PX", max(1, ttl_ms))
+
+    def _push(self, entry: Entry[Any], message: Any, parts: Mapping[str, str]) -> list[Command]:
+        name = self._name(entry, parts)
+        commands: list[Command] = [("RPUSH", name, _encode(message))]
+        if entry.ttl_s is not None:
+            commands.append(("EXPIRE", name, entry.ttl_s))
+        return commands
 
     def _append(self, entry: Entry[Any], fields: Mapping[str, Any], entry_id: str = "*") -> Command:
         limit: Command = () if entry.max_length is None else ("MAXLEN", "~", entry.max_length)
@@ -466,6 +470,10 @@ class Batch:
 
     def delete(self, entry: Entry[Any], **parts: str) -> None:
         self._commands.append(("DEL", self._bus._name(entry, parts)))
+
+    def push[T](self, entry: Entry[T], message: T, **parts: str) -> None:
+        """As `Bus.push`."""
+        self._commands += self._bus._push(entry, message, parts)
 
     def put_field[T](self, entry: Entry[T], field: str, message: T) -> None:
         """Write one field of a hash."""

@@ -15,6 +15,8 @@ from typing import Any, TextIO
 
 import orjson
 
+SAME_MOST, SAME_WITHIN_S = 100, 10.0
+DIFFERENT_MOST = 1000
 _PRIORITIES = {"debug": 7, "info": 6, "warning": 4, "error": 3, "critical": 2}
 _LEVEL = re.compile(rb'\{"at":"[^"]*","level":"([a-z]+)"')
 _journal: list[str] = []
@@ -61,6 +63,39 @@ class Readable(logging.Formatter):
         if record.exc_info:
             line += "\n" + self.formatException(record.exc_info)
         return line
+
+
+class LimitedHandler(logging.StreamHandler[TextIO]):
+    """Writes at most `SAME_MOST` lines of one message within `SAME_WITHIN_S`; counts the others.
+
+    A message is the text before its arguments are put in. How many were left out is written once
+    that time is over, before the next line.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        super().__init__(stream)
+        self._since = float("-inf")
+        self._lines: dict[str, int] = {}
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not 0 <= record.created - self._since < SAME_WITHIN_S:
+            for text, lines in self._lines.items():
+                if lines > SAME_MOST:
+                    super().emit(_left_out(record, lines - SAME_MOST, text))
+            self._since = record.created
+            self._lines.clear()
+        text = str(record.msg)
+        if text not in self._lines and len(self._lines) >= DIFFERENT_MOST:
+            text = "any other"
+        self._lines[text] = self._lines.get(text, 0) + 1
+        if self._lines[text] <= SAME_MOST:
+            super().emit(record)
+
+
+def _left_out(record: logging.LogRecord, lines: int, text: str) -> logging.LogRecord:
+    arguments = (lines, SAME_WITHIN_S, text)
+    shown = "%d more lines within %g s were left out: %s"
+    return logging.LogRecord(record.name, logging.WARNING, "", 0, shown, arguments, None)
 
 
 def _utc(created: float) -> str:
@@ -124,7 +159,7 @@ def logger(
     log.handlers.clear()
     log.propagate = False
     log.setLevel(logging.INFO)
-    handler = logging.StreamHandler(stream)
+    handler = LimitedHandler(stream)
     handler.setFormatter(formatter(stream, readable))
     log.addHandler(handler)
     return log

@@ -20,7 +20,13 @@ from shared.supervision.control_client import ask, ask_status
 
 REPLY_S = 90.0
 # `error` is the reply to an invalid command, such as one for an unknown actor.
-OUTCOMES = {"accepted": EXIT_OK, "done": EXIT_OK, "failed": EXIT_FAILED, "error": EXIT_USAGE}
+OUTCOMES = {
+    "accepted": EXIT_OK,
+    "done": EXIT_OK,
+    "failed": EXIT_FAILED,
+    "busy": EXIT_FAILED,
+    "error": EXIT_USAGE,
+}
 
 
 def _running(options: argparse.Namespace) -> RunningPlatform:

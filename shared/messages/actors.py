@@ -140,10 +140,13 @@ class ControlCommand:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlReply:
-    """The supervisor's reply: `accepted`, then `done` or `failed`; or `error` at once."""
+    """The supervisor's reply: `accepted`, then `done` or `failed`; or `error` or `busy` at once.
+
+    After `busy` nothing was done; the sender repeats the command.
+    """
 
     id: str
-    outcome: Literal["accepted", "done", "failed", "error"]
+    outcome: Literal["accepted", "done", "failed", "error", "busy"]
     reason: str = ""
     body: dict[str, Any] | None = None
     v: int = 1

@@ -15,6 +15,8 @@ from shared.schema import Role
 OPERATOR_URL = "operator.url"
 USERS = "users"
 SERVER_VERSION = "server-version"
+LARGEST_VALUE_MB = 8
+"""Of one key or message; readers hold them in memory. Ours are below 0.2 MB."""
 
 
 class RedisFiles:
@@ -59,6 +61,7 @@ class RedisFiles:
             "appendfsync everysec",
             f"maxmemory {maxmemory_mb}mb",
             "maxmemory-policy noeviction",
+            f"proto-max-bulk-len {LARGEST_VALUE_MB}mb",
             "enable-protected-configs no",
             "enable-debug-command no",
             "enable-module-command no",

@@ -24,6 +24,8 @@ from shared.errors import BusUnavailable
 from shared.redis.connections import Age, Command, Connection, Connections
 
 RETRY_FIRST_S, RETRY_CAP_S = 0.2, 2.0
+AT_ONCE = 50
+"""Deliveries after which the other tasks of the loop have their turn, though more are there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,7 @@ class Subscription:
         self._pending: deque[Delivery] = deque()
         self._pinged = False
         self._failures = 0
+        self._in_a_row = 0
         self.connects = 0
 
     async def __aenter__(self) -> Self:
@@ -96,6 +99,9 @@ class Subscription:
         return self
 
     async def __anext__(self) -> Delivery:
+        self._in_a_row = (self._in_a_row + 1) % AT_ONCE
+        if self._in_a_row == 0:
+            await asyncio.sleep(0)
         while not self._pending:
             if self._replaced is not None:
                 await self._read_out(self._replaced)

@@ -23,6 +23,8 @@ from shared.supervision.specs import ChildSpec, child_specs, listeners, policy
 NEEDS_WAIT_S = 10.0
 MEASURE_EVERY_S = 10.0
 STOP_PATIENCE_S = 60.0
+RESTART_EVERY_S, RESTART_WAITS_S = 2.0, 5.0
+"""How long a restart waits for one under way, at least and (if it is stuck) at most."""
 
 
 class Children:
@@ -58,6 +60,8 @@ class Children:
         self._due: set[str] = set()
         """Actors whose first start may still wait for others."""
         self._leaving: set[str] = set()
+        self._restarting: dict[str, asyncio.Task[tuple[bool, str]]] = {}
+        self._to_restart: dict[str, asyncio.Task[tuple[bool, str]]] = {}
         self._code_seen = proc_stats.newest_change(ROOT)
         self._cpu: dict[int, float] = {}
         self._cpu_pct: dict[int, float] = {}
@@ -95,6 +99,7 @@ class Children:
     async def stop(self, within_s: float, impatient: Callable[[], bool]) -> bool:
         """Stop level by level, the last started first; False when some had to be killed."""
         self._due.clear()
+        self._to_restart.clear()
         try:
             async with asyncio.timeout(within_s):
                 for level in sorted({a.spec.level for a in self}, reverse=True):
@@ -161,8 +166,15 @@ class Children:
         self._cpu_pct = {pid: pct for pid, pct in self._cpu_pct.items() if pid in used}
 
     async def carry_out(self, verb: str, name: str) -> tuple[bool, str]:
-        """Carry out an operator's command on one actor; return success and the result in words."""
+        """Carry out an operator's command on one actor; return success and the result in words.
+
+        Restarts asked for while one is under way are one restart, after it.
+        """
         actor = self._actors[name]
+        if verb == "restart":
+            if name not in self._to_restart:
+                self._to_restart[name] = asyncio.create_task(self._restart(actor))
+            return await asyncio.shield(self._to_restart[name])
         if verb == "release":
             actor.release()
             if actor.state.is_unwanted:
@@ -171,13 +183,33 @@ class Children:
             actor.handle(Event(verb))
         if verb == "stop":
             self._due.discard(name)
+            self._to_restart.pop(name, None)
             gone = await actor.wait_for(frozenset({State.STOPPED}), actor.stop_s + 5)
             return gone, f"{name} {'stopped' if gone else 'does not stop'}"
+        return await self._until_ready(actor)
+
+    async def _restart(self, actor: Child) -> tuple[bool, str]:
+        task, name = asyncio.current_task(), actor.name
+        assert task is not None
+        if (under_way := self._restarting.get(name)) is not None:
+            await asyncio.sleep(RESTART_EVERY_S)
+            await asyncio.wait([under_way], timeout=RESTART_WAITS_S)
+        if self._to_restart.get(name) is not task:
+            return False, f"{name} was stopped meanwhile"
+        self._restarting[name] = self._to_restart.pop(name)
+        try:
+            actor.handle(Event.RESTART)
+            return await self._until_ready(actor)
+        finally:
+            if self._restarting.get(name) is task:
+                del self._restarting[name]
+
+    async def _until_ready(self, actor: Child) -> tuple[bool, str]:
         wanted = frozenset({State.READY, State.QUARANTINED})
         await actor.wait_for(wanted, actor.stop_s + self._context.settings.start_s)
         status = actor.status()
         detail = f": {actor.reason or status.doing}" if actor.state is not State.READY else ""
-        return actor.state is State.READY, f"{name} {status.state} (pid {actor.pid}){detail}"
+        return actor.state is State.READY, f"{actor.name} {status.state} (pid {actor.pid}){detail}"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row of `status` for each actor."""
@@ -253,6 +285,7 @@ class Children:
     async def _remove(self, name: str) -> None:
         actor = self._actors[name]
         self._due.discard(name)
+        self._to_restart.pop(name, None)
         actor.handle(Event.STOP)
         await actor.wait_for(frozenset({State.STOPPED}), STOP_PATIENCE_S)
         if name in self._leaving:

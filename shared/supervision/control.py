@@ -1,6 +1,8 @@
 """The supervisor's control interface: a socket for the command line, a channel for the rest.
 
 Both use the same JSON; an invalid message gets an error reply and a log line, never an exception.
+Both carry out so many commands at a time and answer `busy` to more. Whoever floods the channel
+loses answers, and nobody else anything.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import logging
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -19,8 +22,10 @@ import orjson
 
 from shared import codec, schema
 from shared.bus import Bus
+from shared.clock import Clock
 from shared.errors import BadMessage, BusUnavailable
 from shared.messages.actors import ControlCommand, ControlReply
+from shared.rate_limit import RateLimit
 from shared.supervision.control_client import short_address
 
 COMMANDS: tuple[str, ...] = get_args(ControlCommand.__annotations__["command"]) or (
@@ -34,9 +39,21 @@ COMMANDS: tuple[str, ...] = get_args(ControlCommand.__annotations__["command"]) 
 )
 NEEDS_ACTOR = frozenset({"restart", "stop", "start", "release"})
 NO_ID = "invalid"
-LARGEST = 65_536
+LARGEST = 4096
+IN_WORK = 16
+"""Commands carried out at a time, over the channel and over the socket each."""
+
+COMMANDS_PER_S, COMMANDS_BURST = 10.0, 50
+REFUSALS_PER_S, REFUSALS_BURST = 50.0, 200
+REFUSALS_AT_ONCE = 100
 OUTCOME_RETRY_S, OUTCOME_ATTEMPTS = 1.0, 600
+OUTCOMES_RETRIED = 100
 AGAIN_S = 1.0
+FLOOD_SHOWN_S = 10.0
+MOST_WAITING = 32
+"""Connections to the socket that have not sent their command yet."""
+
+REQUEST_S, SEND_S = 10.0, 10.0
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 Answer = Callable[[ControlCommand], AsyncIterator[ControlReply]]
@@ -47,6 +64,8 @@ def parse(raw: bytes) -> ControlCommand | ControlReply:
 
     The reply to a command without a valid id has the id `invalid`.
     """
+    if len(raw) > LARGEST:
+        return _error(NO_ID, f"longer than {LARGEST} bytes")
     try:
         document = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
@@ -75,6 +94,12 @@ def parse(raw: bytes) -> ControlCommand | ControlReply:
     return command
 
 
+def busy(name: str) -> ControlReply:
+    """Return the reply to a command that is not carried out because there are too many."""
+    reason = f"{IN_WORK} commands are in work, or too many came at once; send it again in a moment"
+    return ControlReply(id=name, outcome="busy", reason=reason)
+
+
 def _error(name: str, reason: str) -> ControlReply:
     return ControlReply(id=name, outcome="error", reason=reason)
 
@@ -93,6 +118,8 @@ class ControlSocket:
         self._log = log
         self._server: asyncio.Server | None = None
         self._inode = 0
+        self._waiting: dict[asyncio.StreamWriter, None] = {}
+        self._in_work = 0
 
     async def open(self) -> None:
         """Start listening; a socket left by a dead supervisor is replaced."""
@@ -131,17 +158,57 @@ class ControlSocket:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            try:
-                raw = await asyncio.wait_for(reader.readline(), 10)
-            except (ValueError, TimeoutError):
-                raw = b""
-            async for reply in answers(parse(raw), self._answer, self._log):
-                writer.write(codec.encode(reply) + b"\n")
-                await writer.drain()
+            parsed = parse(await self._request(reader, writer))
+            if isinstance(parsed, ControlCommand) and parsed.command != "status":
+                if self._in_work >= IN_WORK:
+                    await _send(writer, busy(parsed.id))
+                    return
+                self._in_work += 1
+                try:
+                    await self._reply(writer, parsed)
+                finally:
+                    self._in_work -= 1
+            else:
+                await self._reply(writer, parsed)
         except (ConnectionError, OSError):
-            pass  # the client has left
+            pass  # the client has left, or does not read
         finally:
             writer.close()
+
+    async def _request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+        """Read a client's line; of too many that have not sent theirs the oldest is cut off."""
+        if len(self._waiting) >= MOST_WAITING:
+            next(iter(self._waiting)).transport.abort()
+        self._waiting[writer] = None
+        try:
+            return await asyncio.wait_for(reader.readline(), REQUEST_S)
+        except ValueError:
+            return bytes(LARGEST + 1)
+        except TimeoutError:
+            return b""
+        finally:
+            del self._waiting[writer]
+
+    async def _reply(
+        self, writer: asyncio.StreamWriter, parsed: ControlCommand | ControlReply
+    ) -> None:
+        async for reply in answers(parsed, self._answer, self._log):
+            await _send(writer, reply)
+
+
+async def _send(writer: asyncio.StreamWriter, reply: ControlReply) -> None:
+    """Send one reply.
+
+    Raises:
+        OSError: The client has left, or does not read.
+    """
+    writer.write(codec.encode(reply) + b"\n")
+    try:
+        async with asyncio.timeout(SEND_S):
+            await writer.drain()
+    except TimeoutError:
+        writer.transport.abort()
+        raise
 
 
 async def answers(
@@ -156,43 +223,124 @@ async def answers(
         yield reply
 
 
-async def serve_channel(bus: Bus, answer: Answer, log: logging.Logger) -> None:
-    """Carry out commands from the channel `supervisor:control` for ever.
+class ControlChannel:
+    """Carries out commands from the channel `supervisor:control`.
 
     The same message twice within a second is one. Replies go to the list
     `supervisor:replies:{id}`; the outcome of a command is retried during an outage of Redis.
-    Commands sent during an outage are lost, and the sender gets no reply.
+    Commands sent during an outage are lost, and the sender gets no reply; nor does he to a message
+    of more than `LARGEST` bytes, or to more than can be refused.
     """
-    tasks: set[asyncio.Task[None]] = set()
 
-    async def carry_out(raw: bytes) -> None:
-        async for reply in answers(parse(raw), answer, log):
-            await _push_reply(bus, reply, log)
+    def __init__(self, bus: Bus, answer: Answer, clock: Clock, log: logging.Logger) -> None:
+        self._bus = bus
+        self._answer = answer
+        self._clock = clock
+        self._log = log
+        self._commands = RateLimit(COMMANDS_PER_S, COMMANDS_BURST)
+        self._answered = RateLimit(REFUSALS_PER_S, REFUSALS_BURST)
+        self._refusals: deque[ControlReply] = deque(maxlen=REFUSALS_BURST)
+        self._refused = asyncio.Event()
+        self._in_work = 0
+        self._retried = 0
+        self._last, self._last_s = b"", float("-inf")
+        self._dropped_s = float("-inf")
+        self._dropped = 0
 
-    loop, last, last_s = asyncio.get_running_loop(), b"", float("-inf")
-    async with bus.subscribe(schema.CONTROL.name()) as subscription:
-        async for delivery in subscription:
-            is_again = delivery.raw == last and loop.time() - last_s < AGAIN_S
-            last, last_s = delivery.raw, loop.time()
-            if delivery.channel and not is_again:
-                task = asyncio.create_task(carry_out(delivery.raw))
-                tasks.add(task)
-                task.add_done_callback(tasks.discard)
+    def problem(self) -> str:
+        """Return in words that messages went unanswered of late; "" if none did."""
+        if self._clock.monotonic() - self._dropped_s > FLOOD_SHOWN_S:
+            return ""
+        return (
+            f"the control channel is flooded: {self._dropped} messages too many or too long were "
+            "left unanswered"
+        )
 
+    async def keep(self) -> None:
+        """Serve for ever."""
+        async with (
+            asyncio.TaskGroup() as tasks,
+            self._bus.subscribe(schema.CONTROL.name()) as subscription,
+        ):
+            tasks.create_task(self._push_refusals())
+            async for delivery in subscription:
+                if delivery.channel:
+                    self._receive(delivery.raw, tasks)
 
-async def _push_reply(bus: Bus, reply: ControlReply, log: logging.Logger) -> None:
-    """Push a reply; an outcome is retried until Redis accepts it, `accepted` is not.
-
-    It may be pushed twice, if Redis executed a push without answering in time.
-    """
-    for attempt in range(OUTCOME_ATTEMPTS):
-        try:
-            await bus.push(schema.CONTROL_REPLIES, reply, id=reply.id)
+    def _receive(self, raw: bytes, tasks: asyncio.TaskGroup) -> None:
+        now_s = self._clock.monotonic()
+        is_again = raw == self._last and now_s - self._last_s < AGAIN_S
+        self._last, self._last_s = raw[: LARGEST + 1], now_s
+        if is_again:
             return
-        except BusUnavailable as error:
-            if attempt == 0:
-                log.warning("no reply to control command %s yet: %s", reply.id, error)
-            if reply.outcome == "accepted":
-                return
-        await asyncio.sleep(OUTCOME_RETRY_S)
-    log.error("control command %s: reply %r not delivered, Redis is away", reply.id, reply.outcome)
+        if len(raw) > LARGEST:
+            self._drop(now_s)
+            return
+        parsed = parse(raw)
+        if isinstance(parsed, ControlReply):
+            self._log.warning("refused a control message: %s", parsed.reason)
+            self._refuse(parsed, now_s)
+        elif self._in_work < IN_WORK and self._commands.allows(now_s):
+            self._in_work += 1
+            tasks.create_task(self._carry_out(parsed, tasks))
+        else:
+            self._refuse(busy(parsed.id), now_s)
+
+    async def _carry_out(self, command: ControlCommand, tasks: asyncio.TaskGroup) -> None:
+        try:
+            async for reply in self._answer(command):
+                if not await self._push([reply]) and reply.outcome != "accepted":
+                    tasks.create_task(self._push_later(reply))
+        finally:
+            self._in_work -= 1
+
+    async def _push_later(self, reply: ControlReply) -> None:
+        """Push an outcome until Redis takes it, of `OUTCOMES_RETRIED` at a time.
+
+        It may be pushed twice, if Redis executed a push without answering in time.
+        """
+        self._log.warning("no reply to control command %s yet: Redis is away", reply.id)
+        self._retried += 1
+        try:
+            for _ in range(OUTCOME_ATTEMPTS if self._retried <= OUTCOMES_RETRIED else 0):
+                await asyncio.sleep(OUTCOME_RETRY_S)
+                if await self._push([reply]):
+                    return
+        finally:
+            self._retried -= 1
+        self._log.error(
+            "control command %s: reply %r not delivered, Redis is away", reply.id, reply.outcome
+        )
+
+    def _refuse(self, reply: ControlReply, now_s: float) -> None:
+        if self._answered.allows(now_s):
+            self._refusals.append(reply)
+            self._refused.set()
+        else:
+            self._drop(now_s)
+
+    def _drop(self, now_s: float) -> None:
+        if now_s - self._dropped_s > FLOOD_SHOWN_S:
+            self._dropped = 0
+        self._dropped += 1
+        self._dropped_s = now_s
+
+    async def _push_refusals(self) -> None:
+        """Push refusals for ever, many at a time: one connection for all of them."""
+        while True:
+            await self._refused.wait()
+            self._refused.clear()
+            while self._refusals:
+                most = min(REFUSALS_AT_ONCE, len(self._refusals))
+                await self._push([self._refusals.popleft() for _ in range(most)])
+
+    async def _push(self, replies: Sequence[ControlReply]) -> bool:
+        """Push replies; return whether Redis took them."""
+        batch = self._bus.batch()
+        for reply in replies:
+            batch.push(schema.CONTROL_REPLIES, reply, id=reply.id)
+        try:
+            await batch.send()
+        except BusUnavailable:  # the bus logs loss and return itself
+            return False
+        return True

@@ -91,3 +91,29 @@ def test_errors_that_are_printed_are_errors_in_the_journal(
     logs.use_journal(inode(stream))
     logs.print_error("bad configuration\n  twice")
     assert written(stream) == ["bad configuration", "  twice", "<3>bad configuration", "<3>  twice"]
+
+
+def test_a_flood_of_one_message_is_a_hundred_lines_and_a_count(stream: TextIO) -> None:
+    log = logs.logger("actor", stream=stream)
+    for number in range(16_000):
+        log.handle(record_at(1000.0 + number / 2000, "refused: %s", number))
+    log.handle(record_at(1009.0, "something else"))
+    log.handle(record_at(1011.0, "refused: %s", "last"))
+    lines = written(stream)
+    assert len(lines) == logs.SAME_MOST + 3
+    assert '"event":"something else"' in lines[-3]
+    assert "15900 more lines within 10 s were left out: refused: %s" in lines[-2]
+    assert "refused: last" in lines[-1]
+
+
+def test_messages_that_are_all_different_are_bounded_too(stream: TextIO) -> None:
+    log = logs.logger("actor", stream=stream)
+    for number in range(5000):
+        log.handle(record_at(1000.0, f"refused {number}"))
+    assert len(written(stream)) == logs.DIFFERENT_MOST + logs.SAME_MOST
+
+
+def record_at(created: float, message: str, *arguments: object) -> logging.LogRecord:
+    record = logging.LogRecord("actor", logging.WARNING, "", 0, message, arguments, None)
+    record.created = created
+    return record

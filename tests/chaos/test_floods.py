@@ -1,0 +1,43 @@
+"""Who floods the platform loses answers; the platform goes on."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared import schema
+from tests.chaos.conftest import LIGHT, is_well
+from tests.support.floods import Flood, Watch, control_messages
+from tests.support.platform_run import Platform, wait_for
+
+SHARED = LIGHT
+STATUS_S, BACK_S, GROWTH_MB = 5.0, 15.0, 50.0
+
+
+@pytest.mark.slow
+def test_a_flood_of_control_messages_costs_its_sender_answers_and_nobody_else_anything(
+    running: Platform,
+) -> None:
+    lines, restarts = running.output().count("\n"), running.actor("scanner")["pid"]
+    watch, pids = Watch(running), {restarts}
+    flood = Flood(
+        running.operator_url(), schema.CONTROL.name(), control_messages("scanner"),
+        count=16_000, seconds=10,
+    )  # fmt: skip
+    flood.start()
+    watch.until(lambda: flood.sent > 3000, 10)
+    old = running.kill_actor("account")
+    assert watch.until(lambda: running.is_replaced("account", old), BACK_S) < BACK_S
+    while flood.is_on:
+        watch.look()
+        pids.add(running.pid("scanner"))
+    assert flood.sent == 16_000
+    assert watch.slowest_s < STATUS_S
+    assert watch.grown_mb < GROWTH_MB
+    assert watch.redis == {"up"}
+    assert len(pids) <= 12
+    assert running.output().count("\n") - lines < 1000
+    problems = running.status()["supervisor"]["problems"]
+    assert any("the control channel is flooded: " in text for text in problems), problems
+    wait_for(lambda: is_well(running), 30, "well again")
+    with running.redis() as client:
+        assert client.dbsize() < 2500
