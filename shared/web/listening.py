@@ -10,9 +10,11 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.log import server_logger
 
 from shared.errors import TransientError
+from shared.web.connection_limit import ConnectionLimit
 from shared.web.hosts import host_port
 
 SHUTDOWN_S = 1.0
+MOST_CONNECTIONS = 256
 
 
 def _briefly(record: logging.LogRecord) -> bool:
@@ -30,6 +32,8 @@ async def listen(
 ) -> web.AppRunner:
     """Return the runner of a listening web application; `cleanup` stops it.
 
+    It has at most `MOST_CONNECTIONS` besides its websockets.
+
     Args:
         section: Configuration section of host and port, for the error.
         options: Passed to the runner.
@@ -38,8 +42,12 @@ async def listen(
         TransientError: The port cannot be bound now.
     """
     server_logger.addFilter(_briefly)
+    limit = ConnectionLimit(MOST_CONNECTIONS)
+    limit.install(app)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S, **options)
     await runner.setup()
+    assert runner.server is not None
+    limit.watch(runner.server)
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
