@@ -16,7 +16,14 @@ import orjson
 
 from shared import codec
 from shared.clock import Clock
-from shared.errors import BadMessage, BusFull, BusNotServing, BusRefused, BusUnavailable
+from shared.errors import (
+    BadMessage,
+    BusFull,
+    BusNotServing,
+    BusRefused,
+    BusUnavailable,
+    shortened,
+)
 from shared.messages.candles import CandleWindow
 from shared.redis.connections import Command, Connections, Reply
 from shared.redis.subscription import Delivery, Subscription
@@ -30,7 +37,7 @@ NOT_ALLOWED_S = 10.0
 """How long a command without a right counts, unless it is refused again or accepted."""
 
 _SHOWN = 1000
-_BAD_NAMES_MOST = 1000
+_BAD_NAMES_MOST, _LONGEST_NAME, _LONGEST_ERROR = 1000, 200, 400
 ANOTHER_KIND = "a key of another kind"
 
 
@@ -417,11 +424,12 @@ class Bus:
             self.status, self.status_since_ms = status, now_ms
 
     def _bad(self, where: str, error: Exception) -> None:
+        where, text = shortened(where, _LONGEST_NAME), shortened(str(error), _LONGEST_ERROR)
         self.bad_messages += 1
-        self.bad_message, self.bad_message_ms = str(error), self._clock.now_ms()
+        self.bad_message, self.bad_message_ms = text, self._clock.now_ms()
         if where not in self._bad_names and len(self._bad_names) < _BAD_NAMES_MOST:
             self._bad_names.add(where)
-            self._log.warning("skipped on the bus: %s", error)
+            self._log.warning("skipped on the bus: %s", text)
 
     def _name(self, entry: Entry[Any], parts: Mapping[str, str] | None = None) -> str:
         return self._prefix + entry.name(**(parts or {}))

@@ -9,13 +9,27 @@ import signal
 import sqlite3
 import threading
 import time
+from collections.abc import Callable
 
 import psutil
 import redis
 
+from shared import schema
 from tests.chaos.storm.invariants import Checker
 from tests.chaos.storm.schedule import Planned
 from tests.chaos.storm.testbed import CALL_ERRORS, Testbed
+from tests.support.floods import (
+    BusyLoops,
+    Connections,
+    Flood,
+    Send,
+    Throttle,
+    Watch,
+    appending,
+    control_messages,
+    garbage,
+    publishing,
+)
 from tests.support.platform_run import wait_for
 
 BLOAT_OVER_MB = 60
@@ -23,6 +37,9 @@ SLOW_S = 0.25  # each way: 500 ms for a question and its answer
 DROPS_S = 1.5
 FULL_BYTES = "1mb"
 HOUR_MS = 3_600_000
+FLOOD_PER_S, FLOOD_CONNECTIONS = 1600, 300
+FLOOD_GROWTH_MB, FLOOD_KEYS_LEFT = 50.0, 100
+STARVED_SHARE = 0.1
 GONE_S = 5.0
 
 
@@ -423,6 +440,67 @@ class Modes(Fault):
         return self.path.stat().st_mode == self.before
 
 
+class FloodFault(Fault):
+    """1600 messages a second on a channel or stream, or connections without a request."""
+
+    def begin(self) -> None:
+        self.watch = Watch(self.testbed.platform)
+        with self.testbed.redis() as client:
+            self.keys_before = client.dbsize()
+        make = self._connections if self.planned.way == "connections" else self._messages
+        self.ending = make()
+
+    def _messages(self) -> Callable[[], None]:
+        coins = [coin for group in self.testbed.groups.values() for coin in group]
+        sends: dict[str, Send] = {
+            "control": publishing(schema.CONTROL.name()),
+            "closes": publishing(*(schema.CANDLE_UPDATES.name(symbol=coin) for coin in coins)),
+            "signals": publishing(*(schema.TA_SIGNALS.name(symbol=coin) for coin in coins)),
+            "events": publishing(schema.TRADE_EVENTS.name(), schema.ACCOUNT_REFRESH.name()),
+            "commands": appending(schema.TRADER_COMMANDS.name()),
+        }
+        send, seconds = sends[self.planned.way], self.planned.lasts_s
+        messages = control_messages("scanner") if self.planned.way == "control" else garbage()
+        flood = Flood(
+            self.testbed.redis, send, messages, count=round(FLOOD_PER_S * seconds), seconds=seconds
+        )
+        flood.start()
+        return flood.stop
+
+    def _connections(self) -> Callable[[], None]:
+        connections = Connections()
+        for row in self.testbed.platform.actors():
+            if row["port"] and row["name"] != "exchange-sim":
+                connections.open(row["port"], FLOOD_CONNECTIONS)
+        return connections.close
+
+    def end(self) -> None:
+        self.watch.look()
+        if self.watch.grown_mb > FLOOD_GROWTH_MB:
+            self.report("bounds", f"the supervisor grew by {self.watch.grown_mb:.0f} MB")
+        self.ending()
+
+    def is_undone(self) -> bool:
+        with self.testbed.redis() as client:
+            return bool(client.dbsize() < self.keys_before + FLOOD_KEYS_LEFT)
+
+
+class Starved(Fault):
+    """Busy loops on every processor, or a tenth of the time for the whole platform."""
+
+    def begin(self) -> None:
+        loops = self.planned.way == "busy loops"
+        self.thief: BusyLoops | Throttle = (
+            BusyLoops(2 * self.planned.lasts_s)
+            if loops
+            else Throttle(self.testbed.platform, STARVED_SHARE)
+        )
+        self.thief.start()
+
+    def end(self) -> None:
+        self.thief.stop()
+
+
 class JournalLocked(Fault):
     """Another process holds the trader's journal."""
 
@@ -488,6 +566,8 @@ CLASSES: dict[str, type[Fault]] = {
     "disk-full": DiskFull,
     "removed": Removed,
     "modes": Modes,
+    "flood": FloodFault,
+    "starved": Starved,
     "journal-locked": JournalLocked,
 }
 

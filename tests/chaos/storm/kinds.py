@@ -165,6 +165,11 @@ KINDS: tuple[Kind, ...] = (
     # what was removed, or had another mode, is on /health for a minute
     Kind(name="removed", noticed_s=60, ways=("log", "supervisor.sock")),
     Kind(name="modes", noticed_s=70, seen_s=15, named="corrected", ways=(".", "log", "trader.db")),
+    # a bad message is on /health for a minute, a reply on Redis for as long
+    Kind(name="flood", lasts_s=(8, 12), noticed_s=65,
+         ways=("control", "closes", "signals", "events", "commands", "connections")),
+    Kind(name="starved", lasts_s=(20, 30), noticed_s=5, stale="all",
+         ways=("busy loops", "throttled")),
     Kind(name="journal-locked", lasts_s=(25, 35), seen_s=22, named="journal"),
 )  # fmt: skip
 
