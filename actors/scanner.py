@@ -109,11 +109,15 @@ class Scanner(Actor):
                     self.wake()
                 elif delivery.channel in signals:
                     signal = self.bus.decode(schema.TA_SIGNALS, delivery.raw, delivery.channel)
-                    if signal is not None and self._changes_bonus(signal):
+                    if signal is None or signal.symbol not in self._symbols:
+                        continue
+                    if self._changes_bonus(signal):
                         self._mark_due(signal.symbol)
                 else:
                     update = self.bus.decode(schema.CANDLE_UPDATES, delivery.raw, delivery.channel)
-                    if update is not None and self._has_new_close(update):
+                    if update is None or update.symbol not in self._symbols:
+                        continue
+                    if self._has_new_close(update):
                         self._mark_due(update.symbol)
 
     def _mark_due(self, symbol: str) -> None:

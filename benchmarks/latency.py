@@ -200,7 +200,7 @@ def _update(event: KlineEvent) -> CandleUpdate:
     )
     return CandleUpdate(
         symbol=event.symbol,
-        timeframe=str(M5),
+        timeframe=M5,
         candles=[row],
         closed_until_ms=event.open_ms + M5.ms,
         at_ms=event.event_ms,

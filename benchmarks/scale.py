@@ -90,7 +90,7 @@ class Feed:
         )
         update = CandleUpdate(
             symbol=PLACEHOLDER,
-            timeframe=str(timeframe),
+            timeframe=timeframe,
             candles=[row],
             closed_until_ms=window.closed_until_ms,
             at_ms=at_ms,

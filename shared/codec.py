@@ -15,6 +15,7 @@ import types
 import typing
 from collections.abc import Callable
 from decimal import Decimal
+from enum import StrEnum
 from typing import Any
 
 import orjson
@@ -203,6 +204,18 @@ def _record(kind: type) -> _Check:
     return check
 
 
+def _choice(kind: type[StrEnum]) -> _Check:
+    choices = " or ".join(str(each) for each in kind)
+
+    def check(value: Any, path: str) -> Any:
+        try:
+            return kind(value)
+        except ValueError:
+            raise _Fault(path, f"expected {choices}, found {_shown(value)}") from None
+
+    return check
+
+
 def _any(value: Any, path: str) -> Any:
     return value
 
@@ -221,6 +234,8 @@ def _check_for(hint: Any) -> _Check:
         return simple[hint]
     if dataclasses.is_dataclass(hint):
         return _record(typing.cast(type, hint))
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return _choice(hint)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return _literal(args)

@@ -75,7 +75,8 @@ class Reader:
                     self._apply_update(delivery.channel, delivery.raw)
                 elif delivery.channel.startswith(signals):
                     # Only the newest of each coin is decoded, when it is about to be shown.
-                    self._raw_signals[delivery.channel] = delivery.raw
+                    if delivery.channel.removeprefix(signals) in self._inputs.prices:
+                        self._raw_signals[delivery.channel] = delivery.raw
                 elif delivery.channel == events:
                     # The event is read from the log, its effects from other keys.
                     self._events_due = True

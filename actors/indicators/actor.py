@@ -168,7 +168,7 @@ class Indicators(Actor):
                     self.wake()
                     continue
                 update = self.bus.decode(schema.CANDLE_UPDATES, delivery.raw, delivery.channel)
-                if update is None:
+                if update is None or update.symbol not in self._symbols:
                     continue
                 self._windows.apply(update)
                 if self._has_new_close(update):
@@ -182,7 +182,7 @@ class Indicators(Actor):
         if not opened:
             return False
         key = (update.symbol, update.timeframe)
-        close_ms = max(opened) + Timeframe(update.timeframe).ms
+        close_ms = max(opened) + update.timeframe.ms
         if close_ms <= self._closed.get(key, 0):
             return False
         self._closed[key] = close_ms

@@ -48,7 +48,7 @@ class WindowCache:
         rows = [row for row in update.candles if row.closed]
         if update.candles and not rows:
             return
-        key = (update.symbol, Timeframe(update.timeframe))
+        key = (update.symbol, update.timeframe)
         self._changes[key] = self.changes(key) + 1
         window = self._windows.pop(key, None)
         if window is not None and (advanced := _advanced(window, update, rows)) is not None:

@@ -305,7 +305,7 @@ class CandleStore:
         """Return the message with a change; of many closed candles only the newest."""
         return CandleUpdate(
             symbol=self.symbol,
-            timeframe=str(self.timeframe),
+            timeframe=self.timeframe,
             candles=[
                 *_rows(change.closed.tail(UPDATE_ROWS), closed=True),
                 *_rows(change.forming, closed=False),

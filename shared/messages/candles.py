@@ -148,7 +148,7 @@ class CandleUpdate:
     """
 
     symbol: str
-    timeframe: str
+    timeframe: Timeframe
     candles: list[CandleRow]
     closed_until_ms: int
     at_ms: int

@@ -36,6 +36,8 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
         return simple[hint]
     if dataclasses.is_dataclass(hint):
         return messages(typing.cast(type, hint))
+    if hint is Timeframe:
+        return st.sampled_from(Timeframe)
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Literal:
         return st.sampled_from(args)

@@ -161,7 +161,7 @@ class LivePrices:
             coin.priced_ms = window.fetched_at_ms
 
     def apply_update(self, update: CandleUpdate) -> None:
-        if update.source != self._source or update.timeframe != str(Timeframe.M5):
+        if update.source != self._source or update.timeframe is not Timeframe.M5:
             return
         coin = self._coins.get(update.symbol)
         if coin is None:

@@ -13,7 +13,7 @@ import pytest
 from shared.codec import decode, encode, from_plain, number
 from shared.errors import BadMessage
 from shared.market import Candles, Timeframe
-from shared.messages.candles import Ban, CandleWindow
+from shared.messages.candles import Ban, CandleUpdate, CandleWindow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,3 +221,17 @@ def test_what_is_no_finite_decimal_text_is_refused(value: Any) -> None:
 
     with pytest.raises(BadMessage, match="amount: expected a decimal number as text"):
         from_plain(Money, {"amount": value}, "key")
+
+
+def test_a_candle_update_has_one_of_our_timeframes() -> None:
+    update = CandleUpdate(
+        symbol="BTCUSDT", timeframe=Timeframe.H1, candles=[], closed_until_ms=1, at_ms=1,
+        source="sim",
+    )  # fmt: skip
+    again = decode(CandleUpdate, encode(update), "market:candles:BTCUSDT")
+    assert again == update
+    assert again.timeframe is Timeframe.H1
+    for wrong in (b'"7m"', b'""', b"null", b'["1h"]', b"5"):
+        raw = encode(update).replace(b'"1h"', wrong)
+        with pytest.raises(BadMessage, match="timeframe: expected 5m or 1h or 4h, found "):
+            decode(CandleUpdate, raw, "market:candles:BTCUSDT")

@@ -184,7 +184,7 @@ def forming(symbol: str, price: float) -> CandleUpdate:
         close=price, volume=1.0, closed=False,
     )  # fmt: skip
     return CandleUpdate(
-        symbol=symbol, timeframe="5m", candles=[row], at_ms=CLOCK.now_ms(), source="sim",
+        symbol=symbol, timeframe=Timeframe.M5, candles=[row], at_ms=CLOCK.now_ms(), source="sim",
         closed_until_ms=int(SERIES.open_time_ms[1000]),
     )  # fmt: skip
 

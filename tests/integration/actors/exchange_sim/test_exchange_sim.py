@@ -214,7 +214,7 @@ async def test_paper_mode_serves_the_venue_alone_at_prices_from_the_bus(
     def update(price: float) -> CandleUpdate:
         row = CandleRow(open_time_ms=open_ms, open=price, high=price, low=price, close=price,
                         volume=1, closed=False)  # fmt: skip
-        return CandleUpdate(symbol="BTCUSDT", timeframe="5m", candles=[row], at_ms=now_ms,
+        return CandleUpdate(symbol="BTCUSDT", timeframe=Timeframe.M5, candles=[row], at_ms=now_ms,
                             closed_until_ms=open_ms, source="binance")  # fmt: skip
 
     unpriced = await get(f"{base}/v2/futures/ticker?market=BTCUSDT")

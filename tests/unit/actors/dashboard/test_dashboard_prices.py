@@ -31,7 +31,7 @@ def update(*rows: int, closed: bool = True, appends: bool = True, bars: int) -> 
     ]  # fmt: skip
     at_ms = START + bars * M5 + 61_000
     return CandleUpdate(
-        symbol="BTCUSDT", timeframe="5m", candles=found, closed_until_ms=START + bars * M5,
+        symbol="BTCUSDT", timeframe=Timeframe.M5, candles=found, closed_until_ms=START + bars * M5,
         at_ms=at_ms, source="sim", appends=appends,
     )  # fmt: skip
 

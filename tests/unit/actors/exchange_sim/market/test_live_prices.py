@@ -35,7 +35,7 @@ def window(bars: list[tuple[float, float, float, float]], fetched_ms: int,
 def update(bar: tuple[float, float, float, float], at_ms: int, number: int = 2) -> CandleUpdate:
     row = CandleRow(open_time_ms=START + number * BAR, open=bar[0], high=bar[1], low=bar[2],
                     close=bar[3], volume=1, closed=False)  # fmt: skip
-    return CandleUpdate(symbol="BTCUSDT", timeframe="5m", candles=[row], at_ms=at_ms,
+    return CandleUpdate(symbol="BTCUSDT", timeframe=Timeframe.M5, candles=[row], at_ms=at_ms,
                         closed_until_ms=START + number * BAR, source="binance")  # fmt: skip
 
 
