@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
+import redis
 
 from shared import schema
 from tests.chaos.conftest import LIGHT
@@ -14,6 +15,12 @@ from tests.support.platform_run import Platform
 HUNG_S = 5.0
 STATUS_S, BACK_S, GROWTH_MB = 5.0, 15.0, 50.0
 SHARED = (*LIGHT, f"supervisor.hung_s={HUNG_S:g}")
+
+
+@pytest.mark.slow
+def test_redis_takes_no_message_that_would_fill_its_readers(running: Platform) -> None:
+    with running.operator() as client, pytest.raises(redis.ConnectionError):
+        client.publish(schema.CONTROL.name(), bytes(9 << 20))
 
 
 @pytest.mark.slow
