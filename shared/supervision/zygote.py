@@ -55,7 +55,7 @@ PRELOADED = (
 )
 # Without a space: with one, Python takes the niceness in /proc/self/stat for the number of threads,
 # and warns of each fork.
-ZYGOTE_TITLE, APP_ZYGOTE_TITLE = "coinex:zygote", "coinex:app-zygote"
+ZYGOTE_TITLE, APP_ZYGOTE_TITLE = "coinex-zygote", "coinex-app-zygote"
 STATUS_FD = CONTROL_FD = 3
 PR_SET_PDEATHSIG = 1
 OOM_SCORE_ADJ = Path("/proc/self/oom_score_adj")

@@ -264,7 +264,7 @@ class Testbed:
 
 def _is_platform(process: psutil.Process) -> bool:
     line = " ".join(process.cmdline())
-    ours = ("coinex:", "supervisor.py", "redis-server", "valkey-server")
+    ours = ("coinex: ", "zygote", "supervisor.py", "redis-server", "valkey-server")
     return any(word in line for word in ours)
 
 
