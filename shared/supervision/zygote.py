@@ -146,7 +146,6 @@ def _become_app_zygote(
         die_with_parent(parent)
         _close_inherited({fds[0]: CONTROL_FD})
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        # not two spaces: Python would misread /proc/self/stat and warn of threads at each fork
         sys.modules["setproctitle"].setproctitle(APP_ZYGOTE_TITLE)
         sys.path.insert(0, order["root"])
         for name in order["modules"]:
