@@ -25,13 +25,20 @@ from shared.errors import ConfigError, did_you_mean, shortened
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_id")
 
 
-def load(path: Path, overrides: Sequence[str] = (), *, mode: Mode | str | None = None) -> Config:
+def load(
+    path: Path,
+    overrides: Sequence[str] = (),
+    *,
+    mode: Mode | str | None = None,
+    to_run: bool = True,
+) -> Config:
     """Read, check and freeze the configuration.
 
     Args:
         path: The YAML file.
         overrides: `key.path=value` each, values in YAML; a later one wins.
         mode: Replaces the file's `mode`.
+        to_run: Whether a platform is to run with it; other commands do not need a safe state_dir.
 
     Raises:
         ConfigError: With every fault found, each as
@@ -43,7 +50,7 @@ def load(path: Path, overrides: Sequence[str] = (), *, mode: Mode | str | None =
     if mode is not None:
         document.root["mode"] = mode
         document.origins["mode",] = "--mode"
-    config, faults = _validated(document)
+    config, faults = _validated(document, to_run=to_run)
     reported = {fault.path for fault in document.faults}
     faults = document.faults + [fault for fault in faults if fault.path not in reported]
     if config is None or faults:
@@ -140,7 +147,7 @@ def _validate(root: dict[str, Any]) -> Config:
     return _adapter().validate_json(json.dumps(root))
 
 
-def _validated(document: Document) -> tuple[Config | None, list[ConfigFault]]:
+def _validated(document: Document, *, to_run: bool) -> tuple[Config | None, list[ConfigFault]]:
     sound = copy.deepcopy(document.root)
     config, faults, faulty = _typed(document, sound)
     # the rules check groups as a whole
@@ -153,7 +160,7 @@ def _validated(document: Document) -> tuple[Config | None, list[ConfigFault]]:
     faults += [document.fault(b.path, b.text) for b in group_breaches(groups)]
     faults += [
         document.fault(b.path, b.text)
-        for b in breaches(config or _validate(sound), frozenset(faulty))
+        for b in breaches(config or _validate(sound), frozenset(faulty), to_run=to_run)
     ]
     return config, faults
 

@@ -73,14 +73,17 @@ def group_breaches(groups: Any) -> Iterator[Breach]:
                 seen[symbol] = dotted(at)
 
 
-def breaches(config: Config, faulty: frozenset[KeyPath]) -> Iterator[Breach]:
+def breaches(
+    config: Config, faulty: frozenset[KeyPath], *, to_run: bool = True
+) -> Iterator[Breach]:
     """Yield every rule broken between the values of `config`.
 
     Args:
         config: Values of the right types; defaults in place of the others.
         faulty: Paths of the others; rules that use them are skipped.
+        to_run: Whether a platform is to run with it.
     """
-    for looks_at, rule in _RULES:
+    for looks_at, rule in (*_RULES, *(_RULES_TO_RUN if to_run else ())):
         if not any(_overlaps(path, bad) for path in looks_at for bad in faulty):
             yield from rule(config)
 
@@ -284,15 +287,16 @@ def _candles_dir(config: Config) -> str:
 
 def _state_dir(config: Config) -> str:
     kind = _kind_of(config.state_dir)
-    if kind == "a directory":
-        return _unsafe(Path(config.state_dir))
-    return "" if kind == "absent" else (
+    return "" if kind in ("a directory", "absent") else (
         f"found {config.state_dir!r}, which is {kind}; name a directory (made if absent)"
     )  # fmt: skip
 
 
-def _unsafe(state_dir: Path) -> str:
-    """Return why others could put their own files into a state_dir; "" if they cannot."""
+def _unsafe(config: Config) -> str:
+    """Return why others could put their own files into the state_dir; "" if they cannot."""
+    if _kind_of(config.state_dir) != "a directory":
+        return ""
+    state_dir = Path(config.state_dir)
     found, us = state_dir.stat(), os.geteuid()
     mode = stat.S_IMODE(found.st_mode)
     place = shlex.quote(str(state_dir.resolve()))
@@ -363,3 +367,5 @@ _RULES: tuple[_Rule, ...] = (
     _rule(("state_dir",), text=_state_dir),
     (tuple((name, "port") for name in _LISTENING), _ports),
 )  # fmt: skip
+
+_RULES_TO_RUN: tuple[_Rule, ...] = (_rule(("state_dir",), text=_unsafe),)

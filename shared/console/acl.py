@@ -37,7 +37,7 @@ def show(options: argparse.Namespace) -> int:
     Raises:
         ConfigError: The configuration or that file is invalid.
     """
-    config = load(Path(options.config), options.set, mode=options.mode)
+    config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
     path: Path = options.passwords
     known = read_passwords(path) if path.exists() else {}
     users = new_users(config.redis.namespace, known)

@@ -75,7 +75,8 @@ def _replay(options: argparse.Namespace) -> int:
     from shared.backtest import workers  # noqa: PLC0415
     from shared.backtest.recording import chosen_symbols  # noqa: PLC0415
 
-    settings = load(Path(options.config), options.set, mode=options.mode).indicators
+    config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
+    settings = config.indicators
     form = _form(options.out)
     if options.processes < 1:
         raise Misuse(f"--processes {options.processes}: expected at least 1")

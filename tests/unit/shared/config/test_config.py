@@ -416,6 +416,12 @@ def test_state_dir_of_another_user_is_refused(
     assert f"chown -R {owner + 1} " in fault
 
 
+def test_what_runs_nothing_does_not_need_a_safe_state_dir(tmp_path: Path) -> None:
+    (tmp_path / "var").mkdir()
+    (tmp_path / "var").chmod(0o777)
+    load(written(tmp_path, SMALL), [f"state_dir={tmp_path / 'var'}"], to_run=False)
+
+
 def test_root_may_use_a_state_dir_of_another_user(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
