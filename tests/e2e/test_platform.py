@@ -205,7 +205,7 @@ def test_a_frame_each_quarter_second_at_most_however_fast_the_bus(
             page.wait_for_timeout(4)
     frames = [t for t in times if begin <= t < begin + 4]
     print(f"{published} messages in 4 s became {len(frames)} frames")
-    assert published > 200
+    assert published > 100
     assert 4 <= len(frames) <= 17
 
 
