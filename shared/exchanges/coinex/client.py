@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import batched
 
@@ -55,12 +55,13 @@ class CoinExClient:
         return await self._wire.sync_time()
 
     async def markets(self, symbols: Sequence[str] | None = None) -> Mapping[str, MarketRule]:
-        rows = await self._of_markets("futures/market", symbols)
-        return {rule.symbol: rule for rule in map(read.market_rule, filter(read.is_linear, rows))}
+        def rule(row: Row) -> MarketRule | None:
+            return read.market_rule(row) if read.is_linear(row) else None
+
+        return await self._of_markets("futures/market", symbols, rule)
 
     async def tickers(self, symbols: Sequence[str] | None = None) -> Mapping[str, Ticker]:
-        rows = await self._of_markets("futures/ticker", symbols)
-        return {prices.symbol: prices for prices in map(read.ticker, rows)}
+        return await self._of_markets("futures/ticker", symbols, read.ticker)
 
     async def book(self, symbol: str, levels: int = 20) -> OrderBook:
         if levels not in BOOK_LEVELS:
@@ -83,10 +84,14 @@ class CoinExClient:
         return [read.balance(row) for row in reply.rows()]
 
     async def positions(self) -> Sequence[OpenPosition]:
-        rows = await self._wire.steady_pages(
-            "futures/pending-position", FUTURES, LimitGroup.ACCOUNT, "position_id"
+        found = await self._wire.steady_pages(
+            "futures/pending-position",
+            FUTURES,
+            LimitGroup.ACCOUNT,
+            "position_id",
+            read.open_position,
         )
-        return [position for position in map(read.open_position, rows) if position.size]
+        return [position for position in found if position.size]
 
     async def closed_positions(self, since_ms: int) -> Sequence[ClosedPosition]:
         """Return the positions that ended since, oldest first.
@@ -94,10 +99,14 @@ class CoinExClient:
         Those open for more than 30 days may be missing.
         """
         query: Query = {**FUTURES, "start_time": max(0, since_ms - LONGEST_HELD_MS)}
-        rows = await self._wire.pages(
-            "futures/finished-position", query, LimitGroup.HISTORY, "position_id"
+        found = await self._wire.pages(
+            "futures/finished-position",
+            query,
+            LimitGroup.HISTORY,
+            "position_id",
+            read.closed_position,
         )
-        ended = [p for p in map(read.closed_position, rows) if p.closed_ms >= since_ms]
+        ended = [p for p in found if p.closed_ms >= since_ms]
         return sorted(ended, key=lambda position: (position.closed_ms, position.position_id))
 
     async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
@@ -108,8 +117,7 @@ class CoinExClient:
             ("futures/pending-order", LimitGroup.ORDERS),
             ("futures/finished-order", LimitGroup.HISTORY),
         ):
-            rows = await self._wire.pages(endpoint, query, group, "order_id")
-            orders = map(read.placed_order, rows)
+            orders = await self._wire.pages(endpoint, query, group, "order_id", read.placed_order)
             found |= {order.order_id: order for order in orders if order.client_id == client_id}
         return list(found.values())
 
@@ -119,10 +127,12 @@ class CoinExClient:
         query: dict[str, str | int] = {**FUTURES, "market": symbol, "start_time": since_ms}
         if until_ms is not None:
             query["end_time"] = until_ms
-        rows = await self._wire.pages("futures/user-deals", query, LimitGroup.HISTORY, "deal_id")
+        found = await self._wire.pages(
+            "futures/user-deals", query, LimitGroup.HISTORY, "deal_id", read.fill
+        )
         fills = (
             fill
-            for fill in map(read.fill, rows)
+            for fill in found
             if fill.at_ms >= since_ms and (until_ms is None or fill.at_ms <= until_ms)
         )
         return sorted(fills, key=lambda fill: (fill.at_ms, fill.fill_id))
@@ -181,21 +191,34 @@ class CoinExClient:
         _same(reply, "margin_mode", row.text("margin_mode"), "isolated")
         return row.leverage()
 
-    async def _of_markets(self, endpoint: str, symbols: Sequence[str] | None) -> list[Row]:
-        """Return the rows of some markets; one unlisted name in ten must not hide the others."""
+    async def _of_markets[T](
+        self, endpoint: str, symbols: Sequence[str] | None, parse: Callable[[Row], T | None]
+    ) -> dict[str, T]:
+        """Return some markets, parsed; one unlisted name in ten must not hide the others."""
         if symbols is None:
-            return (await self._wire.get(endpoint, {}, LimitGroup.PUBLIC)).rows()
-        rows: list[Row] = []
+            return await self._of_call(endpoint, {}, parse)
+        found: dict[str, T] = {}
         try:
             for names in batched(symbols, NAMES_PER_CALL):
-                query = {"market": ",".join(names)}
-                rows += (await self._wire.get(endpoint, query, LimitGroup.PUBLIC)).rows()
+                found |= await self._of_call(endpoint, {"market": ",".join(names)}, parse, names)
         except VenueRefused as refused:
             if refused.code not in UNLISTED:
                 raise
-            rows = (await self._wire.get(endpoint, {}, LimitGroup.PUBLIC)).rows()
-        wanted = set(symbols)
-        return [row for row in rows if row.market() in wanted]
+            found = await self._of_call(endpoint, {}, parse, symbols)
+        return found
+
+    async def _of_call[T](
+        self,
+        endpoint: str,
+        query: Query,
+        parse: Callable[[Row], T | None],
+        wanted: Sequence[str] | None = None,
+    ) -> dict[str, T]:
+        reply = await self._wire.get(endpoint, query, LimitGroup.PUBLIC)
+        names = None if wanted is None else set(wanted)
+        rows = ((row.market(), row) for row in reply.rows())
+        parsed = ((name, parse(row)) for name, row in rows if names is None or name in names)
+        return {name: market for name, market in parsed if market is not None}
 
     async def _order(self, endpoint: str, body: Mapping[str, str]) -> PlacedOrder:
         client_id = body["client_id"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -125,38 +125,50 @@ class CoinExWire:
         target, raw = f"{PREFIX}/{endpoint}", orjson.dumps(body)
         return await self._call_in_time(group, "POST", endpoint, target, raw, again=not once)
 
-    async def pages(self, endpoint: str, query: Query, group: LimitGroup, key: str) -> list[Row]:
-        """Return the rows of every page, each `key` once."""
-        rows, _ = await self._read_pages(endpoint, query, group, key)
-        return list(rows.values())
+    async def pages[T](
+        self, endpoint: str, query: Query, group: LimitGroup, key: str, parse: Callable[[Row], T]
+    ) -> list[T]:
+        """Return the rows of every page, parsed, each `key` once.
 
-    async def steady_pages(
-        self, endpoint: str, query: Query, group: LimitGroup, key: str
-    ) -> list[Row]:
-        """Return the rows of every page of a list that may shrink while it is read.
+        Args:
+            parse: Called with a row as soon as its page is there: only the result is kept, for a
+                page may be a megabyte.
+        """
+        entries, _ = await self._read_pages(endpoint, query, group, key, parse)
+        return list(entries.values())
+
+    async def steady_pages[T](
+        self, endpoint: str, query: Query, group: LimitGroup, key: str, parse: Callable[[Row], T]
+    ) -> list[T]:
+        """As `pages`, for a list that may shrink while it is read.
 
         A removed entry shifts a later one onto a page already read: a list of more than one page
         is accepted when two consecutive reads have the same entries.
         """
-        rows, pages = await self._read_pages(endpoint, query, group, key)
+        entries, pages = await self._read_pages(endpoint, query, group, key, parse)
         for _ in range(MOST_READINGS - 1):
             if pages == 1:
-                return list(rows.values())
-            again, pages = await self._read_pages(endpoint, query, group, key)
-            if again.keys() == rows.keys():
+                return list(entries.values())
+            again, pages = await self._read_pages(endpoint, query, group, key, parse)
+            if again.keys() == entries.keys():
                 return list(again.values())
-            rows = again
+            entries = again
         raise VenueUnavailable(
             f"{endpoint}: {MOST_READINGS} reads of its pages all differ; try again"
         )
 
-    async def _read_pages(
-        self, endpoint: str, query: Query, group: LimitGroup, key: str
-    ) -> tuple[dict[int, Row], int]:
-        found: dict[int, Row] = {}
+    async def _read_pages[T](
+        self, endpoint: str, query: Query, group: LimitGroup, key: str, parse: Callable[[Row], T]
+    ) -> tuple[dict[int, T], int]:
+        found: dict[int, T] = {}
         for page in range(1, MOST_PAGES + 1):
             reply = await self.get(endpoint, {**query, "page": page, "limit": PAGE_SIZE}, group)
-            fresh = {row.whole(key): row for row in reply.rows()}
+            rows = reply.rows()
+            if len(rows) > PAGE_SIZE:
+                raise Unreadable(
+                    f"{endpoint}: page {page} has {len(rows)} entries, asked for {PAGE_SIZE}"
+                )
+            fresh = {row.whole(key): parse(row) for row in rows}
             more, known = reply.has_next(), len(found)
             found |= fresh
             if not more:

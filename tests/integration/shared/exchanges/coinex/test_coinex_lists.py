@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from shared.clock import SystemClock
 from shared.exchanges.coinex.client import CoinExClient
+from shared.exchanges.coinex.wire import PAGE_SIZE
 from tests.support.coinex_faults import KEYS, outcome
 from tests.support.coinex_wire_rows import (
     AT_MS,
@@ -91,6 +93,34 @@ async def test_list_that_goes_on_without_end_is_given_up(scripted: ScriptedVenue
     async with venue_client(scripted.url, SystemClock(), KEYS, share=50) as client:
         error = await outcome(client.orders_by_client_id("BTCUSDT", "mine"))
     assert "no end after 200 pages" in str(error)
+
+
+async def test_of_pages_without_end_only_what_is_read_is_kept(scripted: ScriptedVenue) -> None:
+    unread = "x" * 9000
+
+    def page(asked: Asked) -> Answer:
+        first = int(asked.query["page"]) * PAGE_SIZE
+        rows = [order_row(order_id=first + i, unread=unread) for i in range(PAGE_SIZE)]
+        return ok(rows, has_next=True)
+
+    scripted.answer("futures/pending-order", page)
+    tracemalloc.start()
+    try:
+        async with venue_client(scripted.url, SystemClock(), KEYS, share=50) as client:
+            error = await outcome(client.orders_by_client_id("BTCUSDT", "mine"))
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert "no end after 200 pages" in str(error)
+    assert most_bytes < 60 * 2**20
+
+
+async def test_page_of_more_entries_than_asked_for_is_refused(
+    scripted: ScriptedVenue, coinex: CoinExClient
+) -> None:
+    scripted.answer("futures/pending-position", ok(positions(101), has_next=False))
+    error = await outcome(coinex.positions())
+    assert "page 1 has 101 entries, asked for 100" in str(error)
 
 
 async def test_list_without_pages_is_not_taken_for_a_whole_one(
