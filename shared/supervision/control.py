@@ -227,7 +227,8 @@ class ControlChannel:
     """Carries out commands from the channel `supervisor:control`.
 
     The same message twice within a second is one. Replies go to the list
-    `supervisor:replies:{id}`; the outcome of a command is retried during an outage of Redis.
+    `supervisor:replies:{id}`, where they replace those to an earlier message of that id; the
+    outcome of a command is retried during an outage of Redis.
     Commands sent during an outage are lost, and the sender gets no reply; nor does he to a message
     of more than `LARGEST` bytes, or to more than can be refused.
     """
@@ -287,9 +288,12 @@ class ControlChannel:
             self._refuse(busy(parsed.id), now_s)
 
     async def _carry_out(self, command: ControlCommand, tasks: asyncio.TaskGroup) -> None:
+        is_first = True
         try:
             async for reply in self._answer(command):
-                if not await self._push([reply]) and reply.outcome != "accepted":
+                is_pushed = await self._push([reply], replace=is_first)
+                is_first = False
+                if not is_pushed and reply.outcome != "accepted":
                     tasks.create_task(self._push_later(reply))
         finally:
             self._in_work -= 1
@@ -332,12 +336,20 @@ class ControlChannel:
             self._refused.clear()
             while self._refusals:
                 most = min(REFUSALS_AT_ONCE, len(self._refusals))
-                await self._push([self._refusals.popleft() for _ in range(most)])
+                refusals = [self._refusals.popleft() for _ in range(most)]
+                await self._push(refusals, replace=True)
 
-    async def _push(self, replies: Sequence[ControlReply]) -> bool:
-        """Push replies; return whether Redis took them."""
+    async def _push(self, replies: Sequence[ControlReply], *, replace: bool = False) -> bool:
+        """Push replies; return whether Redis took them.
+
+        Args:
+            replace: Remove earlier replies of the same id: each push renews the list's TTL, so
+                that an id used again and again would fill Redis.
+        """
         batch = self._bus.batch()
         for reply in replies:
+            if replace:
+                batch.delete(schema.CONTROL_REPLIES, id=reply.id)
             batch.push(schema.CONTROL_REPLIES, reply, id=reply.id)
         try:
             await batch.send()

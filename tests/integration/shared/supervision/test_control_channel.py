@@ -7,6 +7,7 @@ import contextlib
 import logging
 import uuid
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import orjson
 import pytest
@@ -31,7 +32,7 @@ from tests.support.waiting import eventually
 @contextlib.asynccontextmanager
 async def serving(server: PrivateRedis, answer: Answer) -> AsyncIterator[ControlChannel]:
     """Serve the channel with an answer, from the moment it is subscribed."""
-    bus = Bus(server.url, name="supervisor", clock=SystemClock(), timeout_s=0.5)
+    bus = Bus(server.url, name="supervisor", clock=SystemClock(), timeout_s=5)
     channel = ControlChannel(bus, answer, SystemClock(), logging.getLogger("test"))
     task = asyncio.create_task(channel.keep())
     try:
@@ -116,6 +117,29 @@ async def test_quick_commands_and_malformed_ones_are_answered_so_many_a_second(
         keys = server.run("DBSIZE")
         assert isinstance(keys, int)
         assert keys < 2 * (COMMANDS_BURST + REFUSALS_BURST)
+
+
+async def test_replies_to_one_id_do_not_pile_up(own_redis: Callable[..., PrivateRedis]) -> None:
+    server = own_redis()
+
+    async def answer(command: ControlCommand) -> AsyncIterator[ControlReply]:
+        yield ControlReply(id=command.id, outcome="accepted")
+        yield ControlReply(id=command.id, outcome="done", reason=command.actor)
+
+    def is_last(name: str, reason: str) -> bool:
+        with redis.Redis.from_url(server.url) as client:
+            replies = client.lrange(schema.CONTROL_REPLIES.name(id=name), -1, -1)
+        return any(orjson.loads(raw)["reason"].startswith(reason) for raw in replies)
+
+    async with serving(server, answer):
+        for actor in ("fetcher", "scanner", "health"):
+            message = {"id": "same", "command": "restart", "actor": actor}
+            publish(server, [orjson.dumps(message)])
+            await eventually(partial(is_last, "same", actor))
+        assert outcomes(server, "same") == [["accepted", "done"]]
+        publish(server, [b"no %d" % number for number in range(20)] + [b'{"id":1}'])
+        await eventually(partial(is_last, "invalid", "id: expected"))
+        assert outcomes(server, "invalid") == [["error"]]
 
 
 async def test_an_outcome_that_redis_could_not_take_is_told_once_it_is_back(
