@@ -15,6 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from actors.dashboard.versions import DocumentVersions
 from shared.clock import Clock
+from shared.rate_limit import RateLimit
 
 PAUSE_S = 0.25
 """Between two messages to one client: at most four a second."""
@@ -24,6 +25,9 @@ QUIET_S = 10.0
 
 PING_S = 20.0
 LONGEST_MESSAGE = 4096
+MESSAGES_PER_S, MESSAGES_BURST = 5.0, 50
+"""Taken from one client, who has no reason to send any but pings and pongs."""
+
 SEND_BUFFER = 65_536
 """Kernel send buffer per client, in bytes; a larger one would queue old states."""
 
@@ -37,7 +41,7 @@ class Clients:
 
     Attributes:
         refused: Clients refused because there were too many.
-        dropped: Clients dropped because of a timeout.
+        dropped: Clients dropped because they took nothing, or sent too much.
         sent: Messages sent.
     """
 
@@ -81,7 +85,11 @@ class Clients:
             )
         # Compression would cost 1 MB and a separate encoding per connection.
         ws = web.WebSocketResponse(
-            heartbeat=PING_S, compress=False, max_msg_size=LONGEST_MESSAGE, timeout=1.0
+            heartbeat=PING_S,
+            compress=False,
+            max_msg_size=LONGEST_MESSAGE,
+            timeout=1.0,
+            autoping=False,  # pongs would pile up for a client that reads none of them
         )
         self._count += 1
         try:
@@ -100,9 +108,19 @@ class Clients:
 
     async def _serve_client(self, ws: web.WebSocketResponse, request: web.Request) -> None:
         pushing = asyncio.create_task(self._push(ws, request))
+        limit = RateLimit(MESSAGES_PER_S, MESSAGES_BURST)
         try:
-            async for _ in ws:
-                pass  # messages of clients are ignored; aiohttp answers pings
+            async for message in ws:
+                if not limit.allows(self._clock.monotonic()):
+                    self.dropped += 1
+                    self._log.warning("a browser sends too many messages: let go")
+                    if request.transport is not None:
+                        request.transport.abort()
+                    break
+                if message.type is WSMsgType.PING:
+                    await ws.pong(message.data)
+        except ConnectionError:
+            pass  # disconnected before its ping was answered
         finally:
             pushing.cancel()
             with contextlib.suppress(asyncio.CancelledError):

@@ -430,6 +430,10 @@ class SlowBrowser:
         message: dict[str, Any] = orjson.loads(await self._reader.readexactly(length))
         return message
 
+    async def send(self, raw: bytes) -> None:
+        self._writer.write(raw)
+        await self._writer.drain()
+
     async def close(self) -> None:
         self._writer.close()
         with contextlib.suppress(ConnectionError):
@@ -512,6 +516,24 @@ async def test_browser_may_say_what_it_likes_and_pings_are_answered(
                 assert response.status == 405
     beat = schema.HEARTBEAT.name(name="dashboard")
     assert set(await bus.names("*")) - {beat} == set(before) - {beat}
+
+
+async def test_browser_that_floods_pings_and_reads_nothing_is_cut_off(
+    redis_url: str, tmp_path: Path
+) -> None:
+    async with site(redis_url, tmp_path) as here:
+        flooder = await SlowBrowser.connect(here.port)
+        latest_s = 0.0
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(20):
+                while True:
+                    await flooder.send(b"\x89\x80mask" * 20_000)
+                    began = time.monotonic()
+                    await asyncio.sleep(0.01)
+                    latest_s = max(latest_s, time.monotonic() - began)
+        assert latest_s < 2
+        await eventually(lambda: here.actor.detail.get("browsers") == 0)
+        await flooder.close()
 
 
 async def test_strangers_are_refused_on_every_path(redis_url: str, tmp_path: Path) -> None:
