@@ -10,12 +10,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from shared.errors import escaped
+
 OTHERS = 0o077
 """Bits of a mode that concern group and others."""
 
 MOST_SHOWN = 12
 TO_CORRECT = "the next start corrects"
 KINDS = frozenset({stat.S_IFDIR, stat.S_IFREG, stat.S_IFSOCK, stat.S_IFIFO, stat.S_IFLNK})
+ENDLESS = frozenset({stat.S_IFCHR, stat.S_IFBLK, stat.S_IFIFO})
+DEEPEST = 32
+"""Levels of directories that are looked into; what lies below is reached by nobody either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,11 +30,13 @@ class Findings:
     Attributes:
         wrong: Open to others, or closed to ourselves.
         foreign: Of another user.
+        endless: FIFOs, links to them, and devices: who opens or reads one may wait for ever.
     """
 
     top: Path
     wrong: list[str] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
+    endless: list[str] = field(default_factory=list)
 
     def in_words(self, done: str) -> dict[Literal["wrong", "foreign"], str]:
         """Return a text for each kind that was found; `done` says what becomes of the wrong."""
@@ -46,6 +53,13 @@ class Findings:
                 f"root: chown -Rh {os.geteuid()} {self.top}"
             )
         return texts
+
+    def fault(self) -> str:
+        """Return why nothing may be started on the directory; "" if it may."""
+        return "" if not self.endless else (
+            f"state_dir: found FIFOs or devices in {self.top}: whoever opens one would wait "
+            f"for ever; remove them: {_listed(self.endless)}"
+        )  # fmt: skip
 
 
 def be_private() -> None:
@@ -78,6 +92,8 @@ def close_to_others(
             for name in (*directories, *files):
                 secret = name in renewed and folder == str(top)
                 _close(found, name, fd, f"{folder}/{name}", remove=secret, kept=kept, dry=dry)
+            if folder.count("/") - str(top).count("/") >= DEEPEST:
+                directories.clear()
     return found
 
 
@@ -93,6 +109,8 @@ def _close(
     try:
         kind = os.fstat(fd)
         is_ours, is_link = kind.st_uid == os.geteuid(), stat.S_ISLNK(kind.st_mode)
+        if stat.S_IFMT(kind.st_mode) in ENDLESS or (is_link and _leads_to_fifo(name, dir_fd)):
+            found.endless.append(_shown(path, found.top))
         mode = stat.S_IMODE(kind.st_mode)
         own = 0o700 if stat.S_ISDIR(kind.st_mode) else 0o600
         wanted = mode if is_link else (mode | own) & ~(OTHERS & ~kept)
@@ -115,9 +133,16 @@ def _close(
         os.close(fd)
 
 
+def _leads_to_fifo(name: str, dir_fd: int | None) -> bool:
+    try:
+        return stat.S_ISFIFO(os.stat(name, dir_fd=dir_fd).st_mode)
+    except OSError:  # a link to nothing
+        return False
+
+
 def _shown(path: str, top: Path) -> str:
     name = top.name if path == str(top) else os.path.relpath(path, top)
-    return name.encode("utf-8", "backslashreplace").decode()
+    return escaped(name.encode("utf-8", "backslashreplace").decode())
 
 
 def _listed(names: list[str]) -> str:

@@ -54,9 +54,11 @@ def acquire(path: Path) -> IO[str]:
 
     Raises:
         AlreadyLocked: Another process has locked it.
+        OSError: It cannot be opened, or is a symbolic link: what one leads to is not truncated.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("a+")
+    flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    file = os.fdopen(os.open(path, flags, 0o600), "a+")
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

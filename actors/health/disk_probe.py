@@ -42,7 +42,8 @@ class DiskProbe:
 
 
 def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+    descriptor = os.open(path, flags, 0o600)
     try:
         os.pwrite(descriptor, b"probe\n", 0)
         os.fsync(descriptor)

@@ -35,8 +35,9 @@ def check(options: argparse.Namespace) -> int:
 
         parse_urls(urls)
     state_dir = Path(config.state_dir).resolve()
+    found = preflight.still_open(state_dir)
     if not preflight.is_running(state_dir):
-        faults = ports.taken(listeners(config))
+        faults = [*filter(None, [found.fault()]), *ports.taken(listeners(config))]
         redis = preflight.redis_server(
             config, secrets, users, clock=SystemClock(), environment=options.environment
         )
@@ -53,7 +54,7 @@ def check(options: argparse.Namespace) -> int:
     if config.alerts.enabled:
         services = f"{count(len(urls), 'service URL')}, well formed" if urls else NO_URLS
         print(f"alerts: {services}")
-    for text in preflight.still_open(state_dir).in_words(TO_CORRECT).values():
+    for text in found.in_words(TO_CORRECT).values():
         print(f"note: {text}")
     in_use = coins_in_use(config)
     for remark in in_words(config, in_use, kept(config, in_use)):

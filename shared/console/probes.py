@@ -178,6 +178,7 @@ def permissions(
         *_open(secret, stat.S_IRWXO, "it is a secret and others may read it; chmod o="),
         *_open(above, stat.S_IWOTH, MOVABLE, unless=stat.S_ISVTX),
         *([texts["foreign"]] if "foreign" in texts else []),
+        *filter(None, [found.fault() if found else ""]),
     ]
     yield from (Finding("permissions", "wrong", fault) for fault in faults)
     if "wrong" in texts:

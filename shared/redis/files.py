@@ -95,7 +95,7 @@ class RedisFiles:
             ConfigError: What is recorded is no release.
         """
         path = self._version_path
-        if not self._written() or not path.exists():
+        if not self._written() or not path.is_file():
             return None
         text = path.read_text().strip()
         release = Release.parse(text)

@@ -36,12 +36,17 @@ def close_to_others(state_dir: Path, log: logging.Logger) -> None:
 
     Nothing is done while a supervisor answers there, which has done so when it started. Its lock
     says less: anybody may hold one on a file that he may read.
+
+    Raises:
+        ConfigError: There are files whose opening may never end.
     """
     if _answers(state_dir):
         return
     found = permissions.close_to_others(state_dir, renewed=RENEWED)
     for text in found.in_words("corrected").values():
         log.warning("%s", text)
+    if fault := found.fault():
+        raise ConfigError([fault])
 
 
 def still_open(state_dir: Path) -> permissions.Findings:
@@ -73,14 +78,18 @@ def lock(state_dir: Path) -> PidLock:
 def is_running(state_dir: Path) -> bool:
     """Return whether a supervisor runs on a state_dir."""
     try:
-        with (state_dir / "supervisor.lock").open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        # what is there may be a FIFO, whose opening would wait
+        file = os.open(state_dir / "supervisor.lock", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
-    except BlockingIOError:
-        return True
     except PermissionError:  # a wrong mode, which a start corrects
         return _answers(state_dir)
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(file)
     return False
 
 

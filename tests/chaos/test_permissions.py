@@ -129,3 +129,17 @@ def test_what_belongs_to_somebody_else_is_named_and_left_alone(platform: Make, n
     assert f"{name} (mode 700, of user {ANOTHER_USER})" in running.output()
     assert "Traceback" not in running.output()
     assert path.stat().st_uid == ANOTHER_USER
+
+
+def test_fifos_are_refused_by_name_instead_of_opened_for_ever(platform: Make) -> None:
+    running = platform(*SMALL)
+    log = running.state_dir / "log"
+    log.mkdir(parents=True, mode=0o700)
+    for name in ("../supervisor.lock", "../supervisor.id", "../trader.db", "redis.log"):
+        os.mkfifo(log / name, 0o600)
+    words = f"state_dir: found FIFOs or devices in {running.state_dir}"
+    for verb in ("run", "check"):
+        refused = running.run(verb)
+        assert refused.returncode == 78
+        assert words in refused.stderr and "log/redis.log" in refused.stderr, refused.stderr
+    assert words in running.run("doctor").stdout

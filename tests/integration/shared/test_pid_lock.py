@@ -31,3 +31,11 @@ def test_removed_lock_that_another_has_taken_is_said_so(tmp_path: Path) -> None:
         lock.restore()
     other.close()
     lock.close()
+
+
+def test_link_to_a_file_is_refused_and_the_file_kept(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("precious")
+    (tmp_path / "trader.pid").symlink_to(tmp_path / "precious")
+    with pytest.raises(OSError, match="symbolic links"):
+        PidLock(tmp_path / "trader.pid")
+    assert (tmp_path / "precious").read_text() == "precious"

@@ -106,6 +106,33 @@ def test_what_belongs_to_others_is_named_and_a_secret_of_theirs_not_removed(tmp_
     assert (tmp_path / "api.token").exists() and not found.wrong
 
 
+def test_fifos_and_links_to_them_are_named_as_a_fault(tmp_path: Path) -> None:
+    top = tmp_path / "var"
+    (top / "log").mkdir(mode=0o700, parents=True)
+    os.mkfifo(top / "log" / "fetcher.log", 0o600)
+    (top / "venue.json").symlink_to(top / "log" / "fetcher.log")
+    (top / "stdout").symlink_to("/dev/null")
+    (top / "nowhere").symlink_to(tmp_path / "absent")
+    found = close_to_others(top)
+    assert {*found.endless} == {"log/fetcher.log", "venue.json"}
+    assert found.fault().startswith(f"state_dir: found FIFOs or devices in {top}: ")
+    (top / "log" / "fetcher.log").unlink()
+    assert close_to_others(top).fault() == ""
+
+
+def test_what_lies_too_deep_for_a_walk_is_behind_a_closed_directory(tmp_path: Path) -> None:
+    levels = [tmp_path / "var"]
+    for _ in range(40):
+        levels.append(levels[-1] / "d")
+    levels[-1].mkdir(parents=True)
+    for level in levels:
+        level.chmod(0o755)
+    close_to_others(levels[0])
+    found = [stat.S_IMODE(level.stat().st_mode) for level in levels]
+    assert found[:33] == [0o700] * 33 and found[-1] == 0o755
+    assert not close_to_others(levels[0]).wrong
+
+
 def test_devices_stay_as_they_are(tmp_path: Path) -> None:
     device = tmp_path / "null"
     try:
@@ -113,7 +140,8 @@ def test_devices_stay_as_they_are(tmp_path: Path) -> None:
     except PermissionError:
         pytest.skip("only root may make a device")
     device.chmod(0o666)
-    assert not close_to_others(tmp_path).wrong
+    found = close_to_others(tmp_path)
+    assert not found.wrong and found.endless == ["null"]
     assert stat.S_IMODE(device.stat().st_mode) == 0o666
 
 
@@ -134,4 +162,7 @@ def test_names_that_are_no_text_and_a_directory_yet_to_be_made(tmp_path: Path) -
     odd.touch()
     odd.chmod(0o644)
     assert close_to_others(tmp_path).wrong == ["odd-\\udcff (mode 644)"]
+    odd.rename(tmp_path / "two\nlines\x1b[31m")
+    (tmp_path / "two\nlines\x1b[31m").chmod(0o644)
+    assert close_to_others(tmp_path).wrong == [r"two\nlines\x1b[31m (mode 644)"]
     assert close_to_others(tmp_path / "absent").in_words("corrected") == {}

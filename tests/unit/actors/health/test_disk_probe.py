@@ -6,6 +6,8 @@ import asyncio
 import threading
 from pathlib import Path
 
+import pytest
+
 from actors.health.disk_probe import DiskProbe
 from tests.support.manual_clock import ManualClock
 from tests.support.waiting import eventually
@@ -42,3 +44,25 @@ async def test_disk_that_refuses_the_probe_is_not_stalled(tmp_path: Path) -> Non
     await eventually(lambda: probe.stalled_s == 0, within_s=20)
     assert not running.done()
     running.cancel()
+
+
+class Over(Exception):
+    """One probe was made."""
+
+
+class ClockOfOneProbe(ManualClock):
+    async def sleep(self, seconds: float) -> None:
+        raise Over
+
+
+@pytest.mark.parametrize(("is_link", "left"), [(True, "precious"), (False, "probe\nus")])
+async def test_what_a_link_leads_to_is_not_written(
+    tmp_path: Path, is_link: bool, left: str
+) -> None:
+    precious = tmp_path / ("precious" if is_link else "health.probe")
+    precious.write_text("precious")
+    if is_link:
+        (tmp_path / "health.probe").symlink_to(precious)
+    with pytest.raises(Over):
+        await DiskProbe(tmp_path, ClockOfOneProbe()).run()
+    assert precious.read_text() == left
