@@ -23,6 +23,7 @@ def test_removed_files_are_made_again_and_reported(platform: Make) -> None:
     state = running.state_dir
     with running.redis() as client:  # a message that the supervisor skips when it renews its lease
         client.set("supervisor:lease", "{broken")
+    wait_for((state / "log" / "health.log").exists, 30, "a first line of health's")
     shutil.rmtree(state / "log")
     files = ("supervisor.sock", "supervisor.lock", "redis/operator.url", KEYS)
     keys = (state / KEYS).read_bytes()
