@@ -23,8 +23,8 @@ venv:
 	  "$$found" -m venv .venv \
 	    || { rm -rf .venv; \
 	         command -v uv >/dev/null && uv venv -q --python "$$found" .venv \
-           && sed -n '/^pip==/,/# via/p' requirements-lock.txt \
-             | uv pip install -q --python $(PYTHON) --require-hashes --only-binary=:all: -r -; } \
+	           && sed -n '/^pip==/,/# via/p' requirements-lock.txt \
+	             | uv pip install -q --python $(PYTHON) --require-hashes --only-binary=:all: -r -; } \
 	    || { rm -rf .venv; \
 	         echo "make: $$found cannot make a virtual environment: install its venv module" \
 	           "(Debian and Ubuntu: the package python3-venv of that version)" >&2; exit 1; }; \

@@ -34,6 +34,9 @@ _GZIP = zlib.MAX_WBITS + 16
 class ReplyRefused(PlatformError):
     """A reply that is too large, or not encoded as asked."""
 
+    def __init__(self, why: str) -> None:
+        super().__init__(f"the reply is refused: {why}")
+
 
 class Body:
     """The body of a reply as it arrives: at most `most` bytes of it are kept.

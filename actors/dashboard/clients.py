@@ -15,7 +15,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from actors.dashboard.versions import DocumentVersions
 from shared.clock import Clock
-from shared.rate_limit import RateLimit
+from shared.token_bucket import TokenBucket
 
 PAUSE_S = 0.25
 """Between two messages to one client: at most four a second."""
@@ -108,7 +108,7 @@ class Clients:
 
     async def _serve_client(self, ws: web.WebSocketResponse, request: web.Request) -> None:
         pushing = asyncio.create_task(self._push(ws, request))
-        limit = RateLimit(MESSAGES_PER_S, MESSAGES_BURST)
+        limit = TokenBucket(MESSAGES_PER_S, MESSAGES_BURST)
         try:
             async for message in ws:
                 if not limit.allows(self._clock.monotonic()):

@@ -25,8 +25,8 @@ from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BadMessage, BusUnavailable
 from shared.messages.actors import ControlCommand, ControlReply
-from shared.rate_limit import RateLimit
 from shared.supervision.control_client import short_address
+from shared.token_bucket import TokenBucket
 
 COMMANDS: tuple[str, ...] = get_args(ControlCommand.__annotations__["command"]) or (
     "restart",
@@ -238,8 +238,8 @@ class ControlChannel:
         self._answer = answer
         self._clock = clock
         self._log = log
-        self._commands = RateLimit(COMMANDS_PER_S, COMMANDS_BURST)
-        self._answered = RateLimit(REFUSALS_PER_S, REFUSALS_BURST)
+        self._commands = TokenBucket(COMMANDS_PER_S, COMMANDS_BURST)
+        self._answered = TokenBucket(REFUSALS_PER_S, REFUSALS_BURST)
         self._refusals: deque[ControlReply] = deque(maxlen=REFUSALS_BURST)
         self._refused = asyncio.Event()
         self._in_work = 0

@@ -57,7 +57,7 @@ FLOORS: dict[str, float] = {
             "shared.logs",
             "shared.market",
             "shared.messages",
-            "shared.rate_limit",
+            "shared.token_bucket",
             # pure files of folders that are not
             "shared.exchanges.venue",
             "shared.web.hosts",

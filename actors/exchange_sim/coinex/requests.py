@@ -5,7 +5,6 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -24,6 +23,7 @@ from shared.exchanges.sim.errors import (
 )
 from shared.exchanges.venue import OrderKind, OrderSide
 from shared.exchanges.venue_keys import VenueKeys
+from shared.token_bucket import TokenBucket
 
 DEFAULT_WINDOW_MS = 5000
 MOST_NAMES = 10
@@ -62,27 +62,16 @@ def check_signature(
         raise SimRefused(*EXPIRED)
 
 
-@dataclass(slots=True)
-class _Bucket:
-    tokens: float
-    at_s: float
-
-
 class Buckets:
     """Requests per second, by group of endpoints: token buckets, full at first."""
 
     def __init__(self) -> None:
-        self._buckets: dict[str, _Bucket] = {}
+        self._buckets: dict[str, TokenBucket] = {}
 
     def take(self, group: str, rate: int, now_s: float) -> int | None:
         """Take a token and return how many are left; None when there was none."""
-        bucket = self._buckets.setdefault(group, _Bucket(rate, now_s))
-        bucket.tokens = min(rate, bucket.tokens + (now_s - bucket.at_s) * rate)
-        bucket.at_s = now_s
-        if bucket.tokens < 1:
-            return None
-        bucket.tokens -= 1
-        return int(bucket.tokens)
+        bucket = self._buckets.setdefault(group, TokenBucket(rate))
+        return int(bucket.tokens) if bucket.allows(now_s) else None
 
 
 class Parameters:

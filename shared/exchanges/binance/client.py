@@ -218,9 +218,7 @@ class BinanceClient:
             ) from None
         except ReplyRefused as error:
             self._refuse_while_banned()
-            raise ExchangeUnavailable(
-                f"{self._base_url} {endpoint}: the reply is refused: {error}"
-            ) from None
+            raise ExchangeUnavailable(f"{self._base_url} {endpoint}: {error}") from None
         except (aiohttp.ClientError, OSError) as error:
             self._refuse_while_banned()  # then only the body of the 429 or 418 was lost
             why = shortened(f"{type(error).__name__}: {error}", _LONGEST_WHY)
@@ -249,9 +247,7 @@ class BinanceClient:
         try:
             document = document_of(body)
         except ReplyRefused as error:
-            raise ExchangeUnavailable(
-                f"{self._base_url} {endpoint}: the reply is refused: {error}"
-            ) from None
+            raise ExchangeUnavailable(f"{self._base_url} {endpoint}: {error}") from None
         code = document.get("code") if isinstance(document, dict) else None
         if status in DEFAULT_PAUSE_S or code == TOO_MANY_REQUESTS:
             if status not in DEFAULT_PAUSE_S:

@@ -67,7 +67,7 @@ def read_reply(
     try:
         document = document_of(body)
     except ReplyRefused as error:
-        raise Unreadable(f"{endpoint}: the reply is refused: {error}") from None
+        raise Unreadable(f"{endpoint}: {error}") from None
     code = document.get("code") if isinstance(document, dict) else None
     beginning = hide(excerpt(body))
     if status == 429:

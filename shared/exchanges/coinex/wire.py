@@ -16,11 +16,12 @@ from shared.clock import Clock
 from shared.config.secrets import SECRET_VARIABLES
 from shared.decimals import whole_of
 from shared.errors import ConfigError, VenueDenied, VenueRefused, VenueUnavailable, shortened
-from shared.exchanges.coinex.limits import PER_S, LimitGroup, TokenBucket
+from shared.exchanges.coinex.limits import PER_S, LimitGroup
 from shared.exchanges.coinex.replies import CoinExReply, Expired, TooMany, read_reply
 from shared.exchanges.coinex.rows import Row, Unreadable
 from shared.exchanges.venue_keys import VenueKeys
 from shared.http_client import ReplyRefused, read_body, sent
+from shared.token_bucket import TokenBucket
 
 PREFIX = "/v2"
 PAGE_SIZE = 100
@@ -245,7 +246,7 @@ class CoinExWire:
             ):
                 return response.status, await read_body(response), response.headers
         except ReplyRefused as error:
-            fault = Unreadable(f"{self._origin} {endpoint}: the reply is refused: {error}")
+            fault = Unreadable(f"{self._origin} {endpoint}: {error}")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             fault = VenueUnavailable(
                 f"{self._origin} {endpoint}: not reached: {shortened(str(error), _LONGEST_WHY)}"
