@@ -301,9 +301,12 @@ def _unsafe(config: Config) -> str:
     mode = stat.S_IMODE(found.st_mode)
     place = shlex.quote(str(state_dir.resolve()))
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
+        todo = f"chmod 700 {place}, once you know that nobody did"
+        if mode & stat.S_ISVTX:  # /tmp and its like are meant for everybody
+            todo = f"name a directory of its own, or, if nobody else uses it, {todo}"
         return (
             f"found {place} with mode {mode:03o}, expected 700: others may replace the journal and "
-            f"the kill switch in it; chmod 700 {place}, once you know that nobody did"
+            f"the kill switch in it; {todo}"
         )
     if found.st_uid != us != 0:  # root may use what anybody else has, such as a container's volume
         return (

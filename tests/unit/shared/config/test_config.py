@@ -405,6 +405,14 @@ def test_state_dir_that_others_may_write_is_refused_beside_other_faults(
     assert f"found var with mode {mode}" in fault
 
 
+def test_directory_meant_for_everybody_is_not_to_be_closed_unseen(tmp_path: Path) -> None:
+    state_dir = tmp_path / "shared"
+    state_dir.mkdir()
+    state_dir.chmod(0o1777)
+    (fault,) = faults(written(tmp_path, SMALL), f"state_dir={state_dir}")
+    assert "; name a directory of its own, or, if nobody else uses it, chmod 700 " in fault
+
+
 def test_state_dir_of_another_user_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
