@@ -524,14 +524,21 @@ def test_a_patch_is_applied_within_a_frame_and_ten_thousand_leave_nothing(
         page.evaluate("() => { const {took} = window; delete window.took; return took; }")
     )
     before = heap()
-    server.flood(10_000, at_once=5)
+    server.flood(5_000, at_once=5)
+    _drawn(page, 8_001)
+    between = heap()
+    server.flood(5_000, at_once=5)
     _drawn(page, 13_001)
     after = heap()
     median, worst = took[len(took) // 2], took[int(len(took) * 0.95)]
     print(f"patch of 29 coins: median {median:.1f} ms, 95 % {worst:.1f} ms, {len(took)} measured")
-    print(f"heap {before / 1e6:.2f} MB -> {after / 1e6:.2f} MB over 10,000 patches")
+    print(
+        f"heap {before / 1e6:.2f} MB -> {between / 1e6:.2f} MB -> {after / 1e6:.2f} MB "
+        f"over twice 5,000 patches"
+    )
     assert len(took) > 50 and median < 16
-    assert after <= 1.1 * before
+    # what leaks grows in both halves; what the browser makes once, it makes in one of them
+    assert min(between / before, after / between) <= 1.05
     assert len(shown(page)) == COINS
 
 

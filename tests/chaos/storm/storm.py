@@ -38,6 +38,8 @@ SOAK_QUIET_S = 120.0
 SOAK_EVERY_S = 2.0
 QUIET_CLOSES = 2
 """One 5m close in this many, the first among them, is left without a fault."""
+QUIET_FROM_S = 300.0
+"""Shorter storms have no time to leave a close alone."""
 QUIET_AFTER_S = PROMPT_S + 2
 # a soak leaves the platform alone most of the time
 SOAK_LEFT_OUT = ("bloat",)
@@ -148,7 +150,8 @@ class Scene:
         plan = schedule(self._options.seed, self._kinds(), self._names, self._testbed.pace)
         for planned in plan:
             length = planned.lasts_s + planned.kind.noticed(self._testbed.pace) + 5
-            self._sleep(self._quiet_s(length))
+            if seconds >= QUIET_FROM_S:
+                self._sleep(self._quiet_s(length))
             if self._monitor.now() - began + length > seconds:
                 break
             self._inject(planned)
