@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from shared.errors import BadCandle
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
@@ -31,6 +28,10 @@ class Timeframe(StrEnum):
     def open_at(self, time_ms: int) -> int:
         """Return the open time of the candle at `time_ms`: up to it, candles are closed."""
         return time_ms - time_ms % self.ms
+
+    def first_open(self, time_ms: int) -> int:
+        """Return the open time of the first candle that opens at or after `time_ms`."""
+        return -(-time_ms // self.ms) * self.ms
 
 
 _LENGTH_MS = {Timeframe.M5: 300_000, Timeframe.H1: 3_600_000, Timeframe.H4: 14_400_000}
@@ -76,7 +77,7 @@ class Candles:
     def __len__(self) -> int:
         return len(self.open_time_ms)
 
-    def __getitem__(self, rows: slice | npt.NDArray[np.bool_]) -> Candles:
+    def __getitem__(self, rows: slice | Sequence[int] | npt.NDArray[np.generic]) -> Candles:
         return Candles(*(getattr(self, name)[rows] for name in COLUMNS))
 
     def same_as(self, other: Candles) -> bool:
@@ -126,26 +127,3 @@ class Candles:
             (int(self.open_time_ms[i]) + timeframe.ms, int(self.open_time_ms[i + 1]))
             for i in breaks
         ]
-
-    def check(self, symbol: str, timeframe: Timeframe) -> None:
-        """Raise if any row is impossible.
-
-        Raises:
-            BadCandle: Times not ascending and aligned; a price not finite and above zero;
-                high or low not enclosing open and close; a negative volume.
-        """
-        times = self.open_time_ms
-        prices = np.stack([self.open, self.high, self.low, self.close])
-        faults: Iterable[tuple[str, Any]] = (
-            ("open time not on the timeframe's grid", times % timeframe.ms != 0),
-            ("open time not after the row before", np.diff(times, prepend=-1) <= 0),
-            ("price not finite and above 0", ~(np.isfinite(prices) & (prices > 0)).all(axis=0)),
-            ("high below open, close or low", self.high < prices.max(axis=0)),
-            ("low above open, close or high", self.low > prices.min(axis=0)),
-            ("volume not finite or negative", ~(np.isfinite(self.volume) & (self.volume >= 0))),
-        )
-        for why, bad in faults:
-            if bad.any():
-                row = int(np.argmax(bad))
-                shown = ", ".join(f"{c}={getattr(self, c)[row]:g}" for c in COLUMNS[1:])
-                raise BadCandle(f"{symbol} {timeframe} at {int(times[row])}: {why} ({shown})")

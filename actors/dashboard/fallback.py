@@ -123,7 +123,7 @@ class Fallback:
 
     async def _ask(self, symbol: str, timeframe: Timeframe) -> None:
         self.requests += 1
-        candles = await self._client.klines(symbol, timeframe, limit=ROWS)
+        candles = (await self._client.klines(symbol, timeframe, limit=ROWS)).candles
         self.troubles.pop(symbol, None)
         if not len(candles):
             return

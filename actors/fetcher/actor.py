@@ -23,6 +23,7 @@ from actors.fetcher.exchange_status import TRADING, ExchangeStatus
 from actors.fetcher.publisher import CandlePublisher
 from actors.fetcher.stream import CandleStream
 from shared import codec, schema
+from shared.candles.admission import Admitted
 from shared.candles.freshness import fetch_interval_s, refetch_after_s, seconds_to_pass
 from shared.candles.store import KEEP, SETTLE_MS, CandleStore, Change, OverlapDiffers, WrongTime
 from shared.clock import ClockJump
@@ -31,7 +32,7 @@ from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSym
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.http_client import open_session
-from shared.market import Candles, Timeframe
+from shared.market import Timeframe
 from shared.messages.actors import Quarantine
 
 AFTER_CLOSE_MS, JITTER_MS = 1_500, 300  # Binance has the new candle about a second after a close
@@ -275,27 +276,27 @@ class Fetcher(Actor):
 
     async def _fetch_rows(self, store: CandleStore, from_ms: int | None = None) -> Change:
         limit = KEEP if from_ms is not None else store.rows_needed(self.client.now_ms())
-        rows, times = await self._klines(store, limit, from_ms)
+        answer, times = await self._klines(store, limit, from_ms)
         try:
-            return store.accept(rows, **times, from_ms=from_ms)
+            return store.accept(answer, **times, from_ms=from_ms)
         except (OverlapDiffers, WrongTime) as oddity:
             self.refetches += 1
             self.log.warning("all its candles are fetched again: %s", oddity)
             await self.exchange.sync_time()
-        rows, times = await self._klines(store, KEEP, None)
-        return store.replace(rows, **times)
+        answer, times = await self._klines(store, KEEP, None)
+        return store.replace(answer, **times)
 
     async def _klines(
         self, store: CandleStore, limit: int, from_ms: int | None
-    ) -> tuple[Candles, dict[str, int]]:
+    ) -> tuple[Admitted, dict[str, int]]:
         async with self._slots:
             if self._on_probation:
                 self.computing(store.symbol)
             asked_ms = self.client.now_ms()
-            rows = await self.client.klines(
+            answer = await self.client.klines(
                 store.symbol, store.timeframe, limit=limit, start_ms=from_ms
             )
-        return rows, {"asked_ms": asked_ms, "fetched_at_ms": self.clock.now_ms()}
+        return answer, {"asked_ms": asked_ms, "fetched_at_ms": self.clock.now_ms()}
 
     def _failed(self, coin: FetchedCoin, reason: str) -> None:
         now_s = self.clock.monotonic()

@@ -115,7 +115,7 @@ class CandlePublisher:
     def _is_due(self, store: CandleStore, change: Change, every_s: float) -> bool:
         ttl_s = _ttl_s(schema.CANDLES[store.timeframe])
         late = is_write_due(self._age_s(store), every_s, ttl_s)
-        return late or len(change.closed) > 0 or change.absent
+        return late or len(change.closed) > 0 or change.absent or change.begins
 
     def _is_of_before(self, store: CandleStore) -> bool:
         """Return whether candles were fetched before a jump of the clock, by their time."""

@@ -170,13 +170,13 @@ class CycleCandles:
 
     async def _fetch_window(self, store: CandleStore) -> CandleWindow:
         asked_ms = self._binance.now_ms()
-        rows = await self._binance.klines(store.symbol, store.timeframe, limit=KEEP)
+        answer = await self._binance.klines(store.symbol, store.timeframe, limit=KEEP)
         now_ms = self._clock.now_ms()
         try:
-            store.accept(rows, asked_ms=asked_ms, fetched_at_ms=now_ms)
+            store.accept(answer, asked_ms=asked_ms, fetched_at_ms=now_ms)
         except (OverlapDiffers, WrongTime) as oddity:
             self._log.warning("all its candles are replaced: %s", oddity)
-            store.replace(rows, asked_ms=asked_ms, fetched_at_ms=now_ms)
+            store.replace(answer, asked_ms=asked_ms, fetched_at_ms=now_ms)
         return store.window(self._source)
 
 

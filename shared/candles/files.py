@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from shared.candles.admission import admit
 from shared.decimals import floats_in
 from shared.errors import BadCandle
 from shared.market import COLUMNS, Candles, Timeframe
@@ -51,12 +52,14 @@ def read_candles(path: Path, symbol: str, timeframe: Timeframe) -> Candles:
         candles = Candles.of(
             columns[0].astype(np.int64), *(column.copy() for column in columns[1:])
         )
-        candles.check(symbol, timeframe)
+        admitted = admit(candles, symbol, timeframe, from_file=True)
+        if not len(admitted.candles):
+            raise ValueError(f"no row is usable: {admitted.refused[0].why}")
     except (OSError, EOFError, zlib.error, ValueError, BadCandle) as error:
         raise BadCandle(
             f"{path}: {error}; expected gzip CSV with the header {HEADER.decode()}"
         ) from error
-    return candles
+    return admitted.candles
 
 
 def _unpacked(path: Path) -> bytes:

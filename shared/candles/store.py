@@ -3,7 +3,8 @@
 A candle is closed when the exchange has opened a later one: that needs no clock. If no later one
 comes (a halt), it is closed `SETTLE_MS` after its end, once it has not changed for as long.
 Streamed closes are accepted at once and stay `unchecked` until an answer confirms them; where
-they differ, the answer wins.
+they differ, the answer wins. Rows that were refused count as missing. Candles from before a break
+of the price scale are stored, in case the exchange corrects it, and not published.
 """
 
 from __future__ import annotations
@@ -16,6 +17,14 @@ from enum import StrEnum
 import numpy as np
 
 from shared.candles import column_texts
+from shared.candles.admission import (
+    Admitted,
+    Conflict,
+    Refused,
+    can_judge,
+    is_continued,
+    scale_breaks,
+)
 from shared.candles.column_texts import ColumnTexts
 from shared.errors import BadCandle, PlatformError
 from shared.market import COLUMNS, Candles, Timeframe
@@ -47,17 +56,19 @@ class Change:
     Attributes:
         appends: All of `closed` follow without a hole on those before, and no other closed
             candle changed.
+        begins: `begins_ms` changed.
         corrected: Open times of streamed closes that the answer contradicted.
     """
 
     closed: Candles
     forming: Candles
     absent: bool = False
+    begins: bool = False
     appends: bool = False
     corrected: tuple[int, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(len(self.closed) or len(self.forming) or self.absent)
+        return bool(len(self.closed) or len(self.forming) or self.absent or self.begins)
 
 
 class Fit(StrEnum):
@@ -81,6 +92,11 @@ class CandleStore:
         fetched_at_ms: Local time of the last valid answer, or of a later frame of the stream
             while nothing is missing.
         unchecked: Open times of streamed closes not confirmed by an answer yet.
+        begins_ms: Newest break of the price scale, 0 if none is known: older candles are not
+            published. One out of reach is remembered; one within reach is judged anew with each
+            answer.
+        refused, conflicts: What the last answer that reached there said of its rows.
+        duplicates: Equal rows dropped from answers.
     """
 
     def __init__(self, symbol: str, timeframe: Timeframe, keep: int = KEEP) -> None:
@@ -93,6 +109,11 @@ class CandleStore:
         self.asked_ms: int | None = None
         self.fetched_at_ms: int | None = None
         self.unchecked: set[int] = set()
+        self.begins_ms = 0
+        self.refused: tuple[Refused, ...] = ()
+        self.conflicts: tuple[Conflict, ...] = ()
+        self.duplicates = 0
+        self._own_break_ms = self._shorter_break_ms = 0
         self._newest_seen_ms = 0
         self._still_since_ms = 0
         self._recheck_ms = 0
@@ -145,13 +166,15 @@ class CandleStore:
 
         Returns:
             False, without a change, if it is of another coin, timeframe or source, empty, with
-            a hole, or from the future.
+            a hole, or from the future. Of an empty one, `begins_ms` is kept.
         """
         closed = window.closed().tail(self.keep)
         if (window.symbol, window.timeframe, window.source) != (
             self.symbol, self.timeframe, source,
         ):  # fmt: skip
             return False
+        if window.begins_ms <= now_ms:
+            self._remember_break(window.begins_ms)
         if not len(closed) or window.unfilled_gaps():
             return False
         if int(closed.open_time_ms[-1]) + self.timeframe.ms > now_ms + AHEAD_MS:
@@ -160,28 +183,42 @@ class CandleStore:
         self.forming = _newest_after(closed, window.candles.tail(1))
         self._newest_seen_ms = int(window.candles.open_time_ms[-1])
         self._still_since_ms = now_ms
+        self._find_beginning()
         return True
 
+    def follow(self, shorter: CandleStore) -> Change:
+        """Begin where the coin's shorter candles do: they see a break within one of these.
+
+        Call it whenever `shorter` has changed.
+        """
+        break_ms = shorter.begins_ms
+        known_ms = self._shorter_break_ms
+        if break_ms >= known_ms or can_judge(shorter.closed, known_ms):
+            self._shorter_break_ms = break_ms
+        return Change(Candles.empty(), Candles.empty(), begins=self._find_beginning())
+
     def accept(
-        self, rows: Candles, *, asked_ms: int, fetched_at_ms: int, from_ms: int | None = None
+        self, answer: Admitted, *, asked_ms: int, fetched_at_ms: int, from_ms: int | None = None
     ) -> Change:
         """Apply one answer of the exchange.
 
         Args:
-            rows: Valid rows, oldest first; the last one may be open.
+            answer: Of its rows, the last one may be open.
             asked_ms: Exchange time of the request.
             fetched_at_ms: Local time of the answer.
             from_ms: The value of `missing_from_ms` if that was requested: holes between two
                 adjacent rows are then confirmed.
 
         Raises:
-            BadCandle: The answer is empty.
+            BadCandle: The answer is empty, or all its rows were refused.
             WrongTime: It is newer than exchange time allows, or older than an earlier one.
             OverlapDiffers: A stored closed candle differs, or the exchange has gone back in
                 time. Nothing changed; call `replace` with a full answer.
         """
-        self._check_time(rows, asked_ms, is_newest=from_ms is None)
-        closed = rows if self._is_settled(rows, asked_ms) else rows[: len(rows) - 1]
+        rows, newest_ms = answer.candles, self._newest_ms(answer, asked_ms)
+        self._check_time(newest_ms, asked_ms, is_newest=from_ms is None)
+        is_over = newest_ms > rows.open_time_ms[-1] or self._is_settled(rows, asked_ms)
+        closed = rows if is_over else rows[: len(rows) - 1]
         before = self.closed, self.unchecked
         corrected = self._correct(rows, len(closed))
         try:
@@ -205,13 +242,17 @@ class CandleStore:
         absent = self.absent
         self._settle_holes(rows if from_ms is not None else None, asked_ms)
         self.asked_ms, self.fetched_at_ms = asked_ms, fetched_at_ms
-        self._newest_seen_ms = max(self._newest_seen_ms, int(rows.open_time_ms[-1]))
+        self._newest_seen_ms = max(self._newest_seen_ms, newest_ms)
+        self._note(answer)
+        begins = self._find_beginning()
         return Change(
             new,
             forming if moved else Candles.empty(),
             absent != self.absent,
+            begins,
             appends=not first
             and not corrected
+            and not begins
             and absent == self.absent
             and _follows(new, until_ms, self.timeframe),
             corrected=corrected,
@@ -246,8 +287,10 @@ class CandleStore:
         absent = self.absent
         if absent:  # a hole may have dropped off the old end
             self._settle_holes(None, self.closed_until_ms)
-        same = absent == self.absent
-        return Change(row, Candles.empty(), absent=not same, appends=same)
+        same, begins = absent == self.absent, self._find_beginning()
+        return Change(
+            row, Candles.empty(), absent=not same, begins=begins, appends=same and not begins
+        )
 
     def update_forming(self, row: Candles, *, now_ms: int, at_ms: int) -> bool:
         """Apply the streamed open candle; return whether it follows the newest closed one.
@@ -262,17 +305,18 @@ class CandleStore:
         self.fetched_at_ms = at_ms
         return True
 
-    def replace(self, rows: Candles, *, asked_ms: int, fetched_at_ms: int) -> Change:
+    def replace(self, answer: Admitted, *, asked_ms: int, fetched_at_ms: int) -> Change:
         """Replace everything with a full answer.
 
         Raises:
             BadCandle, WrongTime: As `accept`; nothing changed.
         """
-        self._check_time(rows, asked_ms, is_newest=True)
+        self._check_time(self._newest_ms(answer, asked_ms), asked_ms, is_newest=True)
         self.closed, self.forming, self.absent = Candles.empty(), Candles.empty(), ()
         self.unchecked = set()
+        self.refused, self.conflicts = (), ()
         self._newest_seen_ms = 0
-        return self.accept(rows, asked_ms=asked_ms, fetched_at_ms=fetched_at_ms)
+        return self.accept(answer, asked_ms=asked_ms, fetched_at_ms=fetched_at_ms)
 
     def window(self, source: Source) -> CandleWindow:
         """Return the message with all candles.
@@ -282,7 +326,8 @@ class CandleStore:
         """
         if self.fetched_at_ms is None:
             raise ValueError(f"{self.symbol} {self.timeframe}: nothing fetched yet")
-        candles = self.closed.appended(self.forming, self.keep + 1)
+        closed, forming = self._since_break(self.closed), self._since_break(self.forming)
+        candles = closed.appended(forming, self.keep + 1)
         return CandleWindow(
             symbol=self.symbol,
             timeframe=self.timeframe,
@@ -291,7 +336,8 @@ class CandleStore:
             fetched_at_ms=self.fetched_at_ms,
             source=source,
             absent=self.absent,
-            texts=(candles, functools.partial(self._columns, self.closed, self.forming)),
+            begins_ms=self.begins_ms,
+            texts=(candles, functools.partial(self._columns, closed, forming)),
         )
 
     def _columns(self, closed: Candles, forming: Candles) -> list[bytes]:
@@ -303,24 +349,82 @@ class CandleStore:
 
     def update(self, change: Change, source: Source) -> CandleUpdate:
         """Return the message with a change; of many closed candles only the newest."""
+        closed, forming = self._since_break(change.closed), self._since_break(change.forming)
         return CandleUpdate(
             symbol=self.symbol,
             timeframe=self.timeframe,
             candles=[
-                *_rows(change.closed.tail(UPDATE_ROWS), closed=True),
-                *_rows(change.forming, closed=False),
+                *_rows(closed.tail(UPDATE_ROWS), closed=True),
+                *_rows(forming, closed=False),
             ],
             closed_until_ms=self.closed_until_ms,
             at_ms=self.fetched_at_ms or 0,
             source=source,
-            appends=change.appends and 0 < len(change.closed) <= UPDATE_ROWS,
+            appends=change.appends and 0 < len(closed) == len(change.closed) <= UPDATE_ROWS,
         )
 
-    def _check_time(self, rows: Candles, asked_ms: int, *, is_newest: bool) -> None:
+    def _since_break(self, candles: Candles) -> Candles:
+        first_ms = self.timeframe.first_open(self.begins_ms)
+        if not len(candles) or candles.open_time_ms[0] >= first_ms:
+            return candles
+        return candles[int(np.searchsorted(candles.open_time_ms, first_ms)) :]
+
+    def _remember_break(self, break_ms: int) -> None:
+        if self.timeframe is Timeframe.M5:
+            self._own_break_ms = break_ms
+        else:
+            self._shorter_break_ms = break_ms
+        self.begins_ms = break_ms
+
+    def _find_beginning(self) -> bool:
+        """Judge breaks anew, as far as the candles reach; return whether `begins_ms` changed."""
+        breaks = scale_breaks(self.closed, self.timeframe)
+        newest_ms = breaks[-1].at_ms if breaks else 0
+        if newest_ms >= self._own_break_ms or can_judge(self.closed, self._own_break_ms):
+            self._own_break_ms = newest_ms
+        shorter_ms = self._shorter_break_ms
+        if is_continued(self.closed, shorter_ms, self.timeframe):
+            shorter_ms = 0
+        before_ms, self.begins_ms = self.begins_ms, max(self._own_break_ms, shorter_ms)
+        return self.begins_ms != before_ms
+
+    def _note(self, answer: Admitted) -> None:
+        """Remember what an answer said of its rows, beside what earlier ones said of others."""
+        times = answer.candles.open_time_ms
+        oldest_ms = int(self.closed.open_time_ms[0]) if len(self.closed) else 0
+
+        def is_elsewhere(time_ms: int | None) -> bool:
+            return time_ms is not None and oldest_ms <= time_ms < int(times[0])
+
+        self.refused = (*(r for r in self.refused if is_elsewhere(r.open_time_ms)), *answer.refused)
+        self.conflicts = (
+            *(c for c in self.conflicts if is_elsewhere(c.open_time_ms)),
+            *answer.conflicts,
+        )
+        self.duplicates += answer.duplicates
+
+    def _newest_ms(self, answer: Admitted, asked_ms: int) -> int:
+        """Return the newest open time in an answer: a refused row has one, too."""
+        where, times = f"{self.symbol} {self.timeframe}", answer.candles.open_time_ms
+        if not len(times):
+            if not answer.refused:
+                raise BadCandle(f"{where}: the exchange returned no candles")
+            refused = answer.refused[-1]
+            raise BadCandle(
+                f"{where} at {refused.open_time_ms or '?'}: {refused.why}; no other row is usable"
+            )
+        newest_ms = int(times[-1])
+        later = (
+            refused.open_time_ms
+            for refused in answer.refused
+            if refused.open_time_ms is not None
+            and newest_ms + self.timeframe.ms <= refused.open_time_ms <= asked_ms
+        )
+        return max(later, default=newest_ms)
+
+    def _check_time(self, newest: int, asked_ms: int, *, is_newest: bool) -> None:
         where = f"{self.symbol} {self.timeframe}"
-        if not len(rows):
-            raise BadCandle(f"{where}: the exchange returned no candles")
-        newest, latest = int(rows.open_time_ms[-1]), asked_ms + AHEAD_MS
+        latest = asked_ms + AHEAD_MS
         if newest > latest:
             raise WrongTime(
                 f"{where} at {newest}: opens {newest - asked_ms} ms after exchange time "
@@ -372,10 +476,10 @@ class CandleStore:
             return
         differs = np.any([getattr(ours, c) != getattr(theirs, c) for c in COLUMNS], axis=0)
         row = int(np.argmax(differs))
+        names = [c for c in COLUMNS if getattr(ours, c)[row] != getattr(theirs, c)[row]]
         raise OverlapDiffers(
             f"{where} at {int(ours.open_time_ms[row])}: closed candle differs: stored "
-            f"close {ours.close[row]:g} volume {ours.volume[row]:g}, exchange now says "
-            f"close {theirs.close[row]:g} volume {theirs.volume[row]:g}"
+            f"{_shown(ours, row, names)}, exchange now says {_shown(theirs, row, names)}"
         )
 
     def _gaps(self) -> list[Range]:
@@ -392,6 +496,10 @@ class CandleStore:
         if absent != self.absent or answer is not None:
             self._recheck_ms = asked_ms + self._recheck_pause_ms
         self.absent = absent
+
+
+def _shown(candles: Candles, row: int, names: Iterable[str]) -> str:
+    return " ".join(f"{name} {getattr(candles, name)[row].item()!r}" for name in names)
 
 
 def _newest_after(closed: Candles, *candidates: Candles) -> Candles:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Protocol
 
+from shared.candles.admission import Admitted
 from shared.exchanges.venue import (
     AccountBalance,
     ClosedPosition,
@@ -18,7 +19,7 @@ from shared.exchanges.venue import (
     PlacedOrder,
     Ticker,
 )
-from shared.market import Candles, Timeframe
+from shared.market import Timeframe
 
 
 class CandleSource(Protocol):
@@ -43,12 +44,12 @@ class CandleSource(Protocol):
 
     async def klines(
         self, symbol: str, timeframe: Timeframe, *, limit: int, start_ms: int | None = None
-    ) -> Candles:
+    ) -> Admitted:
         """Return the newest candles, or from `start_ms` the oldest; the last may be open.
 
         Raises:
             UnknownSymbol: The coin is not listed.
-            BadCandle: A row is impossible.
+            BadCandle: The answer is not of what was asked for, or in another unit of time.
         """
 
 

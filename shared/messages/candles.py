@@ -13,6 +13,7 @@ import numpy as np
 import orjson
 
 from shared import codec
+from shared.candles.admission import require
 from shared.errors import BadCandle, BadMessage
 from shared.market import COLUMNS, Candles, Timeframe
 
@@ -28,6 +29,8 @@ class CandleWindow:
         exchange confirmed it never had (a halt); any other hole can still be filled.
 
     Attributes:
+        begins_ms: Where the price scale last broke (0: nowhere known): all these candles open at
+            or after it, so there may be none.
         texts: Returns the columns of these candles as JSON text, if that is cached; not part of
             the message.
     """
@@ -39,6 +42,7 @@ class CandleWindow:
     fetched_at_ms: int
     source: Source
     absent: tuple[tuple[int, int], ...] = ()
+    begins_ms: int = 0
     v: int = 1
     texts: tuple[Candles, Callable[[], Sequence[bytes]]] | None = field(default=None, repr=False)
 
@@ -59,6 +63,7 @@ class CandleWindow:
             "fetched_at_ms": self.fetched_at_ms,
             "source": self.source,
             "absent": self.absent,
+            "begins_ms": self.begins_ms,
         }
         if self.texts is not None and self.texts[0] is self.candles:
             parts = zip(COLUMNS, self.texts[1](), strict=True)
@@ -82,6 +87,9 @@ class CandleWindow:
         for name in ("closed_until_ms", "fetched_at_ms"):
             if type(document.get(name)) is not int:
                 raise BadMessage(where, name, "expected a whole number")
+        begins_ms = document.get("begins_ms", 0)
+        if type(begins_ms) is not int or begins_ms < 0:
+            raise BadMessage(where, "begins_ms", "expected a whole number, not negative")
         if document.get("source") not in ("binance", "sim"):
             raise BadMessage(where, "source", "expected 'binance' or 'sim'")
         try:
@@ -92,7 +100,7 @@ class CandleWindow:
             raise BadMessage(where, "symbol", "expected a text")
         candles = Candles.of(*columns)
         try:
-            candles.check(document["symbol"], timeframe)
+            require(candles, document["symbol"], timeframe)
             absent = tuple((first, end) for first, end in document.get("absent", ()))
             if not all(type(time) is int for gap in absent for time in gap):
                 raise ValueError("absent: expected pairs of whole numbers")
@@ -106,6 +114,7 @@ class CandleWindow:
             fetched_at_ms=document["fetched_at_ms"],
             source=document["source"],
             absent=absent,
+            begins_ms=begins_ms,
         )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.candles.admission import Admitted
 from shared.candles.store import ABSENT_MS, SETTLE_MS, CandleStore
 from shared.errors import BadCandle
 from shared.market import Candles, Timeframe, Times
@@ -55,11 +56,11 @@ def ask(store: CandleStore, exchange: Exchange, now_ms: int, lag_ms: int = 0) ->
     """Do what the fetcher does in one pass for one coin and timeframe."""
     try:
         rows = exchange.klines(now_ms - lag_ms, min(store.rows_needed(now_ms), KEEP))
-        store.accept(rows, asked_ms=now_ms, fetched_at_ms=now_ms)
+        store.accept(Admitted(rows), asked_ms=now_ms, fetched_at_ms=now_ms)
         from_ms = store.missing_from_ms(now_ms)
         if from_ms is not None:
             rows = exchange.klines(now_ms - lag_ms, KEEP, from_ms)
-            store.accept(rows, asked_ms=now_ms, fetched_at_ms=now_ms, from_ms=from_ms)
+            store.accept(Admitted(rows), asked_ms=now_ms, fetched_at_ms=now_ms, from_ms=from_ms)
     except BadCandle:  # an exchange with nothing to say yet
         assert not len(rows)
 
@@ -152,5 +153,5 @@ def test_an_idle_pass_asks_for_few_rows_and_changes_nothing(steps: list[int]) ->
     before = store.window("sim").encode()
     assert store.rows_needed(now) <= 3
     rows = exchange.klines(now, store.rows_needed(now))
-    assert not store.accept(rows, asked_ms=now, fetched_at_ms=store.fetched_at_ms or 0)
+    assert not store.accept(Admitted(rows), asked_ms=now, fetched_at_ms=store.fetched_at_ms or 0)
     assert store.window("sim").encode() == before

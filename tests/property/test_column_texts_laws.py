@@ -7,6 +7,7 @@ from dataclasses import replace
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.candles.admission import Admitted
 from shared.candles.column_texts import ColumnTexts, texts
 from shared.candles.store import CandleStore
 from shared.market import COLUMNS, Candles, Timeframe
@@ -51,7 +52,9 @@ def test_texts_carried_on_are_those_written_anew(
 def test_a_window_is_encoded_to_the_same_bytes_with_and_without_texts() -> None:
     series = walk(5, 1_040, timeframe=M5, start_ms=START_MS)
     store = CandleStore("BTCUSDT", M5)
-    store.accept(series[:1000], asked_ms=int(series.open_time_ms[999]) + 10, fetched_at_ms=1)
+    store.accept(
+        Admitted(series[:1000]), asked_ms=int(series.open_time_ms[999]) + 10, fetched_at_ms=1
+    )
     for i in range(999, 1_030):
         store.append(series[i : i + 1], 2)
         if i % 3 == 0:
@@ -65,6 +68,6 @@ def test_a_window_is_encoded_to_the_same_bytes_with_and_without_texts() -> None:
 def test_texts_of_other_candles_are_not_used() -> None:
     series = walk(5, 1_000, timeframe=M5, start_ms=START_MS)
     store = CandleStore("BTCUSDT", M5)
-    store.accept(series, asked_ms=int(series.open_time_ms[999]) + 10, fetched_at_ms=1)
+    store.accept(Admitted(series), asked_ms=int(series.open_time_ms[999]) + 10, fetched_at_ms=1)
     shorter = replace(store.window("sim"), candles=series[:5])
     assert CandleWindow.decode(shorter.encode(), "x").candles.same_as(series[:5])

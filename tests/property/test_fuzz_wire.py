@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from actors.fetcher.kline_frames import KlineEvent, ServerShutdown, StreamReply, parse_frame
 from shared import codec
 from shared.bus import Bus
+from shared.candles.admission import require
 from shared.errors import BadCandle, BadMessage
 from shared.exchanges.binance.kline_rows import FIELDS, parse_klines
 from shared.market import Timeframe
@@ -46,13 +47,16 @@ COMMAND = {"id": "try-1", "command": "restart", "actor": "fetcher"}
 
 def rows_are_candles_or_refused(rows: list[Any]) -> None:
     try:
-        candles = parse_klines(rows, "BTCUSDT", Timeframe.M5)
+        admitted = parse_klines(rows, "BTCUSDT", Timeframe.M5)
     except BadCandle as error:
         assert "BTCUSDT 5m" in str(error) and len(str(error)) < 500 and str(error).isprintable()
         return
-    assert len(candles) == len(rows)
-    assert all(len(row) == FIELDS for row in rows)
-    candles.check("BTCUSDT", Timeframe.M5)
+    named = {each.row for each in admitted.refused}
+    good = [row for number, row in enumerate(rows, 1) if number not in named]
+    assert all(len(row) == FIELDS for row in good)
+    assert {row[0] for row in good} == set(admitted.candles.open_time_ms.tolist())
+    assert all(len(each.why) < 500 and each.why.isprintable() for each in admitted.refused)
+    require(admitted.candles, "BTCUSDT", Timeframe.M5)
 
 
 def frame_is_known_or_refused(raw: bytes | str) -> None:
@@ -63,7 +67,7 @@ def frame_is_known_or_refused(raw: bytes | str) -> None:
         return
     if isinstance(frame, KlineEvent):
         row = frame.row()
-        row.check(frame.symbol, frame.timeframe)
+        require(row, frame.symbol, frame.timeframe)
         assert row.closed(frame.timeframe, frame.open_ms + frame.timeframe.ms).same_as(row)
     else:
         assert isinstance(frame, StreamReply | ServerShutdown)
@@ -133,7 +137,7 @@ def taken_or_counted(entry: Entry[Any], raw: bytes) -> None:
         return
     assert bus.bad_messages == 0 and isinstance(message, entry.message)
     if isinstance(message, CandleWindow):
-        message.candles.check(message.symbol, message.timeframe)
+        require(message.candles, message.symbol, message.timeframe)
         message.unfilled_gaps()
         message.encode()
     else:

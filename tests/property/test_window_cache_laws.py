@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from actors.indicators.window_cache import WindowCache
 from shared import codec
+from shared.candles.admission import Admitted
 from shared.candles.store import CandleStore, Fit
 from shared.config.sections import IndicatorsSection
 from shared.indicators.signals import CoinWindows, ta_signals
@@ -63,7 +64,7 @@ class Pair:
     def _answer(self, answer: Candles) -> CandleUpdate:
         self.clock_ms += 1
         asked_ms = int(SERIES.open_time_ms[self.newest]) + 1_500
-        change = self.store.accept(answer, asked_ms=asked_ms, fetched_at_ms=self.clock_ms)
+        change = self.store.accept(Admitted(answer), asked_ms=asked_ms, fetched_at_ms=self.clock_ms)
         return over_the_wire(self.store.update(change, "sim"))
 
     def rest(self, *, ahead: int, back: int, wrong: bool = False) -> CandleUpdate:

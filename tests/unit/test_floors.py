@@ -59,6 +59,7 @@ FLOORS: dict[str, float] = {
             "shared.messages",
             "shared.token_bucket",
             # pure files of folders that are not
+            "shared.candles.admission",
             "shared.exchanges.venue",
             "shared.web.hosts",
         ),

@@ -11,6 +11,7 @@ from typing import Any
 import aiohttp
 import orjson
 
+from shared.candles.admission import Admitted
 from shared.clock import LATEST_MS, Clock
 from shared.decimals import whole_of
 from shared.errors import (
@@ -32,7 +33,7 @@ from shared.http_client import (
     read_body,
     sent,
 )
-from shared.market import Candles, Timeframe
+from shared.market import Timeframe
 from shared.messages.candles import Ban
 
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
@@ -157,7 +158,7 @@ class BinanceClient:
 
     async def klines(
         self, symbol: str, timeframe: Timeframe, *, limit: int, start_ms: int | None = None
-    ) -> Candles:
+    ) -> Admitted:
         """Return the newest candles, or from `start_ms` the oldest; the last may be open.
 
         Args:
@@ -165,7 +166,8 @@ class BinanceClient:
 
         Raises:
             UnknownSymbol: The coin is not listed.
-            BadCandle: A row is impossible; names coin, timeframe and time.
+            WrongUnit: Its times are not in ms.
+            BadCandle: It has more rows than asked for, or older ones.
             RateLimited, ExchangeUnavailable: See the class.
         """
         query = {"symbol": symbol, "interval": str(timeframe), "limit": str(limit)}
@@ -176,13 +178,13 @@ class BinanceClient:
             raise _unreadable("klines", "expected a list", body)
         if len(body) > limit:
             raise BadCandle(f"{symbol} {timeframe}: {len(body)} rows, asked for {limit}")
-        candles = parse_klines(body, symbol, timeframe)
-        if start_ms is not None and len(candles) and candles.open_time_ms[0] < start_ms:
+        admitted = parse_klines(body, symbol, timeframe)
+        times = admitted.candles.open_time_ms
+        if start_ms is not None and len(times) and times[0] < start_ms:
             raise BadCandle(
-                f"{symbol} {timeframe} at {candles.open_time_ms[0]}: before {start_ms}, "
-                "the start asked for"
+                f"{symbol} {timeframe} at {times[0]}: before {start_ms}, the start asked for"
             )
-        return candles
+        return admitted
 
     async def _get(
         self,

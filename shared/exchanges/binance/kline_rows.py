@@ -1,4 +1,4 @@
-"""Parses Binance's klines into checked candles."""
+"""Parses Binance's klines into admitted candles."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from shared.candles.admission import Admitted, Refused, admit, readable_ms
 from shared.decimals import floats_of
-from shared.errors import BadCandle
 from shared.exchanges.excerpts import excerpt_of
-from shared.market import Candles, Timeframe
+from shared.market import Candles, Timeframe, Times
 
 FIELDS = 12
 _INTEGERS = (0, 6, 8)
@@ -18,44 +18,56 @@ _TEXTS = (1, 2, 3, 4, 5, 7, 9, 10)
 _OHLCV = (1, 2, 3, 4, 5)
 
 
-def parse_klines(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Candles:
-    """Return the candles of a klines body.
+def parse_klines(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Admitted:
+    """Return the candles of a klines body, and which rows cannot be candles.
+
+    A row that has not 12 fields of the documented types, or whose close time does not match, is
+    refused like one that `admit` refuses.
 
     Raises:
-        BadCandle: A row has not 12 fields of the documented types, a string is no finite number,
-            a close time does not match, or the candles are impossible (see `Candles.check`).
+        WrongUnit: All times are in another unit than ms.
     """
     if not rows:
-        return Candles.empty()
+        return Admitted(Candles.empty())
     try:
-        columns = list(zip(*rows, strict=True))
-        typed = len(columns) == FIELDS and all(
-            set(map(type, columns[i])) == {kind}
-            for kind, fields in ((int, _INTEGERS), (str, _TEXTS))
-            for i in fields
-        )
-        if not typed:
-            raise ValueError("fields differ in number or type")
-        times = np.array(columns[0], dtype=np.int64)
-        numbers = [floats_of(columns[i]) for i in _OHLCV]
-        close_times = np.array(columns[6], dtype=np.int64)
-        if not np.array_equal(close_times, times + timeframe.ms - 1):
-            raise ValueError("close times do not fit")
-    except (TypeError, ValueError, OverflowError) as error:
-        raise _culprit(rows, symbol, timeframe, error) from None
-    candles = Candles(times, *numbers)
-    candles.check(symbol, timeframe)
-    return candles
+        candles, close_times = _columns(rows)
+    except (TypeError, ValueError, OverflowError):
+        return _one_by_one(rows, symbol, timeframe)
+    if not np.array_equal(close_times, candles.open_time_ms + timeframe.ms - 1):
+        return _one_by_one(rows, symbol, timeframe)
+    return admit(candles, symbol, timeframe)
 
 
-def _culprit(rows: Sequence[Any], symbol: str, timeframe: Timeframe, error: Exception) -> BadCandle:
-    """Return an error naming the first bad row; rows are checked one by one only here."""
-    for number, row in enumerate(rows):
-        why = _fault(row, timeframe)
-        if why:
-            at = row[0] if isinstance(row, list) and row and type(row[0]) is int else "?"
-            return BadCandle(f"{symbol} {timeframe} at {at} (row {number}): {why}")
-    return BadCandle(f"{symbol} {timeframe}: {error}")
+def _columns(rows: Sequence[Any]) -> tuple[Candles, Times]:
+    """Return the candles of rows, and their close times."""
+    columns = list(zip(*rows, strict=True))
+    typed = len(columns) == FIELDS and all(
+        set(map(type, columns[i])) == {kind}
+        for kind, fields in ((int, _INTEGERS), (str, _TEXTS))
+        for i in fields
+    )
+    if not typed:
+        raise ValueError("fields differ in number or type")
+    times = np.array(columns[0], dtype=np.int64)
+    numbers = [floats_of(columns[i]) for i in _OHLCV]
+    return Candles(times, *numbers), np.array(columns[6], dtype=np.int64)
+
+
+def _one_by_one(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Admitted:
+    good, numbers, refused = [], [], []
+    for number, row in enumerate(rows, 1):
+        if why := _fault(row, timeframe):
+            refused.append(Refused(_time_of(row), number, why))
+        else:
+            good.append(row)
+            numbers.append(number)
+    candles = _columns(good)[0] if good else Candles.empty()
+    return admit(candles, symbol, timeframe, rows=numbers, refused=refused)
+
+
+def _time_of(row: Any) -> int | None:
+    time = row[0] if type(row) is list and row else None
+    return readable_ms(time) if type(time) is int else None
 
 
 def _fault(row: Any, timeframe: Timeframe) -> str:
@@ -72,6 +84,7 @@ def _fault(row: Any, timeframe: Timeframe) -> str:
             floats_of([row[i]])
         except ValueError as error:
             return f"field {i}: {error}"
-    if row[6] != row[0] + timeframe.ms - 1:
+    # times in another unit are named by `admit`
+    if readable_ms(row[0]) and row[6] != row[0] + timeframe.ms - 1:
         return f"close time {row[6]}, expected {row[0] + timeframe.ms - 1}"
     return ""

@@ -147,14 +147,17 @@ def test_encode_is_plain_json() -> None:
     )
 
 
+BASE_MS = 1_700_006_400_000
+
+
 def window_document(**change: Any) -> bytes:
     ones = np.ones(3)
     window = CandleWindow(
         symbol="BTCUSDT",
         timeframe=Timeframe.M5,
-        candles=Candles.of(np.arange(3) * 300_000, ones, ones, ones, ones, ones),
-        closed_until_ms=600_000,
-        fetched_at_ms=700_000,
+        candles=Candles.of(BASE_MS + np.arange(3) * 300_000, ones, ones, ones, ones, ones),
+        closed_until_ms=BASE_MS + 600_000,
+        fetched_at_ms=BASE_MS + 700_000,
         source="sim",
     )
     return encode(
@@ -174,8 +177,18 @@ def window_document(**change: Any) -> bytes:
         ({"open": [[1], [2], [3]]}, "open: expected a list of numbers"),
         ({"open": [1, True, 1]}, "open: expected a list of numbers"),
         ({"open_time_ms": [0.0, 300_000.0, 600_000.0]}, "open_time_ms: expected a list of"),
-        ({"open_time_ms": [0, 600_000, 300_000]}, "open time not after the row before"),
-        ({"open_time_ms": [0, 300_001, 600_000]}, "not on the timeframe's grid"),
+        (
+            {"open_time_ms": [BASE_MS, BASE_MS + 600_000, BASE_MS + 300_000]},
+            "open time not after the row before",
+        ),
+        (
+            {"open_time_ms": [BASE_MS, BASE_MS + 300_001, BASE_MS + 600_000]},
+            "not on the timeframe's grid",
+        ),
+        ({"open_time_ms": [0, 300_000, 600_000]}, "open time not between 2009 and 2100"),
+        ({"open_time_ms": [BASE_MS * 1000] * 3}, "open time in microseconds"),
+        ({"begins_ms": -1}, "begins_ms: expected a whole number"),
+        ({"begins_ms": 1.5}, "begins_ms: expected a whole number"),
         ({"high": [0.5, 1, 1]}, "high below open, close or low"),
         ({"high": [2, 2, 2], "low": [1, 1, 1.5]}, "low above open, close or high"),
         ({"close": [1, 0, 1]}, "price not finite and above 0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from shared.candles.admission import Admitted, WrongUnit
 from shared.clock import SystemClock
 from shared.errors import BadCandle, ExchangeUnavailable, RateLimited, UnknownSymbol
 from shared.exchanges.binance.ban import BanFile
@@ -39,7 +41,7 @@ class Pair:
     ban_path: Path
 
     async def klines(self, symbol: str = "BTCUSDT", limit: int = 20) -> Candles:
-        return await self.client.klines(symbol, M5, limit=limit)
+        return (await self.client.klines(symbol, M5, limit=limit)).candles
 
     async def asked(self) -> int:
         counts: dict[str, int] = (await self.simulator.requests())["counts"]
@@ -127,11 +129,15 @@ async def test_fault_begins_and_ends_when_the_script_says(pair: Pair) -> None:
     await pair.klines()
 
 
-async def test_zero_price_is_a_bad_candle_named_by_coin_timeframe_and_time(pair: Pair) -> None:
+async def test_zero_price_refuses_that_row_alone(pair: Pair) -> None:
+    whole = await pair.klines()
     await pair.simulator.plan({"kind": "price_zero"})
+    admitted = await pair.client.klines("BTCUSDT", M5, limit=20)
     newest_closed = M5.open_at(NOW) - M5.ms
-    with pytest.raises(BadCandle, match=f"BTCUSDT 5m at {newest_closed}: price"):
-        await pair.klines()
+    (refused,) = admitted.refused
+    assert (refused.open_time_ms, refused.row) == (newest_closed, 19)
+    assert refused.why.startswith("price not finite and above 0")
+    assert admitted.candles.same_as(whole[whole.open_time_ms != newest_closed])
 
 
 async def test_gap_is_one_candle_missing_in_the_middle_until_the_fault_ends(pair: Pair) -> None:
@@ -415,12 +421,12 @@ def changed(field: int, value: Any) -> list[Any]:
     [
         ([GOOD[:11]], "expected a list of 12"),
         ([[*GOOD, "0"]], "expected a list of 12"),
-        ([GOOD, {"t": T}], "row 1.*expected a list of 12"),
+        ([GOOD, {"t": T}], "row 2.*expected a list of 12"),
         ([7], "expected a list of 12"),
         ([changed(0, str(T))], "field 0: expected a whole number"),
         ([changed(0, T + 0.5)], "field 0: expected a whole number"),
         ([changed(8, "3")], "field 8: expected a whole number"),
-        ([changed(1, 2.0)], f"BTCUSDT 5m at {T} .*field 1: expected a number as text"),
+        ([changed(1, 2.0)], f"at {T} .*field 1: expected a number as text"),
         ([changed(9, None)], "field 9: expected a number as text"),
         ([changed(4, "2,5")], "field 4: expected a decimal number, found '2,5'"),
         ([changed(4, "NaN")], "field 4: expected a decimal number, found 'NaN'"),
@@ -432,20 +438,42 @@ def changed(field: int, value: Any) -> list[Any]:
         ([changed(3, "2.2")], "low above"),
         ([changed(3, "0.0")], "price"),
         ([changed(6, T + M5.ms)], "close time"),
-        ([GOOD, GOOD], "not after the row before"),
         ([[T + 1, *GOOD[1:6], T + M5.ms, *GOOD[7:]]], "grid"),
-        ([GOOD] * 3, "asked for|not after"),
     ],
 )
-async def test_row_that_cannot_be_true_is_a_bad_candle(
+async def test_row_that_cannot_be_true_is_refused(
     tmp_path: Path, rows: list[Any], text: str
 ) -> None:
     async def reply(_request: web.Request) -> web.Response:
         return web.Response(text=json.dumps(rows))
 
-    with pytest.raises(BadCandle, match=text) as caught:
+    admitted = await answer(tmp_path, reply, lambda c: c.klines("BTCUSDT", M5, limit=5))
+    assert isinstance(admitted, Admitted)
+    (refused,) = admitted.refused
+    assert re.search(text, f"row {refused.row} at {refused.open_time_ms} {refused.why}")
+    assert len(admitted.candles) == len(rows) - 1
+
+
+@pytest.mark.parametrize(("factor", "unit"), [(0.001, "seconds"), (1000, "microseconds")])
+async def test_answer_in_another_unit_is_refused_by_its_name(
+    tmp_path: Path, factor: float, unit: str
+) -> None:
+    row = [int(T * factor), *GOOD[1:6], int((T + M5.ms) * factor) - 1, *GOOD[7:]]
+
+    async def reply(_request: web.Request) -> web.Response:
+        return web.Response(text=json.dumps([row]))
+
+    with pytest.raises(WrongUnit, match=f"BTCUSDT 5m: times in {unit}.*row 1 has {row[0]}"):
         await answer(tmp_path, reply, lambda c: c.klines("BTCUSDT", M5, limit=5))
-    assert "BTCUSDT 5m" in str(caught.value)
+
+
+async def test_equal_rows_are_one_and_counted(tmp_path: Path) -> None:
+    async def reply(_request: web.Request) -> web.Response:
+        return web.Response(text=json.dumps([GOOD] * 3))
+
+    admitted = await answer(tmp_path, reply, lambda c: c.klines("BTCUSDT", M5, limit=5))
+    assert isinstance(admitted, Admitted)
+    assert (len(admitted.candles), admitted.duplicates, admitted.conflicts) == (1, 2, ())
 
 
 async def test_rows_not_asked_for_are_refused(tmp_path: Path) -> None:
@@ -462,9 +490,9 @@ async def test_no_rows_are_no_candles(tmp_path: Path) -> None:
     async def reply(_request: web.Request) -> web.Response:
         return web.Response(text="[]")
 
-    candles = await answer(tmp_path, reply, lambda c: c.klines("BTCUSDT", M5, limit=5))
-    assert isinstance(candles, Candles)
-    assert len(candles) == 0
+    admitted = await answer(tmp_path, reply, lambda c: c.klines("BTCUSDT", M5, limit=5))
+    assert isinstance(admitted, Admitted)
+    assert len(admitted.candles) == 0
 
 
 # The control panel.

@@ -99,7 +99,7 @@ async def test_closing_frames_are_the_candles_rest_tells() -> None:
             for (symbol, timeframe), row in closed.items():
                 query = {"symbol": symbol, "interval": str(timeframe), "limit": "3"}
                 async with session.get(f"{exchange.url}/api/v3/klines", params=query) as answer:
-                    rest = parse_klines(await answer.json(), symbol, timeframe)
+                    rest = parse_klines(await answer.json(), symbol, timeframe).candles
                 assert rest[rest.open_time_ms == row.open_time_ms[0]].same_as(row)
 
 

@@ -10,6 +10,7 @@ import pytest
 from actors.fetcher.publisher import CandlePublisher
 from shared import schema
 from shared.bus import Bus
+from shared.candles.admission import Admitted
 from shared.candles.store import CandleStore, Change
 from shared.market import Candles, Timeframe
 from tests.support.candle_series import walk
@@ -33,7 +34,7 @@ class Site:
 
     async def fetch(self) -> None:
         now_ms = self.clock.now_ms()
-        self.store.accept(self.rows, asked_ms=now_ms, fetched_at_ms=now_ms)
+        self.store.accept(Admitted(self.rows), asked_ms=now_ms, fetched_at_ms=now_ms)
         await self.publisher.publish(self.store, NOTHING, EVERY_S)
 
     async def fetched_ms(self) -> int | None:

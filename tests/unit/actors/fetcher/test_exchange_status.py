@@ -14,6 +14,7 @@ from actors.fetcher.exchange_status import (
     RULES_WATCH_S,
     ExchangeStatus,
 )
+from shared.candles.admission import Admitted
 from shared.errors import ExchangeUnavailable, RateLimited, UnknownSymbol
 from shared.market import Candles, Timeframe
 from tests.support.manual_clock import ManualClock
@@ -50,8 +51,8 @@ class Listing:
 
     async def klines(
         self, symbol: str, timeframe: Timeframe, *, limit: int, start_ms: int | None = None
-    ) -> Candles:
-        return Candles.empty()
+    ) -> Admitted:
+        return Admitted(Candles.empty())
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from actors.fetcher.kline_frames import (
     parse_frame,
     stream_name,
 )
+from shared.candles.admission import require
 from shared.errors import BadCandle, BadMessage
 from shared.exchanges.binance.kline_rows import parse_klines
 from shared.market import Timeframe
@@ -52,8 +53,8 @@ def test_a_streamed_candle_is_the_rest_candle_to_the_bit(recorded: list[str]) ->
         k = json.loads(line)["k"]
         row = [k["t"], k["o"], k["h"], k["l"], k["c"], k["v"], k["T"], k["q"], k["n"], k["V"],
                k["Q"], k["B"]]  # fmt: skip
-        rest = parse_klines([row], event.symbol, event.timeframe)
-        event.row().check(event.symbol, event.timeframe)
+        rest = parse_klines([row], event.symbol, event.timeframe).candles
+        require(event.row(), event.symbol, event.timeframe)
         assert event.row().same_as(rest)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from shared.candles.admission import Admitted
 from shared.candles.store import (
     ABSENT_MS,
     AHEAD_MS,
@@ -44,7 +45,9 @@ def store(keep: int = KEEP) -> CandleStore:
 
 
 def give(target: CandleStore, rows: Candles, at: float, *, from_ms: int | None = None) -> Change:
-    return target.accept(rows, asked_ms=moment(at), fetched_at_ms=FETCHED, from_ms=from_ms)
+    return target.accept(
+        Admitted(rows), asked_ms=moment(at), fetched_at_ms=FETCHED, from_ms=from_ms
+    )
 
 
 def filled(last: int, keep: int = KEEP) -> CandleStore:
@@ -74,9 +77,9 @@ class TestClosed:
     def test_in_a_halt_the_last_row_is_closed_after_the_settling_time(self) -> None:
         target = filled(9)
         asked = moment(10) + SETTLE_MS
-        target.accept(bars(8, 9), asked_ms=asked - 1, fetched_at_ms=FETCHED)
+        target.accept(Admitted(bars(8, 9)), asked_ms=asked - 1, fetched_at_ms=FETCHED)
         assert numbers(target.forming) == [9]
-        target.accept(bars(8, 9), asked_ms=asked, fetched_at_ms=FETCHED)
+        target.accept(Admitted(bars(8, 9)), asked_ms=asked, fetched_at_ms=FETCHED)
         assert numbers(target.closed)[-1] == 9
         assert not len(target.forming)
 
@@ -85,8 +88,8 @@ class TestClosed:
         asked = moment(15)
         for spoilt in (9, None, 9, None, 9):
             rows = bars(8, 9, spoilt=spoilt)
-            target.accept(rows, asked_ms=asked, fetched_at_ms=FETCHED)
-            target.accept(rows, asked_ms=asked + SETTLE_MS - 1, fetched_at_ms=FETCHED)
+            target.accept(Admitted(rows), asked_ms=asked, fetched_at_ms=FETCHED)
+            target.accept(Admitted(rows), asked_ms=asked + SETTLE_MS - 1, fetched_at_ms=FETCHED)
             asked += SETTLE_MS
         assert numbers(target.forming) == [9]
 
@@ -146,12 +149,14 @@ class TestRefused:
         target = filled(9)
         asked = moment(20) - AHEAD_MS - 1
         with pytest.raises(WrongTime, match="opens"):
-            target.accept(bars(19, 20), asked_ms=asked, fetched_at_ms=FETCHED)
+            target.accept(Admitted(bars(19, 20)), asked_ms=asked, fetched_at_ms=FETCHED)
         assert numbers(target.forming) == [9]
 
     def test_an_answer_that_took_long_is_not_from_the_future(self) -> None:
         target = filled(9)
-        target.accept(bars(8, 9, 10), asked_ms=moment(10) - AHEAD_MS, fetched_at_ms=FETCHED)
+        target.accept(
+            Admitted(bars(8, 9, 10)), asked_ms=moment(10) - AHEAD_MS, fetched_at_ms=FETCHED
+        )
         assert target.closed_until_ms == moment(10)
 
     def test_a_closed_candle_told_differently_and_nothing_changes(self) -> None:
@@ -164,19 +169,21 @@ class TestRefused:
         target = filled(9)
         with pytest.raises(OverlapDiffers, match="exchange time"):
             give(target, bars(3, 4, 5), 5.5)
-        target.replace(bars(*range(6)), asked_ms=moment(5.5), fetched_at_ms=FETCHED)
+        target.replace(Admitted(bars(*range(6))), asked_ms=moment(5.5), fetched_at_ms=FETCHED)
         assert target.closed_until_ms == moment(5)
 
     def test_replacing_takes_the_new_story_whole(self) -> None:
         target = filled(9)
-        target.replace(bars(*range(2, 11), spoilt=8), asked_ms=moment(10.2), fetched_at_ms=FETCHED)
+        target.replace(
+            Admitted(bars(*range(2, 11), spoilt=8)), asked_ms=moment(10.2), fetched_at_ms=FETCHED
+        )
         assert numbers(target.closed) == list(range(2, 10))
         assert target.closed.volume[numbers(target.closed).index(8)] == 99.0
 
     def test_replacing_by_nothing_forgets_nothing(self) -> None:
         target = filled(9)
         with pytest.raises(BadCandle):
-            target.replace(Candles.empty(), asked_ms=moment(10), fetched_at_ms=FETCHED)
+            target.replace(Admitted(Candles.empty()), asked_ms=moment(10), fetched_at_ms=FETCHED)
         assert len(target.closed) == 9
 
     def test_an_answer_older_than_one_before_and_nothing_changes(self) -> None:
@@ -184,7 +191,7 @@ class TestRefused:
         with pytest.raises(WrongTime, match="had been seen before"):
             give(target, bars(6, 7, 8), 9.6)
         with pytest.raises(WrongTime, match="had been seen before"):
-            target.replace(bars(6, 7, 8), asked_ms=moment(9.6), fetched_at_ms=FETCHED)
+            target.replace(Admitted(bars(6, 7, 8)), asked_ms=moment(9.6), fetched_at_ms=FETCHED)
         assert numbers(target.forming) == [9]
         assert target.closed_until_ms == moment(9)
 
@@ -276,16 +283,14 @@ class TestHoles:
         target = self.with_hole()
         pauses, asked = [], moment(8.6)
         for _ in range(9):
-            target.accept(
-                bars(2, 6, 7, 8), asked_ms=asked, fetched_at_ms=FETCHED, from_ms=moment(2)
-            )
+            give(target, bars(2, 6, 7, 8), (asked - START) / LENGTH, from_ms=moment(2))
             due = asked
             while target.missing_from_ms(due) is None:
                 due += 10_000
             pauses.append(due - asked)
             asked = due
             ordinary = bars(6, 7, 8)  # such an answer moves no pause
-            target.accept(ordinary, asked_ms=asked, fetched_at_ms=FETCHED)
+            target.accept(Admitted(ordinary), asked_ms=asked, fetched_at_ms=FETCHED)
         assert pauses[:4] == [RECHECK_FIRST_MS * f for f in (1, 2, 4, 8)]
         assert pauses[-1] == 3_600_000
 

@@ -147,7 +147,7 @@ async def test_client_reads_klines_to_the_digit(
     venue: Venue, symbol: str, timeframe: Timeframe, limit: int
 ) -> None:
     _, rows = await venue.raw("klines", symbol=symbol, interval=str(timeframe), limit=str(limit))
-    candles = await venue.client.klines(symbol, timeframe, limit=limit)
+    candles = (await venue.client.klines(symbol, timeframe, limit=limit)).candles
     assert candles.open_time_ms.tolist() == [row[0] for row in rows]
     for field, column in enumerate(
         (candles.open, candles.high, candles.low, candles.close, candles.volume), start=1

@@ -31,6 +31,7 @@ from actors.exchange_sim.market.bars import (
 from actors.exchange_sim.market.generated import GENESIS_DAY, GeneratedPrices
 from actors.exchange_sim.market.market import Halt, Market
 from actors.exchange_sim.market.recorded import RecordedPrices
+from shared.candles.admission import require
 from shared.errors import ConfigError, UnknownSymbol
 from shared.market import COLUMNS, Candles, Timeframe
 
@@ -58,7 +59,7 @@ def test_generated_candles_are_possible_complete_and_up_to_now(
     market = generated()
     bars = market.bars(symbol, timeframe, NOW, limit=1000)
     made = candles(bars, market.scale(symbol, NOW))
-    made.check(symbol, timeframe)
+    require(made, symbol, timeframe)
     assert len(made) == 1000
     assert not made.gaps(timeframe)
     assert made.open_time_ms[-1] == timeframe.open_at(NOW)
@@ -323,7 +324,7 @@ def test_recording_runs_backwards_after_its_end_without_a_seam(tmp_path: Path) -
     assert (forward[CLOSE] == backward[OPEN]).all()
     assert (forward[HIGH] == backward[HIGH]).all()
     assert (forward[VOLUME] == backward[VOLUME]).all()
-    candles(bars, market.scale("BTCUSDT", now)).check("BTCUSDT", Timeframe.M5)
+    require(candles(bars, market.scale("BTCUSDT", now)), "BTCUSDT", Timeframe.M5)
     laps = market.bars("BTCUSDT", Timeframe.H4, end + 6 * DAY_MS, limit=1000)
     assert (np.diff(laps[TIME]) == Timeframe.H4.ms).all()
 
