@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable
-from dataclasses import dataclass
+from collections.abc import Coroutine, Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -21,7 +21,9 @@ from actors.fetcher.binance_stream import stream_url
 from actors.fetcher.circuit_breaker import CircuitBreaker
 from actors.fetcher.exchange_status import TRADING, ExchangeStatus
 from actors.fetcher.publisher import CandlePublisher
+from actors.fetcher.series import FetchedSeries, trouble, without_name
 from actors.fetcher.stream import CandleStream
+from actors.fetcher.verification import Verification, changes_text
 from shared import codec, schema
 from shared.candles.admission import Admitted
 from shared.candles.freshness import fetch_interval_s, refetch_after_s, seconds_to_pass
@@ -32,47 +34,46 @@ from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSym
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.http_client import open_session
-from shared.market import Timeframe
+from shared.market import Candles, Timeframe
 from shared.messages.actors import Quarantine
 
 AFTER_CLOSE_MS, JITTER_MS = 1_500, 300  # Binance has the new candle about a second after a close
 LATE_TRIES, LATE_PAUSE_S = 4, 1.5
 BAN_CHECK_S = 5.0  # the ban's key is rewritten this often, in case Redis lost it
 NOT_LISTED = "not listed at the exchange"
+CHANGE_SHOWN_MS = 3_600_000
+QUARANTINED = "quarantined by the supervisor: a death was attributed to it"
 
 
 @dataclass(slots=True)
 class FetchedCoin:
-    """One coin: candles per timeframe, circuit, and status in exchangeInfo."""
+    """One coin: its timeframes, each with its own failures, and its status in exchangeInfo."""
 
     symbol: str
-    stores: dict[Timeframe, CandleStore]
-    circuit: CircuitBreaker
+    series: dict[Timeframe, FetchedSeries]
     unlisted: str = ""
-    started_s: float = 0.0
-    served_s: float = float("-inf")
-    left_out_since_ms: int | None = None
 
-    def windows_settled(self) -> int:
-        """Return how many windows are fetched; all of them while the coin fails."""
-        fetched = sum(s.fetched_at_ms is not None for s in self.stores.values())
-        return len(self.stores) if self.circuit.reason else fetched
+    def __iter__(self) -> Iterator[FetchedSeries]:
+        return iter(self.series.values())
 
 
 class Fetcher(Actor):
-    """Fetches missing candles of all coins, pass by pass, and publishes each coin at once."""
+    """Fetches missing candles, pass by pass, and publishes each coin and timeframe at once.
+
+    Neither a coin nor a timeframe waits for another: each is requested and fails by itself.
+    """
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
         self.settings = codec.from_plain(FetcherSection, context.section["fetcher"], "config")
+        symbols: list[str] = context.section["symbols"]
         self.coins = [
-            FetchedCoin(
-                symbol=text,
-                stores={t: CandleStore(text, t) for t in Timeframe},
-                circuit=CircuitBreaker(self.settings.circuit_failures, self.settings.circuit_s),
-            )
-            for text in context.section["symbols"]
+            FetchedCoin(text, {t: self._series(text, t) for t in Timeframe}) for text in symbols
         ]
+        self.series = [series for coin in self.coins for series in coin]
+        for number, series in enumerate(self.series):
+            series.verification.phase = number / len(self.series)
+        self.stores = [series.store for series in self.series]
         self.client: BinanceClient
         self.exchange: ExchangeStatus
         self.ban_file = BanFile(context.state_dir / "binance-ban")
@@ -81,11 +82,22 @@ class Fetcher(Actor):
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._on_probation = context.probation
         # one at a time on probation, so that the coin named last is the one to blame
-        self._slots = asyncio.Semaphore(1 if self._on_probation else self.settings.concurrency)
-        self.stores = [store for coin in self.coins for store in coin.stores.values()]
+        self._slots = dict.fromkeys(Timeframe, asyncio.Semaphore(1))
+        if not self._on_probation:
+            self._slots = self._all_slots()
         self.publisher = CandlePublisher(
             self.stores, bus=self.bus, clock=self.clock, rng=context.rng, source=context.source
         )
+
+    def _series(self, symbol: str, timeframe: Timeframe) -> FetchedSeries:
+        store = CandleStore(symbol, timeframe)
+        # not tried more often than if all went well
+        pause_s = max(self.settings.circuit_s, fetch_interval_s(self.settings, timeframe))
+        circuit = CircuitBreaker(self.settings.circuit_failures, pause_s)
+        return FetchedSeries(store, circuit, Verification(store))
+
+    def _all_slots(self) -> dict[Timeframe, asyncio.Semaphore]:
+        return {t: asyncio.Semaphore(self.settings.concurrency) for t in Timeframe}
 
     async def setup(self) -> None:
         """Open the client, sync exchange time, restore the windows of the previous run."""
@@ -162,7 +174,7 @@ class Fetcher(Actor):
         self._reap()
         if self._on_probation:
             self._on_probation = False
-            self._slots = asyncio.Semaphore(self.settings.concurrency)
+            self._slots = self._all_slots()
         self.detail["last_pass_at_ms"] = self.clock.now_ms()
         self.detail["last_pass_ms"] = round((self.clock.monotonic() - started_s) * 1000, 1)
         self._report_readiness()
@@ -178,12 +190,16 @@ class Fetcher(Actor):
 
     def _start_fetching(self, coins: Iterable[FetchedCoin]) -> None:
         for coin in coins:
-            if coin.symbol in self._jobs:
-                continue
             if self.context.quarantined_coins.get(coin.symbol, 0) > self.clock.now_ms():
-                coin.circuit.reason = "quarantined by the supervisor: a death was attributed to it"
-            elif coin.circuit.allow(self.clock.monotonic()):
-                self._start_job(coin.symbol, self._fetch_coin(coin))
+                for series in coin:
+                    series.circuit.reason = QUARANTINED
+                continue
+            # of a coin that does not exist, one timeframe is enough to see whether it does again
+            wanted = [coin.series[Timeframe.M5]] if coin.unlisted == NOT_LISTED else coin
+            for series in wanted:
+                is_idle = series.name not in self._jobs and self._is_due(series.store)
+                if is_idle and series.circuit.allow(self.clock.monotonic()):
+                    self._start_job(series.name, self._fetch_series(coin, series))
 
     def _fetch_now(self, symbols: set[str]) -> None:
         """Fetch coins whose streamed close is missing, without waiting for the next pass."""
@@ -220,31 +236,28 @@ class Fetcher(Actor):
             interval_s=self.settings.interval_s,
         )
 
-    async def _fetch_coin(self, coin: FetchedCoin) -> None:
-        coin.started_s = self.clock.monotonic()
+    async def _fetch_series(self, coin: FetchedCoin, series: FetchedSeries) -> None:
+        series.started_s = self.clock.monotonic()
         try:
-            waiting = [store for store in coin.stores.values() if self._is_due(store)]
-            for attempt in range(LATE_TRIES + 1):
-                if attempt:
-                    await self.clock.sleep(LATE_PAUSE_S)
-                for store in waiting:
-                    await self._fetch(store)
-                waiting = [s for s in waiting if self._is_late(coin, s)]
-                if not waiting:
+            await self._fetch(series)
+            for _ in range(LATE_TRIES):
+                if not self._is_late(coin, series.store):
                     break
+                await self.clock.sleep(LATE_PAUSE_S)
+                await self._fetch(series)
         except RateLimited as error:
-            coin.circuit.release()
+            series.circuit.release()
             self.exchange.forbid(error)
         except UnknownSymbol:
-            self._failed(coin, NOT_LISTED)
+            self._failed(coin, series, NOT_LISTED)
         except PlatformError as error:
-            self._failed(coin, str(error))
+            self._failed(coin, series, str(error))
         except Exception as error:  # one coin's error must not stop the others
-            if not coin.circuit.reason:
-                self.log.exception("%s: unexpected error", coin.symbol)
-            self._failed(coin, f"unexpected {error!r}")
+            if not series.circuit.reason:
+                self.log.exception("%s: unexpected error", series.name)
+            self._failed(coin, series, f"unexpected {error!r}")
         else:
-            self._succeeded(coin)
+            self._succeeded(coin, series)
         self._report_readiness()
 
     def _is_due(self, store: CandleStore) -> bool:
@@ -261,12 +274,22 @@ class Fetcher(Actor):
         just_closed = now_ms - store.timeframe.open_at(now_ms) < SETTLE_MS
         return just_closed and not coin.unlisted and store.is_behind(now_ms)
 
-    async def _fetch(self, store: CandleStore) -> None:
-        every_s = self._every_s(store)
-        await self._publish(store, await self._fetch_rows(store), every_s)
-        from_ms = store.missing_from_ms(self.client.now_ms())
+    async def _fetch(self, series: FetchedSeries) -> None:
+        """Fetch what is missing: the newest rows, or all, if holes or differences may be in them.
+
+        One request, and another one for a hole that the first answer shows.
+        """
+        store, every_s = series.store, self._every_s(series.store)
+        now_ms = self.client.now_ms()
+        has_holes = store.missing_from_ms(now_ms) is not None
+        if has_holes or series.verification.is_due(now_ms):
+            await self._publish(store, await self._fetch_whole(series, has_holes), every_s)
+        else:
+            limit = store.rows_needed(now_ms)
+            await self._publish(store, await self._fetch_rows(series, limit), every_s)
+        from_ms = None if has_holes else store.missing_from_ms(self.client.now_ms())
         if from_ms is not None:
-            await self._publish(store, await self._fetch_rows(store, from_ms), every_s)
+            await self._publish(store, await self._fetch_rows(series, KEEP, from_ms), every_s)
 
     async def _publish(self, store: CandleStore, change: Change, every_s: float) -> None:
         if self.streamed is not None:
@@ -274,22 +297,61 @@ class Fetcher(Actor):
             change = self.streamed.without_streamed_forming(store, change)
         await self.publisher.publish(store, change, every_s)
 
-    async def _fetch_rows(self, store: CandleStore, from_ms: int | None = None) -> Change:
-        limit = KEEP if from_ms is not None else store.rows_needed(self.client.now_ms())
-        answer, times = await self._klines(store, limit, from_ms)
+    async def _fetch_rows(
+        self, series: FetchedSeries, limit: int, from_ms: int | None = None
+    ) -> Change:
+        answer, times = await self._klines(series.store, limit, from_ms)
         try:
-            return store.accept(answer, **times, from_ms=from_ms)
+            return series.store.accept(answer, **times, from_ms=from_ms)
         except (OverlapDiffers, WrongTime) as oddity:
-            self.refetches += 1
-            self.log.warning("all its candles are fetched again: %s", oddity)
-            await self.exchange.sync_time()
+            return await self._fetch_again(series, oddity)
+
+    async def _fetch_whole(self, series: FetchedSeries, has_holes: bool) -> Change:
+        """Fetch all rows, compare them with the stored ones, and look for the holes in them."""
+        store = series.store
         answer, times = await self._klines(store, KEEP, None)
-        return store.replace(answer, **times)
+        rows, differing = series.verification.without_differences(answer.candles)
+        answer = replace(answer, candles=rows)
+        try:
+            change = store.accept(answer, **times)
+            if has_holes:
+                first_ms = int(rows.open_time_ms[0])
+                holes = store.accept(replace(answer, duplicates=0), **times, from_ms=first_ms)
+                change = replace(
+                    change,
+                    absent=change.absent or holes.absent,
+                    appends=change.appends and holes.appends,
+                )
+        except (OverlapDiffers, WrongTime) as oddity:
+            return await self._fetch_again(series, oddity)
+        changed = series.verification.confirmed(differing, times["asked_ms"])
+        if not len(changed):
+            return change
+        before = store.closed
+        store.correct(changed)
+        self._note_changes(series, before)
+        self.log.warning("%s: the exchange has changed %s", series.name, series.changed)
+        return replace(change, closed=changed.merged(change.closed), appends=False)
+
+    async def _fetch_again(self, series: FetchedSeries, oddity: PlatformError) -> Change:
+        self.refetches += 1
+        self.log.warning("all its candles are fetched again: %s", oddity)
+        await self.exchange.sync_time()
+        answer, times = await self._klines(series.store, KEEP, None)
+        before = series.store.closed
+        change = series.store.replace(answer, **times)
+        self._note_changes(series, before)
+        series.verification.confirmed(Candles.empty(), times["asked_ms"])
+        return change
+
+    def _note_changes(self, series: FetchedSeries, before: Candles) -> None:
+        if text := changes_text(before, series.store.closed):
+            series.changed, series.changed_at_ms = text, self.clock.now_ms()
 
     async def _klines(
         self, store: CandleStore, limit: int, from_ms: int | None
     ) -> tuple[Admitted, dict[str, int]]:
-        async with self._slots:
+        async with self._slots[store.timeframe]:
             if self._on_probation:
                 self.computing(store.symbol)
             asked_ms = self.client.now_ms()
@@ -298,30 +360,51 @@ class Fetcher(Actor):
             )
         return answer, {"asked_ms": asked_ms, "fetched_at_ms": self.clock.now_ms()}
 
-    def _failed(self, coin: FetchedCoin, reason: str) -> None:
-        now_s = self.clock.monotonic()
-        recent_s = coin.started_s - 1.5 * self.settings.interval_s
-        if not coin.circuit.reason:
-            self.log.warning("%s: %s", coin.symbol, reason)
+    def _failed(self, coin: FetchedCoin, series: FetchedSeries, why: str) -> None:
+        """Count a failure; log the reason once per coin, however many timeframes it fails."""
+        now_s, reason = self.clock.monotonic(), without_name(why, series)
         unlisted = reason == NOT_LISTED
-        if unlisted and coin.unlisted != NOT_LISTED:
-            coin.unlisted = NOT_LISTED
-            self.exchange.read_rules_soon()
-        if not unlisted and not any(c.served_s > recent_s for c in self.coins if c is not coin):
-            coin.circuit.release(reason)  # no coin succeeds: not this coin's fault
+        if not series.logged and not any(other.logged == reason for other in coin):
+            series.logged = reason
+            self.log.warning("%s: %s", coin.symbol if unlisted else series.name, reason)
+        if unlisted:
+            for other in coin:
+                other.circuit.reason = NOT_LISTED
+            if coin.unlisted != NOT_LISTED:
+                coin.unlisted = NOT_LISTED
+                self.exchange.read_rules_soon()
+        if not unlisted and not self._others_are_served(series):
+            series.circuit.release(reason)  # the exchange's fault, not this coin's
             return
-        if coin.circuit.failed(now_s, reason, at_once=unlisted) and coin.left_out_since_ms is None:
-            coin.left_out_since_ms = self.clock.now_ms()
-            self.log.warning("%s: left out, tried every %g s", coin.symbol, self.settings.circuit_s)
+        if not series.circuit.failed(now_s, reason, at_once=unlisted):
+            return
+        if series.left_out_since_ms is None:
+            series.left_out_since_ms = self.clock.now_ms()
+            if series.logged or series.store.timeframe is Timeframe.M5:
+                every_s = series.circuit.pause_s
+                self.log.warning("%s: left out, tried every %g s", series.name, every_s)
 
-    def _succeeded(self, coin: FetchedCoin) -> None:
-        if coin.circuit.reason:
-            self.log.info("%s: answers again", coin.symbol)
+    def _others_are_served(self, series: FetchedSeries) -> bool:
+        """Return whether the exchange serves others; to 5m, only 5m of other coins say so."""
+        recent_s = series.started_s - 1.5 * self.settings.interval_s
+        is_5m = series.store.timeframe is Timeframe.M5
+        return any(
+            other.served_s > recent_s
+            for other in self.series
+            if other is not series and not (is_5m and other.store.timeframe is not Timeframe.M5)
+        )
+
+    def _succeeded(self, coin: FetchedCoin, series: FetchedSeries) -> None:
+        if series.logged:
+            self.log.info("%s: answers again", series.name)
         if coin.unlisted == NOT_LISTED:
             coin.unlisted = ""
-        coin.circuit.succeeded()
-        coin.served_s = self.clock.monotonic()
-        no_new_candle = coin.stores[Timeframe.M5].is_behind(self.client.now_ms() - SETTLE_MS)
+        series.logged, series.left_out_since_ms = "", None
+        series.circuit.succeeded()
+        series.served_s = self.clock.monotonic()
+        if series.store.timeframe is not Timeframe.M5:
+            return
+        no_new_candle = series.store.is_behind(self.client.now_ms() - SETTLE_MS)
         if no_new_candle != bool(coin.unlisted):
             self.exchange.read_rules_soon()  # has it been halted, or has the halt ended?
 
@@ -336,8 +419,7 @@ class Fetcher(Actor):
                 coin.unlisted = ""
 
     def _report_readiness(self) -> None:
-        settled = sum(coin.windows_settled() for coin in self.coins)
-        total = len(self.coins) * len(Timeframe)
+        settled, total = sum(series.is_settled for series in self.series), len(self.series)
         if settled == total:
             self.ready()
         else:
@@ -347,15 +429,20 @@ class Fetcher(Actor):
         now_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
         until_ms = self.exchange.forbidden_until_ms()
         self.detail |= {
-            "coins": {c.symbol: _trouble(c.circuit) for c in self.coins if c.circuit.reason},
+            "coins": {c.symbol: text for c in self.coins if (text := trouble(c))},
             "delisted": {c.symbol: c.unlisted for c in self.coins if c.unlisted},
-            "coins_ok": sum(not c.circuit.reason for c in self.coins),
-            "open_circuits": [c.symbol for c in self.coins if c.circuit.is_open],
+            "coins_ok": sum(not trouble(c) for c in self.coins),
+            "open_circuits": [s.name for s in self.series if s.circuit.is_open],
             "used_weight": self.client.used_weight,
             "weight_limit": self.client.weight_limit,
             "offset_ms": self.client.offset_ms,
             "banned_until_ms": until_ms,
             "refetches": self.refetches,
+            "changed": {
+                s.name: s.changed
+                for s in self.series
+                if s.changed and now_ms - s.changed_at_ms < CHANGE_SHOWN_MS
+            },
             "gaps": {f"{s.symbol} {s.timeframe}": len(h) for s in self.stores if (h := s.holes())},
             "unsent_windows": len(self.publisher.unsent),
             "troubles": self.exchange.troubles,
@@ -366,13 +453,14 @@ class Fetcher(Actor):
         elif until_ms is None:
             batch.delete(schema.BAN_UNTIL)
         for coin in self.coins:
-            if coin.circuit.open_until_s is not None:
-                left_ms = round((coin.circuit.open_until_s - now_s) * 1000)
+            m5 = coin.series[Timeframe.M5]
+            if m5.circuit.open_until_s is not None:
+                left_ms = round((m5.circuit.open_until_s - now_s) * 1000)
                 quarantine = Quarantine(
                     symbol=coin.symbol,
                     stage="fetch",
-                    reason=coin.circuit.reason,
-                    since_ms=coin.left_out_since_ms or now_ms,
+                    reason=f"{Timeframe.M5}: {m5.circuit.reason}",
+                    since_ms=m5.left_out_since_ms or now_ms,
                     until_ms=now_ms + left_ms,
                 )
                 # outlives the retry at its end, so that readers see no gap between pauses
@@ -382,13 +470,7 @@ class Fetcher(Actor):
                 batch.put(schema.QUARANTINE, quarantine, ttl_ms=left_ms, stage="fetch",
                           symbol=coin.symbol)  # fmt: skip
             else:  # each time: whatever stands there is not ours
-                coin.left_out_since_ms = None
                 batch.delete(schema.QUARANTINE, stage="fetch", symbol=coin.symbol)
         with contextlib.suppress(BusUnavailable):  # rewritten with the next pass, or expires
             await batch.send()
             await self.publisher.find_missing()
-
-
-def _trouble(circuit: CircuitBreaker) -> str:
-    count = f" ({circuit.failures} in a row)" if circuit.failures > 1 else ""
-    return circuit.reason + count

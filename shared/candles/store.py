@@ -318,6 +318,16 @@ class CandleStore:
         self._newest_seen_ms = 0
         return self.accept(answer, asked_ms=asked_ms, fetched_at_ms=fetched_at_ms)
 
+    def correct(self, rows: Candles) -> None:
+        """Replace closed candles that the exchange has changed.
+
+        Raises:
+            ValueError: One of them is not stored.
+        """
+        if not np.isin(rows.open_time_ms, self.closed.open_time_ms).all():
+            raise ValueError(f"{self.symbol} {self.timeframe}: not stored: {rows.open_time_ms}")
+        self.closed = self.closed.merged(rows)
+
     def window(self, source: Source) -> CandleWindow:
         """Return the message with all candles.
 

@@ -173,7 +173,7 @@ def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
     if seen.redis.status == "down" or not fresh:
         empty = Problem("platform-empty", "", "no coin to watch")
         status, problems = "down", problems or [empty]
-    notes = trading_notes(seen.trading, seen.actors, seen.symbols)
+    notes = [*trading_notes(seen.trading, seen.actors, seen.symbols), *_candle_notes(seen)]
     return Verdict(
         status=status,
         found=problems,
@@ -369,6 +369,14 @@ def _coin_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Prob
     yield from _grouped("coin-trouble", troubled)
     yield from _grouped("coin-inputs", badly_fed)
     yield from _silent(unexplained)
+
+
+def _candle_notes(seen: Snapshot) -> Iterator[str]:
+    changed = _mapping(_detail(seen, "fetcher").get("changed"))
+    if len(changed) <= LISTED_ONE_BY_ONE:
+        yield from (f"{name}: the exchange has changed {what}" for name, what in changed.items())
+    else:
+        yield f"the exchange has changed candles of {', '.join(changed)}: `coinex logs fetcher`"
 
 
 def _signal_text(age: float | None) -> str:

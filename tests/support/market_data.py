@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
+import orjson
 from aiohttp import web
 
 from actors.base import Context
@@ -24,12 +25,17 @@ from shared.clock import Clock
 from shared.config.sections import FetcherSection
 from shared.supervision.status_pipe import StatusPipe
 
+Rewrite = Callable[[Mapping[str, str], list[Any]], Awaitable[list[Any] | None]]
+
 
 class SimulatedExchange:
     """The simulator's wire behind a port of its own; notes every klines request and its time.
 
     Args:
         streams: False: every attempt to stream is refused, for good.
+
+    Attributes:
+        rewrite: Changes the rows of every answer with klines, given its query; None: HTTP 503.
     """
 
     def __init__(
@@ -41,6 +47,7 @@ class SimulatedExchange:
         self.market = Market(GeneratedPrices(self.symbols, seed))
         self.wire = BinanceWire(self.market, FaultScript(self.market), clock)
         self.asked: list[Mapping[str, str]] = []
+        self.rewrite: Rewrite | None = None
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -52,6 +59,17 @@ class SimulatedExchange:
             if request.path == "/stream" and not self.streams:
                 return web.Response(status=503)
             response: web.StreamResponse = await handler(request)
+            if (
+                self.rewrite is None
+                or not request.path.endswith("klines")
+                or response.status != 200
+            ):
+                return response
+            assert isinstance(response, web.Response) and isinstance(response.body, bytes)
+            rows = await self.rewrite(request.query, orjson.loads(response.body))
+            if rows is None:
+                return web.Response(status=503)
+            response.body = orjson.dumps(rows)
             return response
 
         app = web.Application(middlewares=[note])

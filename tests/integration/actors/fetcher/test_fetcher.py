@@ -215,7 +215,7 @@ class TestRestart:
                 await eventually(second.is_ready, 20)
                 assert second.fetcher.refetches == 0
             assert len(exchange.asked) == len(SYMBOLS) * len(Timeframe)
-            assert {q["limit"] for q in exchange.asked} <= {"3", "4"}
+            assert {q["limit"] for q in exchange.asked} == {"1000"}  # compared whole
             found = await window(bus, BAD)
             assert found is not None
             assert len(found.closed()) >= 999
@@ -274,7 +274,7 @@ class TestOneBadCoin:
             others = [c for c in running.fetcher.coins if c.symbol in GOOD]
             begun_ms, oldest_ms = clock.now_ms(), 0
             while clock.now_ms() < begun_ms + QUICK.request_timeout_s * 1000:
-                fetched = [c.stores[Timeframe.M5].fetched_at_ms or 0 for c in others]
+                fetched = [c.series[Timeframe.M5].store.fetched_at_ms or 0 for c in others]
                 oldest_ms = max(oldest_ms, clock.now_ms() - min(fetched))
                 await asyncio.sleep(0.01)
             assert oldest_ms < LATEST_MS
@@ -552,10 +552,10 @@ async def test_troubles_of_a_coin_are_logged_once(
         await exchange.plan(kind="5xx", symbol=BAD, for_s=60)
         await passes(running, 20)
         records = [r.getMessage() for r in caplog.records if r.name == log.name]
-        told = [text for text in records if text.startswith(f"{BAD}:")]
+        told = [text for text in records if text.startswith(f"{BAD} ")]
         assert len(told) == 2, records
         assert "HTTP 503" in told[0]
         assert "left out" in told[1]
         await exchange.heal()
         await eventually(lambda: running.detail["coins"] == {}, 10)
-        assert f"{BAD}: answers again" in caplog.text
+        assert f"{BAD} 5m: answers again" in caplog.text

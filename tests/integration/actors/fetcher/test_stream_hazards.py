@@ -99,7 +99,7 @@ class Trial:
 
     async def confirmed(self) -> None:
         """Wait until the close is held of all coins, and REST has confirmed it."""
-        stores = [coin.stores[M5] for coin in self.running.fetcher.coins]
+        stores = [coin.series[M5].store for coin in self.running.fetcher.coins]
         await eventually(lambda: all(s.closed_until_ms >= self.close_ms for s in stores), 10)
         await eventually(lambda: not any(s.unchecked for s in stores), 10)
         await eventually(lambda: all(self.closes(c.symbol) for c in self.running.fetcher.coins), 5)
@@ -208,7 +208,7 @@ class TestCloses:
         async with SimulatedExchange(SYMBOLS, fast(15), streams=True) as exchange:
             async with RunningFetcher(exchange, redis_url, tmp_path, off) as running:
                 await eventually(running.is_ready, 20)
-                stores = [coin.stores[M5] for coin in running.fetcher.coins]
+                stores = [coin.series[M5].store for coin in running.fetcher.coins]
                 until_ms = M5.open_at(exchange.clock.now_ms()) + M5.ms
                 await eventually(lambda: all(s.closed_until_ms >= until_ms for s in stores), 20)
                 assert "stream" not in running.detail

@@ -303,6 +303,22 @@ def test_detail_of_another_shape_is_no_crash(detail: dict[str, Any]) -> None:
     assert found(**with_fetcher(**detail)) == ("ok", [])
 
 
+def test_a_candle_that_the_exchange_changed_is_a_note() -> None:
+    changed = {"BTCUSDT 1h": "the candle of 2026-03-01T12:00:00Z, close 1.0 to 2.0"}
+    verdict = judge(replace(WELL, **with_fetcher(changed=changed)), NOW_MS, LIMITS)
+    assert verdict.status == "ok"
+    assert verdict.notes == [
+        "BTCUSDT 1h: the exchange has changed the candle of 2026-03-01T12:00:00Z, close 1.0 to 2.0"
+    ]
+
+
+def test_changed_candles_of_many_are_one_note() -> None:
+    changed = dict.fromkeys([f"{coin} 5m" for coin in COINS], "the candle of …")
+    verdict = judge(replace(WELL, **with_fetcher(changed=changed)), NOW_MS, LIMITS)
+    (note,) = verdict.notes
+    assert note.startswith("the exchange has changed candles of BTCUSDT 5m, ETHUSDT 5m, ")
+
+
 def quarantine(stage: str, symbol: str, until_ms: int = NOW_MS + 60_000) -> dict[str, Any]:
     entry = Quarantine(
         symbol=symbol,
