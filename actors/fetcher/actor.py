@@ -21,7 +21,15 @@ from actors.fetcher.binance_stream import stream_url
 from actors.fetcher.circuit_breaker import CircuitBreaker
 from actors.fetcher.exchange_status import TRADING, ExchangeStatus
 from actors.fetcher.publisher import CandlePublisher
-from actors.fetcher.series import FetchedSeries, trouble, without_name
+from actors.fetcher.series import (
+    FetchedSeries,
+    break_text,
+    gaps_text,
+    harmless_text,
+    trouble,
+    unsaid,
+    without_name,
+)
 from actors.fetcher.stream import CandleStream
 from actors.fetcher.verification import Verification, changes_text
 from shared import codec, schema
@@ -162,7 +170,8 @@ class Fetcher(Actor):
             await self._publish_status()
             return min(left_s, BAN_CHECK_S)
         started_s, started_ms = self.clock.monotonic(), self.client.now_ms()
-        self.doing(f"pass over {len(self.coins)} coins")
+        breaks = "".join(f"; {name}: {text}" for name, text in self._breaks().items())
+        self.doing(f"pass over {len(self.coins)} coins{breaks}")
         if self.exchange.is_sync_due():
             self._start_job("time", self.exchange.sync_time())
         if self.exchange.are_rules_due():
@@ -287,7 +296,10 @@ class Fetcher(Actor):
         else:
             limit = store.rows_needed(now_ms)
             await self._publish(store, await self._fetch_rows(series, limit), every_s)
-        from_ms = None if has_holes else store.missing_from_ms(self.client.now_ms())
+        self._say_rows(series)
+        # one left by a refused row waits for the next pass
+        is_new = not has_holes and not store.refused
+        from_ms = store.missing_from_ms(self.client.now_ms()) if is_new else None
         if from_ms is not None:
             await self._publish(store, await self._fetch_rows(series, KEEP, from_ms), every_s)
 
@@ -296,6 +308,13 @@ class Fetcher(Actor):
             self.streamed.record_mismatches(store, change.corrected)
             change = self.streamed.without_streamed_forming(store, change)
         await self.publisher.publish(store, change, every_s)
+        if store.timeframe is Timeframe.M5:
+            await self.publisher.publish_followers(store)
+
+    def _say_rows(self, series: FetchedSeries) -> None:
+        if texts := unsaid(series):
+            more = f"; and {len(texts) - 1} more" if len(texts) > 1 else ""
+            self.log.warning("%s: %s%s", series.name, texts[-1], more)
 
     async def _fetch_rows(
         self, series: FetchedSeries, limit: int, from_ms: int | None = None
@@ -408,6 +427,23 @@ class Fetcher(Actor):
         if no_new_candle != bool(coin.unlisted):
             self.exchange.read_rules_soon()  # has it been halted, or has the halt ended?
 
+    def _breaks(self) -> dict[str, str]:
+        """Return whose price scale has changed; the log names each once."""
+        now_ms, found = self.client.now_ms(), {}
+        for coin in self.coins:
+            m5 = coin.series[Timeframe.M5].store
+            for series in coin:
+                store = series.store
+                is_own = store is m5 or store.begins_ms > m5.begins_ms  # it reaches back further
+                if not is_own or not (text := break_text(store, now_ms)):
+                    continue
+                name = coin.symbol if store is m5 else series.name
+                found[name] = text
+                if series.said_break_ms != store.begins_ms:
+                    series.said_break_ms = store.begins_ms
+                    self.log.warning("%s: %s", name, text)
+        return found
+
     async def _read_rules(self) -> None:
         await self.exchange.read_rules()
         if self.exchange.statuses is None:
@@ -438,6 +474,12 @@ class Fetcher(Actor):
             "offset_ms": self.client.offset_ms,
             "banned_until_ms": until_ms,
             "refetches": self.refetches,
+            "bad_rows": {s.name: text for s in self.series if (text := gaps_text(s.store))},
+            "harmless_rows": {
+                s.name: text for s in self.series if (text := harmless_text(s.store))
+            },
+            "duplicate_rows": {s.name: n for s in self.series if (n := s.store.duplicates)},
+            "scale_breaks": self._breaks(),
             "changed": {
                 s.name: s.changed
                 for s in self.series

@@ -18,7 +18,7 @@ from shared.candles.freshness import is_write_due, must_renew
 from shared.candles.store import CandleStore, Change
 from shared.clock import JUMP_MS, Clock
 from shared.errors import BusUnavailable
-from shared.market import Candles
+from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow, Source
 from shared.schema import Entry
 
@@ -42,6 +42,7 @@ class CandlePublisher:
         source: Source,
     ) -> None:  # fmt: skip
         self._stores = list(stores)
+        self._by_key = {(s.symbol, s.timeframe): s for s in self._stores}
         self._bus = bus
         self._clock = clock
         self._rng = rng
@@ -65,6 +66,9 @@ class CandlePublisher:
             for store, window in zip(stores, windows, strict=True):
                 if window is not None:
                     restored += store.restore(window, self._source, now_ms)
+        for store in self._stores:
+            if store.timeframe is Timeframe.M5:
+                self._follow(store)
         return restored
 
     async def publish(self, store: CandleStore, change: Change, every_s: float) -> None:
@@ -82,8 +86,23 @@ class CandlePublisher:
             if store not in self.unsent and not self._is_of_before(store):
                 self._outdated.discard(store)
 
+    async def publish_followers(self, m5: CandleStore) -> None:
+        """Publish the coin's longer windows if a break of the price scale changed them."""
+        if changes := self._follow(m5):
+            await self.publish_closes(changes)
+
+    def _follow(self, m5: CandleStore) -> list[tuple[CandleStore, Change]]:
+        longer = (self._by_key.get((m5.symbol, t)) for t in (Timeframe.H1, Timeframe.H4))
+        followed = [(store, store.follow(m5)) for store in longer if store is not None]
+        return [(s, change) for s, change in followed if change and s.fetched_at_ms is not None]
+
     async def publish_closes(self, changes: Sequence[tuple[CandleStore, Change]]) -> None:
         """Write many stores with a new candle in one round trip."""
+        begun = [store for store, change in changes if change.begins]
+        changes = [
+            *changes,
+            *(f for store in begun if store.timeframe is Timeframe.M5 for f in self._follow(store)),
+        ]
         async with self._writing:
             if self._bus.status is not BusStatus.UP:
                 self.unsent.update(store for store, _ in changes)

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from actors.fetcher.circuit_breaker import CircuitBreaker
 from actors.fetcher.verification import Verification
+from shared.candles.admission import Conflict, Refused, scale_breaks
 from shared.candles.store import CandleStore
+from shared.clock import utc_text
+from shared.indicators.frames import WARM_BARS
+from shared.market import Timeframe
 
 
 @dataclass(slots=True, eq=False)
@@ -20,6 +24,8 @@ class FetchedSeries:
         left_out_since_ms: Begin of the pauses without requests.
         logged: The failure that the log names, until the next success.
         changed: What the exchange changed last of closed candles, and when it was seen.
+        said: Bad rows that the log has named, by open time.
+        said_break_ms: The break of the price scale that it has named.
     """
 
     store: CandleStore
@@ -31,6 +37,8 @@ class FetchedSeries:
     logged: str = ""
     changed: str = ""
     changed_at_ms: int = 0
+    said: set[int | None] = field(default_factory=set)
+    said_break_ms: int = 0
 
     @property
     def name(self) -> str:
@@ -60,3 +68,66 @@ def trouble(coin: Iterable[FetchedSeries]) -> str:
 def without_name(reason: str, series: FetchedSeries) -> str:
     """Return a reason without coin and timeframe in front."""
     return reason.removeprefix(series.name).removeprefix(":").strip()
+
+
+def gaps_text(store: CandleStore) -> str:
+    """Return which rows leave a gap because they were refused; "" if none does."""
+    return _listed([row_text(refused) for _, refused in store.refused_holes()])
+
+
+def harmless_text(store: CandleStore) -> str:
+    """Return which bad rows cost nothing: beside the good ones, or two of one time."""
+    gaps = [*store.holes(), *store.absent]
+    rows = [
+        row
+        for row in store.refused
+        if row.open_time_ms is None
+        or (
+            row.open_time_ms < store.closed_until_ms
+            and not any(start <= row.open_time_ms < until for start, until in gaps)
+        )
+    ]
+    return _listed([*map(row_text, rows), *map(row_text, store.conflicts)])
+
+
+def row_text(row: Refused | Conflict) -> str:
+    """Return what is wrong with a row of the exchange."""
+    if isinstance(row, Conflict):
+        return f"of {utc_text(row.open_time_ms)}, {row.why}"
+    time = f"row {row.row}" if row.open_time_ms is None else f"row of {utc_text(row.open_time_ms)}"
+    return f"the exchange's {time} cannot be a candle: {row.why}"
+
+
+def unsaid(series: FetchedSeries) -> list[str]:
+    """Return what the log has not said yet of bad rows; it is then taken as said."""
+    rows: list[Refused | Conflict] = [*series.store.refused, *series.store.conflicts]
+    new = [row for row in rows if row.open_time_ms not in series.said]
+    series.said.update(row.open_time_ms for row in new)
+    return [row_text(row) for row in new]
+
+
+def break_text(store: CandleStore, now_ms: int) -> str:
+    """Return since when prices have another scale; "" if they have not, or are warm again."""
+    begins_ms = store.begins_ms
+    scored = (Timeframe.M5, Timeframe.H1) if store.timeframe is Timeframe.M5 else (store.timeframe,)
+    warm_ms = max(t.first_open(begins_ms) + WARM_BARS * t.ms for t in scored)
+    if not begins_ms or now_ms >= warm_ms:
+        return ""
+    return (
+        f"its price scale changed{_ratio(store)} at {utc_text(begins_ms)}; history begins anew "
+        f"there, scored again from about {utc_text(warm_ms)}"
+    )
+
+
+def _ratio(store: CandleStore) -> str:
+    for found in scale_breaks(store.closed, store.timeframe):
+        if found.at_ms == store.begins_ms:
+            fell = found.before > found.after
+            factor = found.before / found.after if fell else found.after / found.before
+            return f" {factor:.3g}:1" if fell else f" 1:{factor:.3g}"
+    return ""
+
+
+def _listed(texts: list[str]) -> str:
+    more = f"; and {len(texts) - 1} more" if len(texts) > 1 else ""
+    return texts[-1] + more if texts else ""

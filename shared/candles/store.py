@@ -3,7 +3,8 @@
 A candle is closed when the exchange has opened a later one: that needs no clock. If no later one
 comes (a halt), it is closed `SETTLE_MS` after its end, once it has not changed for as long.
 Streamed closes are accepted at once and stay `unchecked` until an answer confirms them; where
-they differ, the answer wins. Rows that were refused count as missing. Candles from before a break
+they differ, the answer wins. Rows that were refused count as missing: the hole stays
+open until `HALT_BARS` candles follow it. Candles from before a break
 of the price scale are stored, in case the exchange corrects it, and not published.
 """
 
@@ -27,6 +28,7 @@ from shared.candles.admission import (
 )
 from shared.candles.column_texts import ColumnTexts
 from shared.errors import BadCandle, PlatformError
+from shared.indicators.frames import HALT_BARS
 from shared.market import COLUMNS, Candles, Timeframe
 from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow, Source
 
@@ -128,12 +130,18 @@ class CandleStore:
         return int(self.closed.open_time_ms[-1]) + self.timeframe.ms
 
     def is_behind(self, now_ms: int) -> bool:
-        """Return whether, by exchange time, a closed candle is missing at the end."""
-        return self.closed_until_ms < self.timeframe.open_at(now_ms)
+        """Return whether, by exchange time, a closed candle is missing at the end.
+
+        One whose row was refused is not on its way.
+        """
+        due_ms = self.timeframe.open_at(now_ms)
+        if self.closed_until_ms >= due_ms:
+            return False
+        return self._refused_in((due_ms - self.timeframe.ms, due_ms)) is None
 
     def is_due(self, now_ms: int, every_ms: int) -> bool:
         """Return whether to fetch: first time, `every_ms` over, or a candle has closed since."""
-        if self.asked_ms is None or self.unchecked or self.is_behind(now_ms):
+        if self.asked_ms is None or self._unconfirmed() or self.is_behind(now_ms):
             return True
         return not 0 <= now_ms - self.asked_ms < every_ms
 
@@ -141,13 +149,21 @@ class CandleStore:
         """Return how many of the newest rows to fetch, overlap included."""
         if not len(self.closed):
             return KEEP
-        known_ms = min(self.unchecked, default=int(self.closed.open_time_ms[-1]))
+        known_ms = min(self._unconfirmed(), default=int(self.closed.open_time_ms[-1]))
         passed = self.timeframe.open_at(now_ms) - known_ms
         return min(KEEP, max(passed // self.timeframe.ms, 0) + OVERLAP)
 
     def holes(self) -> list[Range]:
         """Return the holes the exchange has not confirmed."""
         return [hole for hole in self._gaps() if not _inside(hole, self.absent)]
+
+    def refused_holes(self) -> list[tuple[Range, Refused]]:
+        """Return the open holes left by refused rows, each with the newest of them."""
+        holes = self.holes()
+        if not len(self.forming) and self.closed_until_ms < self._newest_seen_ms:
+            holes.append((self.closed_until_ms, self._newest_seen_ms))
+        found = [(hole, self._refused_in(hole)) for hole in holes]
+        return [(hole, refused) for hole, refused in found if refused is not None]
 
     def missing_from_ms(self, now_ms: int) -> int | None:
         """Return the time from which to fetch missing candles, or None.
@@ -240,10 +256,10 @@ class CandleStore:
             self.closed = merged.tail(self.keep)
         self.forming = forming
         absent = self.absent
+        self._note(answer)
         self._settle_holes(rows if from_ms is not None else None, asked_ms)
         self.asked_ms, self.fetched_at_ms = asked_ms, fetched_at_ms
         self._newest_seen_ms = max(self._newest_seen_ms, newest_ms)
-        self._note(answer)
         begins = self._find_beginning()
         return Change(
             new,
@@ -413,6 +429,14 @@ class CandleStore:
         )
         self.duplicates += answer.duplicates
 
+    def _refused_in(self, hole: Range) -> Refused | None:
+        found = [r for r in self.refused if r.open_time_ms and hole[0] <= r.open_time_ms < hole[1]]
+        return found[-1] if found else None
+
+    def _unconfirmed(self) -> set[int]:
+        """Return the streamed closes that an answer may still confirm."""
+        return self.unchecked - {r.open_time_ms for r in self.refused}
+
     def _newest_ms(self, answer: Admitted, asked_ms: int) -> int:
         """Return the newest open time in an answer: a refused row has one, too."""
         where, times = f"{self.symbol} {self.timeframe}", answer.candles.open_time_ms
@@ -497,7 +521,12 @@ class CandleStore:
 
     def _settle_holes(self, answer: Candles | None, asked_ms: int) -> None:
         answered = answer.gaps(self.timeframe) if answer is not None else []
-        confirmed = [hole for hole in answered if asked_ms - hole[1] >= ABSENT_MS]
+        confirmed = [
+            hole
+            for hole in answered
+            if asked_ms - hole[1] >= ABSENT_MS
+            and (self._refused_in(hole) is None or self._is_past(hole))
+        ]
         absent = tuple(h for h in self._gaps() if _inside(h, (*self.absent, *confirmed)))
         if absent != self.absent:
             self._recheck_pause_ms = RECHECK_FIRST_MS
@@ -506,6 +535,10 @@ class CandleStore:
         if absent != self.absent or answer is not None:
             self._recheck_ms = asked_ms + self._recheck_pause_ms
         self.absent = absent
+
+    def _is_past(self, hole: Range) -> bool:
+        """Return whether so many candles follow that a hole spoils no value any more."""
+        return int((self.closed.open_time_ms >= hole[1]).sum()) > HALT_BARS
 
 
 def _shown(candles: Candles, row: int, names: Iterable[str]) -> str:

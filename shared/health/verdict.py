@@ -359,12 +359,14 @@ def _coin_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Prob
         signal = seen.signals.get(symbol)
         stale = not is_fresh(signal, now_ms, limits) and not (starting and signal is None)
         age = age_s(signal.computed_at_ms if signal else None, now_ms)
+        bad_rows = _bad_rows(seen, symbol)
+        inputs = [] if signal is None or stale else _input_trouble(signal, limits)
         if known := known_trouble(seen, symbol, now_ms):
-            known += [_signal_text(age)] if stale else []
+            known += _explained([_signal_text(age)] if stale else [], bad_rows)
             troubled[symbol] = "; ".join(known)
-        elif stale:
+        elif stale and not bad_rows:
             unexplained[symbol] = age
-        elif signal is not None and (inputs := _input_trouble(signal, limits)):
+        elif inputs := _explained([_signal_text(age)] if stale else inputs, bad_rows):
             badly_fed[symbol] = "; ".join(inputs)
     yield from _grouped("coin-trouble", troubled)
     yield from _grouped("coin-inputs", badly_fed)
@@ -372,11 +374,30 @@ def _coin_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Prob
 
 
 def _candle_notes(seen: Snapshot) -> Iterator[str]:
-    changed = _mapping(_detail(seen, "fetcher").get("changed"))
-    if len(changed) <= LISTED_ONE_BY_ONE:
-        yield from (f"{name}: the exchange has changed {what}" for name, what in changed.items())
-    else:
-        yield f"the exchange has changed candles of {', '.join(changed)}: `coinex logs fetcher`"
+    fetcher = _detail(seen, "fetcher")
+    yield from (f"{name}: {what}" for name, what in _mapping(fetcher.get("scale_breaks")).items())
+    for field_name, one, many in (
+        ("changed", "the exchange has changed", "the exchange has changed candles of"),
+        ("harmless_rows", "left out, without a gap:", "rows left out, without a gap:"),
+    ):
+        found = _mapping(fetcher.get(field_name))
+        if len(found) <= LISTED_ONE_BY_ONE:
+            yield from (f"{name}: {one} {what}" for name, what in found.items())
+        else:
+            yield f"{many} {', '.join(found)}; `coinex logs fetcher` has them"
+
+
+def _bad_rows(seen: Snapshot, symbol: str) -> dict[str, str]:
+    """Return by timeframe which rows of the exchange leave a gap."""
+    rows = _mapping(_detail(seen, "fetcher").get("bad_rows"))
+    return {t: str(rows[name]) for t in Timeframe if (name := f"{symbol} {t}") in rows}
+
+
+def _explained(inputs: Sequence[str], bad_rows: Mapping[str, str]) -> list[str]:
+    """Return what is wrong with a coin's candles, gaps with the rows that leave them."""
+    gaps = {f"{timeframe} candles have a gap": why for timeframe, why in bad_rows.items()}
+    rest = [text for text in inputs if text not in gaps]
+    return [*(f"{gap}: {why}" for gap, why in gaps.items()), *rest]
 
 
 def _signal_text(age: float | None) -> str:

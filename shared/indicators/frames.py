@@ -76,11 +76,13 @@ def judge(
     bars = len(candles)
     if window is None or not bars:
         fetched_at_ms = None if window is None else window.fetched_at_ms
+        begun = window is not None and window.begins_ms > 0
+        fault = _not_warm(0, begun=True) if begun else "missing"
         nothing = InputState(
-            bars=0, warm=False, stale=True, closed_until_ms=None, fetched_at_ms=fetched_at_ms,
+            bars=0, warm=False, stale=not begun, closed_until_ms=None, fetched_at_ms=fetched_at_ms,
             gap_bars=0, unfilled_gap=False, atr14=None,
         )  # fmt: skip
-        return Frame(candles, False, nothing, "missing")
+        return Frame(candles, False, nothing, fault)
 
     closed_until_ms = int(candles.open_time_ms[-1]) + timeframe.ms
     overdue_ms = now_ms - (closed_until_ms + timeframe.ms)
@@ -92,7 +94,7 @@ def judge(
     elif stale:
         fault = f"stale {overdue_ms // _MINUTE_MS} min"
     elif not warm:
-        fault = f"not warm ({bars} of {WARM_BARS} bars)"
+        fault = _not_warm(bars, begun=window.begins_ms > 0)
     elif since_gap is not None and since_gap <= HALT_BARS:
         fault = f"only {since_gap} of {HALT_BARS} bars past a halt"
     state = InputState(
@@ -106,6 +108,11 @@ def judge(
         atr14=None,
     )
     return Frame(candles, not unfilled, state, fault)
+
+
+def _not_warm(bars: int, *, begun: bool) -> str:
+    since = " since the price scale changed" if begun else ""
+    return f"not warm ({bars} of {WARM_BARS} bars{since})"
 
 
 def stacked(frames: Sequence[Frame], column: str, bars: int) -> Floats:

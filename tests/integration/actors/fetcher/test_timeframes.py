@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,13 +13,13 @@ import pytest
 
 from shared import schema
 from shared.bus import Bus
-from shared.clock import SystemClock
+from shared.clock import SystemClock, utc_text
 from shared.codec import decode
 from shared.config.sections import FetcherSection
 from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate, CandleWindow
 from tests.integration.actors.fetcher.test_fetcher import before_close, passes
-from tests.support.market_data import RunningFetcher, SimulatedExchange
+from tests.support.market_data import Rewrite, RunningFetcher, SimulatedExchange
 from tests.support.waiting import eventually
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -155,3 +156,133 @@ class TestOlderCandles:
             whole = {(q["symbol"], q["interval"]) for q in exchange.asked if q["limit"] == "1000"}
             assert len(whole) == len(SYMBOLS) * len(Timeframe)
             assert {q["limit"] for q in exchange.asked} >= {"3", "1000"}
+
+
+def spoilt(back: int) -> Rewrite:
+    """Return an exchange whose 1h row of so many bars ago has no close."""
+
+    async def rewrite(query: Mapping[str, str], rows: list[Any]) -> list[Any] | None:
+        if is_about(query, "1h") and len(rows) > back:
+            rows[-back][4] = "0.00000000"
+        return rows
+
+    return rewrite
+
+
+class TestBadRow:
+    async def test_costs_its_bars_alone_and_not_one_request_more(
+        self, bus: Bus, redis_url: str, clock: SystemClock, tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:  # fmt: skip
+        log = logging.getLogger("fetcher-rows-trial")
+        caplog.set_level(logging.INFO, logger=log.name)
+        async with SimulatedExchange(SYMBOLS, clock) as exchange:
+            exchange.rewrite = spoilt(back=6)
+            async with RunningFetcher(exchange, redis_url, tmp_path, QUICK, log=log) as running:
+                await eventually(running.is_ready, 20)
+                await passes(running, 16)
+                (name,) = running.detail["bad_rows"]
+                assert name == f"{BAD} 1h"
+                assert (
+                    "cannot be a candle: price not finite and above 0"
+                    in (running.detail["bad_rows"][name])
+                )
+                assert running.detail["coins"] == {}
+                found = await window(bus, BAD, Timeframe.H1)
+                assert len(found.closed()) == 998
+                assert len(found.unfilled_gaps()) == 1
+
+                del exchange.asked[:]
+                await passes(running, 16)
+                counts = Counter((q["symbol"], q["interval"]) for q in exchange.asked)
+                for interval in ("5m", "1h", "4h"):
+                    of_others = [counts[symbol, interval] for symbol in SYMBOLS if symbol != BAD]
+                    assert abs(counts[BAD, interval] - max(of_others)) <= 1
+                assert caplog.text.count("cannot be a candle") == 1
+
+                exchange.rewrite = None
+                await eventually(lambda: not running.detail["bad_rows"], 10)
+                assert len((await window(bus, BAD, Timeframe.H1)).closed()) == 999
+
+    async def test_equal_rows_are_counted_and_unequal_ones_named(
+        self, bus: Bus, redis_url: str, clock: SystemClock, tmp_path: Path
+    ) -> None:
+        async def doubled(query: Mapping[str, str], rows: list[Any]) -> list[Any] | None:
+            if query["symbol"] != SYMBOLS[0] and query["interval"] == "1h" and len(rows) > 20:
+                rows.insert(-20, list(rows[-20]))
+                del rows[0]
+                if query["symbol"] == BAD:
+                    rows[-20][5] = "1.00000000"
+            return rows
+
+        async with SimulatedExchange(SYMBOLS, clock) as exchange:
+            exchange.rewrite = doubled
+            async with RunningFetcher(exchange, redis_url, tmp_path, QUICK) as running:
+                await eventually(running.is_ready, 20)
+                await eventually(lambda: running.detail.get("harmless_rows"), 5)
+                assert list(running.detail["duplicate_rows"]) == [f"{SYMBOLS[2]} 1h"]
+                assert list(running.detail["harmless_rows"]) == [f"{BAD} 1h"]
+                assert "rows of one time differ" in running.detail["harmless_rows"][f"{BAD} 1h"]
+                assert running.detail["bad_rows"] == running.detail["coins"] == {}
+
+    async def test_another_unit_of_time_fails_the_timeframe_by_its_name(
+        self, redis_url: str, clock: SystemClock, tmp_path: Path
+    ) -> None:
+        async def in_us(query: Mapping[str, str], rows: list[Any]) -> list[Any] | None:
+            if is_about(query, "4h"):
+                for row in rows:
+                    row[0], row[6] = row[0] * 1000, row[6] * 1000
+            return rows
+
+        async with SimulatedExchange(SYMBOLS, clock) as exchange:
+            exchange.rewrite = in_us
+            async with RunningFetcher(exchange, redis_url, tmp_path, QUICK) as running:
+                await eventually(running.is_ready, 20)
+                await eventually(lambda: running.detail.get("coins"), 5)
+                text = running.detail["coins"][BAD]
+                assert text.startswith("4h: times in microseconds, expected milliseconds: row 1 ")
+
+
+class TestBreakOfThePriceScale:
+    async def test_begins_all_timeframes_anew_and_is_said_once(
+        self, bus: Bus, redis_url: str, clock: SystemClock, tmp_path: Path,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:  # fmt: skip
+        log = logging.getLogger("fetcher-break-trial")
+        caplog.set_level(logging.INFO, logger=log.name)
+        now_ms = clock.now_ms()
+        halt_ms = Timeframe.H1.open_at(now_ms) - 6 * Timeframe.H1.ms
+        break_ms = halt_ms + 4 * Timeframe.H1.ms + 35 * 60_000
+
+        async def redenominated(query: Mapping[str, str], rows: list[Any]) -> list[Any] | None:
+            if query["symbol"] != BAD:
+                return rows
+            length_ms = Timeframe(query["interval"]).ms
+            kept = []
+            for row in rows:
+                if halt_ms <= row[0] and row[0] + length_ms <= break_ms:
+                    continue
+                if row[0] >= break_ms:
+                    row[1:5] = [f"{float(price) / 100:.8f}" for price in row[1:5]]
+                kept.append(row)
+            return kept
+
+        async with SimulatedExchange(SYMBOLS, clock) as exchange:
+            exchange.rewrite = redenominated
+            async with RunningFetcher(exchange, redis_url, tmp_path, QUICK, log=log) as running:
+                await eventually(running.is_ready, 20)
+                await eventually(lambda: running.detail.get("scale_breaks"), 5)
+                assert list(running.detail["scale_breaks"]) == [BAD]
+                text = running.detail["scale_breaks"][BAD]
+                assert text.startswith("its price scale changed ")
+                assert f":1 at {utc_text(break_ms)}; history begins anew there" in text
+                for timeframe in Timeframe:
+
+                    async def has_begun(t: Timeframe = timeframe) -> bool:
+                        found = await window(bus, BAD, t)
+                        times = found.candles.open_time_ms
+                        return bool(found.begins_ms == break_ms and (times >= break_ms).all())
+
+                    await eventually(has_begun, 5)
+                await passes(running, 8)
+                assert caplog.text.count("its price scale changed") == 1

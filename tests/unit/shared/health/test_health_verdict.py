@@ -312,6 +312,47 @@ def test_a_candle_that_the_exchange_changed_is_a_note() -> None:
     ]
 
 
+ROW = "the exchange's row of 2026-03-01T12:00:00Z cannot be a candle: low above open"
+
+
+def test_a_bad_row_is_named_with_coin_and_timeframe() -> None:
+    bad = with_fetcher(bad_rows={"ETHUSDT 4h": ROW})
+    words = f"ETHUSDT: 4h candles have a gap: {ROW}"
+    assert found(**bad) == ("degraded", [words])
+    assert found(**bad, **with_signals(ETHUSDT=80)) == (
+        "degraded",
+        [f"{words}; no new signal for 80 s"],
+    )
+
+
+def test_a_bad_row_and_the_gap_in_the_signal_are_one_thing() -> None:
+    gap = replace(input_state(), unfilled_gap=True)
+    known = replace(WELL.signals["ETHUSDT"], inputs={"5m": input_state(), "4h": gap})
+    assert found(
+        **with_fetcher(bad_rows={"ETHUSDT 4h": ROW}), signals={**WELL.signals, "ETHUSDT": known}
+    ) == ("degraded", [f"ETHUSDT: 4h candles have a gap: {ROW}"])
+
+
+def test_a_bad_row_of_a_coin_that_fails_is_named_beside_that() -> None:
+    trouble = with_fetcher(coins={"ETHUSDT": "1h: HTTP 502"}, bad_rows={"ETHUSDT 4h": ROW})
+    assert found(**trouble)[1] == [
+        f"ETHUSDT: fetch failed: 1h: HTTP 502; 4h candles have a gap: {ROW}"
+    ]
+
+
+def test_a_break_of_the_price_scale_and_rows_that_cost_nothing_are_notes() -> None:
+    said = with_fetcher(
+        scale_breaks={"BTCUSDT": "its price scale changed 100:1 at …"},
+        harmless_rows={"ETHUSDT 1h": ROW},
+    )
+    verdict = judge(replace(WELL, **said), NOW_MS, LIMITS)
+    assert verdict.status == "ok"
+    assert verdict.notes == [
+        "BTCUSDT: its price scale changed 100:1 at …",
+        f"ETHUSDT 1h: left out, without a gap: {ROW}",
+    ]
+
+
 def test_changed_candles_of_many_are_one_note() -> None:
     changed = dict.fromkeys([f"{coin} 5m" for coin in COINS], "the candle of …")
     verdict = judge(replace(WELL, **with_fetcher(changed=changed)), NOW_MS, LIMITS)
