@@ -139,7 +139,9 @@ def _state(
         return "quarantined", str(quarantine["reason"])
     trouble = str(_fetcher_says(snapshot, "coins").get(symbol, ""))
     if signal is not None:
-        return _state_of(signal, trouble, now_ms, inputs.limits)
+        state, reason = _state_of(signal, trouble, now_ms, inputs.limits)
+        broke = str(_fetcher_says(snapshot, "scale_breaks").get(symbol, ""))
+        return ("warming", broke) if broke and state in ("warming", "live") else (state, reason)
     if inputs.prices[symbol].price is None:
         return "loading", trouble or "waiting for the first data"
     if is_starting(snapshot, now_ms, inputs.limits):

@@ -177,6 +177,8 @@ class CycleCandles:
         except (OverlapDiffers, WrongTime) as oddity:
             self._log.warning("all its candles are replaced: %s", oddity)
             store.replace(answer, asked_ms=asked_ms, fetched_at_ms=now_ms)
+        if store.timeframe is not Timeframe.M5:  # fetched before
+            store.follow(self._stores[store.symbol, Timeframe.M5])
         return store.window(self._source)
 
 

@@ -28,6 +28,24 @@ from shared.supervision.status_pipe import StatusPipe
 Rewrite = Callable[[Mapping[str, str], list[Any]], Awaitable[list[Any] | None]]
 
 
+def redenominated(symbol: str, *, halt_ms: int, break_ms: int) -> Rewrite:
+    """Return an exchange that halts a coin until `break_ms`; from then on it is worth a 100th."""
+
+    async def rewrite(query: Mapping[str, str], rows: list[Any]) -> list[Any] | None:
+        if query["symbol"] != symbol:
+            return rows
+        kept = []
+        for row in rows:
+            if halt_ms <= row[0] and row[6] < break_ms:
+                continue
+            if row[0] >= break_ms:
+                row[1:5] = [f"{float(price) / 100:.8f}" for price in row[1:5]]
+            kept.append(row)
+        return kept
+
+    return rewrite
+
+
 class SimulatedExchange:
     """The simulator's wire behind a port of its own; notes every klines request and its time.
 

@@ -19,7 +19,7 @@ from shared.config.sections import FetcherSection
 from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate, CandleWindow
 from tests.integration.actors.fetcher.test_fetcher import before_close, passes
-from tests.support.market_data import Rewrite, RunningFetcher, SimulatedExchange
+from tests.support.market_data import Rewrite, RunningFetcher, SimulatedExchange, redenominated
 from tests.support.waiting import eventually
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
@@ -254,21 +254,8 @@ class TestBreakOfThePriceScale:
         halt_ms = Timeframe.H1.open_at(now_ms) - 6 * Timeframe.H1.ms
         break_ms = halt_ms + 4 * Timeframe.H1.ms + 35 * 60_000
 
-        async def redenominated(query: Mapping[str, str], rows: list[Any]) -> list[Any] | None:
-            if query["symbol"] != BAD:
-                return rows
-            length_ms = Timeframe(query["interval"]).ms
-            kept = []
-            for row in rows:
-                if halt_ms <= row[0] and row[0] + length_ms <= break_ms:
-                    continue
-                if row[0] >= break_ms:
-                    row[1:5] = [f"{float(price) / 100:.8f}" for price in row[1:5]]
-                kept.append(row)
-            return kept
-
         async with SimulatedExchange(SYMBOLS, clock) as exchange:
-            exchange.rewrite = redenominated
+            exchange.rewrite = redenominated(BAD, halt_ms=halt_ms, break_ms=break_ms)
             async with RunningFetcher(exchange, redis_url, tmp_path, QUICK, log=log) as running:
                 await eventually(running.is_ready, 20)
                 await eventually(lambda: running.detail.get("scale_breaks"), 5)

@@ -23,7 +23,7 @@ from shared.trading.coin_state import coins_at_close
 from shared.trading.entries import Rules, candidates
 from tests.support.execution import START_MS, JumpingClock
 from tests.support.manual_clock import ManualClock
-from tests.support.market_data import SimulatedExchange
+from tests.support.market_data import SimulatedExchange, redenominated
 from tests.support.private_redis import PrivateRedis
 from tests.support.running_trader import put_candles
 from tests.support.trading import CYCLE_MS, EAGER, LOG, NO_REDIS, MarketCandles
@@ -202,3 +202,25 @@ async def test_binance_gives_the_candles_that_redis_would(
         assert theirs is not None
         assert ours.closed().tail(500).same_as(theirs.closed().tail(500))
     await away.close()
+
+
+async def test_a_break_of_the_price_scale_lets_no_entry_through_until_warm(tmp_path: Path) -> None:
+    clock = JumpingClock(ManualClock(CYCLE + 3_000))
+    away = Bus(NO_REDIS, name="away", clock=clock)
+    hour = Timeframe.H1.ms
+    break_ms = CYCLE - 26 * hour - hour // 2  # 5m candles are warm again, those of 1h are not
+    async with SimulatedExchange(COINS, clock) as exchange, aiohttp.ClientSession() as session:
+        exchange.rewrite = redenominated(COINS[0], halt_ms=CYCLE - 32 * hour, break_ms=break_ms)
+        binance = BinanceClient(
+            session, base_url=exchange.url, clock=clock, ban=BanFile(tmp_path / "ban")
+        )
+        candles = CycleCandles(away, binance, COINS, source="sim", clock=clock, log=LOG)
+        gathered = await candles.at_close(CYCLE, until())
+    await away.close()
+    broken = coins_at_close(gathered.coins, 500, CYCLE)[0]
+    h1 = gathered.coins[0].windows[Timeframe.H1]
+    assert h1 is not None and h1.closed().open_time_ms[0] == break_ms + hour // 2
+    assert not isinstance(broken.now, Exception)
+    assert "1h candles not warm (26 of 300 bars since the price scale changed)" in broken.now.fault
+    closes = h1.closed().close
+    assert broken.atr_1h is not None and broken.atr_1h < closes.mean() / 10

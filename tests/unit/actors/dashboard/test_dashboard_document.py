@@ -109,6 +109,16 @@ CASES: dict[str, tuple[PageInputs, str, str]] = {
         "live",
         "",
     ),
+    "another price scale": (
+        with_signal(
+            FRESH,
+            heartbeats={
+                "fetcher": heartbeat("fetcher", scale_breaks={COIN: "its price scale changed"})
+            },
+        ),
+        "warming",
+        "its price scale changed",
+    ),
     "delisted, and so left out": (
         with_signal(FRESH, heartbeats=FETCHER_SAYS, quarantines=LEFT_OUT),
         "delisted",
