@@ -170,8 +170,8 @@ class Fetcher(Actor):
             await self._publish_status()
             return min(left_s, BAN_CHECK_S)
         started_s, started_ms = self.clock.monotonic(), self.client.now_ms()
-        breaks = "".join(f"; {name}: {text}" for name, text in self._breaks().items())
-        self.doing(f"pass over {len(self.coins)} coins{breaks}")
+        said = "".join(f"; {name}: {what}" for name, what in self._peculiar().items())
+        self.doing(f"pass over {len(self.coins)} coins{said}")
         if self.exchange.is_sync_due():
             self._start_job("time", self.exchange.sync_time())
         if self.exchange.are_rules_due():
@@ -427,6 +427,13 @@ class Fetcher(Actor):
         if no_new_candle != bool(coin.unlisted):
             self.exchange.read_rules_soon()  # has it been halted, or has the halt ended?
 
+    def _peculiar(self) -> dict[str, str]:
+        """Return what `coinex status` says of coins and timeframes."""
+        return self._breaks() | {name: f"gap: {why}" for name, why in self._bad_rows().items()}
+
+    def _bad_rows(self) -> dict[str, str]:
+        return {s.name: text for s in self.series if (text := gaps_text(s.store))}
+
     def _breaks(self) -> dict[str, str]:
         """Return whose price scale has changed; the log names each once."""
         now_ms, found = self.client.now_ms(), {}
@@ -474,7 +481,7 @@ class Fetcher(Actor):
             "offset_ms": self.client.offset_ms,
             "banned_until_ms": until_ms,
             "refetches": self.refetches,
-            "bad_rows": {s.name: text for s in self.series if (text := gaps_text(s.store))},
+            "bad_rows": self._bad_rows(),
             "harmless_rows": {
                 s.name: text for s in self.series if (text := harmless_text(s.store))
             },

@@ -77,7 +77,7 @@ def gaps_text(store: CandleStore) -> str:
 
 def harmless_text(store: CandleStore) -> str:
     """Return which bad rows cost nothing: beside the good ones, or two of one time."""
-    gaps = [*store.holes(), *store.absent]
+    gaps = [*store.holes(), *store.absent] if store.refused else []
     rows = [
         row
         for row in store.refused

@@ -159,6 +159,8 @@ class CandleStore:
 
     def refused_holes(self) -> list[tuple[Range, Refused]]:
         """Return the open holes left by refused rows, each with the newest of them."""
+        if not self.refused:
+            return []
         holes = self.holes()
         if not len(self.forming) and self.closed_until_ms < self._newest_seen_ms:
             holes.append((self.closed_until_ms, self._newest_seen_ms))

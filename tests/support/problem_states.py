@@ -130,6 +130,10 @@ STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
     ("coin-inputs", inputs(stale=True)),
     ("coin-inputs", inputs(unfilled_gap=True)),
     ("coin-inputs", inputs(fetched_at_ms=None)),
+    (
+        "coin-inputs",
+        beats(bad_rows={"BTCUSDT 4h": "the exchange's row of … cannot be a candle: …"}),
+    ),
     ("audit-beyond", {"audit": audit(NOW_MS, rsi=0.1)}),
     ("audit-beyond", {"audit": audit(NOW_MS, **{f"field{n}": 0.1 for n in range(6)})}),
     ("audit-missing", {"audit": None}),

@@ -249,7 +249,6 @@ class TestOneBadCoin:
             {"kind": "half_body"},
             {"kind": "html"},
             {"kind": "wrong_json"},
-            {"kind": "price_zero"},
             {"kind": "delisted"},
             {"kind": "clock_skew", "value": 3_600_000},
             {"kind": "clock_skew", "value": -3_600_000},
