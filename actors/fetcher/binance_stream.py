@@ -11,7 +11,7 @@ import itertools
 import logging
 import random
 from collections.abc import Callable, Iterator, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import aiohttp
 import orjson
@@ -27,7 +27,8 @@ from shared.http_client import LARGEST_FRAME
 from shared.market import Timeframe
 
 MOST_STREAMS = 1024
-NAMES_PER_MESSAGE = 200  # keeps the URL and each control message below 8 kB
+NAMES_PER_MESSAGE = 200
+NAMES_BYTES = 6_000  # in a URL, where a Chinese character takes nine: lines end at 8 kB
 MESSAGE_PAUSE_S = 0.3  # at most 5 messages a second are allowed, pongs included
 MESSAGES_PER_S, MESSAGES_PER_STREAM_S = 500, 50  # usual: one per stream in two seconds
 SILENT_S = 10.0
@@ -185,7 +186,8 @@ class _Connection:
     async def _connect_and_read(self) -> str:
         """Connect, read until the connection ends, and return why it ended."""
         streams = self._streams
-        first, rest = self._names[:NAMES_PER_MESSAGE], self._names[NAMES_PER_MESSAGE:]
+        first = next(parts(self._names))
+        rest = self._names[len(first) :]
         async with asyncio.timeout(CONNECT_S):
             socket = await streams.session.ws_connect(
                 f"{streams.url}/stream?streams={'/'.join(first)}",
@@ -287,7 +289,7 @@ class _Connection:
     async def _control(
         self, socket: aiohttp.ClientWebSocketResponse, names: Sequence[str], *methods: str
     ) -> None:
-        for some in _parts(names):
+        for some in parts(names):
             for method in methods:
                 message = {"method": method, "params": some, "id": next(self._numbers)}
                 await socket.send_str(orjson.dumps(message).decode())
@@ -299,6 +301,16 @@ class _Connection:
         return 60_000 < now_ms - Timeframe.M5.open_at(now_ms) < Timeframe.M5.ms - 60_000
 
 
-def _parts(names: Sequence[str]) -> Iterator[list[str]]:
-    for part in itertools.batched(names, NAMES_PER_MESSAGE):
-        yield list(part)
+def parts(names: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the names in as many lists as URLs or control messages are needed."""
+    part: list[str] = []
+    size = 0
+    for name in names:
+        length = len(quote(name)) + 1
+        if part and (len(part) == NAMES_PER_MESSAGE or size + length > NAMES_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(name)
+        size += length
+    if part:
+        yield part

@@ -16,12 +16,15 @@ from actors.trader_api.answers import (
 )
 from actors.trader_api.json_schema import reference, schemas_of
 from shared.messages.trading import WITH_SYMBOL, Balance, Positions, TraderConfig, TraderVerb
+from shared.symbols import SYMBOL_LENGTHS
 
 LARGEST_BODY = 65_536
 LONGEST_TEXT = 200
 MOST_ROWS = 1000
 USUAL_ROWS = 100
-SYMBOL = r"[A-Z0-9]{5,20}"
+SYMBOL = rf"[^\x00-\x2f\x3a-\x40\x5b-\x7f]{{{SYMBOL_LENGTHS[0]},{SYMBOL_LENGTHS[1]}}}"
+"""Of ASCII, capital letters and digits only."""
+
 LARGEST_NUMBER = 2**53
 
 VERBS: tuple[TraderVerb, ...] = get_args(TraderVerb)

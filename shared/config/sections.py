@@ -9,9 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 from shared.config.defaults import NAMESPACE, REDIS_URL, STATE_DIR, Mode
+from shared.symbols import SYMBOL_WORDS, is_symbol
+
+
+def _symbol(text: str) -> str:
+    if not is_symbol(text):
+        raise ValueError("no symbol")
+    return text
+
+
+def _symbol_or_all(text: str) -> str:
+    return text if text == "*" else _symbol(text)
+
 
 Text = Annotated[str, Field(min_length=1, description="a text of at least one character")]
 Port = Annotated[
@@ -21,13 +33,7 @@ Positive = Annotated[float, Field(gt=0, le=86_400)]
 Count = Annotated[int, Field(ge=1)]
 Points = Annotated[int, Field(ge=0, le=100)]
 Percent = Annotated[float, Field(gt=0, le=100)]
-SymbolText = Annotated[
-    str,
-    Field(
-        pattern=r"^[A-Z0-9]{5,20}$",
-        description="a symbol of 5 to 20 capital letters and digits, such as BTCUSDT",
-    ),
-]
+SymbolText = Annotated[str, Field(description=SYMBOL_WORDS), AfterValidator(_symbol)]
 GroupName = Annotated[
     str,
     Field(
@@ -220,9 +226,8 @@ class FaultEntry:
     kind: FaultKind
     symbol: Annotated[
         str,
-        Field(
-            pattern=r"^(\*|[A-Z0-9]{5,20})$", description="a symbol such as BTCUSDT, or '*' for all"
-        ),
+        Field(description="a symbol such as BTCUSDT, or '*' for all"),
+        AfterValidator(_symbol_or_all),
     ] = "*"
     after_s: Annotated[float, Field(ge=0)] = 0
     for_s: Annotated[float, Field(gt=0)] = 60

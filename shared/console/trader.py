@@ -26,6 +26,7 @@ from shared.config.running import find_running
 from shared.errors import EXIT_FAILED, EXIT_NO_SUPERVISOR, EXIT_OK, EXIT_USAGE, ConfigError
 from shared.kill_switch import KillSwitch, Lock, not_locked
 from shared.messages.trading import WITH_SYMBOL, TraderVerb
+from shared.symbols import SYMBOL_WORDS, is_symbol
 
 ACTIONS = ("status", *get_args(TraderVerb))
 TIMEOUT_S = ANSWER_S + 10
@@ -54,6 +55,10 @@ def trader(options: argparse.Namespace) -> int:
         return EXIT_USAGE
     if options.action not in WITH_SYMBOL and options.symbol is not None:
         print(f"{options.action}: concerns no single coin, found {options.symbol!r}",
+              file=sys.stderr)  # fmt: skip
+        return EXIT_USAGE
+    if options.symbol is not None and not is_symbol(options.symbol):
+        print(f"{options.action}: found {options.symbol!r}, expected {SYMBOL_WORDS}",
               file=sys.stderr)  # fmt: skip
         return EXIT_USAGE
     state_dir = find_running(Path(options.config), options.set).state_dir

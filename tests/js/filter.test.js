@@ -61,3 +61,21 @@ test("every flag must fit, and group and text too", () => {
   assert.deepEqual(arrange({ ...PLAIN, text: " bu " }, sights), ["BUSDT"]);
   assert.deepEqual(arrange({ ...PLAIN, flags: ["stale"] }, sights), []);
 });
+
+test("whatever names a coin is found, in any case, and opened from a URL", () => {
+  const symbols = ["币安人生USDT", "WBTC", "1000SATSUSDT", "BTCUSDT"];
+  const sights = symbols.map((symbol) => sight({ symbol }));
+  const found = (/** @type {string} */ text) => arrange({ ...PLAIN, text }, sights);
+  assert.deepEqual(found("人生"), ["币安人生USDT"]);
+  assert.deepEqual(found("币安人生usdt"), ["币安人生USDT"]);
+  assert.deepEqual(found("ｗｂｔｃ"), ["WBTC"]);
+  assert.deepEqual(found("btc/usdt"), ["BTCUSDT"]);
+  assert.deepEqual(found("1000"), ["1000SATSUSDT"]);
+  for (const coin of symbols) assert.equal(viewOf(searchOf({ ...PLAIN, coin })).coin, coin);
+});
+
+test("what names no coin opens none", () => {
+  for (const coin of ["../x", "A B", "A%0AB", "A*", "a/b", "<b>", "x".repeat(51)]) {
+    assert.equal(viewOf(`?coin=${encodeURIComponent(coin)}`).coin, "", coin);
+  }
+});

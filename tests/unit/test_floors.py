@@ -57,6 +57,7 @@ FLOORS: dict[str, float] = {
             "shared.logs",
             "shared.market",
             "shared.messages",
+            "shared.symbols",
             "shared.token_bucket",
             # pure files of folders that are not
             "shared.candles.admission",

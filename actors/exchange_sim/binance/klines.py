@@ -24,7 +24,7 @@ from actors.exchange_sim.market.bars import (
 )
 from shared.market import Timeframe
 
-_QUOTE_ASSETS = ("USDT", "USDC", "FDUSD", "BTC", "ETH", "BNB", "EUR")
+_QUOTE_ASSETS = ("FDUSD", "USDT", "USDC", "USD1", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "U")
 
 
 def kline_rows(bars: Bars, scale: Scale, timeframe: Timeframe) -> list[bytes]:

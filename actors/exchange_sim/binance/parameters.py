@@ -10,9 +10,13 @@ from multidict import MultiMapping
 
 from shared.market import Timeframe
 
-SYMBOL_PATTERN = "^[A-Z0-9-_.]{1,20}$"
+_SYMBOL = r"[\w\-._&&[^a-z]]{1,50}"
+SYMBOL_PATTERN = f"^{_SYMBOL}$"
+_SYMBOL_HERE = r"(?:[^\Wa-z]|[-.]){1,50}"
+"""The same in Python, which has no intersection of classes."""
+
 _NUMBER_PATTERN = "^[0-9]{1,20}$"
-_LIST_PATTERN = '^\\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\\]$'
+_LIST_PATTERN = rf'^\[("{_SYMBOL}"(,"{_SYMBOL}"){{0,}}){{0,1}}\]$'
 _MAX_LIMIT = 1000
 _DEFAULT_LIMIT = 500
 _MICROSECONDS = 10**14
@@ -110,7 +114,7 @@ def _required(query: MultiMapping[str], name: str) -> str:
 
 def _matching(query: MultiMapping[str], name: str, pattern: str) -> str:
     text = _required(query, name)
-    if not re.fullmatch(pattern, text):
+    if not re.fullmatch(pattern.replace(_SYMBOL, _SYMBOL_HERE), text):
         raise BadParameter(
             -1100, f"Illegal characters found in parameter '{name}'; legal range is '{pattern}'."
         )

@@ -11,7 +11,7 @@ import orjson
 from shared.market import Timeframe
 
 MOST_STREAMS = 1024
-_NAME = re.compile(r"([a-z0-9]{1,20})@kline_(5m|1h|4h)")
+_NAME = re.compile(r"([^\W_A-Z]{1,50})@kline_(5m|1h|4h)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ export function viewOf(search) {
     flags: FLAGS.filter((flag) => given.includes(flag)),
     group: query.get("group") ?? "",
     text: query.get("text") ?? "",
-    coin: /^[A-Z0-9]{1,30}$/.test(query.get("coin") ?? "") ? /** @type {string} */ (query.get("coin")) : "",
+    coin: /^[\p{L}\p{N}]{1,50}$/u.test(query.get("coin") ?? "") ? /** @type {string} */ (query.get("coin")) : "",
     timeframe: oneOf(TIMEFRAMES, query.get("timeframe"), PLAIN.timeframe),
   };
 }
@@ -99,6 +99,14 @@ const HAS = {
 };
 
 /**
+ * Return a text as symbols are spelt: without separators, and full-width letters, as some keyboards type them, plain.
+ * @param {string} text
+ */
+function plain(text) {
+  return text.normalize("NFKC").replace(/[\s/_-]/g, "").toUpperCase();
+}
+
+/**
  * @param {View} view
  * @param {Sight} sight
  */
@@ -106,7 +114,7 @@ function isShown(view, sight) {
   const { symbol, group } = sight.coin;
   return (
     (view.group === "" || group === view.group) &&
-    symbol.includes(view.text.trim().toUpperCase()) &&
+    symbol.includes(plain(view.text)) &&
     view.flags.every((flag) => HAS[flag](sight))
   );
 }

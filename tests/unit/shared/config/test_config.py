@@ -157,7 +157,7 @@ BROKEN = {
     "empty file": ("", "config.yaml groups: no group of coins"),
     "bad symbol": (
         "groups:\n  majors: [BTC/USDT]\n",
-        "config.yaml:2 groups.majors[0]: found 'BTC/USDT', expected a symbol of 5 to 20 capital",
+        "config.yaml:2 groups.majors[0]: found 'BTC/USDT', expected a symbol of 2 to 50 capital",
     ),
     "bad group name": (
         "groups:\n  Majors 1: [BTCUSDT]\n",
