@@ -31,6 +31,7 @@ class PageInputs:
     Attributes:
         snapshot: Shared with `/health`; the page shows the same problems.
         prices: By symbol.
+        assets: Symbol -> base and quote asset, as last known.
         scan: The newest scores, while they are on the bus.
         history: Newest first.
         trader_config: As last published by the trader.
@@ -46,6 +47,7 @@ class PageInputs:
     groups: Mapping[str, Sequence[str]]
     limits: Limits
     prices: dict[str, CoinPrices]
+    assets: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     scan: ScanResult | None = None
     scores: dict[str, CoinScore] = field(default_factory=dict)
     history: list[LabelChange] = field(default_factory=list)
@@ -102,8 +104,11 @@ def _coin(
     quarantine = _quarantine(inputs.snapshot, symbol, now_ms)
     state, reason = _state(inputs, symbol, signal, quarantine, now_ms)
     change = score.change_24h_pct if score is not None else None
+    base_asset, quote_asset = inputs.assets.get(symbol, (None, None))
     return {
         "symbol": symbol,
+        "baseAsset": base_asset,
+        "quoteAsset": quote_asset,
         "group": group,
         "price": prices.price,
         "priceAtMs": prices.price_at_ms,

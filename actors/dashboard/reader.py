@@ -119,6 +119,8 @@ class Reader:
         if now_s >= self._quick_due_s:
             await self._snapshot.read()
             self._publish_snapshot()
+            if not self._inputs.assets:
+                await self._read_assets()
             self._quick_due_s = now_s + QUICK_S
             # One coin at a time, whether or not an update was missed.
             self._windows_due[self._symbols[self._next_window]] = None
@@ -164,9 +166,16 @@ class Reader:
 
     async def _read_slowly(self) -> None:
         self._apply_scan(await self._bus.get(schema.SCAN_LATEST))
+        await self._read_assets()
         config = await self._bus.get(schema.TRADER_CONFIG)
         self._inputs.trader_config = config or self._inputs.trader_config
         self._events_due = True
+
+    async def _read_assets(self) -> None:
+        assets = await self._bus.get(schema.ASSETS)
+        if assets is not None:
+            self._inputs.assets = assets.pairs
+            self._moved = True
 
     async def _read_history(self) -> None:
         self._history_due = False

@@ -1,9 +1,9 @@
 """Candles of every coin from Binance to Redis.
 
 Reads and writes `cache:candles:*`, writes `market:candles:{symbol}` (through `publisher.py`),
-`market:ban_until` and `quarantine:fetch:{symbol}`. While Redis is down, passes go on and candles
-are published on its return. A failed request is retried with the next pass. Closes are streamed
-as well and published at once (`stream.py`); passes check and fill them.
+`market:assets`, `market:ban_until` and `quarantine:fetch:{symbol}`. While Redis is down, passes go
+on and candles are published on its return. A failed request is retried with the next pass. Closes
+are streamed as well and published at once (`stream.py`); passes check and fill them.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from shared.exchanges.binance.client import BinanceClient
 from shared.http_client import open_session
 from shared.market import Candles, Timeframe
 from shared.messages.actors import Quarantine
+from shared.messages.candles import Assets
 
 AFTER_CLOSE_MS, JITTER_MS = 1_500, 300  # Binance has the new candle about a second after a close
 LATE_TRIES, LATE_PAUSE_S = 4, 1.5
@@ -501,6 +502,8 @@ class Fetcher(Actor):
             batch.put(schema.BAN_UNTIL, ban, ttl_ms=until_ms - now_ms)
         elif until_ms is None:
             batch.delete(schema.BAN_UNTIL)
+        if self.client.assets:
+            batch.put(schema.ASSETS, Assets(pairs=self.client.assets, at_ms=now_ms))
         for coin in self.coins:
             m5 = coin.series[Timeframe.M5]
             if m5.circuit.open_until_s is not None:

@@ -1,4 +1,4 @@
-"""Messages of the market: candle windows, their changes, and bans by the exchange.
+"""Messages of the market: candle windows, their changes, assets, and bans by the exchange.
 
 Candle windows encode themselves, because they are sent as arrays.
 """
@@ -163,6 +163,15 @@ class CandleUpdate:
     at_ms: int
     source: Source
     appends: bool = False
+    v: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assets:
+    """What each symbol stands for, as the exchange lists it: (base asset, quote asset)."""
+
+    pairs: dict[str, tuple[str, str]]
+    at_ms: int
     v: int = 1
 
 

@@ -69,6 +69,14 @@ test("times are UTC when asked, at midnight too", () => {
 });
 
 test("a symbol is split into what is traded and what it costs", () => {
-  assert.deepEqual(pair("BTCUSDT"), ["BTC", "USDT"]);
-  assert.deepEqual(pair("USDT"), ["USDT", ""]);
+  const of = (/** @type {string} */ symbol, /** @type {string | null} */ baseAsset, /** @type {string | null} */ quoteAsset) =>
+    pair({ symbol, baseAsset, quoteAsset });
+  assert.deepEqual(of("BTCUSDT", "BTC", "USDT"), ["BTC", "USDT"]);
+  assert.deepEqual(of("WBTC", "W", "BTC"), ["W", "BTC"]);
+  assert.deepEqual(of("BTCFDUSD", "BTC", "FDUSD"), ["BTC", "FDUSD"]);
+  assert.deepEqual(of("币安人生USDT", "币安人生", "USDT"), ["币安人生", "USDT"]);
+});
+
+test("a symbol whose parts are not known is never split by guessing", () => {
+  assert.deepEqual(pair({ symbol: "BTCUSDT", baseAsset: null, quoteAsset: null }), ["BTCUSDT", ""]);
 });

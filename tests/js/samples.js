@@ -8,7 +8,7 @@
  */
 export function coin(changes = {}) {
   return {
-    symbol: "BTCUSDT", group: "majors", price: 100, priceAtMs: 1, tick: 0.01, change24hPct: 1, spark: [],
+    symbol: "BTCUSDT", baseAsset: "BTC", quoteAsset: "USDT", group: "majors", price: 100, priceAtMs: 1, tick: 0.01, change24hPct: 1, spark: [],
     closedUntilMs: 1, fetchedAtMs: 1, nextCloseMs: 2, computedAtMs: 1, state: "live", stateReason: "",
     base: null, bonus: null, quarantine: null, ...changes,
   };

@@ -68,6 +68,8 @@ def coin(symbol: str, group: str, number: int, now_ms: int) -> Document:
     closed_ms = now_ms - now_ms % M5_MS
     return {
         "symbol": symbol,
+        "baseAsset": symbol.removesuffix("USDT"),
+        "quoteAsset": "USDT",
         "group": group,
         "price": price,
         "priceAtMs": now_ms - 1_000,

@@ -61,6 +61,9 @@ class BinanceClient:
         ban: Read before every request; other processes may write it, too.
         timeout_s: For one request, connecting included.
         weight_share: Share of the exchange's weight limit this client may use.
+
+    Attributes:
+        assets: Symbol -> base and quote asset of the coins that `statuses` has read.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class BinanceClient:
         log: logging.Logger | None = None,
     ) -> None:
         self.offset_ms = 0
+        self.assets: dict[str, tuple[str, str]] = {}
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._clock = clock
@@ -123,7 +127,7 @@ class BinanceClient:
         return self.offset_ms
 
     async def statuses(self, symbols: Sequence[str]) -> dict[str, str]:
-        """Return symbol -> status, and adopt the weight limit.
+        """Return symbol -> status; adopt the weight limit and the coins' assets.
 
         Raises:
             UnknownSymbol: One of them is not listed; the exchange does not name it.
@@ -143,17 +147,17 @@ class BinanceClient:
             statuses: dict[str, str] = {e["symbol"]: e["status"] for e in body["symbols"]}
             if type(limit) is not int or limit <= 0:
                 raise ValueError(f"weight limit {limit!r}")
-            if not all(
-                type(text) is str and len(text) <= LONGEST_NAME and text.isprintable()
-                for status in statuses.items()
-                for text in status
-            ):
+            if not all(_is_name(text) for status in statuses.items() for text in status):
                 raise ValueError("symbol and status are short texts")
         except (KeyError, TypeError, ValueError, StopIteration) as error:
             raise _unreadable(
                 "exchangeInfo", f"not as documented ({shortened(repr(error))})", body
             ) from None
         self._budget.limit = limit
+        for entry in body["symbols"]:
+            base, quote = entry.get("baseAsset"), entry.get("quoteAsset")
+            if _is_name(base) and _is_name(quote):
+                self.assets[entry["symbol"]] = (base, quote)
         return statuses
 
     async def klines(
@@ -315,6 +319,10 @@ def _connections(session: aiohttp.ClientSession) -> int:
     connector = session.connector
     limits = (connector.limit, connector.limit_per_host) if connector is not None else ()
     return min((limit for limit in limits if limit > 0), default=MOST_AT_ONCE)
+
+
+def _is_name(text: Any) -> bool:
+    return type(text) is str and 0 < len(text) <= LONGEST_NAME and text.isprintable()
 
 
 def _meaning(status: int, has_code: bool) -> str:

@@ -116,7 +116,7 @@ export class Card {
     const { coin, position, zone, href } = sheet;
     setAttribute(this.node, "data-symbol", coin.symbol);
     setAttribute(this.node, "data-state", coin.state);
-    const [ticker, quote] = pair(coin.symbol);
+    const [ticker, quote] = pair(coin);
     setText(this.ticker, ticker);
     setText(this.quote, quote);
     setAttribute(this.link, "href", href);

@@ -22,6 +22,9 @@ export interface Bonus { long: number; short: number; reasoning: string[] }
 
 export interface CoinData {
   symbol: string;
+  /** As the exchange lists them; null while that is not known. */
+  baseAsset: string | null;
+  quoteAsset: string | null;
   group: string;
   price: number | null;
   priceAtMs: number | null;

@@ -1,6 +1,6 @@
 /** Numbers, ages and times as text. Pure. */
 
-/** @import {Amount} from "./contract.js" */
+/** @import {Amount, CoinData} from "./contract.js" */
 
 export const NOTHING = "–";
 
@@ -159,11 +159,10 @@ export function time(ms, zone, shape = "minute") {
 }
 
 /**
- * Split a symbol into base and quote.
- * @param {string} symbol
- * @returns {[string, string]}
+ * Return what is traded and what it costs, as the exchange lists it; while that is not known, the symbol whole.
+ * @param {Pick<CoinData, "symbol" | "baseAsset" | "quoteAsset">} coin
+ * @returns {[base: string, quote: string]}
  */
-export function pair(symbol) {
-  const quote = /^(.+)(USDT|USDC|BTC)$/.exec(symbol);
-  return quote ? [/** @type {string} */ (quote[1]), /** @type {string} */ (quote[2])] : [symbol, ""];
+export function pair({ symbol, baseAsset, quoteAsset }) {
+  return baseAsset === null || quoteAsset === null ? [symbol, ""] : [baseAsset, quoteAsset];
 }

@@ -1,6 +1,6 @@
 /** One line per open position, always visible: side, profit, distance to its stop. */
 
-/** @import {Position, Positions} from "./contract.js" */
+/** @import {CoinData, Position, Positions} from "./contract.js" */
 /** @import {State} from "./store.js" */
 
 import { nowMs } from "./clock.js";
@@ -27,13 +27,13 @@ class Line {
   /**
    * @param {Position} position
    * @param {Positions} published
-   * @param {number} tick
+   * @param {CoinData | undefined} coin
    */
-  draw(position, published, tick) {
+  draw(position, published, coin) {
     const now = nowMs();
-    const stop = stopText(position, tick, now);
+    const stop = stopText(position, coin?.tick ?? 0.01, now);
     const { isCurrent } = currency(published, now);
-    setText(this.coin, pair(position.symbol)[0]);
+    setText(this.coin, coin === undefined ? position.symbol : pair(coin)[0]);
     setText(this.side, sideText(position));
     setText(this.profit, profitText(position));
     setAttribute(this.profit, "data-tone", toneOf(position.unrealized_pnl_quote));
@@ -58,7 +58,7 @@ export function drawPositionLines(state) {
   positions.slice(0, count).forEach((position, i) => {
     const line = lines[i] ?? (lines[i] = new Line());
     if (!line.node.isConnected) list.append(line.node);
-    if (published !== null) line.draw(position, published, state.coins.get(position.symbol)?.tick ?? 0.01);
+    if (published !== null) line.draw(position, published, state.coins.get(position.symbol));
   });
   setText(rest, `and ${positions.length - count} more`);
   if (positions.length > count) list.append(rest);

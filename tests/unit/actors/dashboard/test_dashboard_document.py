@@ -58,6 +58,13 @@ def test_before_the_first_data_there_is_no_verdict() -> None:
     assert (data["positions"], data["balance"], data["trader"]) == (None, None, None)
 
 
+def test_a_coin_is_split_as_the_exchange_lists_it_and_not_at_all_before() -> None:
+    found = world()
+    assert (coin(found)["baseAsset"], coin(found)["quoteAsset"]) == (None, None)
+    found.assets = {COIN: ("BTC", "USDT")}
+    assert (coin(found)["baseAsset"], coin(found)["quoteAsset"]) == ("BTC", "USDT")
+
+
 FRESH = signal(COIN, NOW_MS)
 OLD = NOW_MS - 46_000
 LEFT_OUT = {

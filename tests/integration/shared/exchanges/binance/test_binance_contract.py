@@ -176,6 +176,7 @@ async def test_ping_is_an_empty_object(venue: Venue) -> None:
 async def test_client_reads_the_weight_limit_and_statuses(venue: Venue) -> None:
     statuses = await venue.client.statuses(["BTCUSDT", "ETHUSDT"])
     assert statuses == {"BTCUSDT": "TRADING", "ETHUSDT": "TRADING"}
+    assert venue.client.assets == {"BTCUSDT": ("BTC", "USDT"), "ETHUSDT": ("ETH", "USDT")}
     assert venue.client.weight_limit == (6000 if venue.today else 1200)
 
 
