@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { age, barCount, countdown, decimalsOf, fixed, number, pair, percent, price, signed, time } from
+import { age, barCount, countdown, decimalsOf, fixed, number, pair, percent, price, prices, signed, time } from
   "../../actors/dashboard/static/js/format.js";
 
 const NBSP = "\u00a0";
@@ -79,4 +79,27 @@ test("a symbol is split into what is traded and what it costs", () => {
 
 test("a symbol whose parts are not known is never split by guessing", () => {
   assert.deepEqual(pair({ symbol: "BTCUSDT", baseAsset: null, quoteAsset: null }), ["BTCUSDT", ""]);
+});
+
+test("six averages of a coin that costs a hundredth of a cent are told apart", () => {
+  const emas = [1.23412e-5, 1.23407e-5, 1.23389e-5, 1.23361e-5, 1.2329e-5, 1.2311e-5];
+  assert.deepEqual(prices(emas, 1e-8),
+    ["0.0000123412", "0.0000123407", "0.0000123389", "0.0000123361", "0.0000123290", "0.0000123110"]);
+  assert.deepEqual(prices([61234.561, 61200.1], 0.01), ["61,234.56", "61,200.10"], "no more than needed");
+});
+
+test("digits have an end, equal prices need none, and what is missing stays missing", () => {
+  assert.deepEqual(prices([1, 1 + 1e-9], 0.01), ["1.000000", "1.000000"]);
+  assert.deepEqual(prices([1.5, 1.5, null, undefined], 0.01), ["1.50", "1.50", "–", "–"]);
+  assert.deepEqual(prices([1.00000001e-5, 1.00000002e-5], 1e-8), ["0.000010000000", "0.000010000000"]);
+  assert.deepEqual(prices(["1.7454932", "1.7455"], undefined), ["1.74549", "1.74550"]);
+});
+
+test("without a tick a price is never rounded to nothing", () => {
+  for (const tick of [undefined, 0]) {
+    assert.equal(price(0.00001234, tick), "0.000012340");
+    assert.equal(price("61234.5", tick), "61,234.50");
+    assert.equal(price(0, tick), "0.00");
+    assert.equal(price(null, tick), "–");
+  }
 });

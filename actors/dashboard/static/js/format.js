@@ -9,6 +9,7 @@ export function barCount(count) {
   return `${count ?? NOTHING} ${count === 1 ? "bar" : "bars"}`;
 }
 const MINUS = "\u2212";
+const MOST_DECIMALS = 12;
 /** Between a number and its unit: never broken over two lines. */
 const THIN = "\u00a0";
 
@@ -36,7 +37,7 @@ export function decimalsOf(tick) {
   if (!(tick > 0) || !Number.isFinite(tick)) return 2;
   const [mantissa, exponent = "0"] = String(tick).split("e");
   const written = (/** @type {string} */ (mantissa).split(".")[1] ?? "").length;
-  return Math.min(12, Math.max(0, written - Number(exponent)));
+  return Math.min(MOST_DECIMALS, Math.max(0, written - Number(exponent)));
 }
 
 /**
@@ -62,12 +63,34 @@ export function fixed(amount, decimals) {
 }
 
 /**
- * Return a price with its coin's decimals.
+ * Return a price with its coin's decimals; without a tick, to five digits.
  * @param {Amount} amount
- * @param {number} tick
+ * @param {number | undefined} tick
  */
 export function price(amount, tick) {
-  return fixed(amount, decimalsOf(tick));
+  return fixed(amount, tick ? decimalsOf(tick) : digitsOf(amount));
+}
+
+/** @param {Amount} amount */
+function digitsOf(amount) {
+  const value = Math.abs(number(amount) ?? 0);
+  return value === 0 ? 2 : Math.min(MOST_DECIMALS, Math.max(2, 4 - Math.floor(Math.log10(value))));
+}
+
+/**
+ * Return prices that are read beside each other, such as averages, which lie between ticks: with as many decimals
+ * as tell different ones apart, at most four more than their coin has.
+ * @param {Amount[]} amounts
+ * @param {number | undefined} tick
+ * @returns {string[]}
+ */
+export function prices(amounts, tick) {
+  const different = [...new Set(amounts.map(number).filter((value) => value !== null))];
+  let decimals = tick ? decimalsOf(tick) : Math.max(...different.map(digitsOf), 2);
+  const most = Math.min(MOST_DECIMALS, decimals + 4);
+  const isTold = () => new Set(different.map((value) => fixed(value, decimals))).size === different.length;
+  while (decimals < most && !isTold()) decimals += 1;
+  return amounts.map((amount) => fixed(amount, decimals));
 }
 
 /**

@@ -31,7 +31,7 @@ class Line {
    */
   draw(position, published, coin) {
     const now = nowMs();
-    const stop = stopText(position, coin?.tick ?? 0.01, now);
+    const stop = stopText(position, coin?.tick, now);
     const { isCurrent } = currency(published, now);
     setText(this.coin, coin === undefined ? position.symbol : pair(coin)[0]);
     setText(this.side, sideText(position));

@@ -3,7 +3,7 @@
 /** @import {CoinData, Position, ScorePart, TaSignal} from "./contract.js" */
 /** @import {Zone} from "./format.js" */
 
-import { NOTHING, age, barCount, countdown, fixed, percent, price, signed, time } from "./format.js";
+import { NOTHING, age, barCount, countdown, fixed, percent, price, prices, signed, time } from "./format.js";
 import { SOLID_STRENGTH, distancePct, divergence, ribbon, squeeze, verdict } from "./reading.js";
 
 /** @typedef {{text: string, facts: [string, string][], notes: string[]}} Tip */
@@ -39,7 +39,7 @@ export function ribbonTip(coin, signal) {
     else facts.push([timeframe, `${word}, spread ${fixed(spread, 1)} % – ${spreadMeans(spread)}`]);
   }
   const emas = signal?.ema_ribbon.values ?? [];
-  if (emas.length) facts.push(["EMAs 5m", emas.map((ema) => price(ema, coin.tick)).join(" / ")]);
+  if (emas.length) facts.push(["EMAs 5m", prices(emas, coin.tick).join(" / ")]);
   const notes = signal
     ? ["Spread: 50 is what noise shows half the time. 5m and 1h stacked the same way give 10 points; 4h gives none."]
     : [NOT_THERE];
@@ -152,17 +152,18 @@ export function ageTip(coin, nowMs, zone) {
 
 /**
  * @param {Position} position
- * @param {number} tick
+ * @param {number | undefined} tick
  * @returns {Tip}
  */
 export function positionTip(position, tick) {
   const level = (/** @type {"stop_loss" | "take_profit" | "liquidation_price"} */ name) =>
     position[name] === null ? "none" : `${price(position[name], tick)} (${percent(distancePct(position, name))})`;
+  const [entry = NOTHING, mark = NOTHING] = prices([position.entry_price, position.mark_price], tick);
   /** @type {[string, string][]} */
   const facts = [
     ["Size", `${position.size_base}, ${position.leverage}×`],
-    ["Entry", price(position.entry_price, tick)],
-    ["Mark", price(position.mark_price, tick)],
+    ["Entry", entry],
+    ["Mark", mark],
     ["Stop", level("stop_loss")],
     ["Target", level("take_profit")],
     ["Liquidation", level("liquidation_price")],

@@ -82,7 +82,7 @@ export function currency({ as_of_ms, venue, reason, old_after_ms }, nowMs) {
 /**
  * Return the distance of the venue's mark from the stop; none once it has passed it.
  * @param {Position} position
- * @param {number} tick
+ * @param {number | undefined} tick
  * @param {number} nowMs
  * @returns {{text: string, cell: string, tone: Gravity}} By itself, and in a column of stops.
  */
@@ -105,7 +105,7 @@ export function stopText(position, tick, nowMs) {
  * Lines break only at the dots between its parts.
  * @param {Position} position
  * @param {{as_of_ms: number, venue: string, reason: string, old_after_ms: number}} account The message it is in.
- * @param {number} tick
+ * @param {number | undefined} tick
  * @param {number} nowMs
  * @returns {{text: string, tone: Gravity | "up" | "down" | "mixed", isCurrent: boolean}}
  */

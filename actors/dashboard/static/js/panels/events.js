@@ -19,7 +19,7 @@ const table = makeTable(byId("events", HTMLElement), "Trade events", [
 export function drawEvents({ data, coins }) {
   const rows = data.tradeEvents.map((event) => [
     time(event.at_ms, zone(), "instant"), event.kind, event.symbol ?? "", event.text,
-    event.price === null ? "" : price(event.price, coins.get(event.symbol ?? "")?.tick ?? 0.01),
+    event.price === null ? "" : price(event.price, coins.get(event.symbol ?? "")?.tick),
     event.fee_quote === null ? "" : fixed(event.fee_quote, 2),
     event.pnl_quote === null ? "" : { text: signed(event.pnl_quote, 2), tone: toneOf(event.pnl_quote) },
   ]);

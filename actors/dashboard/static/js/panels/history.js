@@ -21,7 +21,7 @@ export function drawHistory({ data, coins }) {
     { text: `${GLYPHS[entry.side] ?? ""}${entry.side}`, tone: entry.side === "long" ? "up" : entry.side === "short" ? "down" : "none" },
     `${entry.event} ${entry.label}`,
     entry.bonus === null ? `${entry.base} + ?` : `${entry.base} + ${entry.bonus} = ${entry.base + entry.bonus}`,
-    price(entry.close, coins.get(entry.symbol)?.tick ?? 0.01),
+    price(entry.close, coins.get(entry.symbol)?.tick),
   ]);
   table.draw(rows, "No coin has entered candidate or strong yet.");
 }

@@ -6,7 +6,7 @@
 import { nowMs } from "../clock.js";
 import { currency, profitText, sideText, stopText } from "../trading.js";
 import { byId, el, setAttribute, setText, show } from "../dom.js";
-import { NOTHING, age, fixed, number, percent, price, signed } from "../format.js";
+import { NOTHING, age, fixed, number, percent, price, prices, signed } from "../format.js";
 import { distancePct } from "../reading.js";
 import { openPositions } from "../store.js";
 import { makeTable } from "../table.js";
@@ -47,7 +47,8 @@ export function drawPositions(state) {
  */
 function row(position, state) {
   const coin = state.coins.get(position.symbol);
-  const tick = coin?.tick ?? 0.01;
+  const tick = coin?.tick;
+  const [entry = NOTHING, mark = NOTHING, last = NOTHING] = prices([position.entry_price, position.mark_price, coin?.price], tick);
   const level = (/** @type {"take_profit" | "liquidation_price"} */ name) => {
     if (number(position[name]) === null) return "none";
     const away = distancePct(position, name);
@@ -57,7 +58,7 @@ function row(position, state) {
   return [
     position.symbol, sideText(position), { text: cell, tone },
     { text: profitText(position), tone: toneOf(position.unrealized_pnl_quote) },
-    level("take_profit"), price(position.entry_price, tick), price(position.mark_price, tick), price(coin?.price, tick),
+    level("take_profit"), entry, mark, last,
     amount(position.size_base), `${fixed(position.margin_quote, 2)} (${position.leverage}×)`,
     level("liquidation_price"), signed(position.realized_pnl_quote, 2),
     position.opened_ms ? age(nowMs() - position.opened_ms) : NOTHING,
