@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { dotsOf, levelsOf, lineOf, markersOf, momentumOf, newestIndex, segmentsOf } from "../../actors/dashboard/static/js/series.js";
+import { dotsOf, gapLabel, gapWords, levelsOf, lineOf, markersOf, momentumOf, movedBy, newestIndex, segmentsOf } from "../../actors/dashboard/static/js/series.js";
 import { sparkPath } from "../../actors/dashboard/static/js/spark.js";
 import { position } from "./samples.js";
 
@@ -20,7 +20,7 @@ const series = () => ({
   ema: {},
   squeeze: { on: [null, true, false, false], momentum: [1, 2, -1, -0.5], fired: [false, false, true, true] },
   stochRsi: { k: [1, 2, 3, null], d: [null, null, null, null] },
-  divergences: [line({})], ribbonState: [], atr: [],
+  divergences: [line({})], gaps: [], ribbonState: [], atr: [],
 });
 
 test("a missing value is a gap, not a zero", () => {
@@ -69,4 +69,49 @@ test("a position's entry, stop and target are levels on the chart, and only thos
   assert.deepEqual(levelsOf(position()),
     [{ title: "entry", price: 60000 }, { title: "stop", price: 59780 }, { title: "target", price: 63440 }]);
   assert.deepEqual(levelsOf(position({ stop_loss: null, take_profit: null })), [{ title: "entry", price: 60000 }]);
+});
+
+const M5 = 300_000;
+/** Candles of 0:00 and 0:05, the second one open. */
+const live = () => ({
+  ...series(), closedUntilMs: M5,
+  candles: /** @type {import("../../actors/dashboard/static/js/contract.js").Candle[]} */ ([[0, 9, 11, 8, 10, 5], [M5, 10, 11, 9, 10, 5]]),
+});
+
+test("between closes the price moves the open candle, and its high and low with it", () => {
+  const moved = (/** @type {number} */ price, ms = M5 + 1000) => movedBy(live(), { price, priceAtMs: ms });
+  assert.deepEqual(moved(10.5), [M5, 10, 11, 9, 10.5, 5]);
+  assert.deepEqual(moved(12), [M5, 10, 12, 9, 12, 5]);
+  assert.deepEqual(moved(7), [M5, 10, 11, 7, 7, 5]);
+  assert.equal(moved(10), null);
+});
+
+test("after the open candle's end the price begins the next one", () => {
+  assert.deepEqual(movedBy(live(), { price: 12, priceAtMs: 2 * M5 }), [2 * M5, 12, 12, 12, 12, 0]);
+});
+
+test("a closed candle stays as it closed, and a price without candles draws none", () => {
+  const closed = { ...live(), closedUntilMs: 2 * M5 };
+  assert.equal(movedBy(closed, { price: 12, priceAtMs: M5 + 1000 }), null);
+  assert.equal(movedBy(closed, { price: 12, priceAtMs: 40 * M5 }), null);
+  assert.equal(movedBy(live(), { price: null, priceAtMs: null }), null);
+  assert.equal(movedBy({ ...live(), candles: [] }, { price: 12, priceAtMs: 1 }), null);
+});
+
+test("a halt, missing candles and no candles since are three things", () => {
+  const day = Date.UTC(2023, 2, 24);
+  const halt = { fromMs: day + 151 * M5, untilMs: day + 168 * M5, confirmed: true };
+  const missing = { ...halt, untilMs: day + 300 * M5, confirmed: false };
+  const since = { ...halt, untilMs: null, confirmed: false };
+  assert.equal(gapLabel(series(), halt), "halt 85\u00a0min");
+  assert.equal(gapLabel(series(), { ...halt, untilMs: halt.fromMs + 36 * M5 }), "halt 3\u00a0h");
+  assert.equal(gapLabel(series(), missing), "149 bars missing");
+  assert.equal(gapLabel(series(), since), "no candles");
+  const words = (/** @type {import("../../actors/dashboard/static/js/contract.js").Gap[]} */ ...gaps) => gapWords({ ...series(), gaps }, "utc");
+  assert.equal(words(halt), "Halt: the exchange has no candles from 24 Mar, 12:35 to 14:00 (17 bars).");
+  assert.equal(words(missing), "Missing: candles from 24 Mar, 12:35 to 25 Mar, 01:00 (149 bars).");
+  assert.equal(words(since), "No candles since 24 Mar, 12:35.");
+  assert.equal(words(), "");
+  assert.equal(words(halt, halt, halt, halt, since).split("Halt").length, 3);
+  assert.match(words(halt, halt, halt, halt, since), /^No candles since .* And 2 earlier\.$/);
 });

@@ -204,21 +204,24 @@ def without_redis(data: Document, now_ms: int) -> Document:
     }  # fmt: skip
 
 
-def series(symbol: str, timeframe: str, now_ms: int, bars: int = 500) -> Document:
-    """Return a series with every feature of the chart in it."""
+def series(
+    symbol: str, timeframe: str, now_ms: int, bars: int = 500, *, price: float = 100.0
+) -> Document:
+    """Return a series with every feature of the chart in it, about a price."""
     step = {"5m": M5_MS, "1h": 3_600_000, "4h": 14_400_000}[timeframe]
     start = now_ms - now_ms % step - bars * step
-    closes = [100 + 8 * math.sin(i / 23) + 3 * math.sin(i / 5) for i in range(bars + 1)]
+    unit = price / 100
+    closes = [unit * (100 + 8 * math.sin(i / 23) + 3 * math.sin(i / 5)) for i in range(bars + 1)]
     candles = [
-        [start + i * step, closes[max(0, i - 1)], max(closes[max(0, i - 1)], c) + 0.4,
-         min(closes[max(0, i - 1)], c) - 0.4, c, 10.0]
+        [start + i * step, closes[max(0, i - 1)], max(closes[max(0, i - 1)], c) + 0.4 * unit,
+         min(closes[max(0, i - 1)], c) - 0.4 * unit, c, 10.0]
         for i, c in enumerate(closes)
     ]  # fmt: skip
     return {
         "symbol": symbol, "timeframe": timeframe, "tick": 0.01, "source": "sim",
         "candles": candles, "closedUntilMs": start + bars * step,
         "ema": {
-            str(p): [100 + 8 * math.sin((i - p / 3) / 23) for i in range(bars)] + [None]
+            str(p): [unit * (100 + 8 * math.sin((i - p / 3) / 23)) for i in range(bars)] + [None]
             for p in (8, 13, 21, 34, 55, 89)
         },
         "squeeze": {
@@ -239,6 +242,7 @@ def series(symbol: str, timeframe: str, now_ms: int, bars: int = 500) -> Documen
             for kind, strength, a, b in
             (("bullish", 0.5, 400, 425), ("bearish", 0.2, 450, 470), ("bearish", 0.7, 460, 488))
         ],
+        "gaps": [],
         "ribbonState": [("bullish", "bearish", "mixed")[i // 30 % 3] for i in range(bars)] + [None],
         "atr": [1.0] * bars + [None],
     }  # fmt: skip

@@ -26,6 +26,7 @@ class PageServer:
 
     Attributes:
         connections: Websockets made so far.
+        change_series: What a test wants different in every series.
     """
 
     def __init__(self, data: dict[str, Any], *, has_library: bool = True) -> None:
@@ -33,6 +34,7 @@ class PageServer:
         self._clock = SystemClock()
         self._open: dict[web.WebSocketResponse, int] = {}
         self.connections = 0
+        self.change_series: Callable[[dict[str, Any]], dict[str, Any]] | None = None
         elsewhere = LIBRARY_FILE if has_library else LIBRARY_FILE.with_name("not-there.js")
         self._files = Files(STATIC, {LIBRARY: elsewhere})
         self._loop = asyncio.new_event_loop()
@@ -45,6 +47,11 @@ class PageServer:
     def url(self) -> str:
         """Address of the page."""
         return f"http://127.0.0.1:{self.port}/"
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """What the next snapshot tells."""
+        return self._data
 
     def show(self, data: dict[str, Any]) -> None:
         """Take what the next snapshot tells."""
@@ -154,5 +161,9 @@ class PageServer:
 
     async def _series(self, request: web.Request) -> web.Response:
         wanted = request.match_info
-        body = dashboard_document.series(wanted["symbol"], wanted["timeframe"], self.now_ms())
+        symbol, now_ms = wanted["symbol"], self.now_ms()
+        price = next(c["price"] for c in self._data["coinData"] if c["symbol"] == symbol)
+        body = dashboard_document.series(symbol, wanted["timeframe"], now_ms, price=price or 100.0)
+        if self.change_series is not None:
+            body = self.change_series(body)
         return web.json_response(body)

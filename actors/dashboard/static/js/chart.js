@@ -1,13 +1,14 @@
 /** The chart of an opened coin: candles with the ribbon, the squeeze, the Stoch RSI. */
 
-/** @import {Series} from "./contract.js" */
+/** @import {Candle, Series} from "./contract.js" */
 /** @import {Charts} from "./library.js" */
 /** @import {Colours} from "./series.js" */
 /** @import {IChartApi, MouseEventParams, Time} from "lightweight-charts" */
 
-import { decimalsOf, time } from "./format.js";
+import { decimalsOf, price, time } from "./format.js";
+import { Gaps } from "./gaps.js";
 import { Segments } from "./segments.js";
-import { candlesOf, chartTime, dotsOf, lineOf, markersOf, momentumOf, segmentsOf } from "./series.js";
+import { candleOf, candlesOf, chartTime, dotsOf, lineOf, markersOf, momentumOf, segmentsOf } from "./series.js";
 import { zone } from "./settings.js";
 
 export const PERIODS = ["8", "13", "21", "34", "55", "89"];
@@ -42,15 +43,23 @@ function colours(token) {
 }
 
 /**
+ * @typedef {object} DrawnChart
+ * @property {IChartApi} chart
+ * @property {(candle: Candle) => void} move Draw the last candle anew, or one after it.
+ * @property {() => number | null} last The price of the last candle drawn.
+ */
+
+/**
  * Draw a series into an element, in place of what was there.
  * @param {Charts} library
  * @param {HTMLElement} frame
  * @param {Series} series
+ * @param {number} tick Of the coin, as its price is shown elsewhere.
  * @param {{title: string, price: number}[]} levels Of a position in this coin.
  * @param {(index: number | null) => void} onPoint The candle pointed at; null for none.
- * @returns {IChartApi}
+ * @returns {DrawnChart}
  */
-export function drawChart(library, frame, series, levels, onPoint) {
+export function drawChart(library, frame, series, tick, levels, onPoint) {
   const { CandlestickSeries, HistogramSeries, LineSeries, createChart, createSeriesMarkers } = library;
   const colour = (/** @type {string} */ name) => token(frame, name);
   const paint = colours(colour);
@@ -76,14 +85,13 @@ export function drawChart(library, frame, series, levels, onPoint) {
     crosshair: { mode: 0 },
   });
   const quiet = { priceLineVisible: false, lastValueVisible: false, crosshairMarkerVisible: false };
-  const precision = decimalsOf(series.tick);
   const candles = chart.addSeries(CandlestickSeries, {
     upColor: paint.up, downColor: paint.down, wickUpColor: paint.up, wickDownColor: paint.down, borderVisible: false,
-    priceFormat: { type: "price", precision, minMove: 10 ** -precision },
+    priceFormat: { type: "custom", minMove: 10 ** -decimalsOf(tick), formatter: (/** @type {number} */ value) => price(value, tick) },
   }, PRICE_PANE);
   candles.setData(candlesOf(series));
-  for (const { title, price } of levels) {
-    candles.createPriceLine({ price, title, color: text, lineWidth: 1, lineStyle: title === "entry" ? 0 : 2, axisLabelVisible: true });
+  for (const { title, price: at } of levels) {
+    candles.createPriceLine({ price: at, title, color: text, lineWidth: 1, lineStyle: title === "entry" ? 0 : 2, axisLabelVisible: true });
   }
   PERIODS.forEach((period, i) => {
     const line = chart.addSeries(LineSeries, { ...quiet, color: colour(`--ema-${i + 1}`), lineWidth: 1 }, PRICE_PANE);
@@ -91,11 +99,14 @@ export function drawChart(library, frame, series, levels, onPoint) {
   });
   candles.attachPrimitive(new Segments(segmentsOf(series, paint, "price")));
   createSeriesMarkers(candles, markersOf(series, paint));
+  const gaps = { line: colour("--warn"), text: colour("--surface"), back: colour("--warn") };
+  candles.attachPrimitive(new Gaps(series, gaps, true));
 
   const bars = chart.addSeries(HistogramSeries, { ...quiet, priceFormat: { type: "price", precision: 2, minMove: 0.01 } }, SQUEEZE_PANE);
   bars.setData(momentumOf(series, paint));
   const dots = chart.addSeries(LineSeries, { ...quiet, lineVisible: false, pointMarkersVisible: true, pointMarkersRadius: 2.5 }, SQUEEZE_PANE);
   dots.setData(dotsOf(series, paint));
+  bars.attachPrimitive(new Gaps(series, gaps, false));
 
   const range = { autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 100 } }) };
   const stoch = { ...quiet, ...range, priceFormat: { type: /** @type {const} */ ("price"), precision: 0, minMove: 1 } };
@@ -107,6 +118,7 @@ export function drawChart(library, frame, series, levels, onPoint) {
     k.createPriceLine({ price: level, color: text, lineWidth: 1, lineStyle: 3, axisLabelVisible: false, title: "" });
   }
   k.attachPrimitive(new Segments(segmentsOf(series, paint, "k")));
+  k.attachPrimitive(new Gaps(series, gaps, false));
 
   [5, 2, 2].forEach((factor, pane) => chart.panes()[pane]?.setStretchFactor(factor));
   const last = series.candles.length;
@@ -117,5 +129,9 @@ export function drawChart(library, frame, series, levels, onPoint) {
   chart.subscribeCrosshairMove((/** @type {MouseEventParams<Time>} */ { time: moment }) => {
     onPoint(moment === undefined ? null : indexes.get(Number(moment)) ?? null);
   });
-  return chart;
+  return {
+    chart,
+    move: (candle) => candles.update(candleOf(candle)),
+    last: () => /** @type {{close?: number} | undefined} */ (candles.data().at(-1))?.close ?? null,
+  };
 }

@@ -192,6 +192,13 @@ export interface DivergenceLine {
   kA: number; kB: number; priceA: number; priceB: number;
 }
 
+/** No candles from open time to open time; `untilMs` is null for what has not ended. */
+export interface Gap {
+  fromMs: number; untilMs: number | null;
+  /** The exchange has none there: it was halted. */
+  confirmed: boolean;
+}
+
 export interface Series {
   symbol: string; timeframe: Timeframe; tick: number; source: string;
   candles: Candle[]; closedUntilMs: number;
@@ -199,6 +206,7 @@ export interface Series {
   squeeze: { on: (boolean | null)[]; momentum: (number | null)[]; fired: boolean[] };
   stochRsi: { k: (number | null)[]; d: (number | null)[] };
   divergences: DivergenceLine[];
+  gaps: Gap[];
   ribbonState: (RibbonState | null)[];
   atr: (number | null)[];
 }

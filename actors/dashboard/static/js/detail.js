@@ -3,16 +3,16 @@
 /** @import {CoinData, Position, ScorePart, Series, Timeframe} from "./contract.js" */
 /** @import {State} from "./store.js" */
 /** @import {View} from "./filter.js" */
-/** @import {IChartApi} from "lightweight-charts" */
+/** @import {DrawnChart} from "./chart.js" */
 
 import { PERIODS, drawChart } from "./chart.js";
 import { nowMs } from "./clock.js";
 import { positionText } from "./trading.js";
 import { byId, el, setAttribute, setText, show } from "./dom.js";
-import { NOTHING, fixed, percent, price, signed, time, trendGlyph } from "./format.js";
+import { NOTHING, fixed, percent, price, prices, signed, time, trendGlyph } from "./format.js";
 import { charts } from "./library.js";
 import { verdict } from "./reading.js";
-import { levelsOf, newestIndex } from "./series.js";
+import { gapWords, levelsOf, movedBy, newestIndex } from "./series.js";
 import { zone } from "./settings.js";
 import { openPositions } from "./store.js";
 import { makeTable } from "./table.js";
@@ -27,6 +27,7 @@ const reasons = byId("detail-reasons", HTMLElement);
 const frame = byId("chart", HTMLElement);
 const message = byId("chart-message", HTMLElement);
 const attribution = byId("attribution", HTMLElement);
+const gaps = byId("chart-gaps", HTMLElement);
 const legends = {
   price: byId("legend-price", HTMLElement),
   state: el("span"),
@@ -45,8 +46,10 @@ const scores = {
 
 /** @type {Series | null} */
 let series = null;
-/** @type {IChartApi | null} */
-let chart = null;
+/** @type {DrawnChart | null} */
+let drawnChart = null;
+/** @type {CoinData | null} */
+let shown = null;
 /** Entry, stop and target of a position in the coin shown. */
 let levels = levelsOf(undefined);
 /** Key of the series shown or loading: coin, timeframe, newest close. */
@@ -72,9 +75,10 @@ export function bindDetail(change, walk) {
 }
 
 function forget() {
-  chart?.remove();
-  chart = null;
+  drawnChart?.chart.remove();
+  drawnChart = null;
   series = null;
+  shown = null;
   wanted = "";
 }
 
@@ -90,6 +94,7 @@ export function drawDetail(state, view) {
     return;
   }
   if (!dialog.open) dialog.showModal();
+  shown = coin;
   const position = openPositions(state).find(({ symbol }) => symbol === coin.symbol);
   drawWords(coin);
   drawHolding(position, state, coin);
@@ -105,7 +110,30 @@ export function drawDetail(state, view) {
   } else if (JSON.stringify(levelsOf(position)) !== JSON.stringify(levels)) {
     levels = levelsOf(position);
     repaintChart();
+  } else {
+    follow();
   }
+}
+
+/**
+ * Return the step of prices: the one they have above the chart, too.
+ * @param {Series} drawn
+ */
+function tickOf(drawn) {
+  return shown?.tick || drawn.tick;
+}
+
+/** Move the last candle to the price shown above. */
+function follow() {
+  if (series === null || shown === null || shown.symbol !== series.symbol) return;
+  const moved = movedBy(series, shown);
+  if (moved !== null) {
+    if (moved[0] === series.candles.at(-1)?.[0]) series.candles.pop();
+    series.candles.push(moved);
+    drawnChart?.move(moved);
+  }
+  const last = drawnChart?.last() ?? null;
+  setAttribute(frame, "data-last", last === null ? null : price(last, tickOf(series)));
 }
 
 /**
@@ -168,9 +196,10 @@ function parts(all, total) {
  */
 async function load(symbol, timeframe, key, fresh) {
   if (fresh) {
-    chart?.remove();
-    chart = null;
+    drawnChart?.chart.remove();
+    drawnChart = null;
     series = null;
+    show(gaps, false);
     setText(message, `Loading ${timeframe} candles of ${symbol}`);
     show(message, true);
     for (const legend of [...Object.values(legends), ...emas]) setText(legend, "");
@@ -198,10 +227,14 @@ async function load(symbol, timeframe, key, fresh) {
 async function paint(drawn) {
   const library = await charts();
   if (drawn !== series) return;
-  const kept = chart?.timeScale().getVisibleLogicalRange() ?? null;
-  chart?.remove();
-  chart = drawChart(library, frame, drawn, levels, drawLegend);
-  if (kept !== null) chart.timeScale().setVisibleLogicalRange(kept);
+  const kept = drawnChart?.chart.timeScale().getVisibleLogicalRange() ?? null;
+  drawnChart?.chart.remove();
+  drawnChart = drawChart(library, frame, drawn, tickOf(drawn), levels, drawLegend);
+  if (kept !== null) drawnChart.chart.timeScale().setVisibleLogicalRange(kept);
+  follow();
+  const words = gapWords(drawn, zone());
+  setText(gaps, words);
+  show(gaps, words !== "");
   setAttribute(frame, "data-drawn", `${drawn.symbol} ${drawn.timeframe}`);
   show(message, false);
   show(attribution, true);
@@ -216,15 +249,16 @@ function drawLegend(pointed) {
   const i = pointed ?? newestIndex(series);
   const candle = series.candles[i];
   if (candle === undefined) return;
-  const { tick } = series;
+  const tick = tickOf(series);
   const [openMs, open, high, low, close] = candle;
   setText(legends.price, `${time(openMs, zone(), "moment")}: open ${price(open, tick)}, high ${price(high, tick)}, ` +
     `low ${price(low, tick)}, close ${price(close, tick)}`);
   setText(legends.state, `EMA ribbon ${series.ribbonState[i] ?? "unknown"}:`);
-  emas.forEach((key, at) => setText(key, `${PERIODS[at]} ${price(series?.ema[PERIODS[at] ?? ""]?.[i], tick)}`));
+  const values = prices(PERIODS.map((period) => series?.ema[period]?.[i]), tick);
+  emas.forEach((key, at) => setText(key, `${PERIODS[at]} ${values[at]}`));
   const on = series.squeeze.on[i];
   const word = series.squeeze.fired[i] ? "fired" : on === true ? "on" : on === false ? "off" : "unknown";
   setText(legends.squeeze, `TTM Squeeze ${word}, momentum ${signed(series.squeeze.momentum[i], 2)} ATR`);
   setText(legends.stoch, `Stoch RSI %K ${fixed(series.stochRsi.k[i], 1)}, %D ${fixed(series.stochRsi.d[i], 1)}`);
-  setAttribute(frame, "aria-label", `${series.symbol} ${series.timeframe} chart. ${legends.price.textContent ?? NOTHING}`);
+  setAttribute(frame, "aria-label", `${series.symbol} ${series.timeframe} chart. ${legends.price.textContent ?? NOTHING}. ${gapWords(series, zone())}`.trim());
 }

@@ -1,9 +1,10 @@
 /** A coin's series as chart data. Pure. */
 
-/** @import {DivergenceLine, Position, Series} from "./contract.js" */
+/** @import {Candle, CoinData, DivergenceLine, Gap, Position, Series} from "./contract.js" */
+/** @import {Zone} from "./format.js" */
 /** @import {UTCTimestamp} from "lightweight-charts" */
 
-import { number } from "./format.js";
+import { age, barCount, number, time } from "./format.js";
 import { SOLID_STRENGTH } from "./reading.js";
 
 /** @typedef {Record<"up" | "down" | "mixed" | "upSoft" | "downSoft" | "squeezeOn" | "squeezeFired" | "squeezeOff" | "k" | "d", string>} Colours */
@@ -28,9 +29,14 @@ export function lineOf(series, values) {
   });
 }
 
+/** @param {Candle} candle */
+export function candleOf([openMs, open, high, low, close]) {
+  return { time: chartTime(openMs), open, high, low, close };
+}
+
 /** @param {Series} series */
 export function candlesOf(series) {
-  return series.candles.map(([openMs, open, high, low, close]) => ({ time: chartTime(openMs), open, high, low, close }));
+  return series.candles.map(candleOf);
 }
 
 /**
@@ -137,4 +143,52 @@ export function newestIndex(series) {
   const { k } = series.stochRsi;
   for (let i = k.length - 1; i >= 0; i -= 1) if (k[i] !== null) return i;
   return series.candles.length - 1;
+}
+
+/** @type {Record<Series["timeframe"], number>} */
+const LENGTH_MS = { "5m": 300_000, "1h": 3_600_000, "4h": 14_400_000 };
+const GAPS_TOLD = 3;
+
+/**
+ * Return the candle that the newest price makes of the last one, or the one after it; null if the price fits into
+ * neither, or changes nothing. Between closes only the price is sent, so high and low are of the prices seen.
+ * @param {Series} series
+ * @param {Pick<CoinData, "price" | "priceAtMs">} coin
+ * @returns {Candle | null}
+ */
+export function movedBy({ candles, closedUntilMs, timeframe }, { price, priceAtMs }) {
+  const last = candles.at(-1);
+  if (last === undefined || price === null || priceAtMs === null) return null;
+  const [openMs, open, high, low, close, volume] = last;
+  if (price === close) return null;
+  const endMs = openMs + LENGTH_MS[timeframe];
+  if (priceAtMs >= endMs && priceAtMs < endMs + LENGTH_MS[timeframe]) return [endMs, price, price, price, price, 0];
+  if (endMs <= closedUntilMs) return null;
+  return [openMs, open, Math.max(high, price), Math.min(low, price), price, volume];
+}
+
+/**
+ * @param {Series} series
+ * @param {Gap} gap
+ */
+export function gapLabel({ timeframe }, { fromMs, untilMs, confirmed }) {
+  if (untilMs === null) return "no candles";
+  return confirmed ? `halt ${age(untilMs - fromMs).replace(/(h)\s0\smin$/, "$1")}` : `${barCount((untilMs - fromMs) / LENGTH_MS[timeframe])} missing`;
+}
+
+/**
+ * Return in words where candles are missing, the newest first; "" if none is.
+ * @param {Series} series
+ * @param {Zone} zone
+ */
+export function gapWords({ gaps, timeframe }, zone) {
+  const told = gaps.toReversed().slice(0, GAPS_TOLD).map(({ fromMs, untilMs, confirmed }) => {
+    const from = time(fromMs, zone, "moment");
+    if (untilMs === null) return `No candles since ${from}.`;
+    const isSameDay = time(fromMs, zone, "day") === time(untilMs, zone, "day");
+    const range = `${from} to ${time(untilMs, zone, isSameDay ? "minute" : "moment")} (${barCount((untilMs - fromMs) / LENGTH_MS[timeframe])})`;
+    return confirmed ? `Halt: the exchange has no candles from ${range}.` : `Missing: candles from ${range}.`;
+  });
+  const more = gaps.length - told.length;
+  return [...told, ...(more > 0 ? [`And ${more} earlier.`] : [])].join(" ");
 }

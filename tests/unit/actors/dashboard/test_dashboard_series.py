@@ -105,3 +105,28 @@ def test_window_without_a_closed_candle_cannot_be_drawn() -> None:
     nothing = replace(window(1200), candles=CANDLES[1200:1201])
     with pytest.raises(NoCandles, match="BTCUSDT 5m"):
         series(nothing, SETTINGS)
+
+
+def gaps(shown: dict[str, Any]) -> list[tuple[int, int | None, bool]]:
+    return [(gap["fromMs"], gap["untilMs"], gap["confirmed"]) for gap in shown["gaps"]]
+
+
+def test_holes_are_told_with_what_they_are_and_only_where_they_are_shown() -> None:
+    keep = np.ones(1300, dtype=bool)
+    keep[400:410] = keep[1000:1030] = keep[1090:1095] = False
+    halt = START_MS + 1000 * M5.ms, START_MS + 1030 * M5.ms
+    missing = START_MS + 1090 * M5.ms, START_MS + 1095 * M5.ms
+    holed = window_at(CANDLES[keep], M5, START_MS + 1200 * M5.ms + 60_000)
+    assert gaps(series(window(1200), SETTINGS)) == []
+    assert gaps(series(replace(holed, absent=(halt,)), SETTINGS)) == [
+        (*halt, True), (*missing, False)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("missing", "is_told"), [(0, False), (1, False), (2, True), (200, True)])
+def test_no_candles_since_is_told_from_the_second_missing_one_on(
+    missing: int, is_told: bool
+) -> None:
+    last_ms = START_MS + 1000 * M5.ms
+    late = replace(window(1000), candles=CANDLES[:1000], closed_until_ms=last_ms + missing * M5.ms)
+    assert gaps(series(late, SETTINGS)) == ([(last_ms, None, False)] if is_told else [])
