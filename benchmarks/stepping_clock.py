@@ -63,14 +63,19 @@ class RecordingScript(FaultScript):
     _close_ms = 0
 
     def active(
-        self, kind: str, now_ms: int, symbol: str | None = None, endpoint: str | None = None
+        self,
+        kind: str,
+        now_ms: int,
+        symbol: str | None = None,
+        endpoint: str | None = None,
+        timeframe: Timeframe | None = None,
     ) -> InjectedFault | None:
         """Return the active fault; queried for "late" before each closing frame."""
         if kind == "late":
             close_ms = Timeframe.M5.open_at(now_ms)
             self.clock.record_made(time.monotonic_ns(), first=close_ms != self._close_ms)
             self._close_ms = close_ms
-        return super().active(kind, now_ms, symbol, endpoint)
+        return super().active(kind, now_ms, symbol, endpoint, timeframe)
 
 
 class RecordingExchangeSim(ExchangeSim):

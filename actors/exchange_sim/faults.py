@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
 from actors.exchange_sim.market.market import Halt, Market
 from shared import codec
-from shared.config.sections import WHOLE_VENUE, FaultEntry, FaultKind
+from shared.config.sections import BAD_ROWS, WHOLE_VENUE, FaultEntry, FaultKind
 from shared.errors import BadMessage
 from shared.market import Timeframe
 
@@ -25,15 +25,26 @@ class InjectedFault:
     from_ms: int
     until_ms: int
 
-    def is_active(self, now_ms: int, symbol: str | None, endpoint: str | None = None) -> bool:
+    def is_active(
+        self,
+        now_ms: int,
+        symbol: str | None,
+        endpoint: str | None = None,
+        timeframe: Timeframe | None = None,
+    ) -> bool:
         """Return whether it concerns a request made now, about `symbol` (or about no coin)."""
         concerned = self.entry.symbol in (EVERY_COIN, symbol)
         concerned &= self.entry.endpoint in (None, endpoint)
+        concerned &= self.entry.timeframe in (None, timeframe)
         return concerned and self.from_ms <= now_ms < self.until_ms
 
     def value(self, default: float) -> float:
         """Return the entry's value, or the default of its kind."""
         return default if self.entry.value is None else self.entry.value
+
+
+Concerning = Callable[[str], InjectedFault | None]
+"""Returns the active fault of a kind that concerns one request."""
 
 
 class FaultScript:
@@ -71,11 +82,16 @@ class FaultScript:
             self._market.clear_halts()
 
     def active(
-        self, kind: str, now_ms: int, symbol: str | None = None, endpoint: str | None = None
+        self,
+        kind: str,
+        now_ms: int,
+        symbol: str | None = None,
+        endpoint: str | None = None,
+        timeframe: Timeframe | None = None,
     ) -> InjectedFault | None:
         """Return the latest planned fault of a kind that concerns this request."""
         for fault in reversed(self._faults):
-            if fault.entry.kind == kind and fault.is_active(now_ms, symbol, endpoint):
+            if fault.entry.kind == kind and fault.is_active(now_ms, symbol, endpoint, timeframe):
                 return fault
         return None
 
@@ -87,10 +103,10 @@ class FaultScript:
             shown_ms: The exchange's time (clock_skew), which bars follow.
         """
         times = set()
-        if gap := self.active("gap", now_ms, symbol):
+        if gap := self.active("gap", now_ms, symbol, timeframe=timeframe):
             begun_ms = timeframe.open_at(gap.from_ms + shown_ms - now_ms)
             times.add(begun_ms - int(gap.value(GAP_BARS_AGO)) * timeframe.ms)
-        if late := self.active("late", now_ms, symbol):
+        if late := self.active("late", now_ms, symbol, timeframe=timeframe):
             open_ms = timeframe.open_at(shown_ms)
             if shown_ms - open_ms < late.value(late.entry.for_s) * 1000:
                 times.add(open_ms - timeframe.ms)
@@ -137,10 +153,20 @@ def parse_entries(
                 f"expected with kinds {OF_THE_VENUE}... only",
             ),
             (
+                "timeframe",
+                entry.timeframe is None or not entry.kind.startswith(OF_THE_VENUE),
+                f"expected without {OF_THE_VENUE}...: the venue has no klines",
+            ),
+            (
                 "kind",
                 entry.kind not in WHOLE_VENUE
                 or (entry.symbol == EVERY_COIN and entry.endpoint is None),
                 "expected without symbol and endpoint: it concerns the whole venue",
+            ),
+            (
+                "value",
+                entry.kind != "bad_row" or entry.value in (None, *BAD_ROWS),
+                f"expected a whole number from {BAD_ROWS[0]} to {BAD_ROWS[-1]}",
             ),
             ("symbol", entry.symbol in (EVERY_COIN, *symbols), "expected * or a simulated coin"),
         )

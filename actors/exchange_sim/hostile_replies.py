@@ -1,4 +1,4 @@
-"""Replies that are too large: gzip bombs, and bodies without end."""
+"""Replies that are too large, or refuse an address: bombs, endless bodies, 403 and 451."""
 
 from __future__ import annotations
 
@@ -43,6 +43,29 @@ async def endless(
     except ConnectionError:
         pass
     return response
+
+
+def forbidden() -> web.Response:
+    """Return what the exchange's firewall answers: 403 and a page, before anything is counted."""
+    page = "<html><head><title>403 Forbidden</title></head><body>Request blocked.</body></html>"
+    return web.Response(status=403, text=page, content_type="text/html")
+
+
+def restricted() -> web.Response:
+    """Return what the exchange answers an address in a place that it does not serve."""
+    text = (
+        "Service unavailable from a restricted location according to 'b. Eligibility' in "
+        "https://www.binance.com/en/terms. Please contact customer service if you believe you "
+        "received this block in error."
+    )
+    return web.json_response({"code": 0, "msg": text}, status=451)
+
+
+REFUSED_ADDRESS: Mapping[str, Callable[[], web.Response]] = {
+    "forbidden": forbidden,
+    "restricted": restricted,
+}
+"""Answers to an address that is refused as such, by kind of fault."""
 
 
 def padded(frame: bytes, megabytes: float) -> bytes:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from shared.config.sections import WHOLE_VENUE, Config
+from shared.config.sections import BAD_ROWS, WHOLE_VENUE, Config
 from shared.config.yaml_document import KeyPath, dotted
 from shared.market import Timeframe
 from shared.schema import AUDIT, CANDLES, RENEWAL_SHARE, SCAN_LATEST, TA_LATEST, Entry
@@ -196,6 +196,18 @@ def _fault_endpoints(config: Config) -> Iterator[Breach]:
                 ("simulator", "faults", index, "endpoint"),
                 f"found {entry.endpoint!r} beside {entry.kind}, expected it with kinds of the "
                 "venue (venue_...) only; remove it",
+            )
+        if entry.kind == "bad_row" and entry.value not in (None, *BAD_ROWS):
+            yield Breach(
+                ("simulator", "faults", index, "value"),
+                f"found {entry.value:g}, expected a whole number from {BAD_ROWS[0]} to "
+                f"{BAD_ROWS[-1]} (docs/simulator.md); correct it",
+            )
+        if entry.timeframe is not None and entry.kind.startswith("venue_"):
+            yield Breach(
+                ("simulator", "faults", index, "timeframe"),
+                f"found {entry.timeframe!r} beside {entry.kind}, expected it without: the venue "
+                "has no klines; remove it",
             )
 
 

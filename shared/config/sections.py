@@ -57,7 +57,9 @@ HostName = Annotated[
 ]
 FaultKind = Literal[
     "5xx", "429", "418", "hang", "half_body", "html", "wrong_json", "gap", "price_zero", "late",
-    "delisted", "halt", "clock_skew", "bomb", "endless",
+    "delisted", "halt", "clock_skew", "bomb", "endless", "forbidden", "restricted",
+    "pre_trading", "young", "break", "no_rows", "rows_reversed", "duplicate_row", "bad_row",
+    "wrong_unit",
     "stream_refuse", "stream_cut", "stream_silent", "stream_half_open", "stream_shutdown",
     "stream_lost_close", "stream_wrong_close", "stream_duplicate", "stream_out_of_order",
     "stream_garbage", "stream_bomb",
@@ -232,6 +234,7 @@ class FaultEntry:
     after_s: Annotated[float, Field(ge=0)] = 0
     for_s: Annotated[float, Field(gt=0)] = 60
     value: float | None = None
+    timeframe: Literal["5m", "1h", "4h"] | None = None
     endpoint: Annotated[
         str | None,
         Field(
@@ -311,4 +314,6 @@ class Config:
 
 
 # Kinds of faults without coin and endpoint: they concern the whole venue.
+BAD_ROWS = range(1, 7)
+"""What is wrong with a bad_row, as docs/simulator.md lists it."""
 WHOLE_VENUE: frozenset[FaultKind] = frozenset({"venue_frozen", "venue_thin"})

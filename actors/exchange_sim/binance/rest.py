@@ -17,6 +17,7 @@ from multidict import MultiMapping
 
 from actors.exchange_sim.binance.klines import kline_rows, symbol_entry
 from actors.exchange_sim.binance.limits import LimitRefusal, RequestLimits
+from actors.exchange_sim.binance.listing import listed_bars, status_of
 from actors.exchange_sim.binance.parameters import (
     INVALID_SYMBOL,
     BadParameter,
@@ -24,15 +25,17 @@ from actors.exchange_sim.binance.parameters import (
     klines_query,
     no_parameters,
 )
+from actors.exchange_sim.binance.spoiled_rows import spoiled
 from actors.exchange_sim.binance.stream import StreamWire
 from actors.exchange_sim.fault_panel import FaultPanel, from_here, refused
-from actors.exchange_sim.faults import FaultScript
-from actors.exchange_sim.hostile_replies import BOMB_MB, bomb, endless
+from actors.exchange_sim.faults import Concerning, FaultScript
+from actors.exchange_sim.hostile_replies import BOMB_MB, REFUSED_ADDRESS, bomb, endless
 from actors.exchange_sim.market.bars import CLOSE, LOW, TIME
 from actors.exchange_sim.market.market import Market
 from shared.clock import Clock
 from shared.decimals import whole_of
 from shared.errors import UnknownSymbol
+from shared.market import Timeframe
 
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 _REMEMBERED = 1000
@@ -99,20 +102,27 @@ class BinanceWire:
     async def _respond(
         self, request: web.Request, kind: str, weight: int, answer: _Answer, now_ms: int
     ) -> web.StreamResponse:
-        symbol = request.query.get("symbol") if kind == "klines" else None
-        shown_ms = self._shown_ms(now_ms, symbol)
-        refusal = self.limits.refuse(weight, now_ms) or self._scripted_refusal(now_ms, symbol)
+        symbol, timeframe = _about(request.query) if kind == "klines" else (None, None)
+        fault = self._concerning(now_ms, symbol, timeframe)
+        for refused_as, reply in REFUSED_ADDRESS.items():
+            if fault(refused_as):
+                return reply()
+        skew = fault("clock_skew")
+        shown_ms = now_ms + int(skew.value(0)) if skew else now_ms
+        refusal = self.limits.refuse(weight, now_ms) or self._scripted_refusal(now_ms, fault)
         if refusal:
             return self._refused(refusal, now_ms, shown_ms)
-        if hang := self.script.active("hang", now_ms, symbol):
+        if hang := fault("hang"):
             await self._clock.sleep((hang.until_ms - now_ms) / 1000)
-        if self.script.active("endless", now_ms, symbol):
+        if fault("endless"):
             return await endless(
                 request,
                 self._headers(),
-                lambda: self.script.active("endless", self._clock.now_ms(), symbol) is not None,
+                lambda: (
+                    self._concerning(self._clock.now_ms(), symbol, timeframe)("endless") is not None
+                ),
             )
-        broken = self._broken(now_ms, symbol)
+        broken = self._broken(fault)
         if broken is not None:
             return broken
         try:
@@ -122,17 +132,13 @@ class BinanceWire:
         except UnknownSymbol:
             code, text = INVALID_SYMBOL
             return self._json({"code": code, "msg": text}, 400)
-        if self.script.active("half_body", now_ms, symbol):
+        if fault("half_body"):
             return await self._half(request, body)
         return self._bytes(body)
 
-    def _shown_ms(self, now_ms: int, symbol: str | None) -> int:
-        skew = self.script.active("clock_skew", now_ms, symbol)
-        return now_ms + int(skew.value(0)) if skew else now_ms
-
-    def _scripted_refusal(self, now_ms: int, symbol: str | None) -> LimitRefusal | None:
+    def _scripted_refusal(self, now_ms: int, concerning: Concerning) -> LimitRefusal | None:
         for kind, order in (("418", self.limits.ban), ("429", self.limits.pause)):
-            if fault := self.script.active(kind, now_ms, symbol):
+            if fault := concerning(kind):
                 remaining_s = (fault.until_ms - now_ms) / 1000
                 return order(now_ms, round(fault.value(remaining_s) * 1000))
         return None
@@ -154,17 +160,17 @@ class BinanceWire:
         response.headers["Retry-After"] = str(-((now_ms - refusal.until_ms) // 1000))
         return response
 
-    def _broken(self, now_ms: int, symbol: str | None) -> web.Response | None:
-        if fault := self.script.active("5xx", now_ms, symbol):
+    def _broken(self, concerning: Concerning) -> web.Response | None:
+        if fault := concerning("5xx"):
             text = "Internal error; unable to process your request. Please try again."
             return self._json({"code": -1001, "msg": text}, int(fault.value(503)))
-        if fault := self.script.active("html", now_ms, symbol):
+        if fault := concerning("html"):
             response = self._bytes(_PAGE, int(fault.value(200)))
             response.content_type = "text/html"
             return response
-        if fault := self.script.active("bomb", now_ms, symbol):
+        if fault := concerning("bomb"):
             return bomb(fault.value(BOMB_MB), self._headers())
-        if self.script.active("wrong_json", now_ms, symbol):
+        if concerning("wrong_json"):
             return self._json({"unexpected": [1, 2, 3]})
         return None
 
@@ -194,7 +200,8 @@ class BinanceWire:
                 if named is not None:
                     raise BadParameter(*INVALID_SYMBOL)
                 continue
-            status = "HALT" if self.market.is_halted(symbol, shown_ms) else "TRADING"
+            fault = self._concerning(now_ms, symbol)
+            status = status_of(symbol, self.market, fault, shown_ms)
             entries.append(symbol_entry(symbol, self.market.scale(symbol, shown_ms), status))
             await asyncio.sleep(0)  # the first access to a coin takes tens of milliseconds
         return orjson.dumps(
@@ -219,21 +226,21 @@ class BinanceWire:
         symbol, timeframe = wanted.symbol, wanted.timeframe
         if self._is_delisted(symbol, now_ms):
             raise BadParameter(*INVALID_SYMBOL)
-        bars = self.market.bars(
-            symbol,
-            timeframe,
-            shown_ms,
-            start_ms=wanted.start_ms,
-            end_ms=wanted.end_ms,
-            limit=wanted.limit,
-            absent=self.script.absent(symbol, timeframe, now_ms, shown_ms),
-        )
-        if self.script.active("price_zero", now_ms, symbol):
+        fault, skew_ms = self._concerning(now_ms, symbol, timeframe), shown_ms - now_ms
+        absent = self.script.absent(symbol, timeframe, now_ms, shown_ms)
+        bars = listed_bars(self.market, fault, wanted, shown_ms, skew_ms=skew_ms, absent=absent)
+        if fault("price_zero"):
             newest_closed = bars[TIME] == timeframe.open_at(shown_ms) - timeframe.ms
             bars = bars.copy()
             bars[LOW, newest_closed] = bars[CLOSE, newest_closed] = 0
-        rows = kline_rows(bars, self.market.scale(symbol, shown_ms), timeframe)
+        scale = self.market.scale(symbol, shown_ms)
+        rows = spoiled(kline_rows(bars, scale, timeframe), fault, wanted, scale, skew_ms)
         return b"[" + b",".join(rows) + b"]"
+
+    def _concerning(
+        self, now_ms: int, symbol: str | None, timeframe: Timeframe | None = None
+    ) -> Concerning:
+        return lambda kind: self.script.active(kind, now_ms, symbol, timeframe=timeframe)
 
     def _is_delisted(self, symbol: str, now_ms: int) -> bool:
         unknown = symbol not in self.market.symbols()
@@ -264,3 +271,10 @@ class BinanceWire:
 
     def _json(self, document: Any, status: int = 200) -> web.Response:
         return self._bytes(orjson.dumps(document), status)
+
+
+def _about(query: MultiMapping[str]) -> tuple[str | None, Timeframe | None]:
+    """Return the coin and the timeframe that a klines request names."""
+    interval = query.get("interval")
+    timeframe = Timeframe(interval) if interval in list(Timeframe) else None
+    return query.get("symbol"), timeframe

@@ -16,9 +16,11 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from actors.exchange_sim.binance.klines import kline_event
 from actors.exchange_sim.binance.limits import RequestLimits
+from actors.exchange_sim.binance.listing import listed_bars
+from actors.exchange_sim.binance.parameters import KlinesQuery
 from actors.exchange_sim.binance.stream_control import MOST_STREAMS, KlineName, answer, kline_name
 from actors.exchange_sim.faults import FaultScript, InjectedFault
-from actors.exchange_sim.hostile_replies import FRAME_MB, padded
+from actors.exchange_sim.hostile_replies import FRAME_MB, REFUSED_ADDRESS, padded
 from actors.exchange_sim.market.bars import CLOSE, HIGH, LOW, TIME, Integers
 from actors.exchange_sim.market.market import Market
 from shared.clock import Clock
@@ -111,6 +113,9 @@ class StreamWire:
         self._attempts.append(now_ms)
         while self._attempts[0] <= now_ms - ATTEMPTS_WITHIN_MS:
             self._attempts.popleft()
+        for refused_as, reply in REFUSED_ADDRESS.items():
+            if self.fault(refused_as):
+                return reply()
         if fault := self.fault("stream_refuse"):
             return web.Response(status=int(fault.value(503)), text="refused")
         if (left_ms := self._limits.banned_for_ms(now_ms)) > 0:
@@ -287,7 +292,7 @@ class StreamConnection:
         parsed, wire = kline_name(name), self._wire
         if parsed is None or parsed.symbol not in wire.market.symbols():
             return None
-        if wire.fault("delisted", parsed.symbol):
+        if any(wire.fault(kind, parsed.symbol) for kind in ("delisted", "pre_trading", "break")):
             return None
         shown_ms = wire.shown_ms()
         is_closed = boundary_ms is not None
@@ -314,7 +319,14 @@ class StreamConnection:
 
     def _bar(self, parsed: KlineName, open_ms: int, shown_ms: int) -> Integers | None:
         try:
-            bars = self._wire.market.bars(parsed.symbol, parsed.timeframe, shown_ms, limit=3)
+            wire = self._wire
+            bars = listed_bars(
+                wire.market,
+                lambda kind: wire.fault(kind, parsed.symbol),
+                KlinesQuery(parsed.symbol, parsed.timeframe, None, None, 3),
+                shown_ms,
+                skew_ms=shown_ms - wire.clock.now_ms(),
+            )
         except UnknownSymbol:
             return None  # a recorded coin whose file cannot be read
         found = bars[:, bars[TIME] == open_ms]

@@ -276,6 +276,14 @@ BROKEN = {
         SMALL + "simulator:\n  faults:\n    - {kind: hang, endpoint: order}\n",
         "config.yaml:5 simulator.faults[0].endpoint: found 'order' beside hang, expected it with",
     ),
+    "timeframe beside a fault of the venue": (
+        SMALL + "simulator:\n  faults:\n    - {kind: venue_5xx, timeframe: 4h}\n",
+        "config.yaml:5 simulator.faults[0].timeframe: found '4h' beside venue_5xx, expected it",
+    ),
+    "bad row of no known kind": (
+        SMALL + "simulator:\n  faults:\n    - {kind: bad_row, value: 7}\n",
+        "config.yaml:5 simulator.faults[0].value: found 7, expected a whole number from 1 to 6",
+    ),
     "endpoint with a slash": (
         SMALL + "simulator:\n  faults:\n    - {kind: venue_5xx, endpoint: /v2/futures/order}\n",
         "config.yaml:5 simulator.faults[0].endpoint: found '/v2/futures/order', expected the last",
