@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, get_args
 
-from actors.exchange_sim.market.market import Halt, Market
+from actors.exchange_sim.market.events import Correction, Event, Halt, Redenomination, Wick
+from actors.exchange_sim.market.market import Market
 from shared import codec
-from shared.config.sections import BAD_ROWS, WHOLE_VENUE, FaultEntry, FaultKind
+from shared.config.sections import BAD_ROWS, FACTORS, IN_HISTORY, WHOLE_VENUE, FaultEntry, FaultKind
 from shared.errors import BadMessage
 from shared.market import Timeframe
 
 EVERY_COIN = "*"
 GAP_BARS_AGO = 10
+CORRECTED_BARS_AGO = 30
+REDENOMINATED = 0.01
+WICK = 0.001
 OF_THE_VENUE = "venue_"
 
 
@@ -43,6 +47,24 @@ class InjectedFault:
         return default if self.entry.value is None else self.entry.value
 
 
+def _events(fault: InjectedFault) -> Iterator[Event]:
+    """Yield what a fault leaves in the history of a coin."""
+    entry, from_ms, until_ms = fault.entry, fault.from_ms, fault.until_ms
+    next_ms = Timeframe.M5.open_at(from_ms - 1) + Timeframe.M5.ms
+    if entry.kind == "halt":
+        flat_ms = round(fault.value(entry.for_s / 2) * 1000)
+        yield Halt(from_ms, min(from_ms + flat_ms, until_ms), until_ms)
+    elif entry.kind == "redenomination":
+        begins_ms = Timeframe.M5.open_at(until_ms - 1) + Timeframe.M5.ms
+        yield Halt(from_ms, (from_ms + begins_ms) // 2, begins_ms)
+        yield Redenomination(begins_ms, fault.value(REDENOMINATED))
+    elif entry.kind == "wick":
+        yield Wick(next_ms, fault.value(WICK))
+    elif entry.kind == "deep_correction":
+        ago_ms = int(fault.value(CORRECTED_BARS_AGO)) * Timeframe.M5.ms
+        yield Correction(Timeframe.M5.open_at(from_ms) - ago_ms, from_ms)
+
+
 Concerning = Callable[[str], InjectedFault | None]
 """Returns the active fault of a kind that concerns one request."""
 
@@ -51,8 +73,8 @@ class FaultScript:
     """All faults, planned, active and past.
 
     Args:
-        market: Gets the halts, which stay in its history after they end. None where only the
-            venue is simulated: then `kinds` has only those of the venue.
+        market: Gets what stays in its history, such as halts. None where only the venue is
+            simulated: then `kinds` has only those of the venue.
     """
 
     def __init__(self, market: Market | None) -> None:
@@ -68,18 +90,17 @@ class FaultScript:
             until_ms = from_ms + round(entry.for_s * 1000)
             fault = InjectedFault(entry, from_ms, until_ms)
             self._faults.append(fault)
-            if entry.kind == "halt" and self._market is not None:
-                flat_ms = round(fault.value(entry.for_s / 2) * 1000)
-                halt = Halt(from_ms, min(from_ms + flat_ms, until_ms), until_ms)
+            if self._market is not None and entry.kind in IN_HISTORY:
                 every = entry.symbol == EVERY_COIN
                 for symbol in self._market.symbols() if every else (entry.symbol,):
-                    self._market.add_halt(symbol, halt)
+                    for event in _events(fault):
+                        self._market.add_event(symbol, event)
 
     def clear(self) -> None:
-        """Remove all faults, and halts from the market's history."""
+        """Remove all faults, also from the market's history."""
         self._faults.clear()
         if self._market is not None:
-            self._market.clear_halts()
+            self._market.clear_events()
 
     def active(
         self,
@@ -144,7 +165,11 @@ def parse_entries(
                     raise BadMessage(location, name, f"unknown; expected {', '.join(names)}")
         entry = codec.from_plain(FaultEntry, plain, location)
         checks = (
-            ("after_s", entry.after_s >= 0, "expected 0 or more seconds"),
+            (
+                "after_s",
+                entry.after_s >= 0 or entry.kind in IN_HISTORY,
+                f"expected 0 or more seconds, except with {', '.join(sorted(IN_HISTORY))}",
+            ),
             ("for_s", 0 < entry.for_s <= 86_400 * 7, "expected more than 0 s, at most 7 days"),
             ("kind", entry.kind in kinds, f"expected one of {', '.join(kinds)}"),
             (
@@ -162,6 +187,16 @@ def parse_entries(
                 entry.kind not in WHOLE_VENUE
                 or (entry.symbol == EVERY_COIN and entry.endpoint is None),
                 "expected without symbol and endpoint: it concerns the whole venue",
+            ),
+            (
+                "value",
+                entry.kind not in FACTORS or entry.value is None or entry.value > 0,
+                "expected a factor above 0",
+            ),
+            (
+                "timeframe",
+                entry.timeframe is None or entry.kind not in IN_HISTORY,
+                f"expected without {entry.kind}: it concerns all of them",
             ),
             (
                 "value",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
-from shared.config.sections import BAD_ROWS, WHOLE_VENUE, Config
+from shared.config.sections import BAD_ROWS, FACTORS, IN_HISTORY, WHOLE_VENUE, Config
 from shared.config.yaml_document import KeyPath, dotted
 from shared.market import Timeframe
 from shared.schema import AUDIT, CANDLES, RENEWAL_SHARE, SCAN_LATEST, TA_LATEST, Entry
@@ -197,17 +197,29 @@ def _fault_endpoints(config: Config) -> Iterator[Breach]:
                 f"found {entry.endpoint!r} beside {entry.kind}, expected it with kinds of the "
                 "venue (venue_...) only; remove it",
             )
+        if entry.after_s < 0 and entry.kind not in IN_HISTORY:
+            yield Breach(
+                ("simulator", "faults", index, "after_s"),
+                f"found {entry.after_s:g}, expected 0 or more seconds: only what stays in the "
+                f"history ({', '.join(sorted(IN_HISTORY))}) may begin earlier; correct it",
+            )
+        if entry.kind in FACTORS and entry.value is not None and entry.value <= 0:
+            yield Breach(
+                ("simulator", "faults", index, "value"),
+                f"found {entry.value:g}, expected a factor above 0; correct it",
+            )
         if entry.kind == "bad_row" and entry.value not in (None, *BAD_ROWS):
             yield Breach(
                 ("simulator", "faults", index, "value"),
                 f"found {entry.value:g}, expected a whole number from {BAD_ROWS[0]} to "
                 f"{BAD_ROWS[-1]} (docs/simulator.md); correct it",
             )
-        if entry.timeframe is not None and entry.kind.startswith("venue_"):
+        everywhere = entry.kind in IN_HISTORY or entry.kind.startswith("venue_")
+        if entry.timeframe is not None and everywhere:
             yield Breach(
                 ("simulator", "faults", index, "timeframe"),
-                f"found {entry.timeframe!r} beside {entry.kind}, expected it without: the venue "
-                "has no klines; remove it",
+                f"found {entry.timeframe!r} beside {entry.kind}, which concerns no single one; "
+                "remove it",
             )
 
 

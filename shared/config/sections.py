@@ -59,10 +59,10 @@ FaultKind = Literal[
     "5xx", "429", "418", "hang", "half_body", "html", "wrong_json", "gap", "price_zero", "late",
     "delisted", "halt", "clock_skew", "bomb", "endless", "forbidden", "restricted",
     "pre_trading", "young", "break", "no_rows", "rows_reversed", "duplicate_row", "bad_row",
-    "wrong_unit",
+    "wrong_unit", "node_behind", "redenomination", "wick", "deep_correction",
     "stream_refuse", "stream_cut", "stream_silent", "stream_half_open", "stream_shutdown",
     "stream_lost_close", "stream_wrong_close", "stream_duplicate", "stream_out_of_order",
-    "stream_garbage", "stream_bomb",
+    "stream_garbage", "stream_bomb", "stream_behind", "stream_wrong_unit",
     "venue_5xx", "venue_5xx_after", "venue_html", "venue_half_body", "venue_hang",
     "venue_wrong_json", "venue_timeout_after", "venue_cut_after", "venue_rate_limit", "venue_busy",
     "venue_auth", "venue_expired", "venue_clock_skew", "venue_frozen", "venue_thin",
@@ -231,7 +231,7 @@ class FaultEntry:
         Field(description="a symbol such as BTCUSDT, or '*' for all"),
         AfterValidator(_symbol_or_all),
     ] = "*"
-    after_s: Annotated[float, Field(ge=0)] = 0
+    after_s: Annotated[float, Field(ge=-86_400 * 366)] = 0
     for_s: Annotated[float, Field(gt=0)] = 60
     value: float | None = None
     timeframe: Literal["5m", "1h", "4h"] | None = None
@@ -314,6 +314,9 @@ class Config:
 
 
 # Kinds of faults without coin and endpoint: they concern the whole venue.
+# Kinds that stay in a coin's history, so that they may begin before the start.
+IN_HISTORY: frozenset[FaultKind] = frozenset({"halt", "redenomination", "wick", "deep_correction"})
+FACTORS: frozenset[FaultKind] = frozenset({"redenomination", "wick"})
 BAD_ROWS = range(1, 7)
 """What is wrong with a bad_row, as docs/simulator.md lists it."""
 WHOLE_VENUE: frozenset[FaultKind] = frozenset({"venue_frozen", "venue_thin"})

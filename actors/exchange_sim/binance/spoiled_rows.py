@@ -1,4 +1,4 @@
-"""Klines answers that no exchange should send: rows impossible, doubled, misplaced."""
+"""Klines that no exchange should send: rows impossible, doubled, misplaced, in a wrong unit."""
 
 from __future__ import annotations
 
@@ -78,6 +78,16 @@ def _close_higher(row: Row, higher: Decimal) -> None:
 def _in_unit(row: Row, per_s: int) -> None:
     row[_TIME] = row[_TIME] * per_s // 1000
     row[_CLOSE_TIME] = (row[_CLOSE_TIME] + 1) * per_s // 1000 - 1
+
+
+def in_unit(event: bytes, per_s: int) -> bytes:
+    """Return a kline event with its times in another unit."""
+    document = orjson.loads(event)
+    kline = document["k"]
+    document["E"] = document["E"] * per_s // 1000
+    kline["t"] = kline["t"] * per_s // 1000
+    kline["T"] = (kline["T"] + 1) * per_s // 1000 - 1
+    return orjson.dumps(document)
 
 
 def _zero_price(row: Row) -> None:

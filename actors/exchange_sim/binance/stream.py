@@ -18,6 +18,7 @@ from actors.exchange_sim.binance.klines import kline_event
 from actors.exchange_sim.binance.limits import RequestLimits
 from actors.exchange_sim.binance.listing import listed_bars
 from actors.exchange_sim.binance.parameters import KlinesQuery
+from actors.exchange_sim.binance.spoiled_rows import MICROSECONDS, in_unit
 from actors.exchange_sim.binance.stream_control import MOST_STREAMS, KlineName, answer, kline_name
 from actors.exchange_sim.faults import FaultScript, InjectedFault
 from actors.exchange_sim.hostile_replies import FRAME_MB, REFUSED_ADDRESS, padded
@@ -31,6 +32,7 @@ UPDATE_S = 2.0
 CLOSE_DELAY_MS, NEXT_AFTER_MS = 100, 1_000  # after the boundary
 PING_S, PONG_WITHIN_S = 20.0, 60.0
 LIFE_S = 86_400.0
+BEHIND_S = 600.0
 POLL_S = 0.1  # for faults and boundaries
 SHUTDOWN_NOTICE_S = 10.0
 MOST_ATTEMPTS, ATTEMPTS_WITHIN_MS = 300, 300_000
@@ -295,6 +297,11 @@ class StreamConnection:
         if any(wire.fault(kind, parsed.symbol) for kind in ("delisted", "pre_trading", "break")):
             return None
         shown_ms = wire.shown_ms()
+        if behind := wire.fault("stream_behind", parsed.symbol):
+            behind_ms = round(behind.value(BEHIND_S) * 1000)
+            shown_ms -= behind_ms
+            if boundary_ms is not None:
+                boundary_ms = parsed.timeframe.open_at(boundary_ms - behind_ms)
         is_closed = boundary_ms is not None
         open_ms = parsed.timeframe.open_at(shown_ms) if boundary_ms is None else boundary_ms
         open_ms -= parsed.timeframe.ms if is_closed else 0
@@ -315,6 +322,8 @@ class StreamConnection:
             event_ms=shown_ms,
             is_closed=is_closed,
         )
+        if unit := wire.fault("stream_wrong_unit", parsed.symbol):
+            event = in_unit(event, int(unit.value(MICROSECONDS)))
         return name, parsed.symbol, event
 
     def _bar(self, parsed: KlineName, open_ms: int, shown_ms: int) -> Integers | None:

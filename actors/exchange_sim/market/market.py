@@ -6,6 +6,7 @@ can ask for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -20,6 +21,7 @@ from actors.exchange_sim.market.bars import (
     HIGH,
     LOW,
     OPEN,
+    TAKER_BASE,
     TIME,
     VOLUME,
     Bars,
@@ -29,10 +31,17 @@ from actors.exchange_sim.market.bars import (
     path_of,
     so_far,
 )
+from actors.exchange_sim.market.events import Correction, Event, Halt, Redenomination, Wick
 from shared.market import Timeframe
 
 # Whole days that contain the newest 1000 bars, without today.
 _KEPT_DAYS = {Timeframe.M5: 5, Timeframe.H1: 43, Timeframe.H4: 168}
+
+_PRICES, _BASES = [OPEN, HIGH, LOW, CLOSE], [VOLUME, TAKER_BASE]
+_MOST_DIGITS = 8
+_WICK_STEPS = 60  # 5 s down and 5 s up
+_WICK_VOLUME = 20
+_CORRECTED_SHARE = 100  # of the high: 1 % higher
 
 
 class PriceSource(Protocol):
@@ -55,15 +64,6 @@ class PriceSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Halt:
-    """Trading stops at `from_ms`; flat bars without volume follow, then none until `until_ms`."""
-
-    from_ms: int
-    flat_until_ms: int
-    until_ms: int
-
-
-@dataclass(frozen=True, slots=True)
 class _History:
     """Bars of one coin on every timeframe, through the end of `last_day`."""
 
@@ -82,7 +82,7 @@ class Market:
     def __init__(self, source: PriceSource) -> None:
         self._source = source
         self._histories: dict[str, _History] = {}
-        self._halts: dict[str, tuple[Halt, ...]] = {}
+        self._events: dict[str, tuple[Event, ...]] = {}
 
     def symbols(self) -> Sequence[str]:
         return self._source.symbols()
@@ -94,21 +94,21 @@ class Market:
             UnknownSymbol: No such coin.
         """
         self._history(symbol, now_ms // DAY_MS)  # so that a recorded file is read only once
-        return self._source.scale(symbol)
+        return self._scale(symbol)
 
-    def add_halt(self, symbol: str, halt: Halt) -> None:
-        """Add a halt to the coin's history (and future)."""
-        self._halts[symbol] = (*self._halts.get(symbol, ()), halt)
+    def add_event(self, symbol: str, event: Event) -> None:
+        """Add something to the coin's history (and future)."""
+        self._events[symbol] = (*self._events.get(symbol, ()), event)
         self._histories.pop(symbol, None)
 
-    def clear_halts(self) -> None:
-        """Remove all halts, past ones included."""
-        for symbol in self._halts:
+    def clear_events(self) -> None:
+        """Remove all events, past ones included."""
+        for symbol in self._events:
             self._histories.pop(symbol, None)
-        self._halts.clear()
+        self._events.clear()
 
     def is_halted(self, symbol: str, now_ms: int) -> bool:
-        return any(h.from_ms <= now_ms < h.until_ms for h in self._halts.get(symbol, ()))
+        return any(h.from_ms <= now_ms < h.until_ms for h in self._of(Halt, symbol))
 
     def bars(
         self,
@@ -157,6 +157,9 @@ class Market:
                 first -= span
             else:
                 last += span
+        for correction in self._of(Correction, symbol):
+            if correction.known_ms <= now_ms:
+                found = self._corrected(symbol, timeframe, found, correction)
         return found[:, :limit] if start_ms is not None else found[:, -limit:]
 
     def path(self, symbol: str, from_ms: int, until_ms: int) -> list[tuple[int, int]]:
@@ -192,9 +195,29 @@ class Market:
         return corners
 
     def _points(self, symbol: str, bar: Integers) -> Integers:
-        if self._halts.get(symbol):  # the bar may have been cut
+        if self._of(Halt, symbol):  # the bar may have been cut
+            return path_of(bar)
+        return self._path_inside(symbol, bar)
+
+    def _path_inside(self, symbol: str, bar: Integers) -> Integers:
+        """Return the price path inside a whole bar at equal distances, both ends included."""
+        open_ms = int(bar[TIME])
+        if open_ms in {wick.open_ms for wick in self._of(Wick, symbol)}:
+            return self._wicked_path(symbol, bar)
+        if self._of(Redenomination, symbol):
             return path_of(bar)
         return self._source.points(symbol, bar)
+
+    def _wicked_path(self, symbol: str, bar: Integers) -> Integers:
+        day = int(bar[TIME]) // DAY_MS
+        bars = self._rescaled(symbol, self._source.days(symbol, day, day))
+        corners = path_of(bars[:, np.searchsorted(bars[TIME], bar[TIME])])
+        steps = np.linspace(0, len(corners) - 1, _WICK_STEPS + 1)
+        inside = np.interp(steps, np.arange(len(corners)), corners)
+        points: Integers = np.rint(inside).astype(np.int64)
+        extreme = LOW if bar[LOW] < corners.min() else HIGH
+        points[_WICK_STEPS // 2] = bar[extreme]
+        return points
 
     def _between(
         self, symbol: str, timeframe: Timeframe, first_day: int, last_day: int, now_ms: int
@@ -223,18 +246,18 @@ class Market:
 
     def _running(self, symbol: str, bar: Integers, now_ms: int) -> Integers:
         open_ms = int(bar[TIME])
-        for halt in self._halts.get(symbol, ()):
+        for halt in self._of(Halt, symbol):
             if halt.from_ms <= now_ms and open_ms < halt.until_ms:
                 return bar  # unchanged since trading stopped
             if open_ms <= halt.from_ms < open_ms + BAR_MS:
                 whole = self._untouched(symbol, open_ms)
                 bar = bar if whole is None else whole
-        return so_far(bar, self._source.points(symbol, bar), now_ms - open_ms)
+        return so_far(bar, self._path_inside(symbol, bar), now_ms - open_ms)
 
     def _untouched(self, symbol: str, open_ms: int) -> Integers | None:
-        """Return the source's bar that opens then, or the one before a gap."""
+        """Return the bar that would open then without a halt, or the one before a gap."""
         day = open_ms // DAY_MS
-        bars = self._source.days(symbol, day - 1, day)
+        bars = self._priced(symbol, day - 1, day)
         known = int(np.searchsorted(bars[TIME], open_ms, side="right"))
         return bars[:, known - 1] if known else None
 
@@ -266,11 +289,69 @@ class Market:
         return replace(known, first_day=first, last_day=today, bars=bars)
 
     def _traded(self, symbol: str, first_day: int, last_day: int) -> Bars:
-        """Return the source's 5m bars with the coin's halts cut out."""
-        bars = self._source.days(symbol, first_day, last_day)
-        for halt in self._halts.get(symbol, ()):
+        """Return the coin's 5m bars, without those that its halts cut out."""
+        bars = self._priced(symbol, first_day, last_day)
+        for halt in self._of(Halt, symbol):
             bars = self._with_halt(symbol, bars, halt)
         return bars
+
+    def _priced(self, symbol: str, first_day: int, last_day: int) -> Bars:
+        """Return the source's 5m bars, redenominated and with their wicks."""
+        bars = self._rescaled(symbol, self._source.days(symbol, first_day, last_day))
+        for wick in self._of(Wick, symbol):
+            at = bars[TIME] == wick.open_ms
+            touched = np.maximum(np.rint(bars[CLOSE, at] * wick.factor), 1).astype(np.int64)
+            bars[LOW, at] = np.minimum(bars[LOW, at], touched)
+            bars[HIGH, at] = np.maximum(bars[HIGH, at], touched)
+            bars[VOLUME:, at] *= _WICK_VOLUME
+        return bars
+
+    def _rescaled(self, symbol: str, bars: Bars) -> Bars:
+        changes = self._of(Redenomination, symbol)
+        bars = bars.copy()
+        if not changes:
+            return bars
+        source, scale = self._source.scale(symbol), self._scale(symbol)
+        bars[_PRICES] *= 10 ** (scale.price_digits - source.price_digits)
+        bars[_BASES] *= 10 ** (scale.volume_digits - source.volume_digits)
+        for change in changes:
+            after = bars[TIME] >= change.at_ms
+            for fields, factor in ((_PRICES, change.factor), (_BASES, 1 / change.factor)):
+                old = bars[np.ix_(fields, after)]
+                bars[np.ix_(fields, after)] = np.maximum(np.rint(old * factor), old > 0)
+        return bars
+
+    def _scale(self, symbol: str) -> Scale:
+        """Return the coin's decimals: a redenomination has room for those it needs."""
+        scale, factor = self._source.scale(symbol), 1.0
+        price_digits, volume_digits = scale.price_digits, scale.volume_digits
+        for change in self._of(Redenomination, symbol):
+            factor *= change.factor
+            more = math.ceil(abs(math.log10(factor)))
+            if factor < 1:
+                price_digits = max(price_digits, scale.price_digits + more)
+            else:
+                volume_digits = max(volume_digits, scale.volume_digits + more)
+        return Scale(min(price_digits, _MOST_DIGITS), min(volume_digits, _MOST_DIGITS))
+
+    def _corrected(
+        self, symbol: str, timeframe: Timeframe, bars: Bars, correction: Correction
+    ) -> Bars:
+        at = bars[TIME] == timeframe.open_at(correction.open_ms)
+        if not at.any():
+            return bars
+        day = correction.open_ms // DAY_MS
+        fives = self._traded(symbol, day, day)
+        was = fives[:, fives[TIME] == correction.open_ms]
+        bars = bars.copy()
+        for bar in was.T:
+            higher = bar[HIGH] + 1 + bar[HIGH] // _CORRECTED_SHARE
+            bars[HIGH, at] = np.maximum(bars[HIGH, at], higher)
+            bars[VOLUME:, at] += bar[VOLUME:, None]
+        return bars
+
+    def _of[Kind: Event](self, kind: type[Kind], symbol: str) -> list[Kind]:
+        return [event for event in self._events.get(symbol, ()) if isinstance(event, kind)]
 
     def _with_halt(self, symbol: str, bars: Bars, halt: Halt) -> Bars:
         stopped_ms = Timeframe.M5.open_at(halt.from_ms)
@@ -278,7 +359,7 @@ class Market:
         if whole is None:
             return bars  # not traded yet
         elapsed_ms = min(halt.from_ms - int(whole[TIME]), BAR_MS)
-        cut = so_far(whole, self._source.points(symbol, whole), elapsed_ms)
+        cut = so_far(whole, self._path_inside(symbol, whole), elapsed_ms)
         times = bars[TIME]
         at_stop = times == stopped_ms
         flat = (times > stopped_ms) & (times < halt.flat_until_ms)

@@ -36,7 +36,7 @@ class VenueMarkets:
         self.depth = Decimal(1)
         self.frozen = False
         self._books = BookMaker()
-        self._rules: dict[str, VenueRule] = {}
+        self._rules: dict[str, tuple[int, VenueRule]] = {}  # with the feed's digits
         self._unknown_since_ms: dict[str, int] = {}
 
     @property
@@ -59,14 +59,14 @@ class VenueMarkets:
         Raises:
             SimRefused: No such market, or its price is unknown yet.
         """
-        if market not in self._rules:
-            if market not in self.feed.symbols() and market not in self.account.positions:
-                raise no_market(market)
+        is_known = market in self.feed.symbols()
+        if not is_known and market not in self.account.positions:
+            raise no_market(market)
+        digits = self.feed.digits(market, self.now_ms) if is_known else usual_digits(market)
+        if self._rules.get(market, (None,))[0] != digits:
             price = usual_price(market) or float(self.mark(market))
-            known = market in self.feed.symbols()
-            digits = self.feed.digits(market, self.now_ms) if known else usual_digits(market)
-            self._rules[market] = rule_of(market, price, digits)
-        return self._rules[market]
+            self._rules[market] = digits, rule_of(market, price, digits)
+        return self._rules[market][1]
 
     def mark(self, market: str) -> Decimal:
         """Return the price of a market now; while unknown, a position's entry price.

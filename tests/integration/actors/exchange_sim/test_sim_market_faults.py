@@ -193,8 +193,47 @@ async def test_times_of_rows_may_be_in_another_unit(wire: Wire, per_s: int) -> N
         {"kind": "bad_row", "value": 1.5},
         {"kind": "venue_5xx", "timeframe": "5m"},
         {"kind": "bad_row", "timeframe": "1d"},
+        {"kind": "bad_row", "after_s": -1},
+        {"kind": "wick", "timeframe": "1h"},
+        {"kind": "redenomination", "value": 0},
     ],
 )
 async def test_entry_out_of_range_is_refused(wire: Wire, entry: dict[str, Any]) -> None:
     async with wire.session.post(f"{wire.simulator.url}/sim/faults", json=entry) as response:
         assert response.status == 400
+
+
+async def test_every_other_answer_comes_from_a_node_that_is_behind(wire: Wire) -> None:
+    await wire.simulator.plan({"kind": "node_behind", "symbol": "BTCUSDT", "value": 900})
+    newest = [(await wire.klines())[-1][OPEN_TIME] for _ in range(4)]
+    assert newest == [M5.open_at(NOW), M5.open_at(NOW) - 3 * M5.ms] * 2
+    assert (await wire.klines(symbol="ETHUSDT"))[-1][OPEN_TIME] == M5.open_at(NOW)
+
+
+async def test_history_may_be_changed_before_the_start(wire: Wire) -> None:
+    before = await wire.klines(limit=200)
+    entries: list[dict[str, Any]] = [
+        {"kind": "redenomination", "after_s": -36_000, "for_s": 3600, "value": 0.1},
+        {"kind": "wick", "after_s": -3000},
+    ]
+    await wire.simulator.plan(*({"symbol": "BTCUSDT", **entry} for entry in entries))
+    rows = await wire.klines(limit=200)
+    begins = M5.open_at(NOW - 32_400_000 - 1) + M5.ms
+    assert float(rows[-2][CLOSE]) == pytest.approx(float(before[-2][CLOSE]) / 10)
+    assert begins in [row[OPEN_TIME] for row in rows]
+    assert begins - M5.ms not in [row[OPEN_TIME] for row in rows]
+    flat = [row for row in rows if float(row[VOLUME]) == 0]
+    assert len(flat) == 6
+    (wick,) = [row for row in rows if float(row[LOW]) < float(row[CLOSE]) / 100]
+    assert wick[OPEN_TIME] == M5.open_at(NOW - 3_000_000 - 1) + M5.ms
+    assert await wire.statuses() == {"BTCUSDT": "TRADING", "ETHUSDT": "TRADING"}
+
+
+async def test_closed_candle_changes_when_the_exchange_corrects_it(wire: Wire) -> None:
+    before = await wire.klines(limit=50)
+    await wire.simulator.plan({"kind": "deep_correction", "symbol": "BTCUSDT", "for_s": 1})
+    await wire.clock.advance(2)
+    after = await wire.klines(limit=50)
+    (changed,) = [number for number in range(49) if before[number] != after[number]]
+    assert changed == 49 - 30
+    assert float(after[changed][HIGH]) == pytest.approx(float(before[changed][HIGH]) * 1.01)

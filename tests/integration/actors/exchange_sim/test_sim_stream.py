@@ -246,3 +246,25 @@ async def test_a_planned_end_comes(kind: str) -> None:
         shutdowns = [f for f in seen if f["stream"] == "!serverShutdown"]
         assert len(shutdowns) == (kind == "stream_shutdown")
         await eventually(lambda: exchange.wire.stream.connections == 0)
+
+
+async def test_a_stream_may_be_behind_or_in_another_unit() -> None:
+    clock = before_close(30, 20)
+    async with SimulatedExchange(SYMBOLS, clock, streams=True) as exchange:
+        await exchange.plan(kind="stream_behind", symbol="BTCUSDT", for_s=3600)
+        await exchange.plan(kind="stream_wrong_unit", symbol="ETHUSDT", for_s=3600)
+        begun_ms = clock.now_ms()
+        frames: dict[bool, dict[str, Any]] = {}
+        async with socket(exchange, f"/ws/{NAMES[0]}") as behind:
+            while len(frames) < 2:
+                frame = await behind.receive_json(timeout=10)
+                frames[frame["k"]["x"]] = frame
+        open_ms = M5.open_at(begun_ms)
+        assert frames[True]["k"]["t"] == open_ms - 2 * M5.ms
+        assert frames[True]["k"]["T"] == open_ms - M5.ms - 1
+        assert frames[False]["k"]["t"] in (open_ms - 2 * M5.ms, open_ms - M5.ms)
+        async with socket(exchange, f"/ws/{NAMES[3]}") as other:
+            frame = await other.receive_json(timeout=10)
+        assert frame["k"]["t"] % (M5.ms * 1000) == 0
+        assert frame["k"]["T"] == frame["k"]["t"] + M5.ms * 1000 - 1
+        assert abs(frame["E"] // 1000 - clock.now_ms()) < 60_000

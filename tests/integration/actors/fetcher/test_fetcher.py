@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from actors.exchange_sim.market.market import Halt
+from actors.exchange_sim.market.events import Halt
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
@@ -150,7 +150,7 @@ class TestWindows:
         async with SimulatedExchange(SYMBOLS, clock) as exchange:
             begin = Timeframe.M5.open_at(clock.now_ms()) - 100 * Timeframe.M5.ms
             end = begin + 24 * Timeframe.M5.ms
-            exchange.market.add_halt(BAD, Halt(begin, begin, end))
+            exchange.market.add_event(BAD, Halt(begin, begin, end))
             async with RunningFetcher(exchange, redis_url, tmp_path) as running:
                 await eventually(running.is_ready, 20)
                 found = await window(bus, BAD)

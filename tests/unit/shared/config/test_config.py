@@ -278,7 +278,7 @@ BROKEN = {
     ),
     "timeframe beside a fault of the venue": (
         SMALL + "simulator:\n  faults:\n    - {kind: venue_5xx, timeframe: 4h}\n",
-        "config.yaml:5 simulator.faults[0].timeframe: found '4h' beside venue_5xx, expected it",
+        "config.yaml:5 simulator.faults[0].timeframe: found '4h' beside venue_5xx, which",
     ),
     "bad row of no known kind": (
         SMALL + "simulator:\n  faults:\n    - {kind: bad_row, value: 7}\n",

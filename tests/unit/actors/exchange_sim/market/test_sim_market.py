@@ -28,8 +28,9 @@ from actors.exchange_sim.market.bars import (
     Scale,
     aggregate,
 )
+from actors.exchange_sim.market.events import Halt
 from actors.exchange_sim.market.generated import GENESIS_DAY, GeneratedPrices
-from actors.exchange_sim.market.market import Halt, Market
+from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.recorded import RecordedPrices
 from shared.candles.admission import require
 from shared.errors import ConfigError, UnknownSymbol
@@ -192,7 +193,7 @@ def test_halt_leaves_flat_bars_then_none_on_every_timeframe() -> None:
     market, untouched = generated(), generated()
     stop = NOON - 10_000_000
     halt = Halt(stop, stop + 1_800_000, stop + 6_000_000)
-    market.add_halt("BTCUSDT", halt)
+    market.add_event("BTCUSDT", halt)
     bars = market.bars("BTCUSDT", Timeframe.M5, NOW, limit=1000)
     flat = (bars[TIME] > stop) & (bars[TIME] < halt.flat_until_ms)
     assert flat.sum() == 6
@@ -207,14 +208,14 @@ def test_halt_leaves_flat_bars_then_none_on_every_timeframe() -> None:
     hours = market.bars("BTCUSDT", Timeframe.H1, NOW, limit=6)
     parts = bars[:, bars[TIME] >= hours[TIME, 0]]
     assert np.array_equal(hours, aggregate(parts, Timeframe.H1))
-    market.clear_halts()
+    market.clear_events()
     assert np.array_equal(market.bars("BTCUSDT", Timeframe.M5, NOW, limit=1000), again)
 
 
 def test_price_stands_still_from_the_moment_trading_halts() -> None:
     market = generated()
     opened = Timeframe.M5.open_at(NOW)
-    market.add_halt("BTCUSDT", Halt(opened + 100_000, opened + 900_000, opened + 1_800_000))
+    market.add_event("BTCUSDT", Halt(opened + 100_000, opened + 900_000, opened + 1_800_000))
 
     def last(at: int) -> Bars:
         return market.bars("BTCUSDT", Timeframe.M5, opened + at, limit=1)[:, 0]
@@ -343,7 +344,7 @@ def test_halt_in_a_hole_of_a_recording_keeps_the_price_before_the_hole(tmp_path:
     write_recording(tmp_path / "tape", "BTCUSDT", 4, skip=(last_of_day,))
     market = recorded(tmp_path)
     midnight = DAY * DAY_MS
-    market.add_halt("BTCUSDT", Halt(midnight - 1000, midnight + 900_000, midnight + 1_800_000))
+    market.add_event("BTCUSDT", Halt(midnight - 1000, midnight + 900_000, midnight + 1_800_000))
     bars = market.bars("BTCUSDT", Timeframe.M5, NOW, limit=1000)
     before = bars[:, bars[TIME] < midnight]
     flat = bars[:, (bars[TIME] >= midnight) & (bars[TIME] < midnight + 1_800_000)]

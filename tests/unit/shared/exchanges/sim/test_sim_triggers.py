@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from actors.exchange_sim.market.bars import CLOSE
+from actors.exchange_sim.market.events import Halt
 from actors.exchange_sim.market.generated import GeneratedPrices
-from actors.exchange_sim.market.market import Halt, Market
+from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
 from shared.exchanges.sim.account import SimPosition, Trigger
 from shared.exchanges.sim.orders import SimOrder
@@ -137,7 +138,7 @@ def test_way_of_the_market_touches_what_its_candles_touch() -> None:
 def test_price_stands_in_a_hole_and_jumps_at_its_end() -> None:
     market = Market(GeneratedPrices(["BTCUSDT"], 7))
     start_ms = NOW - NOW % 300_000
-    market.add_halt("BTCUSDT", Halt(start_ms + 300_000, start_ms + 300_000, start_ms + 1_200_000))
+    market.add_event("BTCUSDT", Halt(start_ms + 300_000, start_ms + 300_000, start_ms + 1_200_000))
     prices = MarketPrices(market)
     stood = prices.price("BTCUSDT", start_ms + 600_000)
     assert stood == prices.price("BTCUSDT", start_ms + 1_199_999)
