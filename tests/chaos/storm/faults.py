@@ -43,6 +43,13 @@ STARVED_SHARE = 0.1
 GONE_S = 5.0
 
 
+_PAST: dict[str, dict[str, float]] = {
+    "redenomination": {"after_s": -7200, "for_s": 3600, "value": 0.1},
+    "wick": {"after_s": -600},
+    "deep_correction": {"value": 1},
+}
+
+
 class Fault:
     """One active fault.
 
@@ -404,6 +411,22 @@ class ExchangeFault(Fault):
         self.testbed.simulator("/sim/faults", method="DELETE")
 
 
+class History(ExchangeFault):
+    """The past of one coin changes, and changes back.
+
+    Its signals are not compared with those of a replay from then on. It is a coin without a
+    position: the venue would close one.
+    """
+
+    def begin(self) -> None:
+        in_use = {row["market"] for row in self.testbed.simulator("/sim/venue?last=0")["positions"]}
+        coins = [c for coins in self.testbed.groups.values() for c in coins if c not in in_use]
+        coin = coins[self.planned.number % len(coins)]
+        self.testbed.rewritten.add(coin)
+        fault = {"kind": self.planned.way, "symbol": coin, **_PAST[self.planned.way]}
+        self.testbed.simulator("/sim/faults", [fault], "POST")
+
+
 class ClockStep(Fault):
     """The wall clock of all but the exchange is an hour off, then right again."""
 
@@ -557,6 +580,10 @@ CLASSES: dict[str, type[Fault]] = {
     "redis-hole": RedisHole,
     "exchange": ExchangeFault,
     "ban": ExchangeFault,
+    "address": ExchangeFault,
+    "rows": ExchangeFault,
+    "rows-bad": ExchangeFault,
+    "history": History,
     "stream": ExchangeFault,
     "venue": ExchangeFault,
     "venue-doubt": ExchangeFault,

@@ -139,6 +139,16 @@ KINDS: tuple[Kind, ...] = (
          named="fetch", stale="all", ways=_WIRE),
     Kind(name="ban", lasts_s=(5, 10), lasts_scans=1, seen_s=10, seen_scans=1, named="HTTP 4(29|18)",
          stale="all", ways=("429", "418")),
+    # a refused address asks again after a minute
+    Kind(name="address", lasts_s=(5, 10), lasts_scans=1, noticed_s=75, seen_s=10, seen_scans=1,
+         named="HTTP 4(03|51)", stale="all", ways=("forbidden", "restricted")),
+    Kind(name="rows", lasts_s=(10, 20), lasts_scans=1,
+         ways=("duplicate_row", "rows_reversed", "node_behind", "stream_behind",
+               "stream_wrong_unit")),
+    Kind(name="rows-bad", lasts_s=(15, 20), lasts_scans=1, noticed_scans=1, seen_s=10, seen_scans=1,
+         named="cannot be a candle|returned no candles|times in microseconds", stale="all", ways=("bad_row", "no_rows", "wrong_unit")),
+    Kind(name="history", lasts_s=(10, 20), lasts_scans=1, noticed_scans=1, stale="all",
+         ways=("redenomination", "wick", "deep_correction")),
     Kind(
         name="stream", lasts_s=(10, 20),
         ways=("stream_cut", "stream_silent", "stream_half_open", "stream_refuse",

@@ -6,7 +6,7 @@ import http.client
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,11 +54,16 @@ class ResourceSample:
 
 @dataclass(slots=True)
 class Published:
-    """Signals seen on the bus, by coin and close, without volatile fields."""
+    """Signals seen on the bus, by coin and close, without volatile fields.
 
+    Attributes:
+        left_out: Coins that are not kept from now on.
+    """
+
+    left_out: Set[str] = frozenset()
     seen: dict[tuple[str, int], set[bytes]] = field(default_factory=lambda: defaultdict(set))
 
-    def take(self, raw: bytes) -> None:
+    def take(self, raw: bytes | str) -> None:
         """Keep one signal, if it used every candle closed by then."""
         signal = orjson.loads(raw)
         close_ms = signal["closed_until_ms"]
@@ -69,7 +74,7 @@ class Published:
             and not any(inputs[t][flaw] for flaw in UNFIT)
             for t in Timeframe
         )
-        if whole:
+        if whole and signal["symbol"] not in self.left_out:
             self.seen[signal["symbol"], close_ms].add(stripped(signal))
 
 
@@ -107,7 +112,7 @@ class Monitor:
         self._troubles: set[str] = set()
         self._sampled_at = float("-inf")
         self._background = Background("watch", self._run)
-        self.published = Published()
+        self.published = Published(left_out=testbed.rewritten)
         self.samples: list[ResourceSample] = []
         self.last: Observation | None = None
         self.restarts: dict[str, int] = {}

@@ -100,6 +100,8 @@ class Testbed:
         self.candles = candles
         self.second: subprocess.Popen[bytes] | None = None
         self.offset_ms = 0
+        self.rewritten: set[str] = set()
+        """Coins whose past was changed: a replay does not know it."""
         self._server: PrivateRedis | None = None
         self.wire: BadWire | None = None
         given = [*HOOKS, *BUSY_TRADER]
