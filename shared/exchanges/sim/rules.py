@@ -41,7 +41,8 @@ USUAL: dict[str, tuple[float, int, int, float]] = {
     "INJUSDT": (13, 2, 2, 1e5), "AAVEUSDT": (210, 2, 3, 2e5),
     "XLMUSDT": (0.3, 4, 1, 2e5), "HBARUSDT": (0.2, 5, 1, 2.5e5),
     "ICPUSDT": (6.5, 3, 2, 6e4), "TONUSDT": (3.6, 3, 2, 1e5),
-    "SEIUSDT": (0.25, 4, 1, 1.2e5),
+    "SEIUSDT": (0.25, 4, 1, 1.2e5), "PEPEUSDT": (1e-5, 8, 1, 5e5),
+    "1000SATSUSDT": (1.2e-4, 8, 1, 1e5),
 }  # fmt: skip
 
 
