@@ -87,6 +87,12 @@ class Candles:
     def tail(self, count: int) -> Candles:
         return self[max(0, len(self) - count) :]
 
+    def since(self, open_ms: int) -> Candles:
+        """Return the candles that open at or after `open_ms`, as views on these."""
+        if not len(self) or self.open_time_ms[0] >= open_ms:
+            return self
+        return self[int(self.open_time_ms.searchsorted(open_ms)) :]
+
     def closed(self, timeframe: Timeframe, until_ms: int) -> Candles:
         """Return the candles that close at or before `until_ms`, as views on these.
 

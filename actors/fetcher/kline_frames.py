@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from shared import codec
+from shared.candles.admission import row_fault
 from shared.decimals import floats_of
 from shared.errors import BadCandle, BadMessage, shortened
 from shared.exchanges.excerpts import excerpt_of
@@ -107,17 +108,10 @@ def _kline(event: dict[str, Any]) -> KlineEvent:
         open_, high, low, close, volume = floats_of(texts).tolist()
     except ValueError as error:
         raise BadMessage(WHERE, "k", str(error)) from None
-    fault = ""
-    # JSON integers may exceed what candle times can be
-    if not 0 <= open_ms < 2**62 or open_ms % timeframe.ms or close_ms != open_ms + timeframe.ms - 1:
-        fault = f"times {open_ms} to {close_ms} are no candle"
-    elif low <= 0:
-        fault = "price not above 0"
-    elif not (high >= max(open_, low, close) and low <= min(open_, close)):
-        fault = "high and low do not enclose open and close"
-    elif volume < 0:
-        fault = "negative volume"
-    elif is_closed and event_ms < close_ms:
+    fault = row_fault(timeframe, open_ms, open_, high, low, close, volume)
+    if not fault and close_ms != open_ms + timeframe.ms - 1:
+        fault = f"close time {close_ms}, expected {open_ms + timeframe.ms - 1}"
+    elif not fault and is_closed and event_ms < close_ms:
         fault = f"closed at {event_ms}, before its end {close_ms}"
     if fault:
         raise BadCandle(f"{shortened(symbol)} {timeframe} at {open_ms} (stream): {fault}")

@@ -92,8 +92,11 @@ class CandlePublisher:
             await self.publish_closes(changes)
 
     def _follow(self, m5: CandleStore) -> list[tuple[CandleStore, Change]]:
-        longer = (self._by_key.get((m5.symbol, t)) for t in (Timeframe.H1, Timeframe.H4))
-        followed = [(store, store.follow(m5)) for store in longer if store is not None]
+        followed, shorter = [], m5
+        for timeframe in (Timeframe.H1, Timeframe.H4):
+            if (store := self._by_key.get((m5.symbol, timeframe))) is not None:
+                followed.append((store, store.follow(shorter)))
+                shorter = store
         return [(s, change) for s, change in followed if change and s.fetched_at_ms is not None]
 
     async def publish_closes(self, changes: Sequence[tuple[CandleStore, Change]]) -> None:

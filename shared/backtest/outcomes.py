@@ -30,14 +30,15 @@ def starts(state: Flags, times: Times) -> Flags:
     return begun
 
 
-def forward_returns(close: Floats, times: Times, after_ms: int) -> Floats:
+def forward_returns(close: Floats, times: Times, after_ms: int, breaks_ms: Times) -> Floats:
     """Return the relative change of the price `after_ms` after each close.
 
-    Shapes: close, times (closes,) -> (closes,); NaN if there is no close at exactly that time.
+    Shapes: close, times (closes,), breaks_ms (breaks,) -> (closes,); NaN if there is no close at
+        exactly that time, or the price scale breaks until then.
     Units:  a share of the price: 0.01 is one per cent.
     """
     index = np.minimum(np.searchsorted(times, times + after_ms), len(times) - 1)
-    there = times[index] == times + after_ms
+    there = (times[index] == times + after_ms) & ~_broken(times, times + after_ms, breaks_ms)
     return np.where(there, close[index] / close - 1.0, np.nan)
 
 
@@ -61,20 +62,28 @@ class Trades(NamedTuple):
         return self.gross - self.fees
 
 
-def trades(candles: Candles, entries: Indices, side: int, atr: Floats) -> Trades:
+def _broken(since_ms: Times, until_ms: Times, breaks_ms: Times) -> Flags:
+    """Return whether the price scale breaks between two closes."""
+    passed: Flags = np.searchsorted(breaks_ms, until_ms) > np.searchsorted(breaks_ms, since_ms)
+    return passed
+
+
+def trades(candles: Candles, entries: Indices, side: int, atr: Floats, breaks_ms: Times) -> Trades:
     """Return the trades that entries at the close of some candles would have been.
 
     Stop 1 ATR away, target 2 ATR, exit at the close after 24 h. A candle that touches both counts
     as stopped; one that opens beyond the stop exits at its open; the target fills at its price and
     never better. Fees are 0.05 % of price per side; no spread, no slippage.
 
-    Left out: entries without an ATR, and those whose next 24 h are not recorded completely.
+    Left out: entries without an ATR, and those whose next 24 h are not recorded completely, or
+    hold a break of the price scale.
 
     Args:
         candles: 5m candles of one coin.
         entries: Indices into `candles`.
         side: 1 long, -1 short.
         atr: For each entry, the distance of the stop.
+        breaks_ms: Open times of candles that begin a new price scale.
 
     Shapes: entries, atr (entries,) -> at most as many trades.
     Units:  atr in quote currency; results in R.
@@ -82,7 +91,9 @@ def trades(candles: Candles, entries: Indices, side: int, atr: Floats) -> Trades
     times = candles.open_time_ms
     usable = np.isfinite(atr) & (atr > 0) & (entries + HOLD_BARS < len(candles))
     entries, atr = entries[usable], atr[usable]
-    whole = times[entries + HOLD_BARS] - times[entries] == HOLD_BARS * Timeframe.M5.ms
+    entered_ms, left_ms = (times[i] + Timeframe.M5.ms for i in (entries, entries + HOLD_BARS))
+    whole = left_ms - entered_ms == HOLD_BARS * Timeframe.M5.ms
+    whole &= ~_broken(entered_ms, left_ms, breaks_ms)
     entries, atr = entries[whole], atr[whole]
     # with prices negated, a short is a long
     if side > 0:

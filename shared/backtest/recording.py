@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from shared.backtest.replay import Recording
-from shared.candles.files import aggregated, candle_file, read_candles, recorded_symbols
+from shared.candles.admission import scale_breaks
+from shared.candles.files import aggregated, candle_file, read_admitted, recorded_symbols
+from shared.clock import utc_text
 from shared.errors import PlatformError
 from shared.market import Candles, Timeframe
 
@@ -43,11 +45,28 @@ def read_recording(directory: Path, symbol: str) -> Recording:
     Raises:
         BadCandle: A file cannot be read.
     """
-    m5 = read_candles(candle_file(directory, symbol, Timeframe.M5), symbol, Timeframe.M5)
-    candles: dict[Timeframe, Candles] = {Timeframe.M5: m5}
-    for timeframe in (Timeframe.H1, Timeframe.H4):
+    candles: dict[Timeframe, Candles] = {}
+    refused: dict[Timeframe, tuple[int, ...]] = {}
+    remarks: list[str] = []
+    for timeframe in Timeframe:
         path = candle_file(directory, symbol, timeframe)
-        candles[timeframe] = (
-            read_candles(path, symbol, timeframe) if path.exists() else aggregated(m5, timeframe)
-        )
-    return Recording(symbol, candles)
+        if timeframe is not Timeframe.M5 and not path.exists():
+            candles[timeframe] = aggregated(candles[Timeframe.M5], timeframe)
+            continue
+        admitted = read_admitted(path, symbol, timeframe)
+        candles[timeframe] = admitted.candles
+        refused[timeframe] = admitted.refused_ms
+        remarks += admitted.remarks(f"{symbol} {timeframe}")
+    return Recording(symbol, candles, refused, (*remarks, *_breaks_in_words(symbol, candles)))
+
+
+def _breaks_in_words(symbol: str, candles: Mapping[Timeframe, Candles]) -> Iterator[str]:
+    known: list[int] = []
+    for timeframe in Timeframe:
+        for found in scale_breaks(candles[timeframe], timeframe):
+            if not any(abs(found.at_ms - at_ms) < timeframe.ms for at_ms in known):
+                known.append(found.at_ms)
+                yield (
+                    f"{symbol} {timeframe}: the price scale breaks at {utc_text(found.at_ms)}, "
+                    f"from {found.before!r} to {found.after!r}: its history begins anew there"
+                )

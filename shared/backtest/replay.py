@@ -7,12 +7,14 @@ read from the bus at each close, with the clock set to the close.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from shared.candles.admission import beginnings
 from shared.config.sections import IndicatorsSection
+from shared.indicators.frames import HALT_BARS
 from shared.indicators.scoring import BaseScore, base_scores_at
 from shared.indicators.signals import CoinWindows, signals_at
 from shared.market import Candles, Timeframe, Times
@@ -30,10 +32,16 @@ class Recording:
     """The recorded candles of one coin on every timeframe.
 
     Gaps count as confirmed: the exchange never had these candles.
+
+    Attributes:
+        refused: Open times of rows that were refused.
+        remarks: What was left out, in words.
     """
 
     symbol: str
     candles: Mapping[Timeframe, Candles]
+    refused: Mapping[Timeframe, tuple[int, ...]] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def closes(self) -> Times:
@@ -44,6 +52,35 @@ class Recording:
     def absent(self) -> Mapping[Timeframe, tuple[tuple[int, int], ...]]:
         """The gaps of each timeframe."""
         return {t: tuple(candles.gaps(t)) for t, candles in self.candles.items()}
+
+    @cached_property
+    def beginnings(self) -> Mapping[Timeframe, tuple[Times, Times]]:
+        """When, and where, the history of each timeframe began anew."""
+        return {t: beginnings(candles, t) for t, candles in self.candles.items()}
+
+    def begins_ms(self, timeframe: Timeframe, now_ms: int) -> int:
+        """Return the newest break of the price scale known at a time; 0 if there is none."""
+        known = [self.beginnings[t] for t in Timeframe if t.ms <= timeframe.ms]
+        return max(
+            int(begins[np.searchsorted(closes, now_ms, side="right") - 1])
+            for closes, begins in known
+        )
+
+    def absent_at(self, timeframe: Timeframe, end: int) -> tuple[tuple[int, int], ...]:
+        """Return the gaps of a timeframe that count as confirmed at its candle `end`.
+
+        One that a refused row left does only when `HALT_BARS` candles follow it, as when fetched.
+        """
+        gaps, refused = self.absent[timeframe], self.refused.get(timeframe, ())
+        if not refused:
+            return gaps
+        times = self.candles[timeframe].open_time_ms
+        return tuple(
+            (start, until)
+            for start, until in gaps
+            if end - np.searchsorted(times, until) > HALT_BARS
+            or not any(start <= ms < until for ms in refused)
+        )
 
     def indices(self, from_ms: int, to_ms: int) -> range:
         """Return which 5m candles lie in `[from_ms, to_ms)`, by index."""
@@ -125,15 +162,21 @@ class _Windows:
         if not end:
             return None
         closed_until_ms = int(closes[end - 1])
+        begins_ms = self._recording.begins_ms(timeframe, now_ms)
         known = self._latest.get(timeframe)
-        if known is None or known.closed_until_ms != closed_until_ms:
+        if known is None or (known.closed_until_ms, known.begins_ms) != (
+            closed_until_ms,
+            begins_ms,
+        ):
+            candles = self._recording.candles[timeframe][max(0, end - self._history) : end]
             known = self._latest[timeframe] = CandleWindow(
                 symbol=self._recording.symbol,
                 timeframe=timeframe,
-                candles=self._recording.candles[timeframe][max(0, end - self._history) : end],
+                candles=candles.since(timeframe.first_open(begins_ms)),
                 closed_until_ms=closed_until_ms,
                 fetched_at_ms=closed_until_ms,
                 source=self._source,
-                absent=self._recording.absent[timeframe],
+                absent=self._recording.absent_at(timeframe, end),
+                begins_ms=begins_ms,
             )
         return known

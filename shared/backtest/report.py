@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -19,7 +20,8 @@ from shared.backtest.outcomes import (
     trades,
 )
 from shared.backtest.series import POINTS, Series
-from shared.market import Candles, Floats, Timeframe
+from shared.candles.admission import scale_breaks
+from shared.market import Candles, Floats, Timeframe, Times
 from shared.messages.signals import Label
 
 LEVELS = (10, 15, 20, 25, 30, 35, 45)
@@ -119,6 +121,12 @@ class ReportCoin:
     series: Series
     candles: Candles
 
+    @cached_property
+    def breaks_ms(self) -> Times:
+        """Open times of candles that begin a new price scale."""
+        found = scale_breaks(self.candles, Timeframe.M5)
+        return np.array([each.at_ms for each in found], dtype=np.int64)
+
 
 def make_report(coins: Mapping[str, ReportCoin], rng: np.random.Generator) -> Report:
     """Return the report on all coins together.
@@ -135,7 +143,7 @@ def make_report(coins: Mapping[str, ReportCoin], rng: np.random.Generator) -> Re
         last_ms=int(times.max()),
         blocks={name: block_count(times, BLOCK_DAYS[name]) for name in HORIZONS},
         occupancy=_occupancy(all_series),
-        forward=list(_forward(all_series, times, rng)),
+        forward=list(_forward(list(coins.values()), times, rng)),
         entries=_entries(list(coins.values()), rng),
     )
 
@@ -212,11 +220,17 @@ def _variables(all_series: Sequence[Series]) -> dict[str, Floats]:
 
 
 def _forward(
-    all_series: Sequence[Series], times: Counts, rng: np.random.Generator
+    coins: Sequence[ReportCoin], times: Counts, rng: np.random.Generator
 ) -> Iterator[Forward]:
+    all_series = [coin.series for coin in coins]
     after = {
         horizon: 1e4
-        * np.concatenate([forward_returns(s.columns["close"], s.times, ms) for s in all_series])
+        * np.concatenate(
+            [
+                forward_returns(c.series.columns["close"], c.series.times, ms, c.breaks_ms)
+                for c in coins
+            ]
+        )
         for horizon, ms in HORIZONS.items()
     }
     everything = np.zeros(len(times))
@@ -293,7 +307,8 @@ def _traded(coin: ReportCoin, enters: Flags, side: str) -> Trades:
     indices = np.searchsorted(
         coin.candles.open_time_ms, coin.series.times[enters] - Timeframe.M5.ms
     )
-    return trades(coin.candles, indices, Sides[side], coin.series.columns["atr_1h"][enters])
+    atr = coin.series.columns["atr_1h"][enters]
+    return trades(coin.candles, indices, Sides[side], atr, coin.breaks_ms)
 
 
 def _joined(made: Sequence[Trades]) -> Trades:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 import multiprocessing
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -63,8 +63,12 @@ def jobs_of(
     *,
     form: Form | None,
     with_series: bool,
+    warn: Callable[[str], None] = lambda remark: None,
 ) -> list[Job]:
     """Return the jobs that replay some coins' candles opened in `[from_ms, to_ms)`.
+
+    Args:
+        warn: Called with what was left out of the files, in words.
 
     Raises:
         NothingToReplay: No coin has a candle there.
@@ -72,7 +76,10 @@ def jobs_of(
     """
     jobs = []
     for symbol in symbols:
-        indices = _recording(directory, symbol).indices(from_ms, to_ms)
+        recording = _recording(directory, symbol)
+        for remark in recording.remarks:
+            warn(remark)
+        indices = recording.indices(from_ms, to_ms)
         for start in range(indices.start, indices.stop, JOB_CLOSES):
             part = range(start, min(start + JOB_CLOSES, indices.stop))
             jobs.append(Job(directory, symbol, part, settings, form, with_series))

@@ -15,8 +15,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from shared.clock import LATEST_MS
-from shared.errors import BadCandle
+from shared.clock import LATEST_MS, utc_text
+from shared.errors import BadCandle, count
 from shared.market import COLUMNS, Candles, Floats, Timeframe, Times
 
 Unit = Literal["s", "ms", "us", "ns"]
@@ -29,6 +29,8 @@ NAMES: dict[Unit, str] = {
     "us": "microseconds",
     "ns": "nanoseconds",
 }
+
+MOST_SAID = 5
 
 BREAK_RATIO = 3.0
 BREAK_ATRS = 8.0
@@ -91,6 +93,32 @@ class Admitted:
     refused: tuple[Refused, ...] = ()
     duplicates: int = 0
     conflicts: tuple[Conflict, ...] = ()
+
+    @property
+    def refused_ms(self) -> tuple[int, ...]:
+        """Return the open times of refused rows, as far as they have one."""
+        return tuple(r.open_time_ms for r in self.refused if r.open_time_ms is not None)
+
+    def remarks(self, where: str) -> list[str]:
+        """Return what was left out, in words; of many rows the first few."""
+        said = [
+            f"row {r.row}{_at(r.open_time_ms)} counts as missing: {r.why}" for r in self.refused
+        ]
+        said = _first_of(said) + _first_of(
+            [f"at {utc_text(c.open_time_ms)} {c.why}" for c in self.conflicts]
+        )
+        if self.duplicates:
+            said.append(f"{count(self.duplicates, 'row')} dropped: an equal one is there")
+        return [f"{where}: {what}" for what in said]
+
+
+def _at(time_ms: int | None) -> str:
+    return "" if time_ms is None else f" at {utc_text(time_ms)}"
+
+
+def _first_of(said: list[str]) -> list[str]:
+    more = len(said) - MOST_SAID
+    return said if more <= 0 else [*said[:MOST_SAID], f"and {more} more like these"]
 
 
 def unit_of(time: float) -> Unit | None:

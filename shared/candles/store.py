@@ -345,6 +345,7 @@ class CandleStore:
         if not np.isin(rows.open_time_ms, self.closed.open_time_ms).all():
             raise ValueError(f"{self.symbol} {self.timeframe}: not stored: {rows.open_time_ms}")
         self.closed = self.closed.merged(rows)
+        self._find_beginning()
 
     def window(self, source: Source) -> CandleWindow:
         """Return the message with all candles.
@@ -392,10 +393,7 @@ class CandleStore:
         )
 
     def _since_break(self, candles: Candles) -> Candles:
-        first_ms = self.timeframe.first_open(self.begins_ms)
-        if not len(candles) or candles.open_time_ms[0] >= first_ms:
-            return candles
-        return candles[int(np.searchsorted(candles.open_time_ms, first_ms)) :]
+        return candles.since(self.timeframe.first_open(self.begins_ms))
 
     def _remember_break(self, break_ms: int) -> None:
         if self.timeframe is Timeframe.M5:

@@ -88,6 +88,7 @@ def _replay(options: argparse.Namespace) -> int:
     jobs = workers.jobs_of(
         options.candles, symbols, from_ms, to_ms, settings,
         form=form, with_series=options.report is not None,
+        warn=lambda remark: print(f"replay: {remark}", file=sys.stderr),
     )  # fmt: skip
     series = _carry_out(jobs, options)
     if options.report is not None:

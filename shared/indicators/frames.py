@@ -69,18 +69,19 @@ def read(window: CandleWindow | None, timeframe: Timeframe, history: int) -> Rea
 
 
 def judge(
-    window: CandleWindow | None, timeframe: Timeframe, reading: Reading, now_ms: int
+    window: CandleWindow | None, timeframe: Timeframe, reading: Reading, now_ms: int, history: int
 ) -> Frame:
     """Return the frame of a reading at `now_ms`."""
     candles, unfilled, gap_bars, since_gap = reading
     bars = len(candles)
+    begins_ms = None if window is None or bars >= history else window.begins_ms or None
     if window is None or not bars:
         fetched_at_ms = None if window is None else window.fetched_at_ms
-        begun = window is not None and window.begins_ms > 0
-        fault = _not_warm(0, begun=True) if begun else "missing"
+        fault = "missing" if begins_ms is None else _not_warm(0, begins_ms)
         nothing = InputState(
-            bars=0, warm=False, stale=not begun, closed_until_ms=None, fetched_at_ms=fetched_at_ms,
-            gap_bars=0, unfilled_gap=False, atr14=None,
+            bars=0, warm=False, stale=begins_ms is None, closed_until_ms=None,
+            fetched_at_ms=fetched_at_ms, gap_bars=0, unfilled_gap=False, atr14=None,
+            begins_ms=begins_ms,
         )  # fmt: skip
         return Frame(candles, False, nothing, fault)
 
@@ -94,7 +95,7 @@ def judge(
     elif stale:
         fault = f"stale {overdue_ms // _MINUTE_MS} min"
     elif not warm:
-        fault = _not_warm(bars, begun=window.begins_ms > 0)
+        fault = _not_warm(bars, begins_ms)
     elif since_gap is not None and since_gap <= HALT_BARS:
         fault = f"only {since_gap} of {HALT_BARS} bars past a halt"
     state = InputState(
@@ -106,12 +107,13 @@ def judge(
         gap_bars=gap_bars,
         unfilled_gap=unfilled,
         atr14=None,
+        begins_ms=begins_ms,
     )
     return Frame(candles, not unfilled, state, fault)
 
 
-def _not_warm(bars: int, *, begun: bool) -> str:
-    since = " since the price scale changed" if begun else ""
+def _not_warm(bars: int, begins_ms: int | None) -> str:
+    since = " since the price scale changed" if begins_ms else ""
     return f"not warm ({bars} of {WARM_BARS} bars{since})"
 
 

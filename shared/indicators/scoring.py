@@ -112,11 +112,11 @@ class _Coin(NamedTuple):
 def _prepare(coin: CoinWindows, history: int, now_ms: int) -> _Coin:
     check_own(coin.symbol, coin.windows)
     m5_window = coin.windows.get(M5)
-    m5 = judge(m5_window, M5, read(m5_window, M5, history), now_ms)
+    m5 = judge(m5_window, M5, read(m5_window, M5, history), now_ms, history)
     if m5.state.closed_until_ms is None:
         raise NoCandles(f"{coin.symbol} 5m: not one closed candle to compute from")
     h1_window = _until(coin.windows.get(H1), m5.state.closed_until_ms)
-    h1 = judge(h1_window, H1, read(h1_window, H1, history), now_ms)
+    h1 = judge(h1_window, H1, read(h1_window, H1, history), now_ms, history)
     due_ms = H1.open_at(m5.state.closed_until_ms)
     fault = h1.fault
     if not fault and h1_window is not None and h1_window.closed_until_ms < due_ms:

@@ -88,7 +88,7 @@ def _prepare(coin: CoinWindows, history: int, now_ms: int, readings: dict[int, R
         window = coin.windows.get(timeframe)
         if id(window) not in readings:
             readings[id(window)] = read(window, timeframe, history)
-        frames[timeframe] = judge(window, timeframe, readings[id(window)], now_ms)
+        frames[timeframe] = judge(window, timeframe, readings[id(window)], now_ms, history)
     window = coin.windows.get(Timeframe.M5)
     if window is None or not frames[Timeframe.M5].state.bars:
         raise NoCandles(f"{coin.symbol} 5m: not one closed candle to compute from")

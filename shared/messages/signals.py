@@ -71,7 +71,12 @@ class CompositeScoreAdjustment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputState:
-    """Indicators of one timeframe in a signal. `atr14` in quote currency."""
+    """Indicators of one timeframe in a signal. `atr14` in quote currency.
+
+    Attributes:
+        begins_ms: Where the price scale broke, as long as the candles do not reach back to it for
+            that reason; else None.
+    """
 
     bars: int
     warm: bool
@@ -81,6 +86,7 @@ class InputState:
     gap_bars: int
     unfilled_gap: bool
     atr14: float | None
+    begins_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

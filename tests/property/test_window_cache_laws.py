@@ -15,11 +15,11 @@ from shared.candles.admission import Admitted
 from shared.candles.store import CandleStore, Fit
 from shared.config.sections import IndicatorsSection
 from shared.indicators.signals import CoinWindows, ta_signals
-from shared.market import Candles, Timeframe
+from shared.market import COLUMNS, Candles, Timeframe
 from shared.messages.candles import CandleUpdate, CandleWindow
 from tests.support.candle_series import walk
 
-M5 = Timeframe.M5
+M5, H1 = Timeframe.M5, Timeframe.H1
 START_MS = 1_735_689_600_000
 KEY = ("BTCUSDT", M5)
 SERIES = walk(3, 1300, timeframe=M5, start_ms=START_MS)
@@ -168,3 +168,35 @@ def test_signals_from_held_windows_are_those_from_the_keys_to_the_bit() -> None:
     ]
     assert codec.encode(signals[0]) == codec.encode(signals[1])
     assert np.isfinite(held.candles.close).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    broken=st.integers(1, 40),
+    factor=st.sampled_from([0.01, 100.0]),
+    hole=st.integers(0, 2),
+    steps=st.lists(st.integers(1, 6), min_size=8, max_size=8),
+)
+def test_what_is_held_over_a_break_is_what_the_key_holds_or_nothing(
+    broken: int, factor: float, hole: int, steps: list[int]
+) -> None:
+    """Hours follow a break that 5m candles show, whether or not they have a hole themselves."""
+    hours = walk(5, 340, timeframe=H1, start_ms=START_MS)
+    at = 300 + broken
+    scale = np.where(np.arange(340) >= at, factor, 1.0)
+    prices = {name: getattr(hours, name) * scale for name in COLUMNS[1:5]}
+    hours = replace(hours, **prices)[(np.arange(340) < at - hole) | (np.arange(340) >= at)]
+    m5, store, held = CandleStore("BTCUSDT", M5), CandleStore("BTCUSDT", H1), WindowCache()
+    end = 300
+    for step in (1, *steps):
+        end = min(end + step, len(hours))
+        asked_ms = int(hours.open_time_ms[end - 1]) + 1_500
+        change = store.accept(Admitted(hours[:end]), asked_ms=asked_ms, fetched_at_ms=asked_ms)
+        held.apply(over_the_wire(store.update(change, "sim")))
+        m5.begins_ms = START_MS + at * H1.ms - M5.ms if end > at - hole else 0
+        if change := store.follow(m5):
+            held.apply(over_the_wire(store.update(change, "sim")))
+        if (window := held._windows.get(("BTCUSDT", H1))) is not None:
+            same(window, store)
+        key = CandleWindow.decode(store.window("sim").encode(), "key")
+        held.put(("BTCUSDT", H1), key, held.changes(("BTCUSDT", H1)))

@@ -180,10 +180,10 @@ class BinanceClient:
         body = await self._get("klines", query, weight=2, about=symbol)
         if type(body) is not list:
             raise _unreadable("klines", "expected a list", body)
-        if len(body) > limit:
-            raise BadCandle(f"{symbol} {timeframe}: {len(body)} rows, asked for {limit}")
         admitted = parse_klines(body, symbol, timeframe)
         times = admitted.candles.open_time_ms
+        if len(times) > limit:
+            raise BadCandle(f"{symbol} {timeframe}: {len(times)} candles, asked for {limit}")
         if start_ms is not None and len(times) and times[0] < start_ms:
             raise BadCandle(
                 f"{symbol} {timeframe} at {times[0]}: before {start_ms}, the start asked for"

@@ -57,7 +57,7 @@ def _one_by_one(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Admit
     good, numbers, refused = [], [], []
     for number, row in enumerate(rows, 1):
         if why := _fault(row, timeframe):
-            refused.append(Refused(_time_of(row), number, why))
+            refused.append(Refused(_time_of(row, timeframe), number, why))
         else:
             good.append(row)
             numbers.append(number)
@@ -65,9 +65,15 @@ def _one_by_one(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Admit
     return admit(candles, symbol, timeframe, rows=numbers, refused=refused)
 
 
-def _time_of(row: Any) -> int | None:
-    time = row[0] if type(row) is list and row else None
-    return readable_ms(time) if type(time) is int else None
+def _time_of(row: Any, timeframe: Timeframe) -> int | None:
+    """Return the open time of a bad row, by its close time if need be."""
+    if type(row) is not list:
+        return None
+    for field, later_ms in ((0, 0), (6, timeframe.ms - 1)):
+        time = row[field] if len(row) > field else None
+        if type(time) is int and readable_ms(time - later_ms):
+            return time - later_ms
+    return None
 
 
 def _fault(row: Any, timeframe: Timeframe) -> str:

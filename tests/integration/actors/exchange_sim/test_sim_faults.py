@@ -482,7 +482,7 @@ async def test_rows_not_asked_for_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BadCandle, match="before"):
         await answer(tmp_path, reply, lambda c: c.klines("BTCUSDT", M5, limit=5, start_ms=T + 1))
-    with pytest.raises(BadCandle, match="1 rows, asked for 0"):
+    with pytest.raises(BadCandle, match="1 candles, asked for 0"):
         await answer(tmp_path, reply, lambda c: c.klines("BTCUSDT", M5, limit=0))
 
 

@@ -9,6 +9,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace as with_
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,8 @@ from shared.clock import utc_text
 from shared.config.sections import IndicatorsSection
 from shared.market import Timeframe
 from tests.support.paths import ROOT
-from tests.support.recordings import generated, write_recording
+from tests.support.recordings import generated, write_candles, write_recording
+from tests.unit.shared.candles.test_admission import changed, joined, without
 
 M5, H1, H4 = Timeframe.M5, Timeframe.H1, Timeframe.H4
 COINS = ("BTCUSDT", "ETHUSDT")
@@ -77,6 +79,33 @@ def test_what_it_writes_are_the_signals_and_no_byte_depends_on_the_processes(
             lines = table.csv_rows(map(table.row, block)).decode()
             expected += csv.reader(io.StringIO(lines))
     assert list(csv.reader(io.StringIO(gzip.decompress(written[1]).decode()))) == expected
+
+
+def test_a_file_in_microseconds_is_refused_by_name_within_a_second(tmp_path: Path) -> None:
+    rows = generated("BTCUSDT", 2_000).candles[M5]
+    path = candle_file(tmp_path, "BTCUSDT", M5)
+    write_candles(path, with_(rows, open_time_ms=rows.open_time_ms * 1000))
+    done = run("--candles", tmp_path, code=1)
+    assert done.stderr.startswith(f"replay: {path}: BTCUSDT 5m: times in microseconds, expected ")
+    assert len(done.stderr.splitlines()) == 1 and not done.stdout
+
+
+def test_what_is_left_out_of_files_is_said_and_the_rest_replayed(tmp_path: Path) -> None:
+    rows = generated("BTCUSDT", 1_500).candles[M5]
+    bad = changed(rows, 7, low=0.0)
+    path = candle_file(tmp_path, "BTCUSDT", M5)
+    written = []
+    for candles in (without(rows, 7), joined(bad[:900], bad[890:])):
+        write_candles(path, candles)
+        done = run("--candles", tmp_path, "--out", tmp_path / "out.csv", "--processes", 1)
+        written.append((tmp_path / "out.csv").read_text().splitlines())
+    assert done.stderr.splitlines()[:2] == [
+        "replay: BTCUSDT 5m: row 8 at 2023-11-14T22:35:00Z counts as missing: price not finite "
+        f"and above 0 (open={rows.open[7]}, high={rows.high[7]}, low=0.0, "
+        f"close={rows.close[7]}, volume={rows.volume[7]})",
+        "replay: BTCUSDT 5m: 10 rows dropped: an equal one is there",
+    ]
+    assert written[0][0] == written[1][0] and written[0][600:] == written[1][600:]
 
 
 def test_settings_of_the_platform_apply(candles: Path, tmp_path: Path) -> None:

@@ -124,9 +124,12 @@ def test_a_state_starts_where_it_did_not_hold_five_minutes_before() -> None:
 
 def test_a_forward_return_is_read_at_its_very_time_or_not_at_all() -> None:
     times = np.array([0, 1, 2, 4], dtype=np.int64) * M5.ms
-    found = forward_returns(np.array([100.0, 110.0, 99.0, 120.0]), times, 2 * M5.ms)
+    found = forward_returns(np.array([100.0, 110.0, 99.0, 120.0]), times, 2 * M5.ms, NO_BREAK)
     assert found[[0, 2]].tolist() == pytest.approx([-0.01, 120 / 99 - 1])
     assert np.isnan(found[[1, 3]]).all()
+
+
+NO_BREAK = np.array([], dtype=np.int64)
 
 
 def calm(bars: int = 400, price: float = 100.0) -> Candles:
@@ -135,7 +138,7 @@ def calm(bars: int = 400, price: float = 100.0) -> Candles:
 
 
 def traded(candles: Candles, side: int = 1, entry: int = 10, atr: float = 2.0) -> Trades:
-    return trades(candles, np.array([entry]), side, np.array([atr]))
+    return trades(candles, np.array([entry]), side, np.array([atr]), NO_BREAK)
 
 
 @pytest.mark.parametrize(
@@ -173,7 +176,10 @@ def test_a_short_is_a_long_upside_down() -> None:
         8192.0 - candles.close, candles.volume,
     )  # fmt: skip
     entries, atr = np.arange(100, 2500, 7), np.full(343, 12.0)
-    long, short = trades(candles, entries, 1, atr), trades(mirrored, entries, -1, atr)
+    long, short = (
+        trades(candles, entries, 1, atr, NO_BREAK),
+        trades(mirrored, entries, -1, atr, NO_BREAK),
+    )
     assert np.array_equal(long.gross, short.gross)
     assert np.array_equal(long.ending, short.ending)
     assert set(long.ending.tolist()) == {STOPPED, TARGET_HIT}

@@ -37,7 +37,7 @@ def test_a_price_that_is_no_plain_decimal_is_refused(tmp_path: Path, price: str)
 
 
 def test_a_time_with_a_fraction_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadCandle, match="a time is no whole number"):
+    with pytest.raises(BadCandle, match="the first a whole one"):
         read(tmp_path, GOOD.replace(str(T), f"{T}.5"))
 
 

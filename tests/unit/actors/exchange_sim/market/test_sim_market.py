@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from actors.exchange_sim.market.recorded import RecordedPrices
 from shared.candles.admission import require
 from shared.errors import ConfigError, UnknownSymbol
 from shared.market import COLUMNS, Candles, Timeframe
+from tests.support.candle_series import walk
+from tests.support.recordings import write_candles
 
 COINS = ("BTCUSDT", "SOLUSDT", "NEWUSDT")
 DAY = 20_700
@@ -283,6 +286,26 @@ def test_recording_is_replayed_with_half_or_21_days_left(tmp_path: Path) -> None
         shown = getattr(made, name)[:-1] - (shift_ms if column == 0 else 0)
         assert shown.tolist() == wanted, name
     assert made.open_time_ms[-1] == Timeframe.M5.open_at(NOW)
+
+
+def test_recording_in_microseconds_is_refused_by_name_and_shifts_nothing(tmp_path: Path) -> None:
+    write_recording(tmp_path / "tape", "ETHUSDT", 10)
+    alone = recorded(tmp_path, symbols=("ETHUSDT",)).bars("ETHUSDT", Timeframe.M5, NOW)
+    (tmp_path / "simulator.json").unlink()
+    path = tmp_path / "tape" / "BTCUSDT-5m.csv.gz"
+    write_candles(path, walk_in_us(200))
+    market = recorded(tmp_path, symbols=("BTCUSDT", "ETHUSDT"))
+    assert np.array_equal(market.bars("ETHUSDT", Timeframe.M5, NOW), alone)
+    with pytest.raises(UnknownSymbol, match="times in microseconds, expected milliseconds: row 1"):
+        market.bars("BTCUSDT", Timeframe.M5, NOW)
+    (tmp_path / "simulator.json").unlink()
+    with pytest.raises(ConfigError, match=r"nothing to replay: BTCUSDT: .*microseconds"):
+        recorded(tmp_path)
+
+
+def walk_in_us(bars: int) -> Candles:
+    rows = walk(1, bars)
+    return replace(rows, open_time_ms=rows.open_time_ms * 1000)
 
 
 def test_recording_moved_once_stays_there_after_a_restart(tmp_path: Path) -> None:
