@@ -146,7 +146,8 @@ KINDS: tuple[Kind, ...] = (
          ways=("duplicate_row", "rows_reversed", "node_behind", "stream_behind",
                "stream_wrong_unit")),
     Kind(name="rows-bad", lasts_s=(15, 20), lasts_scans=1, noticed_scans=1, seen_s=10, seen_scans=1,
-         named="cannot be a candle|returned no candles|times in microseconds", stale="all", ways=("bad_row", "no_rows", "wrong_unit")),
+         named="cannot be a candle|returned no candles|times in microseconds",
+         stale="all", ways=("bad_row", "no_rows", "wrong_unit")),
     Kind(name="history", lasts_s=(10, 20), lasts_scans=1, noticed_scans=1, stale="all",
          ways=("redenomination", "wick", "deep_correction")),
     Kind(
