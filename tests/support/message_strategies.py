@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
+from shared.candles.admission import EARLIEST_S
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow
 
@@ -56,12 +57,13 @@ def _values(hint: Any) -> st.SearchStrategy[Any]:
 def candle_windows(draw: st.DrawFn) -> CandleWindow:
     """Return windows of true candles, holes included."""
     timeframe = draw(st.sampled_from(list(Timeframe)))
-    slots = sorted(draw(st.sets(st.integers(1, 5_000_000), max_size=12)))
+    slots = sorted(draw(st.sets(st.integers(0, 190_000), max_size=12)))
     price = st.floats(1e-9, 1e9)
     rows = [sorted(draw(st.tuples(price, price, price, price))) for _ in slots]
     low, open_, close, high = (np.array([row[i] for row in rows], dtype=float) for i in range(4))
     volume = [draw(st.floats(0, 1e15)) for _ in slots]
-    times = np.array(slots, dtype=np.int64) * timeframe.ms
+    first_ms = timeframe.first_open(EARLIEST_S * 1000)
+    times = first_ms + np.array(slots, dtype=np.int64) * timeframe.ms
     return CandleWindow(
         symbol=draw(st.text("ABCXYZ", min_size=5, max_size=9)),
         timeframe=timeframe,
@@ -70,4 +72,5 @@ def candle_windows(draw: st.DrawFn) -> CandleWindow:
         fetched_at_ms=draw(st.integers(0, 2**53)),
         source=draw(st.sampled_from(["binance", "sim"])),
         absent=tuple(draw(st.lists(st.tuples(st.integers(0, 2**53), st.integers(0, 2**53))))),
+        begins_ms=draw(st.integers(0, 2**53)),
     )
