@@ -35,7 +35,15 @@ from actors.fetcher.verification import Verification, changes_text
 from shared import codec, schema
 from shared.candles.admission import Admitted
 from shared.candles.freshness import fetch_interval_s, refetch_after_s, seconds_to_pass
-from shared.candles.store import KEEP, SETTLE_MS, CandleStore, Change, OverlapDiffers, WrongTime
+from shared.candles.store import (
+    KEEP,
+    SETTLE_MS,
+    CandleStore,
+    Change,
+    OldAnswer,
+    OverlapDiffers,
+    WrongTime,
+)
 from shared.clock import ClockJump
 from shared.config.sections import FetcherSection
 from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
@@ -51,6 +59,8 @@ LATE_TRIES, LATE_PAUSE_S = 4, 1.5
 BAN_CHECK_S = 5.0  # the ban's key is rewritten this often, in case Redis lost it
 NOT_LISTED = "not listed at the exchange"
 CHANGE_SHOWN_MS = 3_600_000
+ODDITY_EVERY_S = 60.0
+OLD_ANSWERS = 3
 QUARANTINED = "quarantined by the supervisor: a death was attributed to it"
 
 
@@ -87,6 +97,7 @@ class Fetcher(Actor):
         self.exchange: ExchangeStatus
         self.ban_file = BanFile(context.state_dir / "binance-ban")
         self.refetches = 0
+        self._oddity_due_s = float("-inf")
         self.streamed: CandleStream | None = None
         self._jobs: dict[str, asyncio.Task[None]] = {}
         self._on_probation = context.probation
@@ -258,6 +269,8 @@ class Fetcher(Actor):
         except RateLimited as error:
             series.circuit.release()
             self.exchange.forbid(error)
+        except OldAnswer as error:
+            await self._old_answer(coin, series, error)
         except UnknownSymbol:
             self._failed(coin, series, NOT_LISTED)
         except PlatformError as error:
@@ -327,46 +340,60 @@ class Fetcher(Actor):
             return await self._fetch_again(series, oddity)
 
     async def _fetch_whole(self, series: FetchedSeries, has_holes: bool) -> Change:
-        """Fetch all rows, compare them with the stored ones, and look for the holes in them."""
-        store = series.store
-        answer, times = await self._klines(store, KEEP, None)
-        rows, differing = series.verification.without_differences(answer.candles)
-        answer = replace(answer, candles=rows)
+        answer, times = await self._klines(series.store, KEEP, None)
         try:
-            change = store.accept(answer, **times)
-            if has_holes:
-                first_ms = int(rows.open_time_ms[0])
-                holes = store.accept(replace(answer, duplicates=0), **times, from_ms=first_ms)
-                change = replace(
-                    change,
-                    absent=change.absent or holes.absent,
-                    appends=change.appends and holes.appends,
-                )
+            return self._accept_whole(series, answer, times, has_holes)
         except (OverlapDiffers, WrongTime) as oddity:
             return await self._fetch_again(series, oddity)
+
+    def _accept_whole(
+        self, series: FetchedSeries, answer: Admitted, times: dict[str, int], has_holes: bool
+    ) -> Change:
+        """Apply an answer with all rows: older candles are compared, holes looked for in it."""
+        store = series.store
+        rows, differing = series.verification.without_differences(answer.candles)
+        answer = replace(answer, candles=rows)
+        change = store.accept(answer, **times)
+        if has_holes:
+            first_ms = int(rows.open_time_ms[0])
+            holes = store.accept(replace(answer, duplicates=0), **times, from_ms=first_ms)
+            change = replace(
+                change,
+                absent=change.absent or holes.absent,
+                appends=change.appends and holes.appends,
+            )
         changed = series.verification.confirmed(differing, times["asked_ms"])
         if not len(changed):
             return change
         before = store.closed
         store.correct(changed)
         self._note_changes(series, before)
-        self.log.warning("%s: the exchange has changed %s", series.name, series.changed)
         return replace(change, closed=changed.merged(change.closed), appends=False)
 
     async def _fetch_again(self, series: FetchedSeries, oddity: PlatformError) -> Change:
+        """Fetch all rows; replace all candles if these do not fit either."""
+        if isinstance(oddity, OldAnswer):
+            raise oddity
         self.refetches += 1
-        self.log.warning("all its candles are fetched again: %s", oddity)
+        now_s = self.clock.monotonic()
+        if now_s >= self._oddity_due_s:  # a node that is behind would fill the log
+            self._oddity_due_s = now_s + ODDITY_EVERY_S
+            self.log.warning("all its candles are fetched again: %s", oddity)
         await self.exchange.sync_time()
         answer, times = await self._klines(series.store, KEEP, None)
-        before = series.store.closed
-        change = series.store.replace(answer, **times)
-        self._note_changes(series, before)
-        series.verification.confirmed(Candles.empty(), times["asked_ms"])
-        return change
+        try:
+            return self._accept_whole(series, answer, times, has_holes=False)
+        except OverlapDiffers:
+            before = series.store.closed
+            change = series.store.replace(answer, **times)
+            self._note_changes(series, before)
+            series.verification.confirmed(Candles.empty(), times["asked_ms"])
+            return change
 
     def _note_changes(self, series: FetchedSeries, before: Candles) -> None:
         if text := changes_text(before, series.store.closed):
             series.changed, series.changed_at_ms = text, self.clock.now_ms()
+            self.log.warning("%s: the exchange has changed %s", series.name, text)
 
     async def _klines(
         self, store: CandleStore, limit: int, from_ms: int | None
@@ -379,6 +406,19 @@ class Fetcher(Actor):
                 store.symbol, store.timeframe, limit=limit, start_ms=from_ms
             )
         return answer, {"asked_ms": asked_ms, "fetched_at_ms": self.clock.now_ms()}
+
+    async def _old_answer(self, coin: FetchedCoin, series: FetchedSeries, error: OldAnswer) -> None:
+        """Leave it to the next pass, which may reach another node; several in a row are a failure.
+
+        Exchange time may have been set back: then it must be read.
+        """
+        series.old_answers += 1
+        if series.old_answers > 1:
+            await self.exchange.sync_time()
+        if series.old_answers < OLD_ANSWERS:
+            series.circuit.release()
+        else:
+            self._failed(coin, series, str(error))
 
     def _failed(self, coin: FetchedCoin, series: FetchedSeries, why: str) -> None:
         """Count a failure; log the reason once per coin, however many timeframes it fails."""
@@ -419,7 +459,7 @@ class Fetcher(Actor):
             self.log.info("%s: answers again", series.name)
         if coin.unlisted == NOT_LISTED:
             coin.unlisted = ""
-        series.logged, series.left_out_since_ms = "", None
+        series.logged, series.left_out_since_ms, series.old_answers = "", None, 0
         series.circuit.succeeded()
         series.served_s = self.clock.monotonic()
         if series.store.timeframe is not Timeframe.M5:

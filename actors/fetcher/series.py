@@ -22,6 +22,7 @@ class FetchedSeries:
         circuit: Counts this timeframe's failures alone.
         started_s, served_s: When the last request began; when the last good answer came.
         left_out_since_ms: Begin of the pauses without requests.
+        old_answers: Answers in a row that were older than one before.
         logged: The failure that the log names, until the next success.
         changed: What the exchange changed last of closed candles, and when it was seen.
         said: Bad rows that the log has named, by open time.
@@ -34,6 +35,7 @@ class FetchedSeries:
     started_s: float = 0.0
     served_s: float = float("-inf")
     left_out_since_ms: int | None = None
+    old_answers: int = 0
     logged: str = ""
     changed: str = ""
     changed_at_ms: int = 0

@@ -51,6 +51,10 @@ class WrongTime(BadCandle):
     """An answer newer than exchange time allows, or older than an earlier one."""
 
 
+class OldAnswer(WrongTime):
+    """An answer older than an earlier one: of a node that is behind, or time was set back."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
     """What one answer changed: new closed candles, the open one if it changed, holes.
@@ -117,6 +121,7 @@ class CandleStore:
         self.duplicates = 0
         self._own_break_ms = self._shorter_break_ms = 0
         self._newest_seen_ms = 0
+        self._last_read = Candles.empty()
         self._still_since_ms = 0
         self._recheck_ms = 0
         self._recheck_pause_ms = RECHECK_FIRST_MS
@@ -251,9 +256,11 @@ class CandleStore:
         else:
             merged = self.closed.merged(new)
         forming = _newest_after(merged, rows[len(closed) :], self.forming)
+        if not (forming.same_as(self.forming) and forming.same_as(self._last_read)):
+            self._still_since_ms, self._last_read = asked_ms, forming
+        if _is_older(forming, self.forming):  # of a node that is behind
+            forming = self.forming
         moved = not forming.same_as(self.forming)
-        if moved:
-            self._still_since_ms = asked_ms
         if merged is not self.closed:
             self.closed = merged.tail(self.keep)
         self.forming = forming
@@ -465,7 +472,7 @@ class CandleStore:
                 f"{asked_ms}; expected at most {AHEAD_MS} ms"
             )
         if is_newest and newest < self._newest_seen_ms <= latest:
-            raise WrongTime(
+            raise OldAnswer(
                 f"{where} at {newest}: the newest candle of an answer asked for at {asked_ms}, "
                 f"but {self._newest_seen_ms} had been seen before"
             )
@@ -552,6 +559,16 @@ def _newest_after(closed: Candles, *candidates: Candles) -> Candles:
         if len(candle) and int(candle.open_time_ms[0]) > last:
             return candle
     return Candles.empty()
+
+
+def _is_older(candle: Candles, known: Candles) -> bool:
+    """Return whether an open candle was read before another reading of it: its volume grows."""
+    return bool(
+        len(candle)
+        and len(known)
+        and candle.open_time_ms[0] == known.open_time_ms[0]
+        and candle.volume[0] < known.volume[0]
+    )
 
 
 def _follows(new: Candles, until_ms: int, timeframe: Timeframe) -> bool:

@@ -103,6 +103,12 @@ class TestClosed:
         target = filled(9)
         assert not give(target, bars(7, 8, 9), 9.6)
 
+    def test_an_open_candle_does_not_go_back_to_what_a_node_behind_says(self) -> None:
+        target = filled(9)
+        give(target, bars(8, 9, spoilt=9), 9.6)
+        assert not give(target, bars(8, 9), 9.7)
+        assert target.forming.volume[0] == 99.0
+
     def test_a_moved_open_candle_is_a_change_without_a_close(self) -> None:
         change = give(filled(9), bars(7, 8, 9, spoilt=9), 9.6)
         assert not len(change.closed)
