@@ -365,10 +365,15 @@ class Fetcher(Actor):
         changed = series.verification.confirmed(differing, times["asked_ms"])
         if not len(changed):
             return change
-        before = store.closed
+        before, begins_ms = store.closed, store.begins_ms
         store.correct(changed)
         self._note_changes(series, before)
-        return replace(change, closed=changed.merged(change.closed), appends=False)
+        return replace(
+            change,
+            closed=changed.merged(change.closed),
+            begins=change.begins or store.begins_ms != begins_ms,
+            appends=False,
+        )
 
     async def _fetch_again(self, series: FetchedSeries, oddity: PlatformError) -> Change:
         """Fetch all rows; replace all candles if these do not fit either."""

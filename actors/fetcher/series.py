@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -12,6 +13,8 @@ from shared.candles.store import CandleStore
 from shared.clock import utc_text
 from shared.indicators.frames import WARM_BARS
 from shared.market import Timeframe
+
+PLAIN, BLUR = (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0), 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -126,8 +129,17 @@ def _ratio(store: CandleStore) -> str:
         if found.at_ms == store.begins_ms:
             fell = found.before > found.after
             factor = found.before / found.after if fell else found.after / found.before
-            return f" {factor:.3g}:1" if fell else f" 1:{factor:.3g}"
+            return f" {_plain(factor)}:1" if fell else f" 1:{_plain(factor)}"
     return ""
+
+
+def _plain(factor: float) -> str:
+    """Return the number meant by a factor, which prices that moved meanwhile blur."""
+    digits = math.floor(math.log10(factor))
+    size = 10.0**digits
+    near = min(PLAIN, key=lambda each: abs(factor / size - each))
+    is_near = abs(factor / size - near) <= BLUR * near
+    return f"{near * size if is_near else round(factor, 1 - digits):.10g}"
 
 
 def _listed(texts: list[str]) -> str:
