@@ -21,9 +21,6 @@ from shared.market import COLUMNS, Candles, Floats
 from shared.messages.candles import CandleWindow
 
 COMPUTED, SENT = 1000, 500
-LATE_BARS = 2
-"""So many missing after the last are a gap: one may just be late."""
-
 Values = list[float | None]
 
 
@@ -32,8 +29,8 @@ def series(window: CandleWindow, settings: IndicatorsSection) -> dict[str, Any]:
 
     Every list has an entry per candle; indicators are null for the open candle and before an
     unfilled gap. Divergences are dated by the bar at whose close they became known; all times
-    are open times of bars. `gaps` are holes between the candles shown, and after the last
-    (`untilMs` null) from two missing candles on: `confirmed` if the exchange has none there.
+    are open times of bars. `gaps` are holes between the candles shown, `confirmed` where the
+    exchange has no candles.
 
     Units:  momentum in ATR14, prices and atr in quote currency, k and d 0..100.
     Raises: NoCandles: none is closed.
@@ -60,15 +57,11 @@ def series(window: CandleWindow, settings: IndicatorsSection) -> dict[str, Any]:
 
 
 def _gaps(window: CandleWindow, shown: Candles) -> list[dict[str, Any]]:
-    timeframe, unfilled = window.timeframe, set(window.unfilled_gaps())
-    gaps: list[dict[str, Any]] = [
+    unfilled = set(window.unfilled_gaps())
+    return [
         {"fromMs": first, "untilMs": until, "confirmed": (first, until) not in unfilled}
-        for first, until in shown.gaps(timeframe)
+        for first, until in shown.gaps(window.timeframe)
     ]
-    end_ms = int(shown.open_time_ms[-1]) + timeframe.ms
-    if window.closed_until_ms - end_ms >= LATE_BARS * timeframe.ms:
-        gaps.append({"fromMs": end_ms, "untilMs": None, "confirmed": False})
-    return gaps
 
 
 class _Lines:

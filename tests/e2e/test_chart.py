@@ -121,6 +121,23 @@ def test_a_halt_is_marked_on_the_axis_and_said_in_words(
     expect(words).to_be_hidden()
 
 
+def test_when_candles_cease_it_is_said_since_when_without_a_new_series(
+    page: Page, serve: Serve
+) -> None:
+    server = serve()
+
+    def ends_early(series: Document) -> Document:
+        return series | {"candles": series["candles"][:-1]}
+
+    server.change_series = ends_early
+    opened(page, server, "LINKUSDT")
+    words = page.locator("#chart-gaps")
+    expect(words).to_be_hidden()
+    server.later_ms = 3 * 300_000
+    server.patch(set={})
+    expect(words).to_contain_text("No candles since")
+
+
 def _pixels(page: Page, colour: str) -> int:
     """Count the pixels of a colour on the chart's canvases."""
     found: int = page.evaluate(

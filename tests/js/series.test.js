@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { dotsOf, gapLabel, gapWords, levelsOf, lineOf, markersOf, momentumOf, movedBy, newestIndex, segmentsOf } from "../../actors/dashboard/static/js/series.js";
+import { dotsOf, gapLabel, gapWords, gapsOf, levelsOf, lineOf, markersOf, momentumOf, movedBy, newestIndex, segmentsOf } from "../../actors/dashboard/static/js/series.js";
 import { sparkPath } from "../../actors/dashboard/static/js/spark.js";
 import { position } from "./samples.js";
 
@@ -107,11 +107,19 @@ test("a halt, missing candles and no candles since are three things", () => {
   assert.equal(gapLabel(series(), { ...halt, untilMs: halt.fromMs + 36 * M5 }), "halt 3\u00a0h");
   assert.equal(gapLabel(series(), missing), "149 bars missing");
   assert.equal(gapLabel(series(), since), "no candles");
-  const words = (/** @type {import("../../actors/dashboard/static/js/contract.js").Gap[]} */ ...gaps) => gapWords({ ...series(), gaps }, "utc");
+  const words = (/** @type {import("../../actors/dashboard/static/js/contract.js").Gap[]} */ ...gaps) => gapWords(series(), gaps, "utc");
   assert.equal(words(halt), "Halt: the exchange has no candles from 24 Mar, 12:35 to 14:00 (17 bars).");
   assert.equal(words(missing), "Missing: candles from 24 Mar, 12:35 to 25 Mar, 01:00 (149 bars).");
   assert.equal(words(since), "No candles since 24 Mar, 12:35.");
   assert.equal(words(), "");
   assert.equal(words(halt, halt, halt, halt, since).split("Halt").length, 3);
   assert.match(words(halt, halt, halt, halt, since), /^No candles since .* And 2 earlier\.$/);
+});
+
+test("candles are missing after the last one from the second one on", () => {
+  const open = { fromMs: 2 * M5, untilMs: null, confirmed: false };
+  for (const bars of [2, 2.5, 3, 3.9]) assert.deepEqual(gapsOf(live(), bars * M5), []);
+  assert.deepEqual(gapsOf(live(), 4 * M5), [open]);
+  assert.deepEqual(gapsOf(live(), 900 * M5 + 1), [open]);
+  assert.deepEqual(gapsOf({ ...live(), candles: [] }, 900 * M5), []);
 });

@@ -26,6 +26,7 @@ class PageServer:
 
     Attributes:
         connections: Websockets made so far.
+        later_ms: How far its clock is ahead of this machine's.
         change_series: What a test wants different in every series.
     """
 
@@ -34,6 +35,7 @@ class PageServer:
         self._clock = SystemClock()
         self._open: dict[web.WebSocketResponse, int] = {}
         self.connections = 0
+        self.later_ms = 0
         self.change_series: Callable[[dict[str, Any]], dict[str, Any]] | None = None
         elsewhere = LIBRARY_FILE if has_library else LIBRARY_FILE.with_name("not-there.js")
         self._files = Files(STATIC, {LIBRARY: elsewhere})
@@ -59,7 +61,7 @@ class PageServer:
 
     def now_ms(self) -> int:
         """Return the time its page is told."""
-        return self._clock.now_ms()
+        return self._clock.now_ms() + self.later_ms
 
     def patch(self, **changes: Any) -> None:
         """Send one patch with `set`, `coins` or `ta` to everybody, at once."""

@@ -1,6 +1,6 @@
 /** The chart of an opened coin: candles with the ribbon, the squeeze, the Stoch RSI. */
 
-/** @import {Candle, Series} from "./contract.js" */
+/** @import {Candle, Gap, Series} from "./contract.js" */
 /** @import {Charts} from "./library.js" */
 /** @import {Colours} from "./series.js" */
 /** @import {IChartApi, MouseEventParams, Time} from "lightweight-charts" */
@@ -43,6 +43,14 @@ function colours(token) {
 }
 
 /**
+ * @typedef {object} Drawing
+ * @property {Series} series
+ * @property {Gap[]} gaps
+ * @property {number} tick Of the coin, as its price is shown elsewhere.
+ * @property {{title: string, price: number}[]} levels Of a position in this coin.
+ */
+
+/**
  * @typedef {object} DrawnChart
  * @property {IChartApi} chart
  * @property {(candle: Candle) => void} move Draw the last candle anew, or one after it.
@@ -53,13 +61,11 @@ function colours(token) {
  * Draw a series into an element, in place of what was there.
  * @param {Charts} library
  * @param {HTMLElement} frame
- * @param {Series} series
- * @param {number} tick Of the coin, as its price is shown elsewhere.
- * @param {{title: string, price: number}[]} levels Of a position in this coin.
+ * @param {Drawing} drawing
  * @param {(index: number | null) => void} onPoint The candle pointed at; null for none.
  * @returns {DrawnChart}
  */
-export function drawChart(library, frame, series, tick, levels, onPoint) {
+export function drawChart(library, frame, { series, gaps, tick, levels }, onPoint) {
   const { CandlestickSeries, HistogramSeries, LineSeries, createChart, createSeriesMarkers } = library;
   const colour = (/** @type {string} */ name) => token(frame, name);
   const paint = colours(colour);
@@ -99,14 +105,14 @@ export function drawChart(library, frame, series, tick, levels, onPoint) {
   });
   candles.attachPrimitive(new Segments(segmentsOf(series, paint, "price")));
   createSeriesMarkers(candles, markersOf(series, paint));
-  const gaps = { line: colour("--warn"), text: colour("--surface"), back: colour("--warn") };
-  candles.attachPrimitive(new Gaps(series, gaps, true));
+  const gapColours = { line: colour("--warn"), text: colour("--surface"), back: colour("--warn") };
+  candles.attachPrimitive(new Gaps(series, gaps, gapColours, true));
 
   const bars = chart.addSeries(HistogramSeries, { ...quiet, priceFormat: { type: "price", precision: 2, minMove: 0.01 } }, SQUEEZE_PANE);
   bars.setData(momentumOf(series, paint));
   const dots = chart.addSeries(LineSeries, { ...quiet, lineVisible: false, pointMarkersVisible: true, pointMarkersRadius: 2.5 }, SQUEEZE_PANE);
   dots.setData(dotsOf(series, paint));
-  bars.attachPrimitive(new Gaps(series, gaps, false));
+  bars.attachPrimitive(new Gaps(series, gaps, gapColours, false));
 
   const range = { autoscaleInfoProvider: () => ({ priceRange: { minValue: 0, maxValue: 100 } }) };
   const stoch = { ...quiet, ...range, priceFormat: { type: /** @type {const} */ ("price"), precision: 0, minMove: 1 } };
@@ -118,7 +124,7 @@ export function drawChart(library, frame, series, tick, levels, onPoint) {
     k.createPriceLine({ price: level, color: text, lineWidth: 1, lineStyle: 3, axisLabelVisible: false, title: "" });
   }
   k.attachPrimitive(new Segments(segmentsOf(series, paint, "k")));
-  k.attachPrimitive(new Gaps(series, gaps, false));
+  k.attachPrimitive(new Gaps(series, gaps, gapColours, false));
 
   [5, 2, 2].forEach((factor, pane) => chart.panes()[pane]?.setStretchFactor(factor));
   const last = series.candles.length;

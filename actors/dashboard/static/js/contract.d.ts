@@ -192,9 +192,11 @@ export interface DivergenceLine {
   kA: number; kB: number; priceA: number; priceB: number;
 }
 
-/** No candles from open time to open time; `untilMs` is null for what has not ended. */
+/** No candles from open time to open time. */
 export interface Gap {
-  fromMs: number; untilMs: number | null;
+  fromMs: number;
+  /** null (the page's own) for what has not ended. */
+  untilMs: number | null;
   /** The exchange has none there: it was halted. */
   confirmed: boolean;
 }

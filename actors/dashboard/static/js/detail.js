@@ -1,6 +1,6 @@
 /** One coin opened: its chart, and the reasons of its score and bonus. */
 
-/** @import {CoinData, Position, ScorePart, Series, Timeframe} from "./contract.js" */
+/** @import {CoinData, Gap, Position, ScorePart, Series, Timeframe} from "./contract.js" */
 /** @import {State} from "./store.js" */
 /** @import {View} from "./filter.js" */
 /** @import {DrawnChart} from "./chart.js" */
@@ -12,7 +12,7 @@ import { byId, el, setAttribute, setText, show } from "./dom.js";
 import { NOTHING, fixed, percent, price, prices, signed, time, trendGlyph } from "./format.js";
 import { charts } from "./library.js";
 import { verdict } from "./reading.js";
-import { gapWords, levelsOf, movedBy, newestIndex } from "./series.js";
+import { gapWords, gapsOf, levelsOf, movedBy, newestIndex } from "./series.js";
 import { zone } from "./settings.js";
 import { openPositions } from "./store.js";
 import { makeTable } from "./table.js";
@@ -27,7 +27,7 @@ const reasons = byId("detail-reasons", HTMLElement);
 const frame = byId("chart", HTMLElement);
 const message = byId("chart-message", HTMLElement);
 const attribution = byId("attribution", HTMLElement);
-const gaps = byId("chart-gaps", HTMLElement);
+const gapLine = byId("chart-gaps", HTMLElement);
 const legends = {
   price: byId("legend-price", HTMLElement),
   state: el("span"),
@@ -50,6 +50,9 @@ let series = null;
 let drawnChart = null;
 /** @type {CoinData | null} */
 let shown = null;
+/** Where candles are missing, as drawn. */
+/** @type {Gap[]} */
+let gaps = [];
 /** Entry, stop and target of a position in the coin shown. */
 let levels = levelsOf(undefined);
 /** Key of the series shown or loading: coin, timeframe, newest close. */
@@ -133,6 +136,7 @@ function follow() {
     drawnChart?.move(moved);
   }
   const last = drawnChart?.last() ?? null;
+  if (gapsOf(series, nowMs()).length !== gaps.length) repaintChart();
   setAttribute(frame, "data-last", last === null ? null : price(last, tickOf(series)));
 }
 
@@ -148,9 +152,11 @@ function drawHolding(position, { data }, { tick }) {
   show(holding, line !== null);
 }
 
-/** Draw the chart again: the theme or the zone changed. */
+/** Draw the chart again: the theme, the zone or a gap changed. */
 export function repaintChart() {
-  if (series !== null) void paint(series);
+  if (series === null) return;
+  describe(series);
+  void paint(series);
 }
 
 /** @param {CoinData} coin */
@@ -199,7 +205,7 @@ async function load(symbol, timeframe, key, fresh) {
     drawnChart?.chart.remove();
     drawnChart = null;
     series = null;
-    show(gaps, false);
+    show(gapLine, false);
     setText(message, `Loading ${timeframe} candles of ${symbol}`);
     show(message, true);
     for (const legend of [...Object.values(legends), ...emas]) setText(legend, "");
@@ -210,7 +216,7 @@ async function load(symbol, timeframe, key, fresh) {
     if (key !== wanted) return;
     if (!answer.ok) throw new Error(body.detail ?? body.title ?? `the server answered ${answer.status}`);
     series = body;
-    drawLegend(null);
+    describe(body);
     await paint(body);
   } catch (error) {
     if (key !== wanted) return;
@@ -229,15 +235,24 @@ async function paint(drawn) {
   if (drawn !== series) return;
   const kept = drawnChart?.chart.timeScale().getVisibleLogicalRange() ?? null;
   drawnChart?.chart.remove();
-  drawnChart = drawChart(library, frame, drawn, tickOf(drawn), levels, drawLegend);
+  drawnChart = drawChart(library, frame, { series: drawn, gaps, tick: tickOf(drawn), levels }, drawLegend);
   if (kept !== null) drawnChart.chart.timeScale().setVisibleLogicalRange(kept);
   follow();
-  const words = gapWords(drawn, zone());
-  setText(gaps, words);
-  show(gaps, words !== "");
   setAttribute(frame, "data-drawn", `${drawn.symbol} ${drawn.timeframe}`);
   show(message, false);
   show(attribution, true);
+}
+
+/**
+ * Say in words where candles are missing, and describe the newest bar.
+ * @param {Series} drawn
+ */
+function describe(drawn) {
+  gaps = gapsOf(drawn, nowMs());
+  const words = gapWords(drawn, gaps, zone());
+  setText(gapLine, words);
+  show(gapLine, words !== "");
+  drawLegend(null);
 }
 
 /**
@@ -260,5 +275,5 @@ function drawLegend(pointed) {
   const word = series.squeeze.fired[i] ? "fired" : on === true ? "on" : on === false ? "off" : "unknown";
   setText(legends.squeeze, `TTM Squeeze ${word}, momentum ${signed(series.squeeze.momentum[i], 2)} ATR`);
   setText(legends.stoch, `Stoch RSI %K ${fixed(series.stochRsi.k[i], 1)}, %D ${fixed(series.stochRsi.d[i], 1)}`);
-  setAttribute(frame, "aria-label", `${series.symbol} ${series.timeframe} chart. ${legends.price.textContent ?? NOTHING}. ${gapWords(series, zone())}`.trim());
+  setAttribute(frame, "aria-label", `${series.symbol} ${series.timeframe} chart. ${legends.price.textContent ?? NOTHING}. ${gapWords(series, gaps, zone())}`.trim());
 }

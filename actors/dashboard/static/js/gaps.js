@@ -17,14 +17,15 @@ const PADDING_PX = 18;
 export class Gaps {
   /**
    * @param {Series} series
+   * @param {Gap[]} gaps
    * @param {GapColours} colours
    * @param {boolean} isLabelled Whether the time axis says what it is; one series of a chart does.
    */
-  constructor(series, colours, isLabelled) {
+  constructor(series, gaps, colours, isLabelled) {
     this.colours = colours;
     /** @type {IChartApi | null} */
     this.chart = null;
-    this.places = series.gaps.map((gap) => ({ text: gapLabel(series, gap), ...around(series, gap) }));
+    this.places = gaps.map((gap) => ({ text: gapLabel(series, gap), ...around(series, gap) }));
     this.views = [{ renderer: () => ({ draw: this.draw.bind(this) }) }];
     this.labels = isLabelled ? this.places.map((place, i) => this.label(place, this.places.slice(i + 1))) : [];
   }

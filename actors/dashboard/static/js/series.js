@@ -148,6 +148,8 @@ export function newestIndex(series) {
 /** @type {Record<Series["timeframe"], number>} */
 const LENGTH_MS = { "5m": 300_000, "1h": 3_600_000, "4h": 14_400_000 };
 const GAPS_TOLD = 3;
+/** So many missing after the last candle are a gap: one may just be late. */
+const LATE_BARS = 2;
 
 /**
  * Return the candle that the newest price makes of the last one, or the one after it; null if the price fits into
@@ -168,6 +170,19 @@ export function movedBy({ candles, closedUntilMs, timeframe }, { price, priceAtM
 }
 
 /**
+ * Return where candles are missing as of now: between those there are, and after the last.
+ * @param {Series} series
+ * @param {number} nowMs
+ * @returns {Gap[]}
+ */
+export function gapsOf({ candles, gaps, timeframe }, nowMs) {
+  const length = LENGTH_MS[timeframe];
+  const endMs = (candles.at(-1)?.[0] ?? Infinity) + length;
+  const isLate = nowMs - (nowMs % length) - endMs >= LATE_BARS * length;
+  return isLate ? [...gaps, { fromMs: endMs, untilMs: null, confirmed: false }] : gaps;
+}
+
+/**
  * @param {Series} series
  * @param {Gap} gap
  */
@@ -178,10 +193,11 @@ export function gapLabel({ timeframe }, { fromMs, untilMs, confirmed }) {
 
 /**
  * Return in words where candles are missing, the newest first; "" if none is.
- * @param {Series} series
+ * @param {Pick<Series, "timeframe">} series
+ * @param {Gap[]} gaps
  * @param {Zone} zone
  */
-export function gapWords({ gaps, timeframe }, zone) {
+export function gapWords({ timeframe }, gaps, zone) {
   const told = gaps.toReversed().slice(0, GAPS_TOLD).map(({ fromMs, untilMs, confirmed }) => {
     const from = time(fromMs, zone, "moment");
     if (untilMs === null) return `No candles since ${from}.`;

@@ -121,12 +121,3 @@ def test_holes_are_told_with_what_they_are_and_only_where_they_are_shown() -> No
     assert gaps(series(replace(holed, absent=(halt,)), SETTINGS)) == [
         (*halt, True), (*missing, False)
     ]  # fmt: skip
-
-
-@pytest.mark.parametrize(("missing", "is_told"), [(0, False), (1, False), (2, True), (200, True)])
-def test_no_candles_since_is_told_from_the_second_missing_one_on(
-    missing: int, is_told: bool
-) -> None:
-    last_ms = START_MS + 1000 * M5.ms
-    late = replace(window(1000), candles=CANDLES[:1000], closed_until_ms=last_ms + missing * M5.ms)
-    assert gaps(series(late, SETTINGS)) == ([(last_ms, None, False)] if is_told else [])
