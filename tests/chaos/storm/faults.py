@@ -582,7 +582,7 @@ CLASSES: dict[str, type[Fault]] = {
     "ban": ExchangeFault,
     "address": ExchangeFault,
     "rows": ExchangeFault,
-    "rows-bad": ExchangeFault,
+    "rows-none": ExchangeFault,
     "history": History,
     "stream": ExchangeFault,
     "venue": ExchangeFault,
