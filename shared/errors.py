@@ -8,7 +8,7 @@
     │   │   │   └── BusDenied   it does not accept our user or its password
     │   │   └── BusRefused      Redis answers, but refuses this one command (wrong type)
     │   ├── ExchangeUnavailable 5xx, timeout, cut connection, a body that is no JSON
-    │   ├── RateLimited         429 or 418: nothing may be sent before `until_ms`
+    │   ├── RateLimited         429, 418, 403, 451: nothing may be sent before `until_ms`
     │   ├── VenueUnavailable    the venue does not answer, answers nonsense, or is frozen
     │   ├── OutcomeUnknown      an order was sent, and the venue may have accepted it
     │   └── JournalUnavailable  the trader's journal cannot be written: no entries
@@ -28,6 +28,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 EXIT_OK = 0
 EXIT_FAILED = 1
@@ -107,14 +108,21 @@ class RateLimited(TransientError):
 
     Args:
         until_ms: Epoch ms of our own clock before which nothing may be sent.
-        banned: True for 418 (address banned), False for 429 (limit exceeded).
+        status: The HTTP status that says so.
     """
 
-    def __init__(self, until_ms: int, *, banned: bool) -> None:
-        kind = "address banned (418)" if banned else "request limit broken (429)"
-        super().__init__(f"{kind}: no request before {until_ms} ms")
+    KINDS: Final = {
+        403: "address refused by the exchange's firewall",
+        418: "address banned",
+        429: "request limit broken",
+        451: "address refused for its place",
+    }
+
+    def __init__(self, until_ms: int, *, status: int) -> None:
+        kind = self.KINDS[status]
+        super().__init__(f"{kind} (HTTP {status}): no request before {until_ms} ms")
         self.until_ms = until_ms
-        self.banned = banned
+        self.status = status
 
 
 class VenueUnavailable(TransientError):

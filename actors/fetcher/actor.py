@@ -49,6 +49,7 @@ from shared.config.sections import FetcherSection
 from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
+from shared.exchanges.binance.refusals import is_of_address
 from shared.http_client import open_session
 from shared.market import Candles, Timeframe
 from shared.messages.actors import Quarantine
@@ -544,7 +545,9 @@ class Fetcher(Actor):
         }
         batch = self.bus.batch()
         if until_ms is not None and (ban := self.ban_file.read()) is not None:
-            batch.put(schema.BAN_UNTIL, ban, ttl_ms=until_ms - now_ms)
+            # one of our address outlives the request at its end: it may be refused again
+            more_s = self.settings.request_timeout_s if is_of_address(ban.status) else 0.0
+            batch.put(schema.BAN_UNTIL, ban, ttl_ms=until_ms - now_ms + round(1000 * more_s))
         elif until_ms is None:
             batch.delete(schema.BAN_UNTIL)
         if self.client.assets:

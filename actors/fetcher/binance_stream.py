@@ -23,6 +23,7 @@ from actors.fetcher.stream_watch import StreamKey, StreamWatch
 from shared.clock import Clock
 from shared.errors import BadCandle, BadMessage, shortened
 from shared.exchanges.binance.client import BinanceClient
+from shared.exchanges.binance.refusals import is_of_address, next_pause_ms
 from shared.http_client import LARGEST_FRAME
 from shared.market import Timeframe
 
@@ -68,7 +69,7 @@ class KlineStreams:
         url: Scheme, host and port, such as wss://data-stream.binance.vision.
         watch: Names the streams and tracks connections and silence.
         client: Tracks bans: while requests are forbidden no attempt is made, open connections
-            stay. A refusal with 429 or 418 is passed to it.
+            stay. A refusal with 429, 418, 403 or 451 is passed to it.
         on_event: Called with every valid kline frame, in order of arrival.
 
     Attributes:
@@ -123,6 +124,11 @@ class KlineStreams:
         times = [c.frame_s for c in self.connections if c.frame_s is not None]
         return min(times) if len(times) == len(self.connections) else None
 
+    @property
+    def refused(self) -> int | None:
+        """HTTP status with which our address is refused, if it is."""
+        return next((c.refused for c in self.connections if c.refused), None)
+
     def troubles(self) -> list[str]:
         """Return why connections are down, one text each."""
         return [c.trouble for c in self.connections if c.trouble]
@@ -143,6 +149,8 @@ class _Connection:
         self.has_data = False
         self.frame_s: float | None = None
         self.trouble = "not connected yet"
+        self.refused: int | None = None
+        self._refused_ms = 0
 
     async def run(self) -> None:
         while True:
@@ -152,7 +160,10 @@ class _Connection:
                 trouble = await self._connect_and_read()
             except aiohttp.WSServerHandshakeError as error:
                 trouble = f"refused: HTTP {error.status}"
-                if error.status in (429, 418):
+                is_refused = is_of_address(error.status)
+                if is_refused:
+                    self.refused, self._refused_ms = error.status, next_pause_ms(self._refused_ms)
+                if is_refused or error.status in (429, 418):
                     headers = error.headers
                     retry_after = headers.get("Retry-After", "") if headers is not None else ""
                     self._streams.client.heed(error.status, retry_after)
@@ -170,13 +181,16 @@ class _Connection:
         """Wait until an attempt is due, allowed, and within the budget."""
         streams = self._streams
         self._attempts_since_data += 1
-        await streams.clock.sleep(pause_s(self._attempts_since_data, streams.rng.random()))
+        least_s = pause_s(self._attempts_since_data, streams.rng.random())
+        await streams.clock.sleep(max(least_s, self._refused_ms / 1000))
         while True:
             until_ms = streams.client.forbidden_until_ms()
             if until_ms is not None:
                 self.trouble = "the exchange forbids requests"
                 left_s = (until_ms - streams.clock.now_ms()) / 1000
                 await streams.clock.sleep(min(left_s, BAN_CHECK_S))
+            elif streams.client.awaits_answer():  # one request asks, for all
+                await streams.clock.sleep(BAN_CHECK_S)
             elif (left_s := streams.budget.take(streams.clock.monotonic())) > 0:
                 self.trouble = "too many attempts lately"
                 await streams.clock.sleep(left_s)
@@ -257,6 +271,7 @@ class _Connection:
                 self._streams.log.info("streaming from %s", self._streams.url)
             self._attempts_since_data = 0
             self.has_data, self.trouble = True, ""
+            self.refused, self._refused_ms = None, 0
         self.frame_s = self._streams.clock.monotonic()
         self._streams.on_event(event)
 

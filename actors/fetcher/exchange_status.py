@@ -45,7 +45,7 @@ class ExchangeStatus:
         """Record until when the exchange forbids requests."""
         if error.until_ms > self._forbidden_until_ms:
             self._forbidden_until_ms = error.until_ms
-            self._log.warning("%s", error)
+            self._log.info("%s", error)  # a warning of whoever was refused
 
     def forbidden_until_ms(self) -> int | None:
         """Return the end of the ban in local time; None when requests are allowed."""

@@ -242,6 +242,7 @@ class CandleStream:
             "out_of_order": self.watch.out_of_order,
             "bad_frames": streams.bad_frames,
             "troubles": streams.troubles(),
+            "refused": streams.refused,
         }
 
 

@@ -66,6 +66,7 @@ class CycleCandles:
         self._stores = {(s, t): CandleStore(s, t) for s in symbols for t in TIMEFRAMES}
         self._is_time_known = False
         self._trusted_from_ms: int | None = None
+        self._forbidden_until_ms = 0
 
     def distrust(self, before_ms: int) -> None:
         """Take no candles from Redis that were fetched before a jump of the clock.
@@ -153,7 +154,8 @@ class CycleCandles:
                         windows[timeframe] = await self._fetch_window(store)
                 except PlatformError as error:
                     faults[symbol] = str(error)
-                    if isinstance(error, RateLimited):
+                    if isinstance(error, RateLimited) and error.until_ms > self._forbidden_until_ms:
+                        self._forbidden_until_ms = error.until_ms
                         self._log.warning("no candles from Binance: %s", error)
             return CoinWindows(symbol, windows)
 

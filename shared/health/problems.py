@@ -34,6 +34,7 @@ ProblemKind = Literal[
     "actor-silent",
     "actor-retrying",
     "exchange-ban",
+    "exchange-refused",
     "coin-trouble",
     "coin-silent",
     "coin-inputs",

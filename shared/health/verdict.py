@@ -10,6 +10,7 @@ from typing import Any, Literal
 from shared.candles.freshness import oldest_s
 from shared.clock import seconds_since, utc_text
 from shared.config.sections import AccountSection, FetcherSection
+from shared.exchanges.binance.refusals import WHAT_TO_DO, is_of_address
 from shared.health.audit import audit_problems
 from shared.health.problems import (
     Problem,
@@ -341,13 +342,26 @@ def _heartbeat_trouble(
 
 
 def _exchange_problems(seen: Snapshot, now_ms: int) -> Iterator[Problem]:
-    if seen.ban is not None and seen.ban.until_ms > now_ms:
-        left_s = (seen.ban.until_ms - now_ms) / 1000
+    ban, refused = seen.ban, _mapping(_detail(seen, "fetcher").get("stream")).get("refused")
+    left_s = 0.0 if ban is None else (ban.until_ms - now_ms) / 1000
+    if ban is not None and is_of_address(ban.status):  # over, it is about to be refused again
         text = (
-            f"the exchange forbids all requests (HTTP {seen.ban.status}) until "
-            f"{utc_text(seen.ban.until_ms)}, another {left_s:.0f} s"
+            f"the exchange refuses this address (HTTP {ban.status}), nothing is asked until "
+            f"{utc_text(ban.until_ms)}, another {max(0.0, left_s):.0f} s: {WHAT_TO_DO[ban.status]}"
+        )
+        yield Problem("exchange-refused", "", text)
+    elif ban is not None and left_s > 0:
+        text = (
+            f"the exchange forbids all requests (HTTP {ban.status}) until "
+            f"{utc_text(ban.until_ms)}, another {left_s:.0f} s"
         )
         yield Problem("exchange-ban", "", text)
+    elif type(refused) is int and is_of_address(refused):
+        text = (
+            f"the exchange refuses this address its streams (HTTP {refused}), so closes come by "
+            f"requests, seconds later: {WHAT_TO_DO[refused]}"
+        )
+        yield Problem("exchange-refused", "streams", text)
 
 
 def _coin_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:

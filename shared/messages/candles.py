@@ -177,9 +177,14 @@ class Assets:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ban:
-    """The exchange forbids requests until `until_ms` (epoch ms)."""
+    """The exchange forbids requests until `until_ms` (epoch ms).
+
+    Attributes:
+        host: The only one concerned, if it refuses our address; "" for the whole exchange.
+    """
 
     until_ms: int
     status: int
     at_ms: int
+    host: str = ""
     v: int = 1

@@ -118,6 +118,11 @@ STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
     ("actor-silent", {"heartbeats": {**WELL.heartbeats, "fetcher": heartbeat("fetcher", 1)}}),
     ("actor-retrying", beats(retrying="HTTP 503")),
     ("exchange-ban", {"ban": Ban(until_ms=NOW_MS + 9000, status=418, at_ms=NOW_MS)}),
+    *(
+        ("exchange-refused", {"ban": Ban(until_ms=NOW_MS + 9000, status=status, at_ms=NOW_MS)})
+        for status in (403, 451)
+    ),
+    ("exchange-refused", beats(stream={"refused": 403})),
     ("coin-trouble", beats(delisted={"BTCUSDT": "unknown symbol"})),
     ("coin-trouble", beats(coins={"BTCUSDT": "HTTP 503"})),
     ("coin-trouble", beats(coins=dict.fromkeys(COINS, "HTTP 503"))),

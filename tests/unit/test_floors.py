@@ -99,6 +99,7 @@ FREE_OF_IO = {
     "shared.candles.column_texts",
     "shared.candles.freshness",
     "shared.candles.store",
+    "shared.exchanges.binance.refusals",
     "shared.exchanges.liveness",
     "shared.exchanges.venue",
     "shared.health.audit",

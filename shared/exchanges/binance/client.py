@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
@@ -23,6 +26,7 @@ from shared.errors import (
 )
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.kline_rows import parse_klines
+from shared.exchanges.binance.refusals import WHAT_TO_DO, is_of_address, next_pause_ms
 from shared.exchanges.binance.weight import WeightBudget
 from shared.exchanges.excerpts import excerpt, excerpt_of
 from shared.http_client import (
@@ -40,6 +44,7 @@ WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 DEFAULT_PAUSE_S = {429: 60, 418: 120}
 LONGEST_PAUSE_MS = 259_200_000
 CLOCK_STEP_MS = 60_000
+HEED_S = 60.0  # a websocket refused this soon after an answer says nothing of requests
 MOST_AT_ONCE = 64
 LONGEST_NAME = 50
 TOO_MANY_REQUESTS, INVALID_SYMBOL = -1003, -1121
@@ -52,7 +57,8 @@ class BinanceClient:
 
     No call is retried here. A request that would exceed the share of the weight limit waits for
     the next clock minute. A 429 or 418 is written to the ban file and ends every call of this
-    client at once, in flight or queued.
+    client at once, in flight or queued. So does a 403 or 451, which refuses our address: for a
+    pause that doubles until an answer comes, and then one request at a time.
 
     Args:
         session: Used for all requests; not closed here.
@@ -81,6 +87,7 @@ class BinanceClient:
         self.assets: dict[str, tuple[str, str]] = {}
         self._session = session
         self._base_url = base_url.rstrip("/")
+        self._host = urlsplit(base_url).netloc
         self._clock = clock
         self._ban_file = ban
         self._last_ban: Ban | None = None
@@ -88,6 +95,8 @@ class BinanceClient:
         self._budget = WeightBudget(weight_share)
         self._on_the_wire: set[asyncio.Timeout] = set()
         self._slots = asyncio.Semaphore(_connections(session))
+        self._alone = asyncio.Lock()
+        self._answered_s = float("-inf")
         self._log = log or logging.getLogger(__name__)
 
     @property
@@ -107,9 +116,15 @@ class BinanceClient:
         ban = self._ban()
         return ban.until_ms if ban is not None and ban.until_ms > self._clock.now_ms() else None
 
+    def awaits_answer(self) -> bool:
+        """Return whether our address was refused, and nothing has been answered since."""
+        return self._refusal() is not None
+
     def heed(self, status: int, retry_after: str) -> None:
-        """Obey a 429 or 418 received elsewhere (a refused websocket)."""
-        self._silence(status, retry_after, b"")
+        """Obey a refused websocket: a 429 or 418, a 403 or 451 unless requests are answered."""
+        answered_s = self._clock.monotonic() - self._answered_s
+        if not is_of_address(status) or answered_s > HEED_S:
+            self._silence(status, retry_after, b"")
 
     async def sync_time(self) -> int:
         """Read the exchange's time and return the new `offset_ms`.
@@ -199,7 +214,8 @@ class BinanceClient:
         most: int = LARGEST_REPLY,
         about: str = "",
     ) -> Any:
-        async with self._slots:
+        probing = self._alone if self.awaits_answer() else contextlib.nullcontext()
+        async with self._slots, probing:
             self._refuse_while_banned()
             while (wait_s := self._budget.take(weight, self.now_ms())) > 0:
                 await self._clock.sleep(wait_s)
@@ -218,7 +234,7 @@ class BinanceClient:
                 finally:
                     self._on_the_wire.discard(deadline)
         except TimeoutError:
-            self._refuse_while_banned()  # then another call's 429 or 418 cut this one short
+            self._refuse_while_banned()  # then the refusal of another call cut this one short
             raise ExchangeUnavailable(
                 f"{self._base_url} {endpoint}: no answer within {self._timeout_s:g} s"
             ) from None
@@ -226,7 +242,7 @@ class BinanceClient:
             self._refuse_while_banned()
             raise ExchangeUnavailable(f"{self._base_url} {endpoint}: {error}") from None
         except (aiohttp.ClientError, OSError) as error:
-            self._refuse_while_banned()  # then only the body of the 429 or 418 was lost
+            self._refuse_while_banned()  # then only the body of the refusal was lost
             why = shortened(f"{type(error).__name__}: {error}", _LONGEST_WHY)
             raise ExchangeUnavailable(f"{self._base_url} {endpoint}: {why}") from error
 
@@ -239,7 +255,7 @@ class BinanceClient:
             used = whole_of(response.headers.get(WEIGHT_HEADER, ""))
             if used is not None:
                 self._budget.report(used, sent_ms, self.now_ms())
-            if response.status in DEFAULT_PAUSE_S:
+            if _is_refusal(response.status):
                 # At once: no other call may send while this body is still being read.
                 self._on_the_wire.discard(deadline)
                 retry_after = response.headers.get("Retry-After", "")
@@ -247,9 +263,13 @@ class BinanceClient:
                 body = await read_body(response, most)
                 self._silence(response.status, retry_after, body)
                 return response.status, body
+            if response.status == 200:
+                self._record_answer()
             return response.status, await read_body(response, most)
 
     def _document(self, endpoint: str, status: int, body: bytes, about: str) -> Any:
+        if is_of_address(status):
+            self._refuse_while_banned()
         try:
             document = document_of(body)
         except ReplyRefused as error:
@@ -269,17 +289,24 @@ class BinanceClient:
         )
 
     def _silence(self, status: int, retry_after: str, body: bytes) -> None:
-        """Record the ban of a 429 or 418, and cancel requests in flight."""
-        now_ms = self._clock.now_ms()
-        seconds = whole_of(retry_after.strip())
-        pause_s = DEFAULT_PAUSE_S[status] if seconds is None else max(1, seconds)
-        until_ms = now_ms + pause_s * 1000
-        if stated := _BANNED_UNTIL.search(body):
-            until_ms = max(until_ms, int(stated[1]) - self.offset_ms)
-        until_ms = min(until_ms, now_ms + LONGEST_PAUSE_MS)
-        known_ban = self._ban()
-        if known_ban is None or known_ban.until_ms < until_ms:
-            self._remember(Ban(until_ms=until_ms, status=status, at_ms=now_ms))
+        """Record what a refusal forbids, and cancel requests in flight."""
+        now_ms, refusal, known_ban = self._clock.now_ms(), self._refusal(), self._ban()
+        ban = Ban(until_ms=now_ms, status=status, at_ms=now_ms)
+        if is_of_address(status):
+            # one refused while a pause lasts was sent before it began
+            last_ms = 0 if refusal is None else refusal.until_ms - refusal.at_ms
+            pause_ms = 0 if self._is_paused(refusal) else next_pause_ms(last_ms)
+            ban = replace(ban, until_ms=now_ms + pause_ms, host=self._host)
+        else:
+            seconds = whole_of(retry_after.strip())
+            pause_s = DEFAULT_PAUSE_S[status] if seconds is None else max(1, seconds)
+            until_ms = now_ms + pause_s * 1000
+            if stated := _BANNED_UNTIL.search(body):
+                until_ms = max(until_ms, int(stated[1]) - self.offset_ms)
+            ban = replace(ban, until_ms=min(until_ms, now_ms + LONGEST_PAUSE_MS))
+        if ban.until_ms > max(now_ms, 0 if known_ban is None else known_ban.until_ms):
+            self._remember(ban)
+            self._log_ban(ban, is_new=refusal is None)
         soon = asyncio.get_running_loop().time()
         for deadline in self._on_the_wire:
             if not deadline.expired():
@@ -287,15 +314,46 @@ class BinanceClient:
 
     def _remember(self, ban: Ban) -> None:
         self._last_ban = ban
-        self._log.warning("exchange answered %d: silent until %d ms", ban.status, ban.until_ms)
         try:
             self._ban_file.write(ban)
         except OSError as error:
             self._log.error("ban not written, only this process obeys it: %s", error)
 
+    def _log_ban(self, ban: Ban, *, is_new: bool) -> None:
+        pause_s = (ban.until_ms - ban.at_ms) / 1000
+        text = f"{RateLimited(ban.until_ms, status=ban.status)}, {pause_s:.0f} s from now"
+        if not is_of_address(ban.status):
+            self._log.warning("%s", text)
+        elif is_new:
+            self._log.warning("%s: %s", text, WHAT_TO_DO[ban.status])
+        else:
+            self._log.info("still refused: %s", text)
+
+    def _record_answer(self) -> None:
+        """Record that the exchange answers our address (again): the next pause is the first."""
+        self._answered_s = self._clock.monotonic()
+        refusal = self._refusal()
+        if refusal is not None and not self._is_paused(refusal):
+            now_ms = self._clock.now_ms()
+            self._log.info("the exchange answers this address again")
+            self._remember(replace(refusal, until_ms=now_ms, at_ms=now_ms))
+
+    def _refusal(self) -> Ban | None:
+        """Return the newest refusal of our address, unless it was answered since."""
+        refusals = [ban for ban in self._bans() if is_of_address(ban.status)]
+        newest = max(refusals, key=lambda known: known.at_ms, default=None)
+        return newest if newest is not None and newest.until_ms > newest.at_ms else None
+
+    def _is_paused(self, ban: Ban | None) -> bool:
+        return ban is not None and ban.until_ms > self._clock.now_ms()
+
+    def _bans(self) -> list[Ban]:
+        bans = (self._ban_file.read(), self._last_ban)
+        return [ban for ban in bans if ban is not None and ban.host in ("", self._host)]
+
     def _ban(self) -> Ban | None:
         """Return the longest ban known, over or not."""
-        bans = [ban for ban in (self._ban_file.read(), self._last_ban) if ban is not None]
+        bans = self._bans()
         if not bans:
             return None
         ban = max(bans, key=lambda known: known.until_ms)
@@ -303,14 +361,14 @@ class BinanceClient:
         length_ms = min(ban.until_ms - ban.at_ms, LONGEST_PAUSE_MS)
         if ban.at_ms > now_ms + CLOCK_STEP_MS:
             # Our clock was set back: a ban of two minutes must not become one of a year.
-            self._remember(Ban(until_ms=now_ms + length_ms, status=ban.status, at_ms=now_ms))
+            self._remember(replace(ban, until_ms=now_ms + length_ms, at_ms=now_ms))
             return self._last_ban
-        return Ban(until_ms=ban.at_ms + length_ms, status=ban.status, at_ms=ban.at_ms)
+        return replace(ban, until_ms=ban.at_ms + length_ms)
 
     def _refuse_while_banned(self) -> None:
         ban = self._ban()
         if ban is not None and self._clock.now_ms() < ban.until_ms:
-            raise RateLimited(ban.until_ms, banned=ban.status == 418)
+            raise RateLimited(ban.until_ms, status=ban.status)
 
 
 def _connections(session: aiohttp.ClientSession) -> int:
@@ -325,11 +383,13 @@ def _is_name(text: Any) -> bool:
     return type(text) is str and 0 < len(text) <= LONGEST_NAME and text.isprintable()
 
 
+def _is_refusal(status: int) -> bool:
+    return status in DEFAULT_PAUSE_S or is_of_address(status)
+
+
 def _meaning(status: int, has_code: bool) -> str:
     if status == 200:
         return "the body is no JSON"
-    if status == 403:
-        return "refused by the exchange's firewall"
     if status >= 500:
         return "the exchange has a fault"
     if 300 <= status < 400:

@@ -143,7 +143,7 @@ def test_number_turns_what_is_not_available_into_none(value: float, expected: fl
 
 def test_encode_is_plain_json() -> None:
     assert encode(Ban(until_ms=1, status=418, at_ms=2)) == (
-        b'{"until_ms":1,"status":418,"at_ms":2,"v":1}'
+        b'{"until_ms":1,"status":418,"at_ms":2,"host":"","v":1}'
     )
 
 

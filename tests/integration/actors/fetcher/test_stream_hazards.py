@@ -457,6 +457,23 @@ class TestForbidden:
             await streaming(this)
             assert this.clock.now_ms() >= until_ms
 
+    async def test_a_handshake_refused_as_an_address_is_not_repeated_for_a_growing_while(
+        self, redis_url: str, tmp_path: Path
+    ) -> None:
+        async with trial(redis_url, tmp_path, fast(290, rate=40)) as this:
+            await streaming(this)
+            await this.exchange.plan(kind="stream_refuse", for_s=200, value=403)
+            await this.exchange.plan(kind="stream_cut", for_s=1)
+            await eventually(lambda: this.stream["refused"] == 403, 10)
+            begun_ms, attempts = this.clock.now_ms(), this.counts["attempts"]
+            await eventually(lambda: this.clock.now_ms() > begun_ms + 150_000, 20)
+            assert this.counts["attempts"] - attempts <= 1  # after 60 s, then after 120 s
+            assert this.running.detail["coins_ok"] == len(SYMBOLS)  # requests are answered
+            assert this.running.detail["banned_until_ms"] is None
+            await this.exchange.heal()
+            await streaming(this)
+            assert this.stream["refused"] is None
+
     async def test_a_handshake_refused_with_418_silences_rest_too(
         self, redis_url: str, tmp_path: Path
     ) -> None:

@@ -171,9 +171,9 @@ async def test_silence_lasts_as_long_as_the_longest_answer_says(
     watch: ExchangeStatus, listing: Listing, clock: ManualClock
 ) -> None:
     now_ms = clock.now_ms()
-    listing.failure = RateLimited(now_ms + 60_000, banned=True)
+    listing.failure = RateLimited(now_ms + 60_000, status=418)
     await watch.sync_time()
-    watch.forbid(RateLimited(now_ms + 20_000, banned=False))
+    watch.forbid(RateLimited(now_ms + 20_000, status=429))
     assert watch.forbidden_until_ms() == now_ms + 60_000
     await clock.advance(59.9)
     assert watch.forbidden_until_ms()
@@ -185,7 +185,7 @@ async def test_a_clock_set_back_does_not_make_a_short_silence_a_long_one(
     watch: ExchangeStatus, clock: ManualClock
 ) -> None:
     await watch.sync_time()
-    watch.forbid(RateLimited(clock.now_ms() + 60_000, banned=True))
+    watch.forbid(RateLimited(clock.now_ms() + 60_000, status=418))
     clock.step_wall(-86_400_000)
     assert watch.is_time_unknown()
     assert watch.forbidden_until_ms() is None

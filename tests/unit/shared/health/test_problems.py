@@ -87,6 +87,7 @@ KEYS: dict[ProblemKind, list[str]] = {
     "actor-silent": ["actor:fetcher"],
     "actor-retrying": ["actor:fetcher"],
     "exchange-ban": ["exchange:"],
+    "exchange-refused": ["exchange:", "exchange:streams"],
     "coin-trouble": ["coin:BTCUSDT", "coin:many, fetch failed: HTTP #"],
     "coin-silent": ["coin:ETHUSDT", "coin:SOLUSDT", "coin:XRPUSDT", "coin:many"],
     "coin-inputs": ["coin:BTCUSDT"],

@@ -223,7 +223,7 @@ async def test_ban_is_418_with_its_end_in_header_and_text(venue: Venue) -> None:
     assert re.search(r"IP banned until \d{13}\.", body["msg"])
     with pytest.raises(RateLimited) as caught:
         await venue.client.klines("BTCUSDT", Timeframe.H4, limit=7)
-    assert caught.value.banned
+    assert caught.value.status == 418
     assert caught.value.until_ms == NOW + 77_000
 
 
