@@ -1,6 +1,7 @@
 """Base scores of all coins, for people: nothing trades on them.
 
-Reads `cache:candles:*` (5m and 1h), `ta:latest:*` and, after each start, `signals:history`;
+Reads `cache:candles:*` (5m and 1h), `ta:latest:*`, `market:listings` and, after each start,
+`signals:history`;
 listens to `market:candles:{symbol}` and `signals:ta:{symbol}`; writes `scan:latest`,
 `signals:scan` and `signals:history`.
 """
@@ -187,6 +188,7 @@ class Scanner(Actor):
         parts = [{"symbol": symbol} for symbol in symbols]
         windows = {t: await self.bus.get_many(schema.CANDLES[t], parts) for t in TIMEFRAMES}
         signals = await self.bus.get_many(schema.TA_LATEST, parts)
+        listings = await self.bus.get(schema.LISTINGS)
         coins = [
             CoinWindows(symbol, {timeframe: windows[timeframe][i] for timeframe in TIMEFRAMES})
             for i, symbol in enumerate(symbols)
@@ -195,11 +197,13 @@ class Scanner(Actor):
         scores = {}
         for (symbol, result), signal in zip(found.items(), signals, strict=True):
             self._record(symbol, result)
-            scores[symbol] = (
-                _faulty(symbol, f"{type(result).__name__}: {result}")
-                if isinstance(result, Exception)
-                else _coin_score(result, signal, labels)
-            )
+            listing = listings.coins.get(symbol) if listings is not None else None
+            if listing is not None and not listing.is_traded:
+                scores[symbol] = _faulty(symbol, listing.text)
+            elif isinstance(result, Exception):
+                scores[symbol] = _faulty(symbol, f"{type(result).__name__}: {result}")
+            else:
+                scores[symbol] = _coin_score(result, signal, labels)
         return scores
 
     def _record(self, symbol: str, result: BaseScore | Exception) -> None:

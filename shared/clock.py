@@ -97,3 +97,11 @@ def utc_text(epoch_ms: int) -> str:
 def seconds_since(at_ms: int, now_ms: int) -> float:
     """Return the seconds since a time, at least zero even if a clock was set back."""
     return max(0.0, (now_ms - at_ms) / 1000)
+
+
+def span(seconds: float) -> str:
+    """Return a duration as people say it: 42 s, 5 min, 3 h, 2 d."""
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"

@@ -23,7 +23,7 @@ from shared.messages.actors import (
     Quarantine,
     SupervisorState,
 )
-from shared.messages.candles import Assets, Ban, CandleUpdate, CandleWindow
+from shared.messages.candles import Assets, Ban, CandleUpdate, CandleWindow, Listings
 from shared.messages.signals import AuditReport, LabelChange, ScanResult, TaSignal
 from shared.messages.trading import (
     Balance,
@@ -171,6 +171,8 @@ CONTROL_REPLIES = Entry("list", "supervisor:replies:{id}", ControlReply,
     (Role.SUPERVISOR,), (Role.OPERATOR,), ttl_s=60)
 BAN_UNTIL = Entry("key", "market:ban_until", Ban, (Role.FETCHER,), ALL, ttl_s=3 * 86_400)
 ASSETS = Entry("key", "market:assets", Assets, (Role.FETCHER,), (Role.DASHBOARD,), ttl_s=3_600)
+LISTINGS = Entry("key", "market:listings", Listings,
+    (Role.FETCHER,), (Role.SCANNER, Role.TRADER, Role.DASHBOARD, Role.HEALTH), ttl_s=3600)
 QUARANTINE = Entry("key", "quarantine:{stage}:{symbol}", Quarantine,
     (Role.FETCHER, Role.INDICATORS), ALL,
     own=("stage", ((Role.FETCHER, "fetch"), (Role.INDICATORS, "compute"))))
@@ -197,7 +199,7 @@ TRADER_KILL = Entry("key", "trader:kill", KillFlag,
 TABLE: tuple[Entry[Any], ...] = (
     CANDLE_UPDATES, *CANDLES.values(), TA_SIGNALS, TA_LATEST, SCAN, SCAN_LATEST, HISTORY, AUDIT,
     HEARTBEAT, HEALTH, ACTORS, EVENTS, SUPERVISOR, LEASE, CONTROL, CONTROL_REPLIES, BAN_UNTIL,
-    ASSETS, QUARANTINE, POSITIONS, BALANCE, ACCOUNT_REFRESH, TRADER_CONFIG, TRADER_STATUS,
+    ASSETS, LISTINGS, QUARANTINE, POSITIONS, BALANCE, ACCOUNT_REFRESH, TRADER_CONFIG, TRADER_STATUS,
     TRADE_EVENTS, TRADE_LOG, TRADER_COMMANDS, TRADER_REPLIES, TRADER_KILL,
 )
 # fmt: on

@@ -9,7 +9,7 @@ from typing import Any
 
 from actors.dashboard.prices import CoinPrices
 from actors.dashboard.trading import shown_balance, shown_equity, shown_positions, shown_trader
-from shared.health.verdict import Limits, Snapshot, is_fresh, is_starting, judge
+from shared.health.verdict import NOT_DONE, Limits, Snapshot, is_fresh, is_starting, judge
 from shared.indicators.frames import WARM_BARS
 from shared.market import Timeframe
 from shared.messages.actors import ActorStatus, Heartbeat, Quarantine
@@ -63,7 +63,9 @@ def document(inputs: PageInputs, now_ms: int) -> dict[str, Any]:
     snapshot, trading = inputs.snapshot, inputs.limits.trading
     signals: dict[str, TaSignal | None] = {
         # A signal that cannot be renewed is shown as unavailable, not as neutral.
-        symbol: None if inputs.fallback else snapshot.signals.get(symbol)
+        symbol: None
+        if inputs.fallback or _is_over(snapshot, symbol)
+        else snapshot.signals.get(symbol)
         for symbol in snapshot.symbols
     }
     return {
@@ -105,6 +107,7 @@ def _coin(
     state, reason = _state(inputs, symbol, signal, quarantine, now_ms)
     change = score.change_24h_pct if score is not None else None
     base_asset, quote_asset = inputs.assets.get(symbol, (None, None))
+    is_traded = _is_traded(inputs.snapshot, symbol)
     return {
         "symbol": symbol,
         "baseAsset": base_asset,
@@ -113,11 +116,13 @@ def _coin(
         "price": prices.price,
         "priceAtMs": prices.price_at_ms,
         "tick": prices.tick,
-        "change24hPct": prices.change_24h_pct if change is None else change,
+        "change24hPct": (prices.change_24h_pct if change is None else change)
+        if is_traded
+        else None,
         "spark": prices.spark,
         "closedUntilMs": prices.closed_until_ms,
         "fetchedAtMs": prices.fetched_at_ms,
-        "nextCloseMs": Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms,
+        "nextCloseMs": Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms if is_traded else None,
         "computedAtMs": None if signal is None else signal.computed_at_ms,
         "state": state,
         "stateReason": reason,
@@ -138,11 +143,14 @@ def _state(
     snapshot = inputs.snapshot
     if inputs.fallback:
         return "unavailable", inputs.fallback_troubles.get(symbol) or "Redis does not answer"
-    if reason := _fetcher_says(snapshot, "delisted").get(symbol):
-        return "delisted", str(reason)
+    listing = snapshot.listings.get(symbol)
+    if listing is not None and not listing.is_traded:
+        return listing.state, listing.text
     if quarantine is not None:
         return "quarantined", str(quarantine["reason"])
     trouble = str(_fetcher_says(snapshot, "coins").get(symbol, ""))
+    if listing is not None and (signal is None or is_fresh(signal, now_ms, inputs.limits)):
+        return listing.state, listing.text
     if signal is not None:
         state, reason = _state_of(signal, trouble, now_ms, inputs.limits)
         broke = str(_fetcher_says(snapshot, "scale_breaks").get(symbol, ""))
@@ -173,13 +181,24 @@ def _lag_s(signal: TaSignal, state: InputState) -> float:
     return (signal.computed_at_ms - (state.fetched_at_ms or 0)) / 1000
 
 
+def _is_traded(snapshot: Snapshot, symbol: str) -> bool:
+    listing = snapshot.listings.get(symbol)
+    return listing is None or listing.is_traded
+
+
+def _is_over(snapshot: Snapshot, symbol: str) -> bool:
+    """Return whether signals of a coin say nothing any more, or yet; a halted one's do."""
+    return not _is_traded(snapshot, symbol) and snapshot.listings[symbol].state != "halted"
+
+
 def _quarantine(snapshot: Snapshot, symbol: str, now_ms: int) -> dict[str, Any] | None:
     found: list[Quarantine] = [
         q for (_, name), q in snapshot.quarantines.items() if name == symbol and q.until_ms > now_ms
     ]
     if found:
         longest = max(found, key=lambda q: q.until_ms)
-        return {"stage": longest.stage, "reason": longest.reason, "untilMs": longest.until_ms}
+        reason = f"{NOT_DONE[longest.stage]}, {longest.reason}"
+        return {"stage": longest.stage, "reason": reason, "untilMs": longest.until_ms}
     for status in snapshot.statuses.values():
         until_ms = status.quarantined_coins.get(symbol, 0)
         if until_ms > now_ms:
@@ -270,6 +289,5 @@ def _exchange(inputs: PageInputs, now_ms: int) -> dict[str, Any]:
     troubles = inputs.fallback_troubles if inputs.fallback else _fetcher_says(snapshot, "coins")
     return {
         "bannedUntilMs": until_ms if until_ms > now_ms else None,
-        "delisted": dict(_fetcher_says(snapshot, "delisted")),
         "troubles": dict(troubles),
     }

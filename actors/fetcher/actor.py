@@ -1,9 +1,10 @@
 """Candles of every coin from Binance to Redis.
 
 Reads and writes `cache:candles:*`, writes `market:candles:{symbol}` (through `publisher.py`),
-`market:assets`, `market:ban_until` and `quarantine:fetch:{symbol}`. While Redis is down, passes go
-on and candles are published on its return. A failed request is retried with the next pass. Closes
-are streamed as well and published at once (`stream.py`); passes check and fill them.
+`market:assets`, `market:listings`, `market:ban_until` and `quarantine:fetch:{symbol}`. While Redis
+is down, passes go on and candles are published on its return. A failed request is retried with the
+next pass. Closes are streamed as well and published at once (`stream.py`); passes check and fill
+them.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from actors.base import Actor, Context
 from actors.fetcher.binance_stream import stream_url
 from actors.fetcher.circuit_breaker import CircuitBreaker
 from actors.fetcher.exchange_status import TRADING, ExchangeStatus
+from actors.fetcher.listing import NOT_LISTED, PRE_TRADING, listing
 from actors.fetcher.publisher import CandlePublisher
 from actors.fetcher.series import (
     FetchedSeries,
@@ -46,19 +48,18 @@ from shared.candles.store import (
 )
 from shared.clock import ClockJump
 from shared.config.sections import FetcherSection
-from shared.errors import BusUnavailable, PlatformError, RateLimited, UnknownSymbol
+from shared.errors import BusUnavailable, NoCandles, PlatformError, RateLimited, UnknownSymbol
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.binance.refusals import is_of_address
 from shared.http_client import open_session
 from shared.market import Candles, Timeframe
 from shared.messages.actors import Quarantine
-from shared.messages.candles import Assets
+from shared.messages.candles import Assets, Listing, Listings
 
 AFTER_CLOSE_MS, JITTER_MS = 1_500, 300  # Binance has the new candle about a second after a close
 LATE_TRIES, LATE_PAUSE_S = 4, 1.5
 BAN_CHECK_S = 5.0  # the ban's key is rewritten this often, in case Redis lost it
-NOT_LISTED = "not listed at the exchange"
 CHANGE_SHOWN_MS = 3_600_000
 ODDITY_EVERY_S = 60.0
 OLD_ANSWERS = 3
@@ -67,14 +68,46 @@ QUARANTINED = "quarantined by the supervisor: a death was attributed to it"
 
 @dataclass(slots=True)
 class FetchedCoin:
-    """One coin: its timeframes, each with its own failures, and its status in exchangeInfo."""
+    """One coin: its timeframes, each with its own failures, and its status in exchangeInfo.
+
+    Attributes:
+        unlisted: NOT_LISTED, or the status if that is not TRADING; else "".
+        begins_ms: When its first candle opened, if the exchange has fewer than it was asked for.
+    """
 
     symbol: str
     series: dict[Timeframe, FetchedSeries]
     unlisted: str = ""
+    begins_ms: int | None = None
 
     def __iter__(self) -> Iterator[FetchedSeries]:
         return iter(self.series.values())
+
+    def is_announced(self) -> bool:
+        """Return whether it is listed without a candle: trading has not begun."""
+        return self.unlisted == PRE_TRADING and self._ends_ms() is None
+
+    def listing(self, opens_ms: int | None, now_ms: int) -> Listing | None:
+        """Return how it is listed; None if it simply trades."""
+        ends_ms, asked_ms = self._ends_ms(), self.series[Timeframe.M5].store.asked_ms
+        return listing(
+            self.unlisted,
+            opens_ms=opens_ms,
+            begins_ms=self.begins_ms,
+            ends_ms=ends_ms,
+            silent_ms=0 if ends_ms is None or asked_ms is None else asked_ms - ends_ms,
+            closed={
+                t: len(s.store.closed)
+                for t, s in self.series.items()
+                if s.store.fetched_at_ms is not None
+            },
+            now_ms=now_ms,
+        )
+
+    def _ends_ms(self) -> int | None:
+        m5 = self.series[Timeframe.M5].store
+        newest = m5.forming if len(m5.forming) else m5.closed
+        return int(newest.open_time_ms[-1]) + Timeframe.M5.ms if len(newest) else None
 
 
 class Fetcher(Actor):
@@ -94,6 +127,7 @@ class Fetcher(Actor):
         for number, series in enumerate(self.series):
             series.verification.phase = number / len(self.series)
         self.stores = [series.store for series in self.series]
+        self._coins = {coin.symbol: coin for coin in self.coins}
         self.client: BinanceClient
         self.exchange: ExchangeStatus
         self.ban_file = BanFile(context.state_dir / "binance-ban")
@@ -216,8 +250,9 @@ class Fetcher(Actor):
                 for series in coin:
                     series.circuit.reason = QUARANTINED
                 continue
-            # of a coin that does not exist, one timeframe is enough to see whether it does again
-            wanted = [coin.series[Timeframe.M5]] if coin.unlisted == NOT_LISTED else coin
+            # of a coin that has no candles, one timeframe is enough to see whether it does now
+            is_empty = coin.unlisted == NOT_LISTED or coin.is_announced()
+            wanted = [coin.series[Timeframe.M5]] if is_empty else coin
             for series in wanted:
                 is_idle = series.name not in self._jobs and self._is_due(series.store)
                 if is_idle and series.circuit.allow(self.clock.monotonic()):
@@ -272,8 +307,13 @@ class Fetcher(Actor):
             self.exchange.forbid(error)
         except OldAnswer as error:
             await self._old_answer(coin, series, error)
-        except UnknownSymbol:
-            self._failed(coin, series, NOT_LISTED)
+        except (NoCandles, UnknownSymbol) as error:
+            await self._settle_rules()  # they may just be being read
+            if coin.is_announced():
+                self._succeeded(coin, series)
+            else:
+                is_unknown = isinstance(error, UnknownSymbol)
+                self._failed(coin, series, NOT_LISTED if is_unknown else str(error))
         except PlatformError as error:
             self._failed(coin, series, str(error))
         except Exception as error:  # one coin's error must not stop the others
@@ -411,6 +451,12 @@ class Fetcher(Actor):
             answer = await self.client.klines(
                 store.symbol, store.timeframe, limit=limit, start_ms=from_ms
             )
+        rows = len(answer.candles) + len(answer.refused) + answer.duplicates + len(answer.conflicts)
+        if not rows:
+            raise NoCandles(f"{store.symbol} {store.timeframe}: the exchange returned no candles")
+        if from_ms is None and rows < limit and len(answer.candles):
+            coin = self._coins[store.symbol]
+            coin.begins_ms = max(coin.begins_ms or 0, int(answer.candles.open_time_ms[0]))
         return answer, {"asked_ms": asked_ms, "fetched_at_ms": self.clock.now_ms()}
 
     async def _old_answer(self, coin: FetchedCoin, series: FetchedSeries, error: OldAnswer) -> None:
@@ -468,7 +514,7 @@ class Fetcher(Actor):
         series.logged, series.left_out_since_ms, series.old_answers = "", None, 0
         series.circuit.succeeded()
         series.served_s = self.clock.monotonic()
-        if series.store.timeframe is not Timeframe.M5:
+        if series.store.timeframe is not Timeframe.M5 or coin.is_announced():
             return
         no_new_candle = series.store.is_behind(self.client.now_ms() - SETTLE_MS)
         if no_new_candle != bool(coin.unlisted):
@@ -476,7 +522,9 @@ class Fetcher(Actor):
 
     def _peculiar(self) -> dict[str, str]:
         """Return what `coinex status` says of coins and timeframes."""
-        return self._breaks() | {name: f"gap: {why}" for name, why in self._bad_rows().items()}
+        gaps = {name: f"gap: {why}" for name, why in self._bad_rows().items()}
+        listings = {symbol: each.text for symbol, each in self._listings().items()}
+        return self._breaks() | gaps | listings
 
     def _bad_rows(self) -> dict[str, str]:
         return {s.name: text for s in self.series if (text := gaps_text(s.store))}
@@ -504,12 +552,22 @@ class Fetcher(Actor):
             return
         for coin in self.coins:
             status = self.exchange.statuses.get(coin.symbol)
-            coin.unlisted = NOT_LISTED if status is None else f"status {status}"
+            coin.unlisted = NOT_LISTED if status is None else status
             if status == TRADING:
                 coin.unlisted = ""
 
+    async def _settle_rules(self) -> None:
+        if reading := self._jobs.get("rules"):
+            await asyncio.wait([reading])
+
+    def _listings(self) -> dict[str, Listing]:
+        now_ms, opens_ms = self.client.now_ms(), self.client.opens_ms
+        found = ((c.symbol, c.listing(opens_ms.get(c.symbol), now_ms)) for c in self.coins)
+        return {symbol: each for symbol, each in found if each is not None}
+
     def _report_readiness(self) -> None:
-        settled, total = sum(series.is_settled for series in self.series), len(self.series)
+        settled = sum(s.is_settled or coin.is_announced() for coin in self.coins for s in coin)
+        total = len(self.series)
         if settled == total:
             self.ready()
         else:
@@ -518,9 +576,10 @@ class Fetcher(Actor):
     async def _publish_status(self) -> None:
         now_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
         until_ms = self.exchange.forbidden_until_ms()
+        listings = self._listings()
         self.detail |= {
             "coins": {c.symbol: text for c in self.coins if (text := trouble(c))},
-            "delisted": {c.symbol: c.unlisted for c in self.coins if c.unlisted},
+            "listings": {symbol: each.text for symbol, each in listings.items()},
             "coins_ok": sum(not trouble(c) for c in self.coins),
             "open_circuits": [s.name for s in self.series if s.circuit.is_open],
             "used_weight": self.client.used_weight,
@@ -544,6 +603,7 @@ class Fetcher(Actor):
             "troubles": self.exchange.troubles,
         }
         batch = self.bus.batch()
+        batch.put(schema.LISTINGS, Listings(coins=listings, at_ms=now_ms))
         if until_ms is not None and (ban := self.ban_file.read()) is not None:
             # one of our address outlives the request at its end: it may be refused again
             more_s = self.settings.request_timeout_s if is_of_address(ban.status) else 0.0

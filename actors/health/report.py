@@ -111,6 +111,8 @@ def _symbol(snapshot: Snapshot, symbol: str, now_ms: int) -> dict[str, Any]:
     if signal is not None:
         for timeframe, state in signal.inputs.items():
             shown[timeframe] = age_s(state.fetched_at_ms, now_ms)
+    listing = snapshot.listings.get(symbol)
+    shown["listing"] = None if listing is None else listing.text
     shown["signal_age_s"] = age_s(signal.computed_at_ms if signal else None, now_ms)
     shown["quarantine"] = [
         {

@@ -1,6 +1,6 @@
 """The candles a cycle decides on: from Redis, or from Binance while Redis is down or refuses.
 
-Reads `cache:candles:*` (5m and 1h).
+Reads `cache:candles:*` (5m and 1h) and `market:listings`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ class CycleCandles:
     """Waits for the candles of a close.
 
     A coin is complete with the 5m candle that closed then and the newest 1h candle that had closed
-    by then. Candles that closed later are not removed here.
+    by then. Candles that closed later are not removed here. Nothing is waited for of a coin that
+    does not trade.
 
     Args:
         binance: Used only while Redis is down, full or refuses.
@@ -84,11 +85,14 @@ class CycleCandles:
             until_ms: When to stop waiting, by our clock.
         """
         found: dict[str, CoinWindows] = {}
-        came_from: Literal["redis", "binance"]
+        came_from: Literal["redis", "binance"] = "redis"
+        faults = untraded = await self._untraded()
         until_s = self._clock.monotonic() + (until_ms - self._clock.now_ms()) / 1000
         while True:
-            pending = [symbol for symbol in self._symbols if symbol not in found]
-            faults: dict[str, str] = {}
+            pending = [s for s in self._symbols if s not in found and s not in untraded]
+            if not pending:
+                break
+            faults = dict(untraded)
             try:
                 coins, came_from = await self._from_redis(pending), "redis"
             except BusUnavailable:
@@ -100,11 +104,20 @@ class CycleCandles:
                 else:
                     found[coin.symbol] = coin
             is_late = self._clock.now_ms() >= until_ms or self._clock.monotonic() >= until_s
-            if len(found) == len(self._symbols) or is_late:
+            if len(found) + len(untraded) == len(self._symbols) or is_late:
                 break
             await self._clock.sleep(REDIS_POLL_S if came_from == "redis" else BINANCE_POLL_S)
         chosen = tuple(found[symbol] for symbol in self._symbols if symbol in found)
         return Gathered(chosen, faults, came_from if chosen else "none")
+
+    async def _untraded(self) -> dict[str, str]:
+        """Return the coins that do not trade, and why; none while Redis is away."""
+        try:
+            listings = await self._bus.get(schema.LISTINGS)
+        except BusUnavailable:
+            return {}
+        found = {} if listings is None else listings.coins
+        return {s: found[s].text for s in self._symbols if s in found and not found[s].is_traded}
 
     def _distrusted(self, coin: CoinWindows) -> str:
         """Return which candles are older than the last jump of the clock, or ""."""

@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from shared.clock import SystemClock, utc_text
+from shared.clock import SystemClock, span, utc_text
 
 Overview = dict[str, Any]
 PIPE_WIDTH = 160  # a pipe has none of its own
@@ -106,11 +106,3 @@ def _cells(row: dict[str, Any], now_ms: int) -> list[str | Text]:
         shown(row["step_age_s"], "{:.0f} s"),
         "; ".join(notes),
     ]
-
-
-def span(seconds: float) -> str:
-    """Return a duration as people say it: 42 s, 5 min, 3 h, 2 d."""
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"

@@ -10,8 +10,8 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from shared.clock import utc_text
-from shared.console.status_table import PIPE_WIDTH, span
+from shared.clock import span, utc_text
+from shared.console.status_table import PIPE_WIDTH
 from shared.messages.trading import is_foreign, obeys
 
 COLOURS = {"enabled": "green", "reducing": "yellow", "disabled": "yellow", "locked": "red"}

@@ -20,6 +20,7 @@ STAGES = ("fetch", "compute")
 SINGLE = (
     schema.AUDIT,
     schema.BAN_UNTIL,
+    schema.LISTINGS,
     schema.LEASE,
     schema.SUPERVISOR,
     schema.POSITIONS,
@@ -32,8 +33,8 @@ class SnapshotReader:
     """Keeps a `Snapshot` up to date.
 
     Reads `supervisor:*`, `actor:heartbeat:*`, `ta:latest:*`, `quarantine:*`, `audit:latest`,
-    `market:ban_until`, `state:positions`, `state:balance`, `state:trader:status`, and the trader's
-    lock file.
+    `market:ban_until`, `market:listings`, `state:positions`, `state:balance`,
+    `state:trader:status`, and the trader's lock file.
 
     Attributes:
         seen: The current snapshot. Before the first read Redis counts as up.
@@ -77,7 +78,7 @@ class SnapshotReader:
         statuses, (beats, signals, quarantines, *single) = await asyncio.gather(
             self._bus.fields(schema.ACTORS), self._bus.get_each(*self._wanted)
         )
-        (audit,), (ban,), (lease,), (supervisor,), (positions,), (balance,), (trader,) = single
+        audit, ban, listings, lease, supervisor, positions, balance, trader = (s[0] for s in single)
         seen, now_ms = self.seen, self._clock.now_ms()
         seen = dataclasses.replace(
             seen,
@@ -88,6 +89,7 @@ class SnapshotReader:
             quarantines={(q.stage, q.symbol): q for q in quarantines if q is not None},
             audit=audit or seen.audit,
             ban=ban,
+            listings=listings.coins if listings is not None else seen.listings,
             lease=lease,
             supervisor=supervisor,
             trading=looked(
@@ -95,7 +97,8 @@ class SnapshotReader:
             ),
         )
         scanned_once = seen.scanned_once or all(
-            symbol in seen.signals or known_trouble(seen, symbol, now_ms) for symbol in seen.symbols
+            symbol in seen.signals or symbol in seen.listings or known_trouble(seen, symbol, now_ms)
+            for symbol in seen.symbols
         )
         self.seen = dataclasses.replace(seen, scanned_once=scanned_once)
         self.see_redis()

@@ -36,12 +36,18 @@ from shared.messages.actors import (
     Quarantine,
     SupervisorState,
 )
-from shared.messages.candles import Ban
+from shared.messages.candles import Ban, Listing
 from shared.messages.signals import AuditReport, TaSignal
 
 Status = Literal["ok", "degraded", "down"]
 
 LISTED_ONE_BY_ONE = 3
+
+NO_PROBLEM = ("announced", "young")
+"""States of a listing that are notes."""
+
+NOT_DONE = {"fetch": "not fetched", "compute": "not computed"}
+"""What is not done with a quarantined coin, by stage."""
 
 
 AHEAD_MS = 5_000
@@ -102,6 +108,7 @@ class Snapshot:
         since_ms: When reading began.
         scanned_once: Every coin has had a signal, or has a known problem.
         quarantines: By (stage, symbol).
+        listings: Coins that do not simply trade, by symbol.
         disk_stalled_s: For how long the disk below state_dir has not synced what was written.
     """
 
@@ -115,6 +122,7 @@ class Snapshot:
     heartbeats: Mapping[str, Heartbeat] = field(default_factory=dict)
     signals: Mapping[str, TaSignal] = field(default_factory=dict)
     quarantines: Mapping[tuple[str, str], Quarantine] = field(default_factory=dict)
+    listings: Mapping[str, Listing] = field(default_factory=dict)
     audit: AuditReport | None = None
     ban: Ban | None = None
     lease: Lease | None = None
@@ -152,7 +160,11 @@ class Verdict:
 
 def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
     """Return the platform's status and all its problems, the gravest first."""
-    fresh = sum(is_fresh(seen.signals.get(symbol), now_ms, limits) for symbol in seen.symbols)
+    fresh = sum(
+        is_fresh(seen.signals.get(symbol), now_ms, limits)
+        for symbol in seen.symbols
+        if not is_dead(seen, symbol)
+    )
     redis = redis_problem(seen.redis.status, seen.redis.since_ms, seen.redis.reason, now_ms)
     problems = [
         *_disk_problems(seen, limits),
@@ -175,6 +187,11 @@ def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
         empty = Problem("platform-empty", "", "no coin to watch")
         status, problems = "down", problems or [empty]
     notes = [*trading_notes(seen.trading, seen.actors, seen.symbols), *_candle_notes(seen)]
+    notes += [
+        f"{symbol}: {each.text}"
+        for symbol, each in seen.listings.items()
+        if symbol in seen.symbols and each.state in NO_PROBLEM
+    ]
     return Verdict(
         status=status,
         found=problems,
@@ -194,25 +211,33 @@ def is_fresh(signal: TaSignal | None, now_ms: int, limits: Limits) -> bool:
     return signal is not None and seconds_since(signal.computed_at_ms, now_ms) <= limits.signal_s
 
 
+def is_dead(seen: Snapshot, symbol: str) -> bool:
+    """Return whether a coin will not trade any more, whatever is still computed of it."""
+    found = seen.listings.get(symbol)
+    return found is not None and found.state in ("dead", "delisted")
+
+
 def known_trouble(seen: Snapshot, symbol: str, now_ms: int) -> list[str]:
     """Return the published reason why a coin lacks a signal; "" if there is none."""
     fetcher = _detail(seen, "fetcher")
     found = []
-    if reason := _mapping(fetcher.get("delisted")).get(symbol):
-        found.append(f"not traded: {reason}")
+    listing = seen.listings.get(symbol)
+    if listing is not None and listing.state not in NO_PROBLEM:
+        found.append(listing.text)
     elif reason := _mapping(fetcher.get("coins")).get(symbol):
         found.append(f"fetch failed: {reason}")
     for (stage, name), quarantine in seen.quarantines.items():
         in_force = name == symbol and quarantine.until_ms > now_ms
         if in_force and not (stage == "fetch" and found):
             found.append(
-                f"left out of {stage} until {utc_text(quarantine.until_ms)}: {quarantine.reason}"
+                f"quarantined until {utc_text(quarantine.until_ms)}: "
+                f"{NOT_DONE[quarantine.stage]}, {quarantine.reason}"
             )
     for status in seen.statuses.values():
         until_ms = status.quarantined_coins.get(symbol, 0)
         if until_ms > now_ms:
             found.append(
-                f"left out by {status.name} until {utc_text(until_ms)}: deaths while computing it"
+                f"quarantined until {utc_text(until_ms)}: {status.name} died while computing it"
             )
     return found
 
@@ -373,11 +398,15 @@ def _coin_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Prob
         signal = seen.signals.get(symbol)
         stale = not is_fresh(signal, now_ms, limits) and not (starting and signal is None)
         age = age_s(signal.computed_at_ms if signal else None, now_ms)
+        listing = seen.listings.get(symbol)
         bad_rows = _bad_rows(seen, symbol)
-        inputs = [] if signal is None or stale else _input_trouble(signal, limits)
+        inputs = [] if signal is None or stale else _input_trouble(signal, listing, limits)
         if known := known_trouble(seen, symbol, now_ms):
-            known += _explained([_signal_text(age)] if stale else [], bad_rows)
+            if listing is None or listing.is_traded:
+                known += _explained([_signal_text(age)] if stale else [], bad_rows)
             troubled[symbol] = "; ".join(known)
+        elif listing is not None and _has_not_begun(listing, signal, now_ms):
+            continue
         elif stale and not bad_rows:
             unexplained[symbol] = age
         elif inputs := _explained([_signal_text(age)] if stale else inputs, bad_rows):
@@ -418,9 +447,18 @@ def _signal_text(age: float | None) -> str:
     return "no signal yet" if age is None else f"no new signal for {age:.0f} s"
 
 
-def _input_trouble(signal: TaSignal, limits: Limits) -> list[str]:
+def _has_not_begun(listing: Listing, signal: TaSignal | None, now_ms: int) -> bool:
+    """Return whether a coin need not have a signal yet."""
+    if not listing.is_traded:
+        return True
+    return signal is None and now_ms - (listing.since_ms or 0) < 2 * Timeframe.M5.ms
+
+
+def _input_trouble(signal: TaSignal, listing: Listing | None, limits: Limits) -> list[str]:
     found = []
     for timeframe, state in signal.inputs.items():
+        if listing is not None and not state.bars:
+            continue  # young: none has closed yet
         if state.fetched_at_ms is None:
             found.append(f"no {timeframe} candles")
             continue

@@ -1,4 +1,4 @@
-"""Messages of the market: candle windows, their changes, assets, and bans by the exchange.
+"""Messages of the market: candle windows, their changes, assets, listings, and bans.
 
 Candle windows encode themselves, because they are sent as arrays.
 """
@@ -163,6 +163,37 @@ class CandleUpdate:
     at_ms: int
     source: Source
     appends: bool = False
+    v: int = 1
+
+
+ListingState = Literal["announced", "young", "halted", "dead", "delisted"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listing:
+    """How a coin is listed, if it does not simply trade. A `young` one does.
+
+    Attributes:
+        text: In words, the state first.
+        since_ms: When a young coin was listed; the close of the last candle of one that no longer
+            trades. None if there is none.
+    """
+
+    state: ListingState
+    text: str
+    since_ms: int | None
+
+    @property
+    def is_traded(self) -> bool:
+        return self.state == "young"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listings:
+    """The coins that do not simply trade, by symbol."""
+
+    coins: dict[str, Listing]
+    at_ms: int
     v: int = 1
 
 

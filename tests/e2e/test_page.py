@@ -113,12 +113,14 @@ def test_every_state_of_a_coin_is_told_in_words_and_none_sounds_neutral(
     page: Page, serve: Serve, photograph: Photograph
 ) -> None:
     opened(page, serve(documents.with_troubles))
-    words = {"BTCUSDT": "stale", "ETHUSDT": "left out", "BNBUSDT": "warming up",
+    words = {"BTCUSDT": "stale", "ETHUSDT": "quarantined", "BNBUSDT": "warming up",
              "SOLUSDT": "delisted", "XRPUSDT": "loading"}  # fmt: skip
     for symbol, word in words.items():
         expect(card(page, symbol).locator(".state")).to_have_text(word)
         expect(card(page, symbol).locator(".reason")).to_be_visible()
-    expect(page.locator("#feed")).to_have_text("24 live, 1 stale, 1 left out, 3 without signal")
+    expect(page.locator("#feed")).to_have_text(
+        "24 live, 1 stale, 1 quarantined, 1 not traded, 2 without signal"
+    )
     for symbol in ("BNBUSDT", "SOLUSDT", "XRPUSDT"):
         text = card(page, symbol).inner_text()
         # What the exchange no longer trades will not get one.
@@ -129,6 +131,35 @@ def test_every_state_of_a_coin_is_told_in_words_and_none_sounds_neutral(
     expect(card(page, "ETHUSDT").locator(".reason")).to_contain_text("high below low at 12:05")
     expect(card(page, "BTCUSDT").locator(".age")).to_have_text("6\u00a0min old")
     photograph("troubles")
+
+
+def test_a_coin_that_does_not_trade_says_so_with_its_last_candle_and_no_current_numbers(
+    page: Page, serve: Serve
+) -> None:
+    opened(page, serve(documents.not_simply_traded))
+    words = {"BTCUSDT": "announced", "ETHUSDT": "young", "BNBUSDT": "halted",
+             "SOLUSDT": "dead", "XRPUSDT": "delisted"}  # fmt: skip
+    for symbol, word in words.items():
+        expect(card(page, symbol).locator(".state")).to_have_text(word)
+        expect(card(page, symbol).locator(".reason")).to_contain_text(f"{word}")
+    expect(page.locator("#feed")).to_have_text("24 live, 0 stale, 1 young, 4 not traded")
+    expect(card(page, "BTCUSDT").locator(".age")).to_have_text("no candle")
+    expect(card(page, "BNBUSDT").locator(".age")).to_have_text(
+        re.compile(r"^last candle \d\d:\d\d$")
+    )
+    for symbol in ("SOLUSDT", "XRPUSDT"):
+        age = card(page, symbol).locator(".age")
+        expect(age).to_have_text(re.compile(r"^last candle \d+ \w+ \d{4}$"))
+    for symbol in set(words) - {"ETHUSDT"}:
+        text = card(page, symbol).inner_text()
+        assert " old" not in text and "%\u00a0" not in text and "next" not in text, symbol
+        assert "–" in card(page, symbol).locator(".change").inner_text()
+    expect(card(page, "ETHUSDT").locator(".age")).to_contain_text(" old")
+    problems = page.locator("#problems").inner_text()
+    for symbol, word in words.items():
+        assert (f"{word} since" in problems or f"{word}: not" in problems) == (
+            symbol in ("BNBUSDT", "SOLUSDT", "XRPUSDT")
+        )
 
 
 def test_an_actor_in_trouble_says_since_when_why_and_when_it_is_tried_again(

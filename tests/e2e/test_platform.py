@@ -258,7 +258,7 @@ def test_a_coin_in_quarantine_says_why_and_hostile_words_stay_words(
     with platform.redis() as client:
         client.set("quarantine:compute:ETHUSDT", json.dumps(fields), px=60_000)
     card = board.locator("[data-symbol=ETHUSDT]")
-    expect(card.locator(".state")).to_have_text("left out", timeout=20_000)
+    expect(card.locator(".state")).to_have_text("quarantined", timeout=20_000)
     expect(card.locator(".reason")).to_contain_text(HOSTILE)
     photograph("quarantined")
     with platform.redis() as client:

@@ -54,7 +54,7 @@ export function data(changes = {}) {
     mode: "demo", source: "sim", asOf: 10, namespace: "", groups: {}, coinData: [], taSignals: {},
     positions: null, balance: null, trader: null, tradeEvents: [], equity: [], signalHistory: [], actors: [],
     redis: { status: "up", sinceMs: 0, reason: "", fallback: false },
-    exchange: { bannedUntilMs: null, delisted: {}, troubles: {} }, errors: [], ...changes,
+    exchange: { bannedUntilMs: null, troubles: {} }, errors: [], ...changes,
   };
 }
 

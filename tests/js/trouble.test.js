@@ -68,3 +68,10 @@ test("a silent trader is said aloud only while it holds something", () => {
   assert.deepEqual(alerts(at([]), "utc"), []);
   assert.match(alerts(at(["BTCUSDT"]), "utc")[0]?.text ?? "", /does not answer; only stops at the venue protect its positions in BTCUSDT/);
 });
+
+test("a coin that no longer trades is named in its words; one that does not yet, or is young, is not", () => {
+  for (const each of /** @type {const} */ (["announced", "young", "halted", "dead", "delisted"])) {
+    const found = troubles(state({ coinData: [coin({ state: each, stateReason: `${each}: so` })] }), "utc");
+    assert.deepEqual(found.map(({ text }) => text), each === "announced" || each === "young" ? [] : [`${each}: so`]);
+  }
+});

@@ -56,7 +56,7 @@ def document(now_ms: int) -> Document:
         ],
         "actors": [actor(f"indicators-{group}", now_ms) for group in COINS],
         "redis": {"status": "up", "sinceMs": now_ms - 60_000, "reason": "", "fallback": False},
-        "exchange": {"bannedUntilMs": None, "delisted": {}, "troubles": {}},
+        "exchange": {"bannedUntilMs": None, "troubles": {}},
         "errors": [],
     }  # fmt: skip
 
@@ -190,6 +190,29 @@ def with_troubles(data: Document, now_ms: int) -> Document:
     actors[1] |= {"state": "quarantined", "pid": None, "restarts": 5, "lastDeath": death,
                   "backoffUntilMs": now_ms + 290_000, "reason": "5 deaths within 60 s"}  # fmt: skip
     return data | {"coinData": coins, "taSignals": signals, "actors": actors}
+
+
+def not_simply_traded(data: Document, now_ms: int) -> Document:
+    """Return the snapshot with a coin in each state of its listing."""
+    coins = [dict(each) for each in data["coinData"]]
+    over = {"computedAtMs": None, "base": None, "bonus": None, "change24hPct": None,
+            "nextCloseMs": None}  # fmt: skip
+    long_ago_ms = now_ms - 139 * 86_400_000
+    coins[0] |= {"state": "announced", "closedUntilMs": None, "price": None, "spark": [],
+                 "stateReason": "announced: trading has not begun (PRE_TRADING)",
+                 **over}  # fmt: skip
+    coins[1] |= {"state": "young",
+                 "stateReason": "young: listed 25 min ago, no closed 1h candle yet"}  # fmt: skip
+    coins[2] |= {"state": "halted", "change24hPct": None, "nextCloseMs": None,
+                 "stateReason": "halted since 2026-11-30 07:05 UTC: status HALT"}  # fmt: skip
+    coins[3] |= {"state": "dead", "stateReason": "dead since 2026-07-14: status BREAK",
+                 "closedUntilMs": long_ago_ms, **over}  # fmt: skip
+    coins[4] |= {"state": "delisted", "stateReason": "delisted: not listed at the exchange",
+                 "closedUntilMs": long_ago_ms, **over}  # fmt: skip
+    signals = dict(data["taSignals"])
+    for index in (0, 3, 4):
+        signals[coins[index]["symbol"]] = None
+    return data | {"coinData": coins, "taSignals": signals}
 
 
 def without_redis(data: Document, now_ms: int) -> Document:

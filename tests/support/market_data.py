@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import aiohttp
 import orjson
@@ -46,6 +46,14 @@ def redenominated(symbol: str, *, halt_ms: int, break_ms: int) -> Rewrite:
     return rewrite
 
 
+class Exchange(Protocol):
+    """What a fetcher needs to know of the exchange it asks."""
+
+    url: str
+    symbols: Sequence[str]
+    clock: Clock
+
+
 class SimulatedExchange:
     """The simulator's wire behind a port of its own; notes every klines request and its time.
 
@@ -60,7 +68,7 @@ class SimulatedExchange:
         self, symbols: Iterable[str], clock: Clock, seed: int = 7, *, streams: bool = False
     ) -> None:
         self.streams = streams
-        self.symbols = list(symbols)
+        self.symbols: Sequence[str] = list(symbols)
         self.clock = clock
         self.market = Market(GeneratedPrices(self.symbols, seed))
         self.wire = BinanceWire(self.market, FaultScript(self.market), clock)
@@ -130,7 +138,7 @@ class RunningFetcher:
 
     def __init__(
         self,
-        exchange: SimulatedExchange,
+        exchange: Exchange,
         redis_url: str,
         state_dir: Path,
         settings: FetcherSection | None = None,

@@ -9,7 +9,7 @@ from shared.health.trading_verdict import TradingView
 from shared.health.verdict import RedisView, Snapshot
 from shared.kill_switch import Lock
 from shared.messages.actors import Quarantine
-from shared.messages.candles import Ban
+from shared.messages.candles import Ban, Listing, ListingState
 from tests.support.sightings import (
     NOW_MS,
     audit,
@@ -76,6 +76,10 @@ def left_out(stage: Literal["fetch", "compute"]) -> dict[str, Any]:
     return {"quarantines": {(stage, "BTCUSDT"): quarantine}}
 
 
+def listed(state: ListingState, text: str) -> dict[str, Any]:
+    return {"listings": {"BTCUSDT": Listing(state=state, text=text, since_ms=NOW_MS - 9000)}}
+
+
 def inputs(**change: Any) -> dict[str, Any]:
     fed = signal("BTCUSDT", m5=input_state(**change))
     return {"signals": {**WELL.signals, "BTCUSDT": fed}}
@@ -123,7 +127,9 @@ STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
         for status in (403, 451)
     ),
     ("exchange-refused", beats(stream={"refused": 403})),
-    ("coin-trouble", beats(delisted={"BTCUSDT": "unknown symbol"})),
+    ("coin-trouble", listed("halted", "halted since 2023-11-14 22:10 UTC: status HALT")),
+    ("coin-trouble", listed("dead", "dead since 2023-06-28: status BREAK")),
+    ("coin-trouble", listed("delisted", "delisted: not listed at the exchange")),
     ("coin-trouble", beats(coins={"BTCUSDT": "HTTP 503"})),
     ("coin-trouble", beats(coins=dict.fromkeys(COINS, "HTTP 503"))),
     ("coin-trouble", left_out("fetch")),

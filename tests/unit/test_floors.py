@@ -78,6 +78,7 @@ FREE_OF_IO = {
     "actors.dashboard.versions",
     "actors.fetcher.attempts",
     "actors.fetcher.circuit_breaker",
+    "actors.fetcher.listing",
     "actors.fetcher.series",
     "actors.fetcher.stream_watch",
     "actors.fetcher.verification",

@@ -70,6 +70,7 @@ class BinanceClient:
 
     Attributes:
         assets: Symbol -> base and quote asset of the coins that `statuses` has read.
+        opens_ms: Symbol -> when trading begins, of coins of which `statuses` has read that.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class BinanceClient:
     ) -> None:
         self.offset_ms = 0
         self.assets: dict[str, tuple[str, str]] = {}
+        self.opens_ms: dict[str, int] = {}
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._host = urlsplit(base_url).netloc
@@ -173,6 +175,9 @@ class BinanceClient:
             base, quote = entry.get("baseAsset"), entry.get("quoteAsset")
             if _is_name(base) and _is_name(quote):
                 self.assets[entry["symbol"]] = (base, quote)
+            opens_ms = entry.get("onboardDate")  # documented of futures only
+            if type(opens_ms) is int and 0 < opens_ms < LATEST_MS:
+                self.opens_ms[entry["symbol"]] = opens_ms
         return statuses
 
     async def klines(

@@ -33,7 +33,13 @@ from shared.indicators.scoring import (
 )
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import COLUMNS, Timeframe
-from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
+from shared.messages.candles import (
+    CandleRow,
+    CandleUpdate,
+    CandleWindow,
+    Listing,
+    Listings,
+)
 from shared.messages.signals import CoinScore, Label, LabelChange, ScanResult, TaSignal
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.candle_series import window_at
@@ -353,6 +359,21 @@ async def test_a_failing_coin_carries_its_fault_alone(
         assert len([r for r in caplog.records if "SOLUSDT: not scored" in r.message]) == 1
         await market.show(now_ms, ["SOLUSDT"])
         assert (await scored_at(bus, "SOLUSDT", now_ms)).fault == ""
+
+
+async def test_a_coin_that_does_not_trade_is_not_scored_and_says_why(
+    bus: Bus, market: Market, start: Start
+) -> None:
+    now_ms = story().entered_ms
+    await market.show(now_ms)
+    dead = Listing(state="dead", text="dead since 2023-06-28: status BREAK", since_ms=1)
+    await bus.put(schema.LISTINGS, Listings(coins={"ETHUSDT": dead}, at_ms=1))
+    async with start(now_ms):
+        assert (await scored_at(bus, "BTCUSDT", now_ms)).fault == ""
+        found = await latest(bus)
+    assert (found["ETHUSDT"].fault, found["ETHUSDT"].coverage) == (dead.text, 0.0)
+    assert found["ETHUSDT"].change_24h_pct is None
+    await bus.delete(schema.LISTINGS)
 
 
 async def test_a_coin_without_candles_is_told_and_taken_up_when_they_come(

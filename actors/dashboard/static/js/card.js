@@ -6,7 +6,7 @@
 import { positionText } from "./trading.js";
 import { el, setAttribute, setText, show } from "./dom.js";
 import { age, barCount, countdown, fixed, pair, percent, price, time, trendGlyph } from "./format.js";
-import { divergence, madeAtMs, ribbon, squeeze, verdict } from "./reading.js";
+import { UNTRADED, divergence, madeAtMs, ribbon, squeeze, verdict } from "./reading.js";
 import { makeSpark } from "./spark.js";
 import { ageTip, divergenceTip, positionTip, ribbonTip, scoreTip, squeezeTip } from "./tips.js";
 import { toneOf } from "./tone.js";
@@ -18,12 +18,17 @@ const STATE_WORDS = {
   warming: "warming up",
   live: "",
   stale: "stale",
-  quarantined: "left out",
+  quarantined: "quarantined",
+  announced: "announced",
+  young: "young",
+  halted: "halted",
+  dead: "dead",
   delisted: "delisted",
   unavailable: "TA unavailable",
 };
+const DAY_MS = 86_400_000;
 /** In these states an old signal is not shown. */
-const SPEECHLESS = new Set(["loading", "delisted", "unavailable"]);
+const SPEECHLESS = new Set(["loading", "announced", "dead", "delisted", "unavailable"]);
 
 /**
  * @typedef {object} Sheet The data of a card.
@@ -193,8 +198,7 @@ export class Card {
     const { coin } = this.drawn();
     const now = this.nowMs();
     this.drawPosition();
-    const made = madeAtMs(coin);
-    setText(this.age, made === null ? "no data" : `${age(now - made)} old`);
+    setText(this.age, ageText(coin, now, this.drawn().zone));
     const left = coin.nextCloseMs === null ? null : coin.nextCloseMs - now;
     setText(this.next, left === null ? "" : left > 0 ? `next in ${countdown(left)}` : "next is due");
   }
@@ -203,7 +207,21 @@ export class Card {
 /** @param {CoinData} coin */
 function wordWithoutScore({ state, base }) {
   if (state === "unavailable") return "score unavailable";
-  return base === null && state !== "quarantined" && state !== "delisted" ? "no score yet" : "no score";
+  return base === null && state !== "quarantined" && !UNTRADED.has(state) ? "no score yet" : "no score";
+}
+
+/**
+ * Return how old the numbers are; of a coin that does not trade, when its last candle closed.
+ * @param {CoinData} coin
+ * @param {number} now
+ * @param {Zone} zone
+ */
+function ageText(coin, now, zone) {
+  const { state, closedUntilMs } = coin;
+  const made = madeAtMs(coin);
+  if (!UNTRADED.has(state)) return made === null ? "no data" : `${age(now - made)} old`;
+  if (closedUntilMs === null) return "no candle";
+  return `last candle ${time(closedUntilMs, zone, now - closedUntilMs < DAY_MS ? "minute" : "date")}`;
 }
 
 /**
@@ -221,6 +239,7 @@ function strengthText(strength) {
  * @param {Zone} zone
  */
 function closeText(coin, signal, zone) {
+  if (UNTRADED.has(coin.state)) return "";
   if (signal !== undefined) return `signal from close ${time(signal.closed_until_ms, zone)}`;
   return coin.closedUntilMs === null ? "no closed candle yet" : `candle closed ${time(coin.closedUntilMs, zone)}`;
 }
@@ -253,10 +272,9 @@ function barsAgo(bars) {
 }
 
 /**
- * @param {{stage: string, reason: string, untilMs: number}} quarantine
+ * @param {{reason: string, untilMs: number}} quarantine
  * @param {Zone} zone
  */
-function quarantineText({ stage, reason, untilMs }, zone) {
-  const left = { fetch: "Not fetched", compute: "Not computed" }[stage] ?? `Left out of ${stage}`;
-  return `${left} until ${time(untilMs, zone)}: ${reason}`;
+function quarantineText({ reason, untilMs }, zone) {
+  return `quarantined until ${time(untilMs, zone)}: ${reason}`;
 }

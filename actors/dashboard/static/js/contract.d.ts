@@ -1,7 +1,8 @@
 /** What the server sends. Times are epoch ms of the server's clock; null is "not there". */
 
 export type CoinState =
-  | "loading" | "warming" | "live" | "stale" | "quarantined" | "delisted" | "unavailable";
+  | "loading" | "warming" | "live" | "stale" | "quarantined" | "unavailable"
+  | "announced" | "young" | "halted" | "dead" | "delisted";
 export type Label = "none" | "watch" | "candidate" | "strong";
 export type RibbonState = "bullish" | "bearish" | "mixed";
 export type Side = "long" | "short";
@@ -166,7 +167,7 @@ export interface DashboardData {
   actors: ActorRow[];
   redis: { status: string; sinceMs: number; reason: string; fallback: boolean };
   exchange: {
-    bannedUntilMs: number | null; delisted: Record<string, unknown>; troubles: Record<string, string>;
+    bannedUntilMs: number | null; troubles: Record<string, string>;
   };
   errors: string[];
 }

@@ -157,6 +157,7 @@ const SHAPES = {
   minute: { hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
   second: { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
   day: { day: "numeric", month: "short" },
+  date: { day: "numeric", month: "short", year: "numeric" },
   moment: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" },
   instant: { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" },
 };
@@ -167,7 +168,7 @@ const timeFormats = new Map();
  * Return a moment as text.
  * @param {number | null | undefined} ms
  * @param {Zone} zone
- * @param {"minute" | "second" | "day" | "moment" | "instant"} [shape]
+ * @param {"minute" | "second" | "day" | "date" | "moment" | "instant"} [shape]
  */
 export function time(ms, zone, shape = "minute") {
   if (ms === null || ms === undefined || !Number.isFinite(ms)) return NOTHING;

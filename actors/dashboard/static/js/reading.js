@@ -1,11 +1,14 @@
 /** What a coin's numbers mean: side, totals, and each indicator as tone, glyph and word. Pure. */
 
-/** @import {CoinData, Label, Position, Side, TaSignal} from "./contract.js" */
+/** @import {CoinData, CoinState, Label, Position, Side, TaSignal} from "./contract.js" */
 
 import { number } from "./format.js";
 
 /** Weaker divergences are drawn in outline: they give no points. */
 export const SOLID_STRENGTH = 0.3;
+
+/** @type {ReadonlySet<CoinState>} In these states there is no trade, and so no new candle. */
+export const UNTRADED = new Set(["announced", "halted", "dead", "delisted"]);
 
 /** @typedef {"up" | "down" | "mixed" | "none"} Tone */
 

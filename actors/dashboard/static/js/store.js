@@ -25,7 +25,7 @@ const EMPTY = {
   mode: "", source: "", asOf: 0, namespace: "", groups: {}, positions: null, balance: null,
   trader: null, tradeEvents: [], equity: [], signalHistory: [], actors: [],
   redis: { status: "up", sinceMs: 0, reason: "", fallback: false },
-  exchange: { bannedUntilMs: null, delisted: {}, troubles: {} }, errors: [],
+  exchange: { bannedUntilMs: null, troubles: {} }, errors: [],
 };
 
 /**

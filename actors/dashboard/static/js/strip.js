@@ -7,6 +7,7 @@ import { nowMs } from "./clock.js";
 import { noPositions, traderView } from "./trading.js";
 import { byId, setAttribute, setText } from "./dom.js";
 import { age } from "./format.js";
+import { UNTRADED } from "./reading.js";
 import { zone } from "./settings.js";
 import { troubles } from "./trouble.js";
 
@@ -70,10 +71,14 @@ function drawFeed(state, { phase, retryAtMs }) {
   for (const { state: each } of state.coins.values()) counts.set(each, (counts.get(each) ?? 0) + 1);
   const live = counts.get("live") ?? 0;
   const stale = counts.get("stale") ?? 0;
-  const leftOut = counts.get("quarantined") ?? 0;
-  const rest = state.coins.size - live - stale - leftOut;
+  const quarantined = counts.get("quarantined") ?? 0;
+  const young = counts.get("young") ?? 0;
+  const untraded = [...UNTRADED].reduce((sum, each) => sum + (counts.get(each) ?? 0), 0);
+  const rest = state.coins.size - live - stale - quarantined - young - untraded;
   const words = [`${live} live`, `${stale} stale`];
-  if (leftOut) words.push(`${leftOut} left out`);
+  if (quarantined) words.push(`${quarantined} quarantined`);
+  if (young) words.push(`${young} young`);
+  if (untraded) words.push(`${untraded} not traded`);
   if (rest) words.push(`${rest} without signal`);
   put("feed", words.join(", "), live === state.coins.size ? "good" : "warn");
 }

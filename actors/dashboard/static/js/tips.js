@@ -4,7 +4,7 @@
 /** @import {Zone} from "./format.js" */
 
 import { NOTHING, age, barCount, countdown, fixed, percent, price, prices, signed, time } from "./format.js";
-import { SOLID_STRENGTH, distancePct, divergence, ribbon, squeeze, verdict } from "./reading.js";
+import { SOLID_STRENGTH, UNTRADED, distancePct, divergence, ribbon, squeeze, verdict } from "./reading.js";
 
 /** @typedef {{text: string, facts: [string, string][], notes: string[]}} Tip */
 
@@ -143,7 +143,7 @@ export function ageTip(coin, nowMs, zone) {
     ["Signal computed", since(coin.computedAtMs)],
     ["Candles fetched", since(coin.fetchedAtMs)],
     ["Price", since(coin.priceAtMs)],
-    ["From close", time(coin.closedUntilMs, zone)],
+    [UNTRADED.has(coin.state) ? "Last candle" : "From close", time(coin.closedUntilMs, zone, UNTRADED.has(coin.state) ? "moment" : "minute")],
   ];
   if (coin.nextCloseMs !== null) facts.push(["Next close in", countdown(coin.nextCloseMs - nowMs)]);
   const notes = coin.stateReason ? [coin.stateReason] : [];

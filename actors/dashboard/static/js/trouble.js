@@ -5,6 +5,7 @@
 /** @import {Zone} from "./format.js" */
 
 import { traderView } from "./trading.js";
+import { UNTRADED } from "./reading.js";
 import { time } from "./format.js";
 import { openPositions } from "./store.js";
 
@@ -94,8 +95,9 @@ function findings({ data, coins }, zone) {
     add(quarantined ? "bad" : "warn", actor.name, `${actor.name} is ${actor.state}${why ? `: ${why}` : ""}`, quarantined);
   }
   for (const { symbol, quarantine, state, stateReason } of coins.values()) {
-    if (quarantine) add("warn", symbol, `left out (${quarantine.stage}) until ${time(quarantine.untilMs, zone)}: ${quarantine.reason}`);
-    else if (state === "stale" || state === "delisted") add("warn", symbol, stateReason || state);
+    if (state !== "announced" && UNTRADED.has(state)) add("warn", symbol, stateReason);
+    else if (quarantine) add("warn", symbol, `quarantined until ${time(quarantine.untilMs, zone)}: ${quarantine.reason}`);
+    else if (state === "stale") add("warn", symbol, stateReason || state);
   }
   for (const [symbol, text] of Object.entries(exchange.troubles)) add("warn", symbol, text);
   return found;

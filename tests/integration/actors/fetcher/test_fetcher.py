@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -280,7 +281,7 @@ class TestOneBadCoin:
             await eventually(lambda: list(running.detail["coins"]) == [BAD], 10)
             assert running.detail["coins_ok"] == len(GOOD)
             expected = [BAD] if fault["kind"] == "delisted" else []
-            assert list(running.detail["delisted"]) == expected
+            assert list(running.detail["listings"]) == expected
 
             async def is_quarantined() -> object:
                 return await bus.get(schema.QUARANTINE, stage="fetch", symbol=BAD)
@@ -307,8 +308,8 @@ class TestOneBadCoin:
             RunningFetcher(exchange, redis_url, tmp_path, QUICK, symbols=SYMBOLS) as running,
         ):
             await eventually(running.is_ready, 20)
-            await eventually(lambda: running.detail.get("delisted"), 10)
-            assert running.detail["delisted"] == {BAD: "not listed at the exchange"}
+            await eventually(lambda: running.detail.get("listings"), 10)
+            assert running.detail["listings"] == {BAD: "delisted: not listed at the exchange"}
             assert running.detail["coins_ok"] == len(GOOD)
             assert running.detail["weight_limit"] == 6000
 
@@ -324,8 +325,10 @@ class TestOneBadCoin:
         ):
             await eventually(running.is_ready, 20)
             await exchange.plan(kind="halt", symbol=BAD, for_s=8, value=0)
-            await eventually(lambda: running.detail["delisted"], 10)
-            assert running.detail["delisted"] == {BAD: "status HALT"}
+            await eventually(lambda: running.detail["listings"], 10)
+            assert re.fullmatch(
+                r"halted since .* UTC: status HALT", running.detail["listings"][BAD]
+            )
             assert running.detail["coins"] == {}
 
     async def test_a_late_candle_is_asked_for_again_at_once_and_never_taken_as_absent(

@@ -91,7 +91,7 @@ async def test_troubles_are_named_and_go_away(bus: Bus, redis_url: str, tmp_path
         for words in (
             "indicators-majors: stalled",
             "forbids all requests (HTTP 418)",
-            f"{COINS[1]}: left out of compute until",
+            f"{COINS[1]}: quarantined until",
         ):
             assert words in problems
         (shown,) = body["symbols"][COINS[1]]["quarantine"]

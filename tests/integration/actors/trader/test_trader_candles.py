@@ -19,6 +19,7 @@ from shared.errors import BusNotServing
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
+from shared.messages.candles import Listing, Listings
 from shared.trading.coin_state import coins_at_close
 from shared.trading.entries import Rules, candidates
 from tests.support.execution import START_MS, JumpingClock
@@ -95,6 +96,26 @@ async def test_coin_whose_candle_does_not_come_is_left_out(bus: Bus) -> None:
     assert [coin.symbol for coin in gathered.coins] == ["BTCUSDT"]
     assert "has not come" in gathered.missing["SOLUSDT"]
     assert WAIT_S * 1000 <= manual.now_ms() - CYCLE < (WAIT_S + 2) * 1000
+
+
+async def test_coin_that_does_not_trade_is_not_waited_for_and_never_taken(bus: Bus) -> None:
+    await put_candles(bus, market(), COINS, CYCLE + 1000)
+    halted = Listing(state="halted", text="halted since 12:05: status HALT", since_ms=CYCLE)
+    young = Listing(state="young", text="young: listed 2 d ago", since_ms=CYCLE)
+    listings = Listings(coins={COINS[0]: young, COINS[1]: halted}, at_ms=CYCLE)
+    await bus.put(schema.LISTINGS, listings)
+    manual = ManualClock(CYCLE + 3_000)
+    gathered = await over(bus, JumpingClock(manual)).at_close(CYCLE, until())
+    assert COINS[0] in [coin.symbol for coin in gathered.coins]
+    assert COINS[1] not in [coin.symbol for coin in gathered.coins]
+    assert gathered.missing == {COINS[1]: halted.text}
+    all_halted = Listings(coins=dict.fromkeys(COINS, halted), at_ms=CYCLE)
+    await bus.put(schema.LISTINGS, all_halted)
+    gathered = await over(bus, JumpingClock(manual)).at_close(CYCLE, until())
+    assert (gathered.coins, gathered.came_from) == ((), "none")
+    assert gathered.missing == dict.fromkeys(COINS, halted.text)
+    assert manual.now_ms() == CYCLE + 3_000
+    await bus.delete(schema.LISTINGS)
 
 
 async def test_on_the_hour_the_1h_candle_is_waited_for_too(bus: Bus) -> None:

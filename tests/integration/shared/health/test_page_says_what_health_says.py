@@ -26,6 +26,7 @@ from shared.config.ports import free_port
 from shared.errors import BusUnavailable
 from shared.health.problems import masked
 from shared.health.verdict import Limits, Snapshot, judge
+from shared.messages.candles import Listings
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.manual_clock import ManualClock
 from tests.support.private_redis import PrivateRedis
@@ -128,6 +129,7 @@ async def publish(bus: Bus, seen: Snapshot) -> None:
         await bus.put(schema.TA_LATEST, signal, symbol=symbol)
     for (stage, symbol), quarantine in seen.quarantines.items():
         await bus.put(schema.QUARANTINE, quarantine, stage=stage, symbol=symbol)
+    await bus.put(schema.LISTINGS, Listings(coins=dict(seen.listings), at_ms=seen.since_ms))
     single: list[tuple[schema.Entry[Any], Any]] = [
         (schema.AUDIT, seen.audit),
         (schema.BAN_UNTIL, seen.ban),

@@ -12,7 +12,7 @@ from actors.dashboard.prices import CoinPrices
 from shared.health.verdict import Limits, RedisView, Snapshot
 from shared.market import Timeframe
 from shared.messages.actors import Quarantine
-from shared.messages.candles import Ban
+from shared.messages.candles import Ban, Listing, ListingState
 from shared.messages.signals import CoinScore, LabelChange, ScorePart, SideScore, TaSignal
 from tests.support.candle_series import START_MS, walk, window_at
 from tests.support.sightings import NOW_MS, death, heartbeat, input_state, signal, status
@@ -72,7 +72,19 @@ LEFT_OUT = {
         symbol=COIN, stage="compute", reason="5 failures", since_ms=1, until_ms=NOW_MS + 1
     )
 }
-FETCHER_SAYS = {"fetcher": heartbeat("fetcher", delisted={COIN: "status BREAK"})}
+
+
+def listed(state: ListingState, text: str) -> dict[str, Any]:
+    return {"listings": {COIN: Listing(state=state, text=text, since_ms=NOW_MS - 1000)}}
+
+
+WORDS: dict[ListingState, str] = {
+    "announced": "announced: trading has not begun (PRE_TRADING)",
+    "young": "young: listed 25 min ago, no closed 1h candle yet",
+    "halted": "halted since 2023-11-14 22:10 UTC: status HALT",
+    "dead": "dead since 2023-06-28: status BREAK",
+    "delisted": "delisted: not listed at the exchange",
+}
 
 CASES: dict[str, tuple[PageInputs, str, str]] = {
     "fresh": (with_signal(FRESH), "live", ""),
@@ -99,7 +111,11 @@ CASES: dict[str, tuple[PageInputs, str, str]] = {
         "stale",
         "5m candles are stale",
     ),
-    "quarantined coin": (with_signal(FRESH, quarantines=LEFT_OUT), "quarantined", "5 failures"),
+    "quarantined coin": (
+        with_signal(FRESH, quarantines=LEFT_OUT),
+        "quarantined",
+        "not computed, 5 failures",
+    ),
     "coin that killed": (
         with_signal(
             FRESH,
@@ -127,9 +143,23 @@ CASES: dict[str, tuple[PageInputs, str, str]] = {
         "its price scale changed",
     ),
     "delisted, and so left out": (
-        with_signal(FRESH, heartbeats=FETCHER_SAYS, quarantines=LEFT_OUT),
+        with_signal(FRESH, **listed("delisted", WORDS["delisted"]), quarantines=LEFT_OUT),
         "delisted",
-        "status BREAK",
+        WORDS["delisted"],
+    ),
+    **{
+        state: (with_signal(FRESH, **listed(state, text)), state, text)
+        for state, text in WORDS.items()
+    },
+    "young before its first signal": (
+        world(**listed("young", WORDS["young"])),
+        "young",
+        WORDS["young"],
+    ),
+    "young without new signals": (
+        with_signal(signal(COIN, OLD), **listed("young", WORDS["young"])),
+        "stale",
+        "no new signal",
     ),
 }
 
@@ -140,6 +170,21 @@ def test_state_of_a_coin(name: str) -> None:
     shown = coin(found)
     assert (shown["state"], shown["stateReason"]) == (state, reason)
     assert (shown["quarantine"] is not None) == ("left out" in name or "coin" in name)
+
+
+@pytest.mark.parametrize("state", WORDS)
+def test_numbers_of_a_coin_that_does_not_trade_are_not_shown_as_current(
+    state: ListingState,
+) -> None:
+    found = with_signal(FRESH, **listed(state, WORDS[state]))
+    found.scores = {COIN: scored()}
+    shown = coin(found)
+    assert (shown["change24hPct"] is not None) == (state == "young")
+    assert (shown["nextCloseMs"] is not None) == (state == "young")
+    has_signal = state in ("young", "halted")
+    assert (shown["computedAtMs"] is not None) == has_signal
+    assert (document(found, NOW_MS)["taSignals"][COIN] is not None) == has_signal
+    assert shown["closedUntilMs"] == found.prices[COIN].closed_until_ms
 
 
 def scored(score: int = 61) -> CoinScore:

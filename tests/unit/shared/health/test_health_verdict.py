@@ -8,10 +8,19 @@ from typing import Any
 import pytest
 
 from shared.config.sections import AccountSection, FetcherSection
-from shared.health.verdict import Limits, RedisView, Snapshot, age_s, judge, limits_for
+from shared.health.verdict import (
+    NOT_DONE,
+    Limits,
+    RedisView,
+    Snapshot,
+    age_s,
+    judge,
+    limits_for,
+)
 from shared.market import Timeframe
 from shared.messages.actors import Quarantine
-from shared.messages.candles import Ban
+from shared.messages.candles import Ban, Listing, ListingState
+from shared.messages.signals import TaSignal
 from tests.support.sightings import (
     NOW_MS,
     audit,
@@ -288,9 +297,54 @@ def test_failing_coin_is_named_with_its_reason() -> None:
     )
 
 
-def test_delisted_coin_is_told_apart_from_a_failed_read() -> None:
-    trouble = with_fetcher(coins={"BTCUSDT": "x"}, delisted={"BTCUSDT": "status BREAK"})
-    assert found(**trouble) == ("degraded", ["BTCUSDT: not traded: status BREAK"])
+def listed(state: ListingState, text: str, since_ms: int = NOW_MS) -> dict[str, Any]:
+    return {"listings": {"BTCUSDT": Listing(state=state, text=text, since_ms=since_ms)}}
+
+
+DEAD = listed("dead", "dead since 2023-06-28: status BREAK")
+YOUNG = listed("young", "young: listed 9 min ago, no closed 1h candle yet", NOW_MS - 540_000)
+
+
+def test_coin_that_does_not_trade_is_told_apart_from_a_failed_read() -> None:
+    trouble = DEAD | with_fetcher(coins={"BTCUSDT": "x"})
+    assert found(**trouble) == ("degraded", ["BTCUSDT: dead since 2023-06-28: status BREAK"])
+
+
+def test_dead_coin_says_nothing_of_its_signals_and_none_of_them_counts_as_fresh() -> None:
+    words = ["BTCUSDT: dead since 2023-06-28: status BREAK"]
+    for old_s in (1, 80):
+        assert found(**DEAD, **with_signals(BTCUSDT=old_s))[1] == words
+    alone = replace(WELL, symbols=("BTCUSDT",), **DEAD)
+    assert judge(alone, NOW_MS, Limits()).status == "down"
+
+
+@pytest.mark.parametrize("signals", [{}, WELL.signals])
+def test_announced_coin_is_a_note_with_or_without_a_signal(signals: dict[str, TaSignal]) -> None:
+    words = "announced: trading has not begun (PRE_TRADING)"
+    seen = replace(WELL, **listed("announced", words), signals={**WELL.signals, **signals})
+    verdict = judge(seen, NOW_MS, Limits())
+    assert (verdict.problems, verdict.notes) == ([], [f"BTCUSDT: {words}"])
+
+
+def test_young_coin_lacks_candles_without_a_problem_but_not_for_ever() -> None:
+    bare = signal("BTCUSDT", NOW_MS)
+    bare = replace(bare, inputs={
+        t: input_state(bars=0, stale=True) if t != "5m" else state
+        for t, state in bare.inputs.items()
+    })  # fmt: skip
+    seen = replace(WELL, **YOUNG, signals={**WELL.signals, "BTCUSDT": bare})
+    verdict = judge(seen, NOW_MS, Limits())
+    assert (verdict.problems, verdict.notes) == (
+        [],
+        [f"BTCUSDT: {YOUNG['listings']['BTCUSDT'].text}"],
+    )
+    without = {s: each for s, each in WELL.signals.items() if s != "BTCUSDT"}
+    assert found(**YOUNG, signals=without) == ("ok", [])
+    long_ago = listed("young", "young: listed 11 min ago", NOW_MS - 660_000)
+    assert found(**long_ago, signals=without)[1] == ["BTCUSDT: no signal yet"]
+    assert found(**YOUNG, **with_fetcher(coins={"BTCUSDT": "HTTP 502"}))[1] == [
+        "BTCUSDT: fetch failed: HTTP 502"
+    ]
 
 
 def test_same_failure_of_many_coins_is_one_problem() -> None:
@@ -298,7 +352,10 @@ def test_same_failure_of_many_coins_is_one_problem() -> None:
     assert found(**trouble)[1] == [f"5 coins: fetch failed: HTTP 502: {', '.join(COINS)}"]
 
 
-@pytest.mark.parametrize("detail", [{"coins": ["BTCUSDT"]}, {"coins": None}, {"delisted": 5}])
+@pytest.mark.parametrize(
+    "detail",
+    [{"coins": ["BTCUSDT"]}, {"coins": None}, {"stream": 5}, {"stream": {"refused": [403]}}],
+)
 def test_detail_of_another_shape_is_no_crash(detail: dict[str, Any]) -> None:
     assert found(**with_fetcher(**detail)) == ("ok", [])
 
@@ -373,7 +430,7 @@ def quarantine(stage: str, symbol: str, until_ms: int = NOW_MS + 60_000) -> dict
 
 @pytest.mark.parametrize("stage", ["fetch", "compute"])
 def test_quarantined_coin_is_named_until_its_time_is_up(stage: str) -> None:
-    words = f"BTCUSDT: left out of {stage} until 2023-11-14T22:14:20Z: 5 failures"
+    words = f"BTCUSDT: quarantined until 2023-11-14T22:14:20Z: {NOT_DONE[stage]}, 5 failures"
     assert found(**quarantine(stage, "BTCUSDT")) == ("degraded", [words])
     assert found(**quarantine(stage, "BTCUSDT", NOW_MS)) == ("ok", [])
 
@@ -391,7 +448,7 @@ def test_coin_convicted_by_the_supervisor_is_named() -> None:
     })  # fmt: skip
     assert found(**convicted) == (
         "degraded",
-        ["SOLUSDT: left out by indicators-majors until 2023-11-14T22:14:20Z: deaths while "
+        ["SOLUSDT: quarantined until 2023-11-14T22:14:20Z: indicators-majors died while "
          "computing it"],
     )  # fmt: skip
 
