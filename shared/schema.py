@@ -172,7 +172,8 @@ CONTROL_REPLIES = Entry("list", "supervisor:replies:{id}", ControlReply,
 BAN_UNTIL = Entry("key", "market:ban_until", Ban, (Role.FETCHER,), ALL, ttl_s=3 * 86_400)
 ASSETS = Entry("key", "market:assets", Assets, (Role.FETCHER,), (Role.DASHBOARD,), ttl_s=3_600)
 LISTINGS = Entry("key", "market:listings", Listings,
-    (Role.FETCHER,), (Role.SCANNER, Role.TRADER, Role.DASHBOARD, Role.HEALTH), ttl_s=3600)
+    (Role.FETCHER,),
+    (Role.INDICATORS, Role.SCANNER, Role.TRADER, Role.DASHBOARD, Role.HEALTH), ttl_s=3600)
 QUARANTINE = Entry("key", "quarantine:{stage}:{symbol}", Quarantine,
     (Role.FETCHER, Role.INDICATORS), ALL,
     own=("stage", ((Role.FETCHER, "fetch"), (Role.INDICATORS, "compute"))))

@@ -164,6 +164,7 @@ class Fetcher(Actor):
             ban=self.ban_file,
             timeout_s=self.settings.request_timeout_s,
             weight_share=self.context.section["binance"]["weight_share"],
+            log=self.log,
         )
         self.exchange = ExchangeStatus(
             self.client,

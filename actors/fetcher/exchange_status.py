@@ -45,7 +45,7 @@ class ExchangeStatus:
         """Record until when the exchange forbids requests."""
         if error.until_ms > self._forbidden_until_ms:
             self._forbidden_until_ms = error.until_ms
-            self._log.info("%s", error)  # a warning of whoever was refused
+            self._log.debug("%s", error)  # whoever was refused has said so
 
     def forbidden_until_ms(self) -> int | None:
         """Return the end of the ban in local time; None when requests are allowed."""

@@ -1,7 +1,8 @@
 """One group of coins: candle windows in, signals out.
 
 Reads `cache:candles:*` with each scan and updates its windows from `market:candles:{symbol}`;
-writes `ta:latest:{symbol}`, `signals:ta:{symbol}` and `quarantine:compute:{symbol}`.
+reads `market:listings` while candles are missing; writes `ta:latest:{symbol}`,
+`signals:ta:{symbol}` and `quarantine:compute:{symbol}`.
 """
 
 from __future__ import annotations
@@ -76,6 +77,7 @@ class Indicators(Actor):
         self._all_due = True
         self._next_scan = self.clock.monotonic()
         self._missing: set[str] = set()
+        self._untraded: set[str] = set()
         self._failures: dict[str, tuple[int, str]] = {}
         self._computed_at: dict[str, int] = {}
         self.detail |= {
@@ -114,6 +116,8 @@ class Indicators(Actor):
             self._next_scan = started + self._until_next_scan_s()
             self.detail["scan_ms"] = round((self.clock.monotonic() - started) * 1000, 2)
             self.detail["last_scan_ms"] = self.clock.now_ms()
+        if self._missing:
+            await self._read_untraded()
         self._report()
         self._report_readiness()
         return self._until_next_step_s()
@@ -303,12 +307,18 @@ class Indicators(Actor):
                 symbol=symbol,
             )
 
+    async def _read_untraded(self) -> None:
+        listings = await self.bus.get(schema.LISTINGS)
+        coins = {} if listings is None else listings.coins
+        self._untraded = {symbol for symbol, each in coins.items() if not each.is_traded}
+
     def _report_readiness(self) -> None:
-        """Report ready once a coin is published, or none is waiting for candles."""
-        if self._computed_at or not self._missing:
+        """Report ready once a coin is published, or none that trades is waiting for candles."""
+        waiting = self._missing - self._untraded
+        if self._computed_at or not waiting:
             self.ready()
         else:
-            self.not_ready(f"waiting for candles of {_listed(self._missing)}")
+            self.not_ready(f"waiting for candles of {_listed(waiting)}")
 
     def _report(self) -> None:
         now_ms = self.clock.now_ms()

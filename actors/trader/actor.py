@@ -191,6 +191,7 @@ class Trader(Actor):
             clock=self.clock,
             ban=BanFile(self.context.state_dir / "binance-ban"),
             weight_share=min(BINANCE_SHARE, binance["weight_share"]),
+            log=self.log,
         )
         return CycleCandles(
             self.bus,

@@ -26,7 +26,13 @@ from shared.clock import SystemClock
 from shared.config.sections import IndicatorsSection
 from shared.indicators.signals import CoinWindows, ta_signals
 from shared.market import Timeframe
-from shared.messages.candles import CandleRow, CandleUpdate, CandleWindow
+from shared.messages.candles import (
+    CandleRow,
+    CandleUpdate,
+    CandleWindow,
+    Listing,
+    Listings,
+)
 from shared.messages.signals import TaSignal
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.candle_series import walk, window_at
@@ -286,6 +292,21 @@ async def test_it_is_not_ready_before_the_first_signal_and_says_what_it_waits_fo
         await market.show("SOLUSDT")  # without a word on the channel
         await eventually(lambda: running.said("R"))
         assert await published(bus, "SOLUSDT")
+
+
+async def test_it_does_not_wait_for_coins_that_do_not_trade(
+    bus: Bus, market: Market, start: Start
+) -> None:
+    announced = Listing(state="announced", text="announced: trading has not begun", since_ms=None)
+    two = ("BTCUSDT", "ETHUSDT")
+    await bus.put(schema.LISTINGS, Listings(coins=dict.fromkeys(two, announced), at_ms=1))
+    async with start() as running:
+        await eventually(lambda: running.said("N"))
+        assert running.said("N")[0] == "waiting for candles of SOLUSDT"
+        coins = dict.fromkeys((*two, "SOLUSDT"), announced)
+        await bus.put(schema.LISTINGS, Listings(coins=coins, at_ms=2))
+        await eventually(lambda: running.said("R"))
+    await bus.delete(schema.LISTINGS)
 
 
 async def test_a_failing_coin_stays_alone_and_is_left_out_for_a_while(
