@@ -65,6 +65,7 @@ COLUMNS: Mapping[str, Kind] = {
     **{f"{name}_{timeframe}": kind for timeframe in Timeframe for name, kind in _INPUT.items()},
     "reasoning": str,
     "source": str,
+    "outlier_bars": str,
 }
 """Every column and its type, in order. Any but the first four may be empty."""
 
@@ -81,6 +82,7 @@ def row(signal: TaSignal) -> tuple[Any, ...]:
         *(value for timeframe in Timeframe for value in _input(signal.inputs[timeframe])),
         _REASONS.join(signal.composite_score_adjustment.reasoning),
         signal.source,
+        " ".join(map(str, signal.ttm_squeeze.outlier_bars)) or None,
     )
 
 

@@ -146,6 +146,14 @@ def _divergence(config: Config) -> str:
     )  # fmt: skip
 
 
+def _outlier_atr(config: Config) -> str:
+    limit = config.indicators.squeeze.outlier_atr
+    return "" if not 0 < limit < 3 else (
+        f"found {limit:g}, expected at least 3, or 0 for no outliers at all; "
+        "below 3 ordinary bars would be outliers"
+    )  # fmt: skip
+
+
 def _cycle(config: Config) -> str:
     trader = config.trader
     limit_s = Timeframe.M5.ms / 1000 - trader.delay_s
@@ -374,6 +382,7 @@ _RULES: tuple[_Rule, ...] = (
     _at_most("fetcher", "request_timeout_s", "interval_s",
              ": one silent request would take a whole pass"),
     _rule(("indicators", "divergence", "window"), ("indicators", "divergence"), text=_divergence),
+    _rule(("indicators", "squeeze", "outlier_atr"), text=_outlier_atr),
     _at_most("supervisor", "stop_s", "stop_all_s", ", the time for all actors together"),
     ((("mode",),), _testing_mode),
     _rule(("testing", "poison_coin"), ("groups",), text=_poison_coin),

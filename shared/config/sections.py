@@ -102,6 +102,7 @@ class SqueezeSection:
     bb_mult: Annotated[float, Field(gt=0, le=10)] = 2.0
     kc_mult: Annotated[float, Field(gt=0, le=10)] = 1.5
     min_squeeze_bars: Count = 3
+    outlier_atr: Annotated[float, Field(ge=0, le=1000)] = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ class Evidence(NamedTuple):
     """The inputs of the bonus.
 
     Attributes:
+        clipped: The squeeze with outliers cut back, where there is one to judge a release by.
         fault_5m: Why 5m candles are unusable, such as `stale 7 min`; "" if they are not.
         fault_1h: The same for the 1h candles.
     """
@@ -31,15 +32,16 @@ class Evidence(NamedTuple):
     divergence: StochRsiDivergence
     fault_5m: str
     fault_1h: str
+    clipped: TtmSqueeze | None = None
 
 
 def composite(evidence: Evidence, *, fresh: int, min_strength: float) -> CompositeScoreAdjustment:
     """Return the sum of the bonus points per side, uncapped, with one reason for each.
 
     +10 when the ribbons of 5m and 1h are stacked the same way; +15 while a squeeze release is
-    fresh and the momentum still has the same sign; +20 for a divergence at most `fresh` bars
-    old and at least `min_strength` strong. A timeframe with a fault gives no points, and a
-    reason for that.
+    fresh and the momentum still has the same sign, and both with outliers cut back too; +20 for
+    a divergence at most `fresh` bars old and at least `min_strength` strong. A timeframe with a
+    fault gives no points, and a reason for that.
 
     Units: points, 0..45 per side.
     """
@@ -65,10 +67,16 @@ def composite(evidence: Evidence, *, fresh: int, min_strength: float) -> Composi
         ):
             give(state, RIBBON_POINTS, f"EMA ribbon {state} aligned")
 
-        squeeze = evidence.squeeze
+        squeeze = evidence.clipped or evidence.squeeze
         side = squeeze.direction
-        if squeeze.fired and side is not None and side == squeeze.fired_direction:
-            give(side, SQUEEZE_POINTS, f"TTM squeeze fired {side}")
+        if evidence.squeeze.fired and not squeeze.fired:
+            released = (
+                "an outlier, still on without it" if squeeze.squeeze else "a bar leaving the window"
+            )
+            reasons.append(f"Squeeze released by {released}, no points")
+        elif evidence.squeeze.fired and side is not None and side == squeeze.fired_direction:
+            apart = "" if side == evidence.squeeze.direction else ", outliers left out"
+            give(side, SQUEEZE_POINTS, f"TTM squeeze fired {side}{apart}")
 
         found = evidence.divergence
         if (

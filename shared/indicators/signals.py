@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from shared.clock import utc_text
 from shared.codec import number
-from shared.config.sections import IndicatorsSection
+from shared.config.sections import IndicatorsSection, SqueezeSection
 from shared.errors import NoCandles
 from shared.indicators.blocks import blocks, results_of
 from shared.indicators.composite import Evidence, composite
 from shared.indicators.divergence import Divergences, divergences
 from shared.indicators.ema_ribbon import Ribbon, ema_ribbon
 from shared.indicators.frames import Frame, Reading, check_own, judge, read, stacked
-from shared.indicators.rolling import FLAT, atr, by_bar
+from shared.indicators.outliers import clipped, find_outliers
+from shared.indicators.rolling import FLAT, atr, by_bar, true_range
 from shared.indicators.stoch_rsi import StochRsi, stoch_rsi
-from shared.indicators.ttm_squeeze import Squeeze, ttm_squeeze
+from shared.indicators.ttm_squeeze import REACH, Squeeze, ttm_squeeze
 from shared.market import Candles, Floats, Timeframe
 from shared.messages.candles import CandleWindow
 from shared.messages.signals import (
@@ -100,12 +102,14 @@ class _Numbers(NamedTuple):
 
     Rows are coins on 5m; of `atr14` and `ribbon` further rows hold 1h and 4h, and `rows` says
     for each timeframe which one is each coin's. Divergences count bars from `recent_bars` ago.
+    `outliers` has the rows with an outlier in their history.
     """
 
     rows: Mapping[Timeframe, Sequence[int]]
     atr14: Floats
     ribbon: Ribbon
     squeeze: Squeeze
+    outliers: Mapping[int, _Outliers]
     stoch: StochRsi
     divergence: Divergences
     recent_bars: int
@@ -129,10 +133,11 @@ def _compute(coins: Sequence[_Coin], settings: IndicatorsSection) -> _Numbers:
                 frames.append(frame)
         rows[timeframe] = [row_of[id(coin.frames[timeframe].candles)] for coin in coins]
     # Pivots further back than this cannot matter to the last bar.
-    options, squeeze = settings.divergence, settings.squeeze
+    options = settings.divergence
     recent_bars = min(settings.history, options.window + options.left + 1)
     recent = slice(settings.history - recent_bars, None)
     atrs, ribbons, squeezes, stochs, found = [], [], [], [], []
+    outliers: dict[int, _Outliers] = {}
     for block in blocks(len(frames)):
         chosen = frames[block]
         high, low, close = (stacked(chosen, c, settings.history) for c in ("high", "low", "close"))
@@ -145,20 +150,10 @@ def _compute(coins: Sequence[_Coin], settings: IndicatorsSection) -> _Numbers:
         high, low, close, atr14 = (by_bar(x[m5]) for x in (high, low, close, atr14))
         stoch = stoch_rsi(close)
         stochs.append(_newest(StochRsi, stoch))
-        squeezes.append(
-            _newest(
-                Squeeze,
-                ttm_squeeze(
-                    high,
-                    low,
-                    close,
-                    stacked(chosen[m5], "volume", settings.history),
-                    bb_mult=squeeze.bb_mult,
-                    kc_mult=squeeze.kc_mult,
-                    min_squeeze_bars=squeeze.min_squeeze_bars,
-                ),
-            )
-        )
+        volume = stacked(chosen[m5], "volume", settings.history)
+        newest, rare = _squeezes((high, low, close), volume, atr14, settings.squeeze)
+        squeezes.append(newest)
+        outliers |= {block.start + row: one for row, one in rare.items()}
         found.append(
             _newest(
                 Divergences,
@@ -179,10 +174,48 @@ def _compute(coins: Sequence[_Coin], settings: IndicatorsSection) -> _Numbers:
         atr14=np.concatenate(atrs),
         ribbon=_stacked(Ribbon, ribbons),
         squeeze=_stacked(Squeeze, squeezes),
+        outliers=outliers,
         stoch=_stacked(StochRsi, stochs),
         divergence=_stacked(Divergences, found),
         recent_bars=recent_bars,
     )
+
+
+class _Outliers(NamedTuple):
+    """The outliers of one coin.
+
+    Attributes:
+        bars: Those among the newest `REACH` bars, -1 for the newest.
+        clipped: The squeeze with all outliers cut back, one row; None where it has not fired.
+    """
+
+    bars: list[int]
+    clipped: Squeeze | None
+
+
+def _squeezes(
+    prices: tuple[Floats, Floats, Floats], volume: Floats, atr14: Floats, settings: SqueezeSection
+) -> tuple[Squeeze, dict[int, _Outliers]]:
+    """Return the newest squeeze, and the outliers of the rows that have some."""
+    squeeze = partial(
+        ttm_squeeze,
+        bb_mult=settings.bb_mult,
+        kc_mult=settings.kc_mult,
+        min_squeeze_bars=settings.min_squeeze_bars,
+    )
+    ranges = true_range(*prices)
+    newest = _newest(Squeeze, squeeze(*prices, volume, ranges=ranges))
+    found = find_outliers(ranges, prices[-1], atr14, settings.outlier_atr)
+    outliers = {}
+    for row in found.rows:
+        again = None
+        if newest.fired_ago[row, 0] >= 0:
+            one = slice(row, row + 1)
+            high, low, close, spans = (x[one] for x in clipped(*prices, ranges, found))
+            again = _newest(Squeeze, squeeze(high, low, close, volume[one], ranges=spans))
+        recent = np.flatnonzero(found.found[row, -REACH:]) - REACH
+        outliers[row] = _Outliers(recent.tolist(), again)
+    return newest, outliers
 
 
 def _newest[T](kind: Callable[..., T], found: Iterable[Any]) -> T:
@@ -210,7 +243,12 @@ def _signal(coin: _Coin, row: int, numbers: _Numbers, settings: IndicatorsSectio
     )
     candles = coin.frames[Timeframe.M5].candles
     close = float(candles.close[-1])
-    squeeze = _squeeze(numbers.squeeze, row, float(numbers.atr14[m5, -1]), close)
+    atr14 = float(numbers.atr14[m5, -1])
+    squeeze, cut_back = _squeeze(numbers.squeeze, row, atr14, close), None
+    if row in numbers.outliers:
+        bars, without = numbers.outliers[row]
+        squeeze = replace(squeeze, outlier_bars=candles.open_time_ms[bars].tolist())
+        cut_back = without and _squeeze(without, 0, atr14, close)
     divergence = _divergence(numbers, row, candles)
     closed_until_ms = int(candles.open_time_ms[-1]) + Timeframe.M5.ms
     return TaSignal(
@@ -227,6 +265,7 @@ def _signal(coin: _Coin, row: int, numbers: _Numbers, settings: IndicatorsSectio
                 divergence=divergence,
                 fault_5m=coin.frames[Timeframe.M5].fault,
                 fault_1h=coin.frames[Timeframe.H1].fault,
+                clipped=cut_back,
             ),
             fresh=settings.divergence.fresh,
             min_strength=settings.divergence.min_strength,

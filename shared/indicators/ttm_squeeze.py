@@ -21,6 +21,9 @@ from shared.indicators.rolling import (
 from shared.market import Floats
 
 PERIOD = 20
+REACH = 2 * PERIOD - 1
+"""Bars that the numbers of one bar are made of: the momentum's two windows."""
+
 FIRED_BARS = 3
 """A release stays `fired` on its own bar and the next two."""
 
@@ -67,6 +70,7 @@ def ttm_squeeze(
     close: Floats,
     volume: Floats,
     *,
+    ranges: Floats | None = None,
     bb_mult: float = 2.0,
     kc_mult: float = 1.5,
     min_squeeze_bars: int = 3,
@@ -80,7 +84,10 @@ def ttm_squeeze(
     Momentum: end point of the 20-bar least-squares line through
     close - ((highest high + lowest low) / 2 + SMA20) / 2.
 
-    Shapes: four times (rows, bars) -> see Squeeze; 19 bars come before the first state, 38
+    Args:
+        ranges: Counted instead of the true range.
+
+    Shapes: four or five times (rows, bars) -> see Squeeze; 19 bars come before the first state, 38
         before the first momentum.
     Units:  prices in quote currency, volume in base currency.
     Raises: ValueError: close is not 2-D float64.
@@ -93,7 +100,8 @@ def ttm_squeeze(
     high, low, close, volume = (by_bar(x) for x in (high, low, close, volume))
     mid, bollinger_half = rolling_mean_sd(close, PERIOD)
     bollinger_half *= bb_mult
-    keltner_half = rolling_mean(true_range(high, low, close), PERIOD)
+    ranges = true_range(high, low, close) if ranges is None else by_bar(ranges)
+    keltner_half = rolling_mean(ranges, PERIOD)
     keltner_half *= kc_mult
     noise = FLAT * np.abs(close)
     inside = keltner_half - bollinger_half  # NaN unless both exist

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.messages.candles import Source
@@ -31,7 +31,11 @@ class EmaRibbon:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TtmSqueeze:
-    """Bollinger 20/2.0 inside Keltner 20/1.5. `momentum` is in ATR14, `momentum_raw` in price."""
+    """Bollinger 20/2.0 inside Keltner 20/1.5. `momentum` is in ATR14, `momentum_raw` in price.
+
+    `outlier_bars`: open times (epoch ms) of the bars of extreme range among the newest 39, those
+    that the other numbers are made of.
+    """
 
     squeeze: bool | None
     momentum: float | None
@@ -44,6 +48,7 @@ class TtmSqueeze:
     fired_bars_ago: int | None
     fired_direction: Side | None
     last_squeeze_bars: int | None
+    outlier_bars: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from shared.indicators.divergence import divergences
 from shared.indicators.ema_ribbon import PERIODS, ema_ribbon
-from shared.indicators.rolling import atr
+from shared.indicators.outliers import find_outliers
+from shared.indicators.rolling import atr, true_range
 from shared.indicators.stoch_rsi import stoch_rsi
 from shared.indicators.ttm_squeeze import ttm_squeeze
 from shared.market import Candles, Floats
@@ -87,6 +88,8 @@ class Output:
 
 
 NAN = float("nan")
+LIMIT = 4.0
+"""ATR beyond which a bar is an outlier here: low, so that walks have some."""
 ATR, RIBBON, SQUEEZE, MOMENTUM, RSI, STOCH_K = 13, 88, 19, 38, 14, 29  # bars before the first value
 OUTPUTS: Mapping[str, Output] = {
     "atr": Output("same", "price", ATR, NAN),
@@ -104,6 +107,8 @@ OUTPUTS: Mapping[str, Output] = {
     "squeeze.rising": Output("flips", "same", MOMENTUM + 1, 0, 39),
     "squeeze.fired_ago": Output("same", "same", SQUEEZE + 3, -1, 20),
     "squeeze.fired_direction": Output("flips", "same", SQUEEZE + 3, 0, 20),
+    "outliers.found": Output("same", "same", ATR + 1, 0),
+    "outliers.atr14": Output("same", "price", ATR, NAN),
     "rsi": Output("points", "same", RSI, NAN),
     "stoch.k": Output("points", "same", STOCH_K, NAN),
     "stoch.d": Output("points", "same", STOCH_K + 2, NAN),
@@ -116,7 +121,7 @@ STATES = tuple(
     name for name in OUTPUTS
     if name.rpartition(".")[2] in (
         "state", "known", "on", "run", "direction", "rising", "fired_ago", "fired_direction",
-        "side", "strength", "pivot_a", "pivot_b",
+        "found", "side", "strength", "pivot_a", "pivot_b",
     )
 )  # fmt: skip
 
@@ -128,8 +133,10 @@ def compute(bars: Bars) -> dict[str, Array]:
     squeeze = ttm_squeeze(bars.high, bars.low, bars.close, bars.volume)
     stoch = stoch_rsi(bars.close)
     found = divergences(bars.high, bars.low, stoch.k, atr14)
+    ranges = true_range(bars.high, bars.low, bars.close)
     parts: dict[str, object] = {
         "ribbon": ribbon, "squeeze": squeeze, "stoch": stoch, "divergence": found,
+        "outliers": find_outliers(ranges, bars.close, atr14, LIMIT),
     }  # fmt: skip
     outputs: dict[str, Array] = {"atr": atr14, "rsi": stoch.rsi}
     for name in OUTPUTS:
@@ -146,13 +153,15 @@ def near_threshold(bars: Bars) -> bool:
     out = compute(bars)
     atr14 = atr(bars.high, bars.low, bars.close)
     lines = ema_ribbon(bars.close, atr14).values
-    price = np.abs(bars.close)
+    price, outliers = np.abs(bars.close), out["outliers.atr14"]
     margins = [
         *(np.abs(a - b) / price for a, b in pairwise(lines)),
         np.abs(out["squeeze.keltner_half"] - out["squeeze.bollinger_half"]) / price,
         np.abs(out["squeeze.momentum"]) / price,
         np.abs(np.diff(out["squeeze.momentum"], axis=1)) / price[:, 1:],
         np.abs(out["stoch.k"] - 50.0),
+        np.abs(true_range(bars.high, bars.low, bars.close)[:, 1:] - LIMIT * outliers[:, :-1])
+        / price[:, 1:],
     ]
     # Two pivots' %K one point apart: any two bars' may be compared.
     k = np.sort(out["stoch.k"][np.isfinite(out["stoch.k"])])

@@ -12,7 +12,7 @@ from actors.dashboard.series import series
 from shared.config.sections import IndicatorsSection
 from shared.errors import NoCandles
 from shared.indicators.signals import CoinWindows, ta_signals
-from shared.market import Timeframe
+from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow
 from shared.messages.signals import TaSignal
 from tests.support.candle_series import START_MS, walk, window_at
@@ -22,8 +22,8 @@ CANDLES = walk(11, 1300)
 M5 = Timeframe.M5
 
 
-def window(bars: int) -> CandleWindow:
-    return window_at(CANDLES, M5, START_MS + bars * M5.ms + 60_000)
+def window(bars: int, candles: Candles = CANDLES) -> CandleWindow:
+    return window_at(candles, M5, START_MS + bars * M5.ms + 60_000)
 
 
 def lists(shown: dict[str, Any]) -> list[list[Any]]:
@@ -33,10 +33,19 @@ def lists(shown: dict[str, Any]) -> list[list[Any]]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("bars", [1100, 1177, 1250])
-def test_newest_closed_bar_says_what_the_signal_says(bars: int) -> None:
-    shown = series(window(bars), SETTINGS)
-    coin = CoinWindows("BTCUSDT", {M5: window(bars)})
+def wick() -> Candles:
+    low = CANDLES.low.copy()
+    low[1180] = 0.3
+    return replace(CANDLES, low=low)
+
+
+@pytest.mark.parametrize(
+    ("bars", "candles"),
+    [(1100, CANDLES), (1177, CANDLES), (1250, CANDLES), (1185, wick()), (1201, wick())],
+)
+def test_newest_closed_bar_says_what_the_signal_says(bars: int, candles: Candles) -> None:
+    shown = series(window(bars, candles), SETTINGS)
+    coin = CoinWindows("BTCUSDT", {M5: window(bars, candles)})
     signal = ta_signals([coin], SETTINGS, START_MS + bars * M5.ms + 60_000)["BTCUSDT"]
     assert isinstance(signal, TaSignal)
     assert [values[-2] for values in shown["ema"].values()] == signal.ema_ribbon.values

@@ -196,6 +196,10 @@ BROKEN = {
         SMALL + "indicators: {divergence: {left: 40, right: 10}}\n",
         "config.yaml:3 indicators.divergence.window: found 50, expected more than left + right",
     ),
+    "ordinary bars as outliers": (
+        SMALL + "indicators: {squeeze: {outlier_atr: 2.5}}\n",
+        "config.yaml:3 indicators.squeeze.outlier_atr: found 2.5, expected at least 3, or 0",
+    ),
     "one actor slower than all": (
         SMALL + "supervisor: {stop_s: 46}\n",
         "config.yaml:3 supervisor.stop_s: found 46, expected at most supervisor.stop_all_s (45)",

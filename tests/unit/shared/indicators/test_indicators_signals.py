@@ -404,10 +404,11 @@ def bonus(
     divergence: StochRsiDivergence = NO_DIVERGENCE,
     fault_5m: str = "",
     fault_1h: str = "",
+    clipped: TtmSqueeze | None = None,
 ) -> CompositeScoreAdjustment:
     evidence = Evidence(
         ribbon_5m=ribbon_5m, ribbon_1h=ribbon_1h, squeeze=squeeze, divergence=divergence,
-        fault_5m=fault_5m, fault_1h=fault_1h,
+        fault_5m=fault_5m, fault_1h=fault_1h, clipped=clipped,
     )  # fmt: skip
     return composite(evidence, fresh=10, min_strength=0.3)
 
@@ -435,6 +436,24 @@ def test_squeeze_counts_only_while_fired_and_momentum_still_agrees() -> None:
     assert bonus(squeeze=fired(None, None)) == expect(0, 0)
     on = dataclasses.replace(NO_SQUEEZE, squeeze=True, bars_in_squeeze=8)
     assert bonus(squeeze=on) == expect(0, 0)
+
+
+def test_a_release_counts_as_it_is_with_outliers_cut_back() -> None:
+    shown = fired("bullish", "bullish")
+    off = dataclasses.replace(NO_SQUEEZE, squeeze=False)
+    on = dataclasses.replace(NO_SQUEEZE, squeeze=True, bars_in_squeeze=8)
+    left = "Squeeze released by a bar leaving the window, no points"
+    assert bonus(squeeze=shown, clipped=off) == expect(0, 0, left)
+    still = "Squeeze released by an outlier, still on without it, no points"
+    assert bonus(squeeze=shown, clipped=on) == expect(0, 0, still)
+    same = expect(15, 0, "TTM squeeze fired bullish (+15)")
+    assert bonus(squeeze=shown, clipped=fired("bullish", "bullish")) == same
+    assert bonus(squeeze=shown, clipped=fired("bearish", "bearish")) == expect(
+        0, 15, "TTM squeeze fired bearish, outliers left out (+15)"
+    )
+    assert bonus(squeeze=shown, clipped=fired("bearish", "bullish")) == expect(0, 0)
+    assert bonus(squeeze=NO_SQUEEZE, clipped=shown) == expect(0, 0)
+    assert bonus(squeeze=shown, clipped=off, fault_5m="stale 3 min").long_bonus == 0
 
 
 def test_divergence_counts_when_fresh_and_strong() -> None:
