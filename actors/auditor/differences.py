@@ -25,6 +25,7 @@ TOLERANCE: Mapping[str, tuple[float, Unit]] = {
     "momentum": (1e-6, "atr14"),
     "state": (0.0, "state"),
     "squeeze": (0.0, "state"),
+    "outlier_bars": (0.0, "state"),
 }
 SETTLED_BARS = 300
 """Bars after which the referee's different RSI seed no longer matters."""
@@ -46,6 +47,8 @@ class Numbers(NamedTuple):
         bars: Candles they were computed from.
         rsi_doubt: Points by which another seed alone may move the RSI.
         rsi_range: Least height of the windows of RSI that %K and %D stand in, in points.
+        outlier_bars: Open times of the outliers among the newest 39; None where some bar is too
+            near the limit to tell.
     """
 
     bars: int
@@ -60,6 +63,7 @@ class Numbers(NamedTuple):
     bollinger_half: float
     keltner_half: float
     momentum: float
+    outlier_bars: Sequence[int] | None = None
 
 
 class Check(NamedTuple):
@@ -153,9 +157,16 @@ def _squeeze(signal: TaSignal, numbers: Numbers) -> Iterator[Check]:
     if abs(room) > NEAR * numbers.close:
         published = "none" if squeeze.squeeze is None else _on_or_off(squeeze.squeeze)
         yield _state("squeeze", "squeeze", published, _on_or_off(room > 0))
+    if numbers.outlier_bars is not None:
+        published, expected = _times(squeeze.outlier_bars), _times(numbers.outlier_bars)
+        yield _state("outlier_bars", "outlier_bars", published, expected)
     if numbers.atr14 > STILL * numbers.close:
         theirs = numbers.momentum / numbers.atr14
         yield from _number("momentum", "momentum", squeeze.momentum, theirs)
+
+
+def _times(times: Sequence[int]) -> str:
+    return " ".join(map(str, times)) or "none"
 
 
 def _on_or_off(on: bool) -> str:

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from actors.auditor.differences import Numbers
+from actors.auditor.differences import NEAR, Numbers
 from shared.config.sections import SqueezeSection
 from shared.errors import PermanentError
 from shared.indicators.ema_ribbon import PERIODS
+from shared.indicators.rolling import FLAT
+from shared.indicators.ttm_squeeze import REACH
 from shared.market import Candles, Floats
 
 RECENT_BARS = 100
@@ -76,6 +78,7 @@ class PandasTa:
         )
         (rsi,) = self._call("rsi", close, length=14)
         (atr14,) = self._call("atr", high, low, close, length=14, mamode="rma")
+        (ranges,) = self._call("true_range", high, low, close)
         (momentum,) = self._call("squeeze", *recent, lazybear=True)
         emas = [self._call("ema", close, length=period)[0] for period in PERIODS]
         return Numbers(
@@ -91,6 +94,7 @@ class PandasTa:
             bollinger_half=float(top[-1] - bottom[-1]) / 2 * unit,
             keltner_half=float(ceiling[-1] - floor[-1]) / 2 * unit,
             momentum=float(momentum[-1]) * unit,
+            outlier_bars=_outlier_bars(candles, ranges * unit, squeeze.outlier_atr),
         )
 
     def _series(self, candles: Candles, unit: float) -> list[Any]:
@@ -117,6 +121,24 @@ def _seed_doubt(close: Floats) -> float:
     weights = (13 / 14) ** np.arange(len(moves))[::-1] / 14
     begun, now = float(moves[:14].sum()), float(moves @ weights)
     return 100 * begun * (13 / 14) ** (len(close) - 15) / now if now else float("nan")
+
+
+def _outlier_bars(candles: Candles, ranges: Floats, limit: float) -> list[int] | None:
+    """Return the outliers among the newest bars; None if one is too near the limit to tell."""
+    found: list[int] = []
+    atr14 = float(np.mean(ranges[:14]))
+    for i in range(14, len(candles)) if limit else ():
+        price, counted = float(candles.close[i - 1]), float(ranges[i])
+        over = counted - limit * atr14
+        moving = atr14 > FLAT * price
+        if (moving and abs(over) <= NEAR * price) or abs(atr14 / price / FLAT - 1) <= NEAR:
+            return None
+        if moving and over > 0:
+            found.append(int(candles.open_time_ms[i]))
+            counted = limit * atr14
+        atr14 += (counted - atr14) / 14
+    begin = int(candles.open_time_ms[-min(REACH, len(candles))])
+    return [time for time in found if time >= begin]
 
 
 def _least_range(rsi: Floats) -> float:

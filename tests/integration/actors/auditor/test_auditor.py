@@ -380,3 +380,22 @@ async def test_it_is_ready_before_there_is_anything_to_look_at(redis_url: str) -
     async with auditor(redis_url) as actor:
         await eventually(lambda: actor._state == "ready")
         assert actor.detail["referee"] is None
+
+
+def test_wicks_and_wrong_closes_raise_no_alarm_and_are_named_alike(referee: PandasTa) -> None:
+    m5 = walk(5, 900, volatility=0.25)
+    high, low, close = m5.high.copy(), m5.low.copy(), m5.close.copy()
+    low[800], high[809] = close[800] / 3000, 30 * close[809]
+    low[815] = close[815] = close[815] / 2
+    m5 = dataclasses.replace(m5, high=high, low=low, close=close)
+    settings = IndicatorsSection()
+    for bar in range(798, 860, 3):
+        now_ms = int(m5.open_time_ms[bar]) + M5.ms
+        window = window_at(m5, M5, now_ms)
+        signal = ta_signals([CoinWindows("BTCUSDT", {M5: window})], settings, now_ms)["BTCUSDT"]
+        assert isinstance(signal, TaSignal)
+        assert bool(signal.ttm_squeeze.outlier_bars) == (800 <= bar < 855)
+        used = window.closed().tail(settings.history)
+        found = list(checks(signal, {M5: referee.numbers(used, settings.squeeze)}))
+        assert [check for check in found if not check.holds] == []
+        assert "outlier_bars" in {check.field for check in found}

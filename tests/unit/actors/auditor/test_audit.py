@@ -64,6 +64,7 @@ def agreeing(bars: int = 500) -> dict[Timeframe, Numbers]:
             bollinger_half=last["upper"] - last["mid"],
             keltner_half=last["keltner_half"],
             momentum=last["momentum"],
+            outlier_bars=[],
         )
     return seen
 
@@ -81,6 +82,7 @@ def beyond(found: dict[str, Check]) -> set[str]:
 FIELDS_5M = {
     *(f"ema{period}_5m" for period in PERIODS),
     "atr14_5m", "state_5m", "spread_5m", "rsi", "stoch_k", "stoch_d", "squeeze", "momentum",
+    "outlier_bars",
 }  # fmt: skip
 
 
@@ -160,6 +162,13 @@ def test_a_squeeze_told_differently_counts_unless_the_bands_nearly_touch() -> No
         found = found_with(signal, keltner_half=half)
         assert beyond(found) == expected
         assert ("squeeze" in found) is bool(expected)
+
+
+def test_an_outlier_only_one_of_the_two_names_counts_unless_a_bar_is_near_the_limit() -> None:
+    found = found_with(published(), outlier_bars=[300_000])
+    assert beyond(found) == {"outlier_bars"}
+    assert (found["outlier_bars"].published, found["outlier_bars"].expected) == ("none", "300000")
+    assert "outlier_bars" not in found_with(published(), outlier_bars=None)
 
 
 def test_a_ribbon_told_differently_counts_unless_two_lines_nearly_touch() -> None:
