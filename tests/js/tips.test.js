@@ -20,6 +20,13 @@ test("without a signal a tooltip says so and tells no number", () => {
   }
 });
 
+test("the squeeze's tooltip names outliers where there are some", () => {
+  assert.doesNotMatch(JSON.stringify(squeezeTip(signal())), /utlier|extreme/);
+  const tip = squeezeTip(signal({ squeeze: { squeeze: true, bars_in_squeeze: 4, outlier_bars: [300000] } }));
+  assert.deepEqual(tip.facts.at(-1), ["Outliers", "1 bar of extreme range in the last 39"]);
+  assert.match(tip.notes.join(" "), /gives no points when it is released/);
+});
+
 test("the score's tooltip tells the parts of the side that leads", () => {
   const part = (/** @type {string} */ name) => ({ name, points: 12, max: 20, text: "" });
   const scored = { ...base(10, 60), longParts: [part("long part")], shortParts: [part("short part")] };

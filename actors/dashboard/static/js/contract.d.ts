@@ -59,6 +59,7 @@ export interface TaSignal {
     bars_in_squeeze: number; timeframe: string; colour: string | null;
     fired: boolean; fired_bars_ago: number | null;
     fired_direction: "bullish" | "bearish" | null; last_squeeze_bars: number | null;
+    outlier_bars?: number[];
   };
   stoch_rsi_divergence: {
     divergence: "bullish" | "bearish" | "none"; strength: number; candles_ago: number;

@@ -13,6 +13,9 @@ const RIBBON =
 const SQUEEZE =
   "TTM Squeeze. Red dot = volatility compression (coiled spring). Green dot = squeeze just fired. " +
   "Direction shown by momentum.";
+const OUTLIERS =
+  "A bar of extreme range widens the channel for 20 bars and bends the momentum for 39. A squeeze that is on only " +
+  "because of it gives no points when it is released.";
 const DIVERGENCE =
   "Stochastic RSI Divergence. Bullish divergence = price falling but momentum rising (reversal signal).";
 
@@ -71,7 +74,10 @@ export function squeezeTip(signal) {
   const keltner =
     "Bollinger 20/2.0 inside Keltner 20/1.5 on closed 5m candles. TradingView's own Keltner study is " +
     "EMA 20 with 2 × ATR 10, another channel.";
-  return { text: SQUEEZE, facts, notes: [meaning, keltner] };
+  const outliers = raw.outlier_bars?.length ?? 0;
+  if (outliers === 0) return { text: SQUEEZE, facts, notes: [meaning, keltner] };
+  facts.push(["Outliers", `${barCount(outliers)} of extreme range in the last 39`]);
+  return { text: SQUEEZE, facts, notes: [meaning, OUTLIERS, keltner] };
 }
 
 /**
