@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Sequence
 
+from shared.candles.admission import scale_breaks
 from shared.clock import Clock
 from shared.errors import PlatformError, RateLimited
 from shared.exchanges.binance.client import BinanceClient
@@ -127,10 +128,13 @@ class Fallback:
         self.troubles.pop(symbol, None)
         if not len(candles):
             return
+        breaks = scale_breaks(candles, timeframe)
+        begins_ms = breaks[-1].at_ms if breaks else 0
         window = CandleWindow(
             symbol=symbol,
             timeframe=timeframe,
-            candles=candles,
+            candles=candles.since(begins_ms),
+            begins_ms=begins_ms,
             closed_until_ms=timeframe.open_at(self._client.now_ms()),
             fetched_at_ms=self._clock.now_ms(),
             source=self._source,

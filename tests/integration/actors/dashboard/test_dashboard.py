@@ -37,6 +37,7 @@ from shared.supervision.status_pipe import StatusPipe
 from tests.support.candle_series import walk, window_at
 from tests.support.exchange import Simulator, simulated
 from tests.support.manual_clock import ManualClock
+from tests.support.market_data import SimulatedExchange, redenominated
 from tests.support.private_redis import PrivateRedis
 from tests.support.running_actor import answering
 from tests.support.sightings import heartbeat, put_field, signal, status
@@ -757,4 +758,28 @@ async def test_fallback_serves_a_longer_timeframe_with_the_coins_next_turn(tmp_p
         assert [window.timeframe for window in windows] == [Timeframe.M5]  # the card's alone
         assert found.timeframe is Timeframe.H4
         assert asked_of(exchange) == fallback.requests == 2
+        await fallback.stop()
+
+
+async def test_fallback_shows_one_price_scale(tmp_path: Path) -> None:
+    clock = ManualClock(CLOCK.now_ms())
+    break_ms = Timeframe.M5.open_at(clock.now_ms()) - 20 * Timeframe.M5.ms
+    async with (
+        SimulatedExchange(["BTCUSDT"], clock) as exchange,
+        aiohttp.ClientSession() as session,
+    ):
+        exchange.rewrite = redenominated(
+            "BTCUSDT", halt_ms=break_ms - 4 * Timeframe.M5.ms, break_ms=break_ms
+        )
+        client = BinanceClient(
+            session, base_url=exchange.url, clock=clock, ban=BanFile(tmp_path / "binance-ban")
+        )
+        fallback = Fallback(
+            client, ["BTCUSDT"], clock=clock, source="sim", log=logging.getLogger("fallback"),
+            on_window=lambda window: None,
+        )  # fmt: skip
+        fallback.start()
+        await clock.advance(1)
+        found = await eventually(lambda: fallback.window("BTCUSDT", Timeframe.M5))
+        assert found.begins_ms == found.candles.open_time_ms[0] == break_ms
         await fallback.stop()
