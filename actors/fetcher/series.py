@@ -14,6 +14,7 @@ from shared.clock import utc_text
 from shared.indicators.frames import WARM_BARS
 from shared.market import Timeframe
 
+MOST_SAID = 10_000
 PLAIN, BLUR = (1.0, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0), 0.1
 
 
@@ -106,6 +107,8 @@ def row_text(row: Refused | Conflict) -> str:
 def unsaid(series: FetchedSeries) -> list[str]:
     """Return what the log has not said yet of bad rows; it is then taken as said."""
     rows: list[Refused | Conflict] = [*series.store.refused, *series.store.conflicts]
+    if len(series.said) > MOST_SAID:
+        series.said.clear()
     new = [row for row in rows if row.open_time_ms not in series.said]
     series.said.update(row.open_time_ms for row in new)
     return [row_text(row) for row in new]
