@@ -7,6 +7,7 @@ codes: 0 the other coins are alike in both, and users can read what is odd; 1 no
 from __future__ import annotations
 
 import argparse
+import contextlib
 import shutil
 import sys
 import tempfile
@@ -19,14 +20,14 @@ import orjson
 from shared.config.load import load
 from shared.permissions import be_private
 from tests.chaos.quirks.coins import QUIRKS, Quirk
-from tests.chaos.quirks.verdict import broken_rules
+from tests.chaos.quirks.verdict import broken_rules, unsaid
 from tests.chaos.quirks.watch import Watch, Words
 from tests.chaos.storm.testbed import PORTS
 from tests.support.paths import ROOT
 from tests.support.platform_run import QUICK, Platform, wait_for
 
 START_S = 180.0
-PATIENT = ("fetcher.request_timeout_s=5", "fetcher.interval_s=5")
+PATIENT = ("fetcher.request_timeout_s=10", "fetcher.interval_s=10")
 """A simulator of 59 coins has much to do at its start."""
 WEIGHT_LIMIT = 6000
 VERIFIED, VERIFIED_AFTER_S = "DEEPUSDT", 420
@@ -73,6 +74,9 @@ def main(arguments: Sequence[str]) -> int:
         for watch in watches:
             watch.start()
         wait_for(lambda: all(watch.has_all_signals() for watch in watches), START_S)
+        at_once = [quirk for quirk in quirks if not quirk.after_min]
+        with contextlib.suppress(AssertionError):  # the report will say what is missing
+            wait_for(lambda: not [*unsaid(at_once, watches[0].words)], START_S)
         for watch in watches:
             watch.words = Words()  # without those of the start
         time.sleep(60 * given.minutes)

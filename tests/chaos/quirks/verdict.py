@@ -31,7 +31,8 @@ def broken_rules(
         ],
         "candles of the others are alike": [*candles_that_differ(odd.windows, plain.windows)],
         "no problem names one of the others": [*named(clean, odd.words)],
-        "what is odd can be read, once": [*unsaid(quirks, odd.words)],
+        "what is odd can be read": [*unsaid(quirks, odd.words)],
+        "nothing else is said of it": [*said_besides(quirks, odd.words)],
         "no actor died": [*odd.deaths, *plain.deaths],
         "requests stay within the budget": [
             *weight,
@@ -78,19 +79,29 @@ def named(coins: Sequence[str], words: Words) -> Iterator[str]:
 
 
 def unsaid(quirks: Sequence[Quirk], words: Words) -> Iterator[str]:
-    """Yield a text for each quirk that nobody could read about, or had to read twice."""
+    """Yield a text for each quirk that nobody could read about where it belongs."""
     for quirk in quirks:
-        name = f"{quirk.coin} ({quirk.about})"
-        problems = [text for text in words.problems if names(text, quirk.coin)]
-        notes = [text for text in words.notes if names(text, quirk.coin)]
-        texts = [*notes, *words.cards.get(quirk.coin, ())]
+        problems, others = _about(quirk, words)
         if quirk.problem and not any(re.search(quirk.problem, text) for text in problems):
-            yield f"{name}: not among the problems, which are {problems[:SHOWN]}"
+            yield f"{quirk.coin} ({quirk.about}): not among the problems, but {problems[:SHOWN]}"
+        if quirk.said and not any(re.search(quirk.said, text) for text in others):
+            yield f"{quirk.coin} ({quirk.about}): neither card nor note, but {others[:SHOWN]}"
+
+
+def said_besides(quirks: Sequence[Quirk], words: Words) -> Iterator[str]:
+    """Yield a text for each quirk of which more is said: another problem, or two entries."""
+    for quirk in quirks:
         expected = [pattern for pattern in (quirk.problem, quirk.may) if pattern]
-        odd = [text for text in problems if not any(re.search(each, text) for each in expected)]
-        if odd:
-            yield f"{name}: another problem, {odd[:SHOWN]}"
-        if quirk.said and not any(re.search(quirk.said, text) for text in texts):
-            yield f"{name}: neither its card nor a note says so, but {texts[:SHOWN]}"
+        problems, _ = _about(quirk, words)
+        more = [text for text in problems if not any(re.search(each, text) for each in expected)]
+        if more:
+            yield f"{quirk.coin} ({quirk.about}): {more[:SHOWN]}"
         if quirk.coin in words.twice:
-            yield f"{name}: named twice, {words.twice[quirk.coin]}"
+            yield f"{quirk.coin} ({quirk.about}): twice, {words.twice[quirk.coin]}"
+
+
+def _about(quirk: Quirk, words: Words) -> tuple[list[str], list[str]]:
+    """Return the problems that name a coin, and what notes and its card say."""
+    problems = [text for text in words.problems if names(text, quirk.coin)]
+    notes = [text for text in words.notes if names(text, quirk.coin)]
+    return problems, [*notes, *words.cards.get(quirk.coin, ())]

@@ -31,7 +31,7 @@ class Words:
     """What a user reads, each text with the number of times it was seen.
 
     Attributes:
-        twice: Problems and notes seen at one time that name the same coin.
+        twice: A problem and other entries seen at one time that name the same coin.
     """
 
     problems: Counter[str] = field(default_factory=Counter)
@@ -55,8 +55,9 @@ class Words:
         for card in cards:
             coin, text = card["symbol"], f"{card['state']}: {without_ages(card['stateReason'])}"
             self.cards.setdefault(coin, Counter())[text] += 1
-            about = tuple(text for text in (*problems, *notes) if names(text, coin))
-            if len(about) > 1:
+            grave = tuple(text for text in problems if names(text, coin))
+            about = (*grave, *(text for text in notes if names(text, coin)))
+            if grave and len(about) > 1:  # notes alone may be of several timeframes
                 self.twice[coin] = about
 
 
