@@ -13,12 +13,8 @@ Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]
 
 
-class Timeframe(StrEnum):
-    """The candle lengths this project works on, spelt as Binance spells them."""
-
-    M5 = "5m"
-    H1 = "1h"
-    H4 = "4h"
+class CandleLength(StrEnum):
+    """A candle's length, spelt as Binance spells it; see `Timeframe` and `StoredTimeframe`."""
 
     @property
     def ms(self) -> int:
@@ -34,7 +30,24 @@ class Timeframe(StrEnum):
         return -(-time_ms // self.ms) * self.ms
 
 
-_LENGTH_MS = {Timeframe.M5: 300_000, Timeframe.H1: 3_600_000, Timeframe.H4: 14_400_000}
+class Timeframe(CandleLength):
+    """The candle lengths this project works on."""
+
+    M5 = "5m"
+    H1 = "1h"
+    H4 = "4h"
+
+
+class StoredTimeframe(CandleLength):
+    """The candle lengths a candle store may hold: 1m is for tests alone, nothing live uses it."""
+
+    M1 = "1m"
+    M5 = "5m"
+    H1 = "1h"
+    H4 = "4h"
+
+
+_LENGTH_MS = {"1m": 60_000, "5m": 300_000, "1h": 3_600_000, "4h": 14_400_000}
 
 COLUMNS = ("open_time_ms", "open", "high", "low", "close", "volume")
 
@@ -93,7 +106,7 @@ class Candles:
             return self
         return self[int(self.open_time_ms.searchsorted(open_ms)) :]
 
-    def closed(self, timeframe: Timeframe, until_ms: int) -> Candles:
+    def closed(self, timeframe: CandleLength, until_ms: int) -> Candles:
         """Return the candles that close at or before `until_ms`, as views on these.
 
         Raises:
@@ -123,7 +136,7 @@ class Candles:
         order = np.argsort(joined.open_time_ms, kind="stable")
         return Candles(*(getattr(joined, c)[order] for c in COLUMNS))
 
-    def gaps(self, timeframe: Timeframe) -> list[tuple[int, int]]:
+    def gaps(self, timeframe: CandleLength) -> list[tuple[int, int]]:
         """Return the holes between first and last candle as `(from_ms, until_ms)` open times.
 
         `from_ms` is the first missing open time, `until_ms` the next present one.

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from shared.clock import LATEST_MS, utc_text
 from shared.errors import BadCandle, count
-from shared.market import COLUMNS, Candles, Floats, Timeframe, Times
+from shared.market import COLUMNS, CandleLength, Candles, Floats, Times
 
 Unit = Literal["s", "ms", "us", "ns"]
 
@@ -135,7 +135,7 @@ def readable_ms(time: int) -> int | None:
 
 
 def row_fault(  # noqa: PLR0917  # the six columns, in their usual order
-    timeframe: Timeframe,
+    timeframe: CandleLength,
     open_time_ms: int,
     open: float,
     high: float,
@@ -164,7 +164,7 @@ def row_fault(  # noqa: PLR0917  # the six columns, in their usual order
 def admit(
     candles: Candles,
     symbol: str,
-    timeframe: Timeframe,
+    timeframe: CandleLength,
     *,
     from_file: bool = False,
     rows: Sequence[int] | None = None,
@@ -199,7 +199,7 @@ def admit(
     return Admitted(kept, all_refused, duplicates, conflicts)
 
 
-def require(candles: Candles, symbol: str, timeframe: Timeframe) -> None:
+def require(candles: Candles, symbol: str, timeframe: CandleLength) -> None:
     """Raise if one of these candles cannot be, or is not after the one before it.
 
     Raises:
@@ -214,7 +214,7 @@ def require(candles: Candles, symbol: str, timeframe: Timeframe) -> None:
         raise BadCandle(f"{symbol} {timeframe} at {int(times[row])}: {why}")
 
 
-def scale_breaks(candles: Candles, timeframe: Timeframe) -> tuple[Break, ...]:
+def scale_breaks(candles: Candles, timeframe: CandleLength) -> tuple[Break, ...]:
     """Return the breaks of the price scale, oldest first, as far as these candles show.
 
     A break is a close, after a hole or beside flat bars without volume, that is more than
@@ -237,7 +237,7 @@ def scale_breaks(candles: Candles, timeframe: Timeframe) -> tuple[Break, ...]:
     return tuple(found)
 
 
-def beginnings(candles: Candles, timeframe: Timeframe) -> tuple[Times, Times]:
+def beginnings(candles: Candles, timeframe: CandleLength) -> tuple[Times, Times]:
     """Return when, as candles closed, the history of a series began.
 
     Shapes: two arrays of one length: closes at which it changes, ascending, the first of them 0,
@@ -264,7 +264,7 @@ def can_judge(candles: Candles, at_ms: int) -> bool:
     return int(np.searchsorted(candles.open_time_ms, at_ms)) >= LEVEL_BARS
 
 
-def is_continued(candles: Candles, at_ms: int, timeframe: Timeframe) -> bool:
+def is_continued(candles: Candles, at_ms: int, timeframe: CandleLength) -> bool:
     """Return whether candles before and after a time have one price scale, for certain."""
     end = int(np.searchsorted(candles.open_time_ms, at_ms - timeframe.ms, side="right"))
     start = int(np.searchsorted(candles.open_time_ms, timeframe.first_open(at_ms)))
@@ -275,7 +275,7 @@ def is_continued(candles: Candles, at_ms: int, timeframe: Timeframe) -> bool:
     return 1 / SAME_RATIO < ratio < SAME_RATIO
 
 
-def _bad(candles: Candles, timeframe: Timeframe) -> npt.NDArray[np.bool_]:
+def _bad(candles: Candles, timeframe: CandleLength) -> npt.NDArray[np.bool_]:
     """Return which rows cannot be candles: the rules of `row_fault`, for all rows at once."""
     times, volume = candles.open_time_ms, candles.volume
     open_, close = candles.open, candles.close
@@ -293,7 +293,7 @@ def _bad(candles: Candles, timeframe: Timeframe) -> npt.NDArray[np.bool_]:
     return bad
 
 
-def _fault(candles: Candles, row: int, timeframe: Timeframe) -> str:
+def _fault(candles: Candles, row: int, timeframe: CandleLength) -> str:
     values = [getattr(candles, name)[row].item() for name in COLUMNS]
     shown = ", ".join(f"{c}={v!r}" for c, v in zip(COLUMNS[1:], values[1:], strict=True))
     why = row_fault(timeframe, *values) or "open time not after the row before"
@@ -359,7 +359,7 @@ def _value(candles: Candles, column: str, row: int, other: int) -> bool:
 
 
 def _suspects(
-    candles: Candles, silent: npt.NDArray[np.bool_], timeframe: Timeframe
+    candles: Candles, silent: npt.NDArray[np.bool_], timeframe: CandleLength
 ) -> Sequence[int]:
     """Return the candles that may begin a break: after a hole, or silent, or after a silent one."""
     if len(candles) < 2:

@@ -273,6 +273,13 @@ def _binance_url(config: Config) -> str:
     )  # fmt: skip
 
 
+def _futures_url(config: Config) -> str:
+    shown = hidden_password(config.binance.futures_url)
+    return "" if _is_url(config.binance.futures_url, "http", "https") else (
+        f"found {shown!r}, expected http:// or https:// and a host; correct it"
+    )  # fmt: skip
+
+
 def _stream_url(config: Config) -> str:
     url = config.binance.stream_url
     return "" if url is None or _is_url(url, "ws", "wss") else (
@@ -391,6 +398,7 @@ _RULES: tuple[_Rule, ...] = (
     ((("redis", "url"),), _redis_url),
     _rule(("binance", "base_url"), text=_binance_url),
     _rule(("binance", "stream_url"), text=_stream_url),
+    _rule(("binance", "futures_url"), text=_futures_url),
     _rule(("venue", "base_url"), ("mode",), ("simulator", "port"), text=_venue_url),
     _at_most("trader", "base_floor", "entry_score",
              ": a base score good enough to be entered could not have its bonus counted"),

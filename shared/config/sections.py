@@ -83,6 +83,7 @@ class RedisSection:
 class BinanceSection:
     base_url: Text = "https://data-api.binance.vision"
     stream_url: Text | None = None
+    futures_url: Text = "https://fapi.binance.com"
     weight_share: Annotated[float, Field(gt=0, le=1)] = 0.5
 
 

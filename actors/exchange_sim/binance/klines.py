@@ -22,12 +22,12 @@ from actors.exchange_sim.market.bars import (
     Integers,
     Scale,
 )
-from shared.market import Timeframe
+from shared.market import CandleLength, Timeframe
 
 _QUOTE_ASSETS = ("FDUSD", "USDT", "USDC", "USD1", "BTC", "ETH", "BNB", "EUR", "TRY", "BRL", "U")
 
 
-def kline_rows(bars: Bars, scale: Scale, timeframe: Timeframe) -> list[bytes]:
+def kline_rows(bars: Bars, scale: Scale, timeframe: CandleLength) -> list[bytes]:
     """Return each bar as the JSON text of its 12-field row."""
     price, base = _decimal(scale.price_digits), _decimal(scale.volume_digits)
     quote = _decimal(QUOTE_DIGITS)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from multidict import MultiMapping
 
-from shared.market import Timeframe
+from shared.market import StoredTimeframe, Timeframe
 
 _SYMBOL = r"[\w\-._&&[^a-z]]{1,50}"
 SYMBOL_PATTERN = f"^{_SYMBOL}$"
@@ -19,6 +19,7 @@ _NUMBER_PATTERN = "^[0-9]{1,20}$"
 _LIST_PATTERN = rf'^\[("{_SYMBOL}"(,"{_SYMBOL}"){{0,}}){{0,1}}\]$'
 _MAX_LIMIT = 1000
 _DEFAULT_LIMIT = 500
+_DEFAULT_RATES = 100
 _MICROSECONDS = 10**14
 
 
@@ -35,13 +36,18 @@ INVALID_SYMBOL = -1121, "Invalid symbol."
 
 @dataclass(frozen=True, slots=True)
 class KlinesQuery:
-    """The parameters of GET /api/v3/klines."""
+    """The parameters of GET /api/v3/klines.
+
+    Attributes:
+        of_minutes: For 1m bars, which are cut out of those of the timeframe.
+    """
 
     symbol: str
     timeframe: Timeframe
     start_ms: int | None
     end_ms: int | None
     limit: int
+    of_minutes: bool
 
 
 def klines_query(query: MultiMapping[str]) -> KlinesQuery:
@@ -52,8 +58,10 @@ def klines_query(query: MultiMapping[str]) -> KlinesQuery:
     """
     _only(query, ("symbol", "interval", "startTime", "endTime", "timeZone", "limit"))
     symbol = _matching(query, "symbol", SYMBOL_PATTERN)
+    interval = _required(query, "interval")
+    of_minutes = interval == StoredTimeframe.M1
     try:
-        timeframe = Timeframe(_required(query, "interval"))
+        timeframe = Timeframe.M5 if of_minutes else Timeframe(interval)
     except ValueError:
         raise BadParameter(-1120, "Invalid interval.") from None
     if query.get("timeZone", "0") != "0":
@@ -67,6 +75,35 @@ def klines_query(query: MultiMapping[str]) -> KlinesQuery:
         start_ms=_time(query, "startTime"),
         end_ms=_time(query, "endTime"),
         limit=min(limit or _DEFAULT_LIMIT, _MAX_LIMIT),
+        of_minutes=of_minutes,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FundingQuery:
+    """The parameters of GET /fapi/v1/fundingRate."""
+
+    symbol: str
+    start_ms: int | None
+    end_ms: int | None
+    limit: int
+
+
+def funding_query(query: MultiMapping[str]) -> FundingQuery:
+    """Return the parameters of a request for funding rates; the real one can do without a coin.
+
+    Raises:
+        BadParameter: As Binance does: -1101, -1100, -1102, -1105 or -1130.
+    """
+    _only(query, ("symbol", "startTime", "endTime", "limit"))
+    limit = _number(query, "limit")
+    if limit is not None and limit < 1:
+        raise BadParameter(-1130, "Data sent for parameter 'limit' is not valid.")
+    return FundingQuery(
+        symbol=_matching(query, "symbol", SYMBOL_PATTERN),
+        start_ms=_time(query, "startTime"),
+        end_ms=_time(query, "endTime"),
+        limit=min(limit or _DEFAULT_RATES, _MAX_LIMIT),
     )
 
 

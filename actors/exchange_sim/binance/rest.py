@@ -1,6 +1,7 @@
 """Binance's spot REST API over the simulated market, and the simulator's control panel.
 
-`/api/v3/...` answers as Binance does; `/sim/...` takes faults and returns counts.
+`/api/v3/...` answers as Binance does, `/fapi/v1/fundingRate` as its USD-M futures;
+`/sim/...` takes faults and returns counts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from actors.exchange_sim.binance.parameters import (
     INVALID_SYMBOL,
     BadParameter,
     exchange_info_symbols,
+    funding_query,
     klines_query,
     no_parameters,
 )
@@ -30,12 +32,14 @@ from actors.exchange_sim.binance.stream import StreamWire
 from actors.exchange_sim.fault_panel import FaultPanel, from_here, refused
 from actors.exchange_sim.faults import Concerning, FaultScript
 from actors.exchange_sim.hostile_replies import BOMB_MB, REFUSED_ADDRESS, bomb, endless
-from actors.exchange_sim.market.bars import CLOSE, LOW, TIME
+from actors.exchange_sim.market.bars import CLOSE, LOW, OPEN, TIME
 from actors.exchange_sim.market.market import Market
+from actors.exchange_sim.market.minutes import minutes
 from shared.clock import Clock
 from shared.decimals import whole_of
 from shared.errors import UnknownSymbol
-from shared.market import Timeframe
+from shared.exchanges.sim.rules import FUNDING_MS, usual_funding_rate
+from shared.market import StoredTimeframe, Timeframe
 
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 BEHIND_S = 300.0
@@ -81,6 +85,9 @@ class BinanceWire:
             ("klines", 2, self._klines),
         ):
             app.router.add_get(f"/api/v3/{kind}", self._endpoint(kind, weight, answer))
+        app.router.add_get(
+            "/fapi/v1/fundingRate", self._endpoint("fundingRate", 1, self._funding_rates)
+        )
         self.stream.add_routes(app)
         app.router.add_get("/sim/requests", from_here(self._show_requests))
         panel = FaultPanel(
@@ -228,6 +235,17 @@ class BinanceWire:
         symbol, timeframe = wanted.symbol, wanted.timeframe
         if self._is_delisted(symbol, now_ms):
             raise BadParameter(*INVALID_SYMBOL)
+        if wanted.of_minutes:
+            bars = minutes(
+                self.market,
+                symbol,
+                shown_ms,
+                start_ms=wanted.start_ms,
+                end_ms=wanted.end_ms,
+                limit=wanted.limit,
+            )
+            rows = kline_rows(bars, self.market.scale(symbol, shown_ms), StoredTimeframe.M1)
+            return b"[" + b",".join(rows) + b"]"
         fault, skew_ms = self._concerning(now_ms, symbol, timeframe), shown_ms - now_ms
         if (behind := fault("node_behind")) and self._is_turn_of_other_node(symbol, timeframe):
             shown_ms -= round(behind.value(BEHIND_S) * 1000)
@@ -250,6 +268,35 @@ class BinanceWire:
         """Return whether it is: two nodes answer in turn."""
         self._turns[symbol, timeframe] += 1
         return self._turns[symbol, timeframe] % 2 == 0
+
+    async def _funding_rates(self, query: MultiMapping[str], now_ms: int, shown_ms: int) -> bytes:
+        wanted = funding_query(query)
+        symbol = wanted.symbol
+        if self._is_delisted(symbol, now_ms):
+            raise BadParameter(*INVALID_SYMBOL)
+        until_ms = shown_ms if wanted.end_ms is None else min(shown_ms, wanted.end_ms)
+        since_ms = until_ms - wanted.limit * FUNDING_MS + 1
+        since_ms = max(
+            self.market.first_ms(symbol), since_ms if wanted.start_ms is None else wanted.start_ms
+        )
+        first = -(-since_ms // FUNDING_MS)
+        end = min(until_ms // FUNDING_MS, first + wanted.limit - 1) + 1
+        unit = 10 ** self.market.scale(symbol, shown_ms).price_digits
+        rows = []
+        for at_ms in range(first * FUNDING_MS, end * FUNDING_MS, FUNDING_MS):
+            bar = self.market.bars(
+                symbol, Timeframe.M5, shown_ms, start_ms=at_ms, end_ms=at_ms, limit=1
+            )
+            rows.append(
+                {
+                    "symbol": symbol,
+                    "fundingTime": at_ms,
+                    "fundingRate": f"{usual_funding_rate(symbol, at_ms):.8f}",
+                    "markPrice": f"{bar[OPEN, 0] / unit:.8f}" if bar.shape[1] else "",
+                }
+            )
+            await asyncio.sleep(0)  # old days are generated anew
+        return orjson.dumps(rows)
 
     def _is_delisted(self, symbol: str, now_ms: int) -> bool:
         unknown = symbol not in self.market.symbols()

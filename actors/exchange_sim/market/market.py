@@ -96,6 +96,14 @@ class Market:
         self._history(symbol, now_ms // DAY_MS)  # so that a recorded file is read only once
         return self._scale(symbol)
 
+    def first_ms(self, symbol: str) -> int:
+        """Return when the coin's history begins.
+
+        Raises:
+            UnknownSymbol: No such coin.
+        """
+        return self._source.first_day(symbol) * DAY_MS
+
     def add_event(self, symbol: str, event: Event) -> None:
         """Add something to the coin's history (and future)."""
         self._events[symbol] = (*self._events.get(symbol, ()), event)
@@ -189,12 +197,13 @@ class Market:
             open_ms = int(bar[TIME])
             if corners and corners[-1][0] < open_ms:
                 corners.append((open_ms, corners[-1][1]))
-            points = self._points(symbol, bar)
+            points = self.points(symbol, bar)
             steps = len(points) - 1
             corners += [(open_ms + i * BAR_MS // steps, int(p)) for i, p in enumerate(points)]
         return corners
 
-    def _points(self, symbol: str, bar: Integers) -> Integers:
+    def points(self, symbol: str, bar: Integers) -> Integers:
+        """Return the price path inside a closed 5m bar at equal distances, both ends included."""
         if self._of(Halt, symbol):  # the bar may have been cut
             return path_of(bar)
         return self._path_inside(symbol, bar)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 from shared import codec
@@ -50,7 +51,12 @@ class BanFile:
     def write(self, ban: Ban) -> None:
         """Write a ban atomically; it is on disk when this returns.
 
+        Root's is the directory's owner's, who must be able to read it.
+
         Raises:
             OSError: The file cannot be written.
         """
         write_atomically(self._path, codec.encode(ban))
+        if os.geteuid() == 0:
+            owner = self._path.parent.stat()
+            os.chown(self._path, owner.st_uid, owner.st_gid)

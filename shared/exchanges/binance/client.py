@@ -25,6 +25,7 @@ from shared.errors import (
     shortened,
 )
 from shared.exchanges.binance.ban import BanFile
+from shared.exchanges.binance.funding_rows import FundingRows, parse_funding
 from shared.exchanges.binance.kline_rows import parse_klines
 from shared.exchanges.binance.refusals import WHAT_TO_DO, is_of_address, next_pause_ms
 from shared.exchanges.binance.weight import WeightBudget
@@ -37,14 +38,16 @@ from shared.http_client import (
     read_body,
     sent,
 )
-from shared.market import Timeframe
+from shared.market import CandleLength
 from shared.messages.candles import Ban
 
+SPOT, USD_M = "api/v3", "fapi/v1"
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 DEFAULT_PAUSE_S = {429: 60, 418: 120}
 LONGEST_PAUSE_MS = 259_200_000
 CLOCK_STEP_MS = 60_000
 HEED_S = 60.0  # a websocket refused this soon after an answer says nothing of requests
+FUNDING_WEIGHT = 30  # 500 requests in 5 minutes, counted as if they were 6000 in one
 MOST_AT_ONCE = 64
 LONGEST_NAME = 50
 TOO_MANY_REQUESTS, INVALID_SYMBOL = -1003, -1121
@@ -67,6 +70,7 @@ class BinanceClient:
         ban: Read before every request; other processes may write it, too.
         timeout_s: For one request, connecting included.
         weight_share: Share of the exchange's weight limit this client may use.
+        api: Path of the REST API: spot's, or `USD_M` for perpetuals.
 
     Attributes:
         assets: Symbol -> base and quote asset of the coins that `statuses` has read.
@@ -82,6 +86,7 @@ class BinanceClient:
         ban: BanFile,
         timeout_s: float = 10,
         weight_share: float = 0.5,
+        api: str = SPOT,
         log: logging.Logger | None = None,
     ) -> None:
         self.offset_ms = 0
@@ -90,6 +95,7 @@ class BinanceClient:
         self._session = session
         self._base_url = base_url.rstrip("/")
         self._host = urlsplit(base_url).netloc
+        self._api = api
         self._clock = clock
         self._ban_file = ban
         self._last_ban: Ban | None = None
@@ -109,6 +115,10 @@ class BinanceClient:
     def weight_limit(self) -> int:
         """Return the weight allowed per clock minute: 6000 until `statuses` was called."""
         return self._budget.limit
+
+    def limit_share(self, share: float) -> None:
+        """Use another share of the weight limit from now on."""
+        self._budget.share = share
 
     def now_ms(self) -> int:
         return self._clock.now_ms() + self.offset_ms
@@ -181,12 +191,19 @@ class BinanceClient:
         return statuses
 
     async def klines(
-        self, symbol: str, timeframe: Timeframe, *, limit: int, start_ms: int | None = None
+        self,
+        symbol: str,
+        timeframe: CandleLength,
+        *,
+        limit: int,
+        start_ms: int | None = None,
+        end_ms: int | None = None,
     ) -> Admitted:
         """Return the newest candles, or from `start_ms` the oldest; the last may be open.
 
         Args:
             limit: 1 to 1000; a new coin has fewer.
+            end_ms: The latest open time.
 
         Raises:
             UnknownSymbol: The coin is not listed.
@@ -197,6 +214,8 @@ class BinanceClient:
         query = {"symbol": symbol, "interval": str(timeframe), "limit": str(limit)}
         if start_ms is not None:
             query["startTime"] = str(start_ms)
+        if end_ms is not None:
+            query["endTime"] = str(end_ms)
         body = await self._get("klines", query, weight=2, about=symbol)
         if type(body) is not list:
             raise _unreadable("klines", "expected a list", body)
@@ -209,6 +228,30 @@ class BinanceClient:
                 f"{symbol} {timeframe} at {times[0]}: before {start_ms}, the start asked for"
             )
         return admitted
+
+    async def funding_rates(
+        self, symbol: str, *, start_ms: int, end_ms: int, limit: int
+    ) -> FundingRows:
+        """Return the oldest funding rates of a perpetual between two times, both included.
+
+        The client's API must be `USD_M`.
+
+        Args:
+            limit: 1 to 1000.
+
+        Raises:
+            UnknownSymbol: There is no such perpetual.
+            BadCandle: A row is impossible; names coin and time.
+            RateLimited, ExchangeUnavailable: See the class.
+        """
+        query = {"symbol": symbol, "startTime": str(start_ms), "endTime": str(end_ms),
+                 "limit": str(limit)}  # fmt: skip
+        body = await self._get("fundingRate", query, weight=FUNDING_WEIGHT, about=symbol)
+        if type(body) is not list:
+            raise _unreadable("fundingRate", "expected a list", body)
+        if len(body) > limit:
+            raise BadCandle(f"{symbol} funding: {len(body)} rows, asked for {limit}")
+        return parse_funding(body, symbol, start_ms, end_ms)
 
     async def _get(
         self,
@@ -255,7 +298,7 @@ class BinanceClient:
         self, endpoint: str, query: Mapping[str, str], most: int, deadline: asyncio.Timeout
     ) -> tuple[int, bytes]:
         sent_ms = self.now_ms()
-        url = f"{self._base_url}/api/v3/{endpoint}"
+        url = f"{self._base_url}/{self._api}/{endpoint}"
         async with sent(self._session, "GET", url, params=query) as response:
             used = whole_of(response.headers.get(WEIGHT_HEADER, ""))
             if used is not None:

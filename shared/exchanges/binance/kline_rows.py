@@ -10,7 +10,7 @@ import numpy as np
 from shared.candles.admission import Admitted, Refused, admit, readable_ms
 from shared.decimals import floats_of
 from shared.exchanges.excerpts import excerpt_of
-from shared.market import Candles, Timeframe, Times
+from shared.market import CandleLength, Candles, Times
 
 FIELDS = 12
 _INTEGERS = (0, 6, 8)
@@ -18,7 +18,7 @@ _TEXTS = (1, 2, 3, 4, 5, 7, 9, 10)
 _OHLCV = (1, 2, 3, 4, 5)
 
 
-def parse_klines(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Admitted:
+def parse_klines(rows: Sequence[Any], symbol: str, timeframe: CandleLength) -> Admitted:
     """Return the candles of a klines body, and which rows cannot be candles.
 
     A row that has not 12 fields of the documented types, or whose close time does not match, is
@@ -53,7 +53,7 @@ def _columns(rows: Sequence[Any]) -> tuple[Candles, Times]:
     return Candles(times, *numbers), np.array(columns[6], dtype=np.int64)
 
 
-def _one_by_one(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Admitted:
+def _one_by_one(rows: Sequence[Any], symbol: str, timeframe: CandleLength) -> Admitted:
     good, numbers, refused = [], [], []
     for number, row in enumerate(rows, 1):
         if why := _fault(row, timeframe):
@@ -65,7 +65,7 @@ def _one_by_one(rows: Sequence[Any], symbol: str, timeframe: Timeframe) -> Admit
     return admit(candles, symbol, timeframe, rows=numbers, refused=refused)
 
 
-def _time_of(row: Any, timeframe: Timeframe) -> int | None:
+def _time_of(row: Any, timeframe: CandleLength) -> int | None:
     """Return the open time of a bad row, by its close time if need be."""
     if type(row) is not list:
         return None
@@ -76,7 +76,7 @@ def _time_of(row: Any, timeframe: Timeframe) -> int | None:
     return None
 
 
-def _fault(row: Any, timeframe: Timeframe) -> str:
+def _fault(row: Any, timeframe: CandleLength) -> str:
     if type(row) is not list or len(row) != FIELDS:
         return f"expected a list of {FIELDS} fields, found {excerpt_of(row)}"
     for i in _INTEGERS:

@@ -18,7 +18,7 @@ class WeightBudget:
 
     def __init__(self, share: float) -> None:
         self.limit = DEFAULT_LIMIT
-        self._share = share
+        self.share = share
         self._minute = 0
         self._used = 0
 
@@ -35,7 +35,7 @@ class WeightBudget:
         # One minute back is a correction of the clock offset, not a new minute.
         if minute > self._minute or minute < self._minute - 1:
             self._minute, self._used = minute, 0
-        if self._used and self._used + weight > self._share * self.limit:
+        if self._used and self._used + weight > self.share * self.limit:
             return max(0.05, ((self._minute + 1) * MINUTE_MS - now_ms) / 1000)
         self._used += weight
         return 0.0

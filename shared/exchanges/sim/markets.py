@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from decimal import Decimal
 
 from shared.errors import UnknownSymbol
@@ -10,7 +9,13 @@ from shared.exchanges.sim.account import NOTHING, SimAccount, money
 from shared.exchanges.sim.book import BookMaker, SimBook
 from shared.exchanges.sim.errors import STOPPED, SimRefused, no_market
 from shared.exchanges.sim.prices import PriceFeed
-from shared.exchanges.sim.rules import VenueRule, rule_of, usual_digits, usual_price
+from shared.exchanges.sim.rules import (
+    VenueRule,
+    rule_of,
+    usual_digits,
+    usual_funding_rate,
+    usual_price,
+)
 from shared.exchanges.sim.save_file import VenueState
 
 STALE_MS = 90_000  # with older prices a market cannot be traded
@@ -108,5 +113,4 @@ class VenueMarkets:
         """Return the rate paid at a funding time; a pure function unless set by the operator."""
         if market in self.state.rates:
             return self.state.rates[market]
-        digest = hashlib.blake2s(f"{market}/{at_ms}".encode(), digest_size=2).digest()
-        return Decimal(int.from_bytes(digest, "little") % 40_001 - 20_000).scaleb(-8)
+        return usual_funding_rate(market, at_ms)

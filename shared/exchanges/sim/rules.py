@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal
@@ -136,6 +137,12 @@ def decimals(number: Decimal) -> int:
 def next_funding_ms(at_ms: int) -> int:
     """Return the next 00:00, 08:00 or 16:00 UTC after a time."""
     return at_ms - at_ms % FUNDING_MS + FUNDING_MS
+
+
+def usual_funding_rate(market: str, at_ms: int) -> Decimal:
+    """Return the rate paid at a funding time: a pure function."""
+    digest = hashlib.blake2s(f"{market}/{at_ms}".encode(), digest_size=2).digest()
+    return Decimal(int.from_bytes(digest, "little") % 40_001 - 20_000).scaleb(-8)
 
 
 def _round_amount(amount: float) -> str:

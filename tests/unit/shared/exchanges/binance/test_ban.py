@@ -147,3 +147,10 @@ def test_going_on_brings_bans_that_grow_up_to_three_days() -> None:
         now = banned.until_ms
     assert lengths[:3] == [FIRST_BAN_MS, 2 * FIRST_BAN_MS, 4 * FIRST_BAN_MS]
     assert lengths[-1] == LONGEST_BAN_MS
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+def test_what_root_writes_is_the_owners_of_the_directory(tmp_path: Path) -> None:
+    os.chown(tmp_path, 12345, 12345)
+    BanFile(tmp_path / "binance-ban").write(Ban(until_ms=2, status=418, at_ms=1))
+    assert (tmp_path / "binance-ban").stat().st_uid == 12345
