@@ -7,7 +7,13 @@ from pathlib import Path
 
 from shared.backtest.replay import Recording
 from shared.candles.admission import scale_breaks
-from shared.candles.files import aggregated, candle_file, read_admitted, recorded_symbols
+from shared.candles.files import (
+    EXPECTED,
+    aggregated,
+    candle_file,
+    read_admitted,
+    recorded_symbols,
+)
 from shared.clock import utc_text
 from shared.errors import PlatformError
 from shared.market import Candles, Timeframe
@@ -24,12 +30,10 @@ def chosen_symbols(directory: Path, wanted: Sequence[str]) -> list[str]:
         NothingToReplay: No such directory, no recording in it, or a wanted coin has none.
     """
     if not directory.is_dir():
-        raise NothingToReplay(
-            f"no directory {str(directory)!r}; give one holding SYMBOL-5m.csv.gz files"
-        )
+        raise NothingToReplay(f"no directory {str(directory)!r}; give one holding {EXPECTED} files")
     recorded = recorded_symbols(directory)
     if not recorded:
-        raise NothingToReplay(f"no file named SYMBOL-5m.csv.gz in {str(directory)!r}")
+        raise NothingToReplay(f"no file named {EXPECTED} in {str(directory)!r}")
     missing = [symbol for symbol in wanted if symbol not in recorded]
     if missing:
         raise NothingToReplay(

@@ -1,33 +1,86 @@
-"""Recorded candles: one gzip CSV file per coin and timeframe, `BTCUSDT-5m.csv.gz`."""
+"""Recorded candles: a candle store, or gzip CSV files, one per coin and timeframe.
+
+`BTCUSDT-5m.parquet` or `BTCUSDT-5m.csv.gz`; where there are both, the store's file counts.
+"""
 
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from shared.candles.admission import Admitted, Refused, WrongUnit, admit, readable_ms
 from shared.decimals import floats_in, whole_of
 from shared.errors import BadCandle, shortened
-from shared.market import COLUMNS, Candles, Floats, Timeframe
+from shared.market import COLUMNS, CandleLength, Candles, Floats, StoredTimeframe, Timeframe
+from shared.symbols import is_symbol
 
 LARGEST_FILE = 2**28
 """Bytes of a decompressed file: 40 years of 5m candles."""
 
 HEADER = ",".join(COLUMNS).encode()
+ENDINGS = STORED, CSV = ".parquet", ".csv.gz"
+EXPECTED = f"SYMBOL-5m{STORED} or SYMBOL-5m{CSV}"
+_CSV_NAME = re.compile(r"(?P<symbol>\w+)-(?P<timeframe>1m|5m|1h|4h)\.csv\.gz")
 
 
-def candle_file(directory: Path, symbol: str, timeframe: Timeframe) -> Path:
-    """Return the path of a coin's candle file."""
-    return directory / f"{symbol}-{timeframe}.csv.gz"
+def candle_file(directory: Path, symbol: str, timeframe: CandleLength) -> Path:
+    """Return the path of a coin's candle file: the store's, unless there is none."""
+    stored = directory / f"{symbol}-{timeframe}{STORED}"
+    return stored if stored.is_file() else directory / f"{symbol}-{timeframe}{CSV}"
 
 
 def recorded_symbols(directory: Path) -> list[str]:
     """Return the coins that have a file of 5m candles, sorted."""
-    ending = candle_file(directory, "", Timeframe.M5).name
-    return sorted(path.name.removesuffix(ending) for path in directory.glob(f"*{ending}"))
+    endings = [f"-{Timeframe.M5}{ending}" for ending in ENDINGS]
+    return sorted(
+        {
+            path.name.removesuffix(ending)
+            for ending in endings
+            for path in directory.glob(f"[!.]*{ending}")
+        }
+    )
+
+
+def csv_name(path: Path) -> tuple[str, StoredTimeframe]:
+    """Return the coin and the timeframe that a gzip CSV file is named for.
+
+    Raises:
+        BadCandle: It is named otherwise.
+    """
+    found = _CSV_NAME.fullmatch(path.name)
+    if found is None or not is_symbol(found["symbol"]):
+        raise BadCandle(f"{path}: its name is not such as BTCUSDT-5m.csv.gz")
+    return found["symbol"], StoredTimeframe(found["timeframe"])
+
+
+class Rows(NamedTuple):
+    """The rows of a file as they stand there.
+
+    Attributes:
+        numbers: Which row of the file each candle is; None: all of them, in order.
+        refused: Rows that hold no numbers.
+    """
+
+    candles: Candles
+    numbers: Sequence[int] | None = None
+    refused: Sequence[Refused] = ()
+
+    def admitted(self, symbol: str, timeframe: CandleLength) -> Admitted:
+        """Return those that can be candles.
+
+        Raises:
+            WrongUnit: Times in another unit than ms.
+        """
+        return admit(
+            self.candles, symbol, timeframe,
+            from_file=True, rows=self.numbers, refused=self.refused,
+        )  # fmt: skip
 
 
 def read_candles(path: Path, symbol: str, timeframe: Timeframe) -> Candles:
@@ -39,31 +92,48 @@ def read_admitted(path: Path, symbol: str, timeframe: Timeframe) -> Admitted:
     """Return the candles of one file, and which of its rows cannot be candles.
 
     Raises:
-        BadCandle: The file is missing, unreadable, not gzip CSV with the expected header, has times
-            in another unit than ms, or no usable row.
+        BadCandle: The file is missing, unreadable, not as expected, has times in another unit than
+            ms, or no usable row.
+    """
+    if path.name.endswith(STORED):
+        from shared.candles.parquet import read_series  # noqa: PLC0415  # loads pyarrow
+
+        rows = Rows(read_series(path, symbol, StoredTimeframe(timeframe)).candles)
+    else:
+        rows = read_rows(path)
+    try:
+        admitted = rows.admitted(symbol, timeframe)
+    except WrongUnit as error:
+        raise WrongUnit(f"{path}: {error}") from None
+    if not len(admitted.candles):
+        why = admitted.refused[0].why if admitted.refused else "there is none"
+        raise BadCandle(f"{path}: no row is usable: {why}")
+    return admitted
+
+
+def read_rows(path: Path) -> Rows:
+    """Return the rows of a gzip CSV file, unchecked.
+
+    Raises:
+        BadCandle: The file is missing, unreadable, or not gzip CSV with the expected header.
     """
     try:
         header, _, rows = _unpacked(path).partition(b"\n")
         if header.strip() != HEADER:
             raise ValueError(f"the first line is {header[:60]!r}")
-        admitted = _admitted(rows.replace(b"\r\n", b"\n").rstrip(b"\n"), symbol, timeframe)
-        if not len(admitted.candles):
-            raise ValueError(f"no row is usable: {admitted.refused[0].why}")
-    except WrongUnit as error:
-        raise WrongUnit(f"{path}: {error}") from None
-    except (OSError, EOFError, zlib.error, ValueError, BadCandle) as error:
+    except (OSError, EOFError, zlib.error, ValueError) as error:
         raise BadCandle(
             f"{path}: {error}; expected gzip CSV with the header {HEADER.decode()}"
         ) from error
-    return admitted
+    return _parsed(rows.replace(b"\r\n", b"\n").rstrip(b"\n"))
 
 
-def _admitted(rows: bytes, symbol: str, timeframe: Timeframe) -> Admitted:
+def _parsed(rows: bytes) -> Rows:
     lines = rows.split(b"\n")
     if all(line.count(b",") == len(COLUMNS) - 1 for line in lines):
         numbers = floats_in(rows.replace(b"\n", b","))
         if numbers is not None and _are_times(numbers[:: len(COLUMNS)]):
-            return admit(_candles(numbers), symbol, timeframe, from_file=True)
+            return Rows(_candles(numbers))
     good, numbers_of, refused = [], [], []
     for number, line in enumerate(lines, 1):
         numbers = floats_in(line)
@@ -76,7 +146,7 @@ def _admitted(rows: bytes, symbol: str, timeframe: Timeframe) -> Admitted:
             good.append(numbers)
             numbers_of.append(number)
     candles = _candles(np.concatenate(good)) if good else Candles.empty()
-    return admit(candles, symbol, timeframe, from_file=True, rows=numbers_of, refused=refused)
+    return Rows(candles, numbers_of, refused)
 
 
 def _are_times(numbers: Floats) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from shared.market import Candles, Floats, Timeframe
+from shared.market import CandleLength, Candles, Floats, Timeframe
 from shared.messages.candles import CandleWindow
 
 START_MS = 1_699_999_200_000  # on the grid of every timeframe
@@ -17,7 +17,7 @@ def walk(
     seed: int,
     bars: int,
     *,
-    timeframe: Timeframe = Timeframe.M5,
+    timeframe: CandleLength = Timeframe.M5,
     price: float = 1024.0,
     volatility: float = 1.0,
     start_ms: int = START_MS,

@@ -47,7 +47,7 @@ class KlinesQuery:
     start_ms: int | None
     end_ms: int | None
     limit: int
-    of_minutes: bool
+    of_minutes: bool = False
 
 
 def klines_query(query: MultiMapping[str]) -> KlinesQuery:

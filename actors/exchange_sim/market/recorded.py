@@ -1,8 +1,8 @@
 """Recorded prices, replayed as if they were today's.
 
-Files `SYMBOL-5m.csv.gz` are shifted by a whole number of days, so that now lies some days before
-the end of the data: the past is real history, the future is replayed. At the end of the data they
-are replayed backwards in time, then forwards again.
+Files of 5m candles, of a store or gzip CSV, are shifted by a whole number of days, so that now lies
+some days before the end of the data: the past is real history, the future is replayed. At the end
+of the data they are replayed backwards in time, then forwards again.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from actors.exchange_sim.market.bars import (
     empty_bars,
     path_of,
 )
-from shared.candles.files import candle_file, read_candles
+from shared.candles.files import EXPECTED, candle_file, read_candles
 from shared.errors import BadCandle, ConfigError, UnknownSymbol
 from shared.files import write_atomically
 from shared.market import Floats, Timeframe
@@ -43,7 +43,7 @@ class RecordedPrices:
     A coin without a readable file is unknown; the others are not affected.
 
     Args:
-        directory: Contains the `SYMBOL-5m.csv.gz` files.
+        directory: Contains `SYMBOL-5m.parquet` or `SYMBOL-5m.csv.gz` files.
         symbols: The coins to load.
         state_file: Stores the shift, so that a restart changes nothing.
         today: Day since the epoch.
@@ -64,7 +64,7 @@ class RecordedPrices:
             raise ConfigError(
                 [
                     f"simulator.candles_dir: no directory {str(directory)!r}; give one with "
-                    "SYMBOL-5m.csv.gz files, or leave it empty for generated prices"
+                    f"{EXPECTED} files, or leave it empty for generated prices"
                 ]
             )
         self._directory = directory
@@ -75,7 +75,7 @@ class RecordedPrices:
         self._last_read: tuple[str, Bars] = ("", empty_bars())
         for symbol in self._wanted:
             if not self._file(symbol).is_file():
-                self._leave_out(symbol, f"no file {self._file(symbol)}; expected gzip CSV")
+                self._leave_out(symbol, f"no file {self._file(symbol)}, nor a store's")
         self.shift_days = self._remembered_shift(state_file, today)
 
     def symbols(self) -> Sequence[str]:

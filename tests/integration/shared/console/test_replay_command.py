@@ -21,9 +21,11 @@ from shared.backtest.recording import read_recording
 from shared.backtest.replay import replay
 from shared.backtest.workers import JOB_CLOSES
 from shared.candles.files import aggregated, candle_file, read_candles
+from shared.candles.parquet import store_file, write_series
+from shared.candles.stored_series import StoredSeries
 from shared.clock import utc_text
 from shared.config.sections import IndicatorsSection
-from shared.market import Timeframe
+from shared.market import StoredTimeframe, Timeframe
 from tests.support.paths import ROOT
 from tests.support.recordings import generated, write_candles, write_recording
 from tests.unit.shared.candles.test_admission import changed, joined, without
@@ -182,7 +184,7 @@ def test_parquet_holds_the_same_rows(candles: Path, tmp_path: Path) -> None:
     ("arguments", "code", "message"),
     [
         (("--candles", "nowhere"), 2, "no directory 'nowhere'"),
-        (("--candles", "docs"), 2, "no file named SYMBOL-5m.csv.gz in 'docs'"),
+        (("--candles", "docs"), 2, "no file named SYMBOL-5m.parquet or SYMBOL-5m.csv.gz in 'docs'"),
         (("--symbols", "BTCUSDT,FOOUSDT"), 2, "no 5m candles of FOOUSDT"),
         (("--from", "yesterday"), 2, "--from yesterday: expected a date or time"),
         (("--from", "2025-02-02", "--to", "2025-02-02"), 2, "is not before --to"),
@@ -218,3 +220,19 @@ def test_added_up_candles_are_those_the_exchange_made(data_dir: Path) -> None:
         for column in ("open_time_ms", "open", "high", "low", "close"):
             assert np.array_equal(getattr(found, column), getattr(h1, column)), column
         assert np.allclose(found.volume, h1.volume, rtol=1e-9)
+
+
+def test_a_candle_store_gives_the_same_bytes_as_gzip_csv(candles: Path, tmp_path: Path) -> None:
+    since, until = last_closes(candles, 40)
+    store = tmp_path / "store"
+    store.mkdir()
+    for symbol, timeframe in (*((COINS[0], t) for t in (M5, H1, H4)), (COINS[1], M5)):
+        rows = read_candles(candle_file(candles, symbol, timeframe), symbol, timeframe)
+        series = StoredSeries(symbol, StoredTimeframe(timeframe), rows)
+        write_series(store_file(store, symbol, timeframe), series)
+    written = []
+    for directory in (candles, store):
+        path = tmp_path / f"{directory.name}.csv"
+        run("--candles", directory, "--from", since, "--to", until, "--out", path)
+        written.append(path.read_bytes())
+    assert written[0] == written[1]

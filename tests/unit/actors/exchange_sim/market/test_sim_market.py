@@ -34,8 +34,11 @@ from actors.exchange_sim.market.generated import GENESIS_DAY, GeneratedPrices
 from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.recorded import RecordedPrices
 from shared.candles.admission import require
+from shared.candles.files import candle_file, read_candles
+from shared.candles.parquet import store_file, write_series
+from shared.candles.stored_series import StoredSeries
 from shared.errors import ConfigError, UnknownSymbol
-from shared.market import COLUMNS, Candles, Timeframe
+from shared.market import COLUMNS, Candles, StoredTimeframe, Timeframe
 from tests.support.candle_series import walk
 from tests.support.recordings import write_candles
 
@@ -286,6 +289,18 @@ def test_recording_is_replayed_with_half_or_21_days_left(tmp_path: Path) -> None
         shown = getattr(made, name)[:-1] - (shift_ms if column == 0 else 0)
         assert shown.tolist() == wanted, name
     assert made.open_time_ms[-1] == Timeframe.M5.open_at(NOW)
+
+
+def test_a_candle_store_is_replayed_like_gzip_csv(tmp_path: Path) -> None:
+    write_recording(tmp_path / "tape", "BTCUSDT", 10)
+    before = recorded(tmp_path).bars("BTCUSDT", Timeframe.M5, NOW, limit=1000)
+    path = candle_file(tmp_path / "tape", "BTCUSDT", Timeframe.M5)
+    rows = read_candles(path, "BTCUSDT", Timeframe.M5)
+    path.unlink()
+    m5 = StoredTimeframe.M5
+    write_series(store_file(path.parent, "BTCUSDT", m5), StoredSeries("BTCUSDT", m5, rows))
+    after = recorded(tmp_path).bars("BTCUSDT", Timeframe.M5, NOW, limit=1000)
+    assert np.array_equal(before, after)
 
 
 def test_recording_in_microseconds_is_refused_by_name_and_shifts_nothing(tmp_path: Path) -> None:
