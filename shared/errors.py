@@ -36,6 +36,7 @@ EXIT_USAGE = 2
 EXIT_NO_SUPERVISOR = 3
 EXIT_BAD_CONFIG = 78
 EXIT_PERMANENT = 125
+EXIT_INTERRUPTED = 130
 
 
 def count(number: int, thing: str) -> str:

@@ -189,6 +189,11 @@ def parser(run: CarryOut) -> Parser:
             "shared.console.acl:show",
         ),
         ("replay", "signals from recorded candles, and a report", "shared.console.replay:replay"),
+        (
+            "candles",
+            "fetch, import and check candles to test on",
+            "shared.console.candles:candles",
+        ),
     ):
         verb(name, summary, code, own_options=True)
 

@@ -23,8 +23,15 @@ def completion(options: argparse.Namespace) -> int:
     whole = command_line.parser(lambda _: EXIT_OK)
     for parser in whole.commands.values():
         parser.load_options()
-        for action in parser._actions:
-            if action.metavar in FILES:
-                action.complete = FILES[action.metavar]  # type: ignore[attr-defined]
+        _complete_files(parser)
     print(shtab.complete(whole, options.shell))
     return EXIT_OK
+
+
+def _complete_files(parser: argparse.ArgumentParser) -> None:
+    for action in parser._actions:
+        if action.metavar in FILES:
+            action.complete = FILES[action.metavar]  # type: ignore[attr-defined]
+        if isinstance(action, argparse._SubParsersAction):
+            for each in action.choices.values():
+                _complete_files(each)

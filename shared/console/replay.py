@@ -8,12 +8,12 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import utc_text
 from shared.config.load import load
+from shared.console.option_values import ALWAYS, Misuse, time_ms
 from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle
 
 # NumPy and the kernels are loaded when something is replayed, not with every command.
@@ -26,18 +26,17 @@ FORMS: tuple[tuple[str, Form], ...] = (
     (".csv.gz", "csv.gz"),
     (".parquet", "parquet"),
 )
-ALWAYS = (0, 2**62)
 PROGRESS_S = 10.0
-
-
-class Misuse(Exception):
-    """An option is invalid."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `replay`."""
     parser.add_argument(
-        "--candles", required=True, metavar="DIR", type=Path, help="holds SYMBOL-5m.csv.gz files"
+        "--candles",
+        required=True,
+        metavar="DIR",
+        type=Path,
+        help="a candle store, or SYMBOL-5m.csv.gz files",
     )
     parser.add_argument(
         "--from", dest="since", metavar="T", help="first candle's open, UTC: 2025-02-01[T12:00]"
@@ -80,8 +79,8 @@ def _replay(options: argparse.Namespace) -> int:
     form = _form(options.out)
     if options.processes < 1:
         raise Misuse(f"--processes {options.processes}: expected at least 1")
-    from_ms = _time_ms(options.since, "--from", ALWAYS[0])
-    to_ms = _time_ms(options.until, "--to", ALWAYS[1])
+    from_ms = time_ms(options.since, "--from", ALWAYS[0])
+    to_ms = time_ms(options.until, "--to", ALWAYS[1])
     if from_ms >= to_ms:
         raise Misuse(f"--from {options.since} is not before --to {options.until}")
     symbols = chosen_symbols(options.candles, [s for s in options.symbols.split(",") if s])
@@ -169,17 +168,3 @@ def _form(path: Path | None) -> Form | None:
                 "`.venv/bin/python -m pip install pyarrow`, or write .csv.gz"
             ) from None
     return form
-
-
-def _time_ms(text: str | None, option: str, otherwise: int) -> int:
-    if text is None:
-        return otherwise
-    try:
-        time_ = datetime.fromisoformat(text)
-    except ValueError:
-        raise Misuse(
-            f"{option} {text}: expected a date or time such as 2025-02-01 or 2025-02-01T12:00"
-        ) from None
-    if time_.tzinfo is None:
-        time_ = time_.replace(tzinfo=UTC)
-    return round(time_.timestamp() * 1000)

@@ -1,0 +1,48 @@
+"""Values of options that several commands take, and lists that they print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TextIO
+
+ALWAYS = (0, 2**62)
+"""From when and until when, where nothing is said; epoch ms."""
+
+
+MOST_SHOWN = 20
+"""Lines of a list; all of them are in what `--json` prints."""
+
+
+class Misuse(Exception):
+    """An option is invalid."""
+
+
+def time_ms(text: str | None, option: str, otherwise: int) -> int:
+    """Return a time, UTC unless it says otherwise, as epoch ms.
+
+    Raises:
+        Misuse: It is none.
+    """
+    if text is None:
+        return otherwise
+    try:
+        time_ = datetime.fromisoformat(text)
+    except ValueError:
+        raise Misuse(
+            f"{option} {text}: expected a date or time such as 2025-02-01 or 2025-02-01T12:00"
+        ) from None
+    if time_.tzinfo is None:
+        time_ = time_.replace(tzinfo=UTC)
+    return round(time_.timestamp() * 1000)
+
+
+def print_list(what: str, texts: Sequence[str], where: TextIO | None = None) -> None:
+    """Print what was found, to standard output unless given, if anything was."""
+    if texts:
+        print(f"{what}:", file=where or sys.stdout)
+        for text in texts[:MOST_SHOWN]:
+            print(f"  {text}", file=where or sys.stdout)
+        if len(texts) > MOST_SHOWN:
+            print(f"  and {len(texts) - MOST_SHOWN} more", file=where or sys.stdout)
