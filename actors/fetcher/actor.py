@@ -85,7 +85,10 @@ class FetchedCoin:
 
     def is_announced(self) -> bool:
         """Return whether it is listed without a candle: trading has not begun."""
-        return self.unlisted == PRE_TRADING and self._ends_ms() is None
+        return self.unlisted == PRE_TRADING and not self.has_candles()
+
+    def has_candles(self) -> bool:
+        return self._ends_ms() is not None
 
     def listing(self, opens_ms: int | None, now_ms: int) -> Listing | None:
         """Return how it is listed; None if it simply trades."""
@@ -312,9 +315,12 @@ class Fetcher(Actor):
             await self._settle_rules()  # they may just be being read
             if coin.is_announced():
                 self._succeeded(coin, series)
+            elif isinstance(error, UnknownSymbol):
+                self._failed(coin, series, NOT_LISTED)
+            elif self.exchange.statuses is None and not coin.has_candles():
+                series.circuit.release()  # it may be announced
             else:
-                is_unknown = isinstance(error, UnknownSymbol)
-                self._failed(coin, series, NOT_LISTED if is_unknown else str(error))
+                self._failed(coin, series, str(error))
         except PlatformError as error:
             self._failed(coin, series, str(error))
         except Exception as error:  # one coin's error must not stop the others

@@ -12,6 +12,7 @@ from shared.exchanges.ports import CandleSource
 
 SYNC_EVERY_S, SYNC_RETRY_S, SYNC_AGAIN_S = 600.0, 30.0, 5.0
 RULES_EVERY_S, RULES_WATCH_S, RULES_AGAIN_S = 3_600.0, 300.0, 60.0
+RULES_FIRST_S = 10.0  # until they are known, a coin that does not trade yet seems to fail
 STEPPED_MS = 1_000
 TRADING = "TRADING"
 _NEVER = float("-inf")
@@ -94,7 +95,7 @@ class ExchangeStatus:
 
     async def read_rules(self) -> None:
         self._rules_read_s = now_s = self._clock.monotonic()
-        self._rules_due_s = now_s + RULES_AGAIN_S
+        self._rules_due_s = now_s + (RULES_FIRST_S if self.statuses is None else RULES_AGAIN_S)
         try:
             self.statuses = await self._read(self._symbols)
         except RateLimited as error:

@@ -11,6 +11,7 @@ import pytest
 from actors.fetcher.exchange_status import (
     RULES_AGAIN_S,
     RULES_EVERY_S,
+    RULES_FIRST_S,
     RULES_WATCH_S,
     ExchangeStatus,
 )
@@ -103,6 +104,19 @@ async def test_a_coin_out_of_order_is_looked_at_more_often(
     await watch.read_rules()
     await clock.advance(RULES_WATCH_S)
     assert watch.are_rules_due()
+
+
+async def test_statuses_never_read_yet_are_asked_for_again_soon(
+    watch: ExchangeStatus, listing: Listing, clock: ManualClock
+) -> None:
+    listing.failure = ExchangeUnavailable("no answer within 5 s")
+    await watch.read_rules()
+    await clock.advance(RULES_FIRST_S)
+    assert watch.are_rules_due()
+    listing.failure = None
+    await watch.read_rules()
+    await clock.advance(RULES_FIRST_S)
+    assert not watch.are_rules_due()
 
 
 async def test_soon_means_not_more_than_once_a_minute(
