@@ -46,8 +46,11 @@ def ban(until_ms: int = 5) -> Ban:
     return Ban(until_ms=until_ms, status=418, at_ms=1)
 
 
+BEGINS_MS = 1_735_689_600_000
+
+
 def window(bars: int = 20) -> CandleWindow:
-    times = np.arange(bars) * Timeframe.M5.ms
+    times = BEGINS_MS + np.arange(bars) * Timeframe.M5.ms
     ones = np.ones(bars)
     return CandleWindow(
         symbol="BTCUSDT",
@@ -56,7 +59,7 @@ def window(bars: int = 20) -> CandleWindow:
         closed_until_ms=int(times[-1]),
         fetched_at_ms=1,
         source="sim",
-        absent=((0, 300_000),),
+        absent=((BEGINS_MS, BEGINS_MS + Timeframe.M5.ms),),
     )
 
 
