@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     out = Path(given.out) if given.out else ROOT / "var" / "quirks"
     be_private()  # it may make the checkout's var
     out.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     home = Path(tempfile.mkdtemp(prefix="quirks-"))
     config = load(ROOT / "config.yaml")
     pace = (*QUICK, *PATIENT) if given.quick else PORTS
