@@ -562,10 +562,6 @@ class Fetcher(Actor):
             coin.unlisted = NOT_LISTED if status is None else status
             if status == TRADING:
                 coin.unlisted = ""
-            if coin.is_announced():  # then its empty answers were no failures
-                for series in coin:
-                    series.logged, series.left_out_since_ms = "", None
-                    series.circuit.succeeded()
 
     async def _settle_rules(self) -> None:
         if reading := self._jobs.get("rules"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def row(open_ms: int, length_ms: int) -> list[Any]:
 
 @asynccontextmanager
 async def running(
-    redis_url: str, directory: Path, settings: FetcherSection = QUICK, **odd: Any
+    redis_url: str, directory: Path, **odd: Any
 ) -> AsyncIterator[tuple[OddExchange, RunningFetcher]]:
     exchange = OddExchange(SystemClock(), **odd)
     app = web.Application()
@@ -85,7 +85,7 @@ async def running(
     app.router.add_get("/api/v3/klines", exchange.klines)
     async with served(app) as url:
         exchange.url = url
-        async with RunningFetcher(exchange, redis_url, directory, settings) as fetcher:
+        async with RunningFetcher(exchange, redis_url, directory, QUICK) as fetcher:
             yield exchange, fetcher
 
 
@@ -125,24 +125,18 @@ async def test_announced_coin_is_no_failure_and_trades_with_its_first_candle(
         assert young.text.endswith("ago, no closed 5m candle yet")
 
 
-async def test_failures_before_a_coin_is_known_to_be_announced_are_forgotten_then(
+async def test_no_candle_is_no_failure_until_it_is_known_whether_the_coin_is_announced(
     bus: Bus, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange_status, "RULES_AGAIN_S", 0.2)
+    monkeypatch.setattr(exchange_status, "RULES_FIRST_S", 0.2)
+    begin_ms = 4_000_000_000_000
     async with running(
-        redis_url,
-        tmp_path,
-        replace(QUICK, circuit_s=600),
-        status="PRE_TRADING",
-        begin_ms=4_000_000_000_000,
-        says_rules=False,
+        redis_url, tmp_path, status="PRE_TRADING", begin_ms=begin_ms, says_rules=False
     ) as (exchange, fetcher):
-        await eventually(lambda: len(fetcher.detail.get("open_circuits", ())) == 3, 15)
+        await eventually(lambda: exchange.asked > 3 * QUICK.circuit_failures)
+        assert fetcher.detail["coins"] == {} and fetcher.detail["open_circuits"] == []
         exchange.says_rules = True
         await listed(bus, lambda found: found is not None and found.state == "announced")
-        await eventually(lambda: fetcher.detail["coins"] == {}, 5)
-        asked = exchange.asked
-        await eventually(lambda: exchange.asked > asked, 5)
 
 
 async def test_young_coin_is_known_by_an_answer_with_fewer_candles_than_asked_for(
