@@ -10,7 +10,7 @@ PIP := $(PYTHON) $(PIP_INSTALL)
 SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv command charts node-dev install install-dev lock run test test-quick lint chaos chaos-tests soak mutants bench bench-recovery bench-memory
+.PHONY: help venv command charts node-dev install install-evidence install-dev lock run test test-quick lint chaos chaos-tests soak mutants bench bench-recovery bench-memory
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -56,10 +56,15 @@ node-dev:
 	  cmp -s package-lock.json node_modules/.lock-with-dev \
 	    || { $(NPM_CI) >/dev/null && cp package-lock.json node_modules/.lock-with-dev; }
 
+install-evidence: install ## as well what Parquet and plots need: `coinex candles`, `replay`
+	@cat requirements.txt requirements-evidence.txt | cmp -s - .venv/requirements-evidence.txt || { \
+	  $(PIP) -r requirements-evidence.txt \
+	    && cat requirements.txt requirements-evidence.txt > .venv/requirements-evidence.txt; }
+
+DEV_PINS := requirements.txt requirements-evidence.txt requirements-dev.txt
 install-dev: install node-dev
-	@cat requirements.txt requirements-dev.txt | cmp -s - .venv/requirements-dev.txt || { \
-	  $(PIP) -r requirements-dev.txt \
-	    && cat requirements.txt requirements-dev.txt > .venv/requirements-dev.txt; }
+	@cat $(DEV_PINS) | cmp -s - .venv/requirements-dev.txt || { \
+	  $(PIP) -r requirements-dev.txt && cat $(DEV_PINS) > .venv/requirements-dev.txt; }
 
 LOCK_VENV := .cache/lock
 lock: venv ## pin what setup.cfg names, with hashes; ARGS='--upgrade-package NAME' for a newer one

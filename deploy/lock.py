@@ -15,8 +15,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIME = "requirements.txt"
-# what is installed together with the runtime has the same versions, and names the rest only
-ON_TOP = ("dev", "bench", "mutants")
+# what is installed on top of others has the same versions as they, and names the rest only
+ON_TOP = {"evidence": RUNTIME, "dev": "requirements-evidence.txt", "bench": RUNTIME,
+          "mutants": RUNTIME}  # fmt: skip
 ALONE = "lock"
 HEADER = "# Written by `make lock` from setup.cfg, where each dependency stands with its reason.\n"
 
@@ -27,10 +28,10 @@ def main(options: list[str]) -> None:
     extras = setup["options.extras_require"]
     compile_pins(RUNTIME, setup["options"]["install_requires"], options)
     compile_pins(f"requirements-{ALONE}.txt", extras[ALONE], options)
-    for extra in ON_TOP:
+    for extra, below in ON_TOP.items():
         name = f"requirements-{extra}.txt"
-        compile_pins(name, extras[extra], ["--constraint", RUNTIME, *options])
-        leave_out_runtime(ROOT / name)
+        compile_pins(name, extras[extra], ["--constraint", below, *options])
+        leave_out(ROOT / name, below)
 
 
 def compile_pins(name: str, wanted: str, options: list[str]) -> None:
@@ -59,12 +60,12 @@ def compile_pins(name: str, wanted: str, options: list[str]) -> None:
     path.write_text(HEADER + pins)
 
 
-def leave_out_runtime(path: Path) -> None:
-    """Replace the runtime's pins in a file by a line that includes them."""
-    names = {block.split()[0] for block in _blocks(ROOT / RUNTIME)[1:]}
+def leave_out(path: Path, below: str) -> None:
+    """Replace in a file the pins of `below`, and of what that includes, by a line for them."""
     head, *blocks = _blocks(path)
+    names = {block.split()[0] for name in (below, RUNTIME) for block in _blocks(ROOT / name)[1:]}
     rest = [block for block in blocks if block.split()[0] not in names]
-    path.write_text("".join([head, f"-r {RUNTIME}\n", *rest]))
+    path.write_text("".join([head, f"-r {below}\n", *rest]))
 
 
 def _blocks(path: Path) -> list[str]:

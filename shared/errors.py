@@ -13,6 +13,7 @@
     │   ├── OutcomeUnknown      an order was sent, and the venue may have accepted it
     │   └── JournalUnavailable  the trader's journal cannot be written: no entries
     ├── PermanentError          the same input will fail again: exit 125, quarantined
+    │   ├── NotInstalled        a package that running does not need is missing
     │   ├── ConfigError         exit 78; carries every fault found
     │   └── UnknownSymbol       the exchange does not list this coin
     ├── VenueRefused            the venue refused a request: carries its code
@@ -168,6 +169,10 @@ class VenueDenied(VenueRefused):
 
 class PermanentError(PlatformError):
     """A retry with the same input fails again."""
+
+
+class NotInstalled(PermanentError):
+    """A package that running does not need is missing; the message says what installs it."""
 
 
 class ConfigError(PermanentError):

@@ -1,4 +1,4 @@
-"""Signals as Parquet; needs pyarrow, which is an optional package."""
+"""Signals as Parquet; loads pyarrow."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-from pyarrow import parquet
-
 from shared.backtest.table import COLUMNS
+from shared.evidence_packages import needed_for
+
+with needed_for("Parquet"):
+    import pyarrow
+    from pyarrow import parquet
 
 _TYPES = {
     str: pyarrow.string(),

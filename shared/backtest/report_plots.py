@@ -1,16 +1,18 @@
-"""A report as plots (PNG). Needs matplotlib, a development requirement."""
+"""A report as plots (PNG). Loads matplotlib."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from shared.backtest.report import ALL, HORIZONS, Forward, Report
 from shared.clock import utc_text
+from shared.evidence_packages import needed_for
+
+with needed_for("a plot"):
+    import matplotlib as mpl
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 COLOURS = {"long": "C2", "short": "C3", "both": "C0"}
 PIXELS_PER_INCH = 120

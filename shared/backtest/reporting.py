@@ -14,6 +14,7 @@ from shared.backtest.report import Report, ReportCoin, make_report
 from shared.backtest.report_text import as_markdown
 from shared.backtest.series import Series
 from shared.candles.files import candle_file, read_candles
+from shared.errors import NotInstalled
 from shared.market import Timeframe
 
 SEED = 20250201
@@ -43,12 +44,8 @@ def report(candles_dir: Path, series: Mapping[str, Series], directory: Path) -> 
 
 def _plots(made: Report, directory: Path) -> list[str]:
     try:
-        from shared.backtest.report_plots import draw  # noqa: PLC0415  # an optional package
-    except ImportError as error:
-        print(
-            f"no plots: they need matplotlib ({error}); `make install-dev` installs it with the "
-            "development requirements",
-            file=sys.stderr,
-        )
+        from shared.backtest.report_plots import draw  # noqa: PLC0415  # loads matplotlib
+    except NotInstalled as error:
+        print(f"no plots: {error}", file=sys.stderr)
         return []
     return [path.name for path in draw(made, directory)]

@@ -138,7 +138,7 @@ def _recording(directory: Path, symbol: str) -> Recording:
 
 def _written(rows: Sequence[tuple[Any, ...]], form: Form) -> Any:
     if form == "parquet":
-        from shared.backtest.parquet import arrow_table  # noqa: PLC0415  # an optional package
+        from shared.backtest.parquet import arrow_table  # noqa: PLC0415  # loads pyarrow
 
         return arrow_table(rows)
     return encoded(table.csv_rows(rows), form)

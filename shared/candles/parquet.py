@@ -16,17 +16,20 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
-import pyarrow
-from pyarrow import parquet
 
 from shared.candles.admission import require
 from shared.candles.stored_series import Range, StoredSeries
 from shared.clock import LATEST_MS
 from shared.errors import BadCandle, PlatformError
+from shared.evidence_packages import needed_for
 from shared.files import write_atomically
 from shared.market import COLUMNS, Candles, Floats, StoredTimeframe, Times
 from shared.messages.candles import Source
 from shared.pid_lock import AlreadyLocked, PidLock
+
+with needed_for("Parquet"):
+    import pyarrow
+    from pyarrow import parquet
 
 ENDING = ".parquet"
 LOCK = ".lock"

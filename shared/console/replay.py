@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from shared.clock import utc_text
 from shared.config.load import load
 from shared.console.option_values import ALWAYS, Misuse, time_ms
-from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle
+from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle, NotInstalled
 
 # NumPy and the kernels are loaded when something is replayed, not with every command.
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def replay(options: argparse.Namespace) -> int:
     except (Misuse, NothingToReplay) as error:
         print(f"replay: {error}", file=sys.stderr)
         return EXIT_USAGE
-    except (BadCandle, OSError) as error:
+    except (BadCandle, NotInstalled, OSError) as error:
         print(f"replay: {error}", file=sys.stderr)
         return EXIT_FAILED
 
@@ -137,7 +137,7 @@ def _output(path: Path | None, form: Form | None) -> Iterator[Any]:
         return
     unfinished = path.with_name(path.name + ".part")
     if form == "parquet":
-        from shared.backtest.parquet import open_parquet  # noqa: PLC0415  # an optional package
+        from shared.backtest.parquet import open_parquet  # noqa: PLC0415  # loads pyarrow
 
         with open_parquet(unfinished) as parquet:
             yield parquet.write_table
@@ -161,10 +161,7 @@ def _form(path: Path | None) -> Form | None:
         raise Misuse(f"--out {path}: no directory {str(path.parent)!r}")
     if form == "parquet":
         try:
-            import pyarrow  # noqa: F401, PLC0415
-        except ImportError as error:
-            raise Misuse(
-                f"--out {path}: Parquet needs the package pyarrow ({error}): "
-                "`.venv/bin/python -m pip install pyarrow`, or write .csv.gz"
-            ) from None
+            import shared.backtest.parquet  # noqa: F401, PLC0415  # loads pyarrow
+        except NotInstalled as error:
+            raise Misuse(f"--out {path}: {error}; or write .csv.gz") from None
     return form

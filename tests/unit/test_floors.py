@@ -54,6 +54,7 @@ FLOORS: dict[str, float] = {
             "shared.codec",
             "shared.decimals",
             "shared.errors",
+            "shared.evidence_packages",
             "shared.logs",
             "shared.market",
             "shared.messages",

@@ -14,6 +14,7 @@ from packaging.utils import canonicalize_name
 from tests.support.paths import ROOT
 from tests.support.pins import lines_of, pinned
 
+EXTRAS = "options.extras_require"
 FILES = sorted(path.name for path in ROOT.glob("requirements*.txt"))
 
 
@@ -41,19 +42,18 @@ def brought_along(names: set[str]) -> set[str]:
 
 
 def test_every_pin_is_a_dependency_and_every_dependency_is_pinned() -> None:
-    runtime, dev = pinned("requirements.txt"), pinned("requirements-dev.txt")
-    needed = brought_along(declared("options", "install_requires"))
-    assert needed == set(runtime)
-    dev_direct = declared("options.extras_require", "dev")
-    dev_needed = brought_along(dev_direct) - needed
-    assert dev_direct <= set(dev)
-    assert set(dev) <= dev_needed
-    assert dev_needed <= set(dev) | set(runtime)
+    below = set(pinned("requirements.txt"))
+    assert brought_along(declared("options", "install_requires")) == below
+    for extra in ("evidence", "dev"):
+        pins, direct = set(pinned(f"requirements-{extra}.txt")), declared(EXTRAS, extra)
+        needed = brought_along(direct) - below
+        assert direct <= pins <= needed <= pins | below, extra
+        below |= pins
 
 
 @pytest.mark.parametrize("extra", ["bench", "mutants", "lock"])
 def test_every_tool_is_pinned_apart_from_what_runs(extra: str) -> None:
-    tools = declared("options.extras_require", extra)
+    tools = declared(EXTRAS, extra)
     assert tools <= set(pinned(f"requirements-{extra}.txt"))
     assert not tools & (set(pinned("requirements.txt")) | set(pinned("requirements-dev.txt")))
 
@@ -68,7 +68,7 @@ def test_of_the_referees_only_pandas_ta_is_needed_to_run() -> None:
 def test_every_line_is_a_version_with_hashes_and_no_other_place(file: str) -> None:
     lines = lines_of(file)
     options = {line for line in lines if line.startswith("-")}
-    assert options <= {"-r requirements.txt"}
+    assert options <= {"-r requirements.txt", "-r requirements-evidence.txt"}
     pins = pinned(file)
     assert len(pins) == len(lines) - len(options) > 3
     for name, pin in pins.items():
@@ -79,10 +79,11 @@ def test_every_line_is_a_version_with_hashes_and_no_other_place(file: str) -> No
 
 
 def test_a_package_is_pinned_once() -> None:
-    runtime = set(pinned("requirements.txt"))
     for file in set(FILES) - {"requirements.txt", "requirements-lock.txt"}:
-        assert "-r requirements.txt" in lines_of(file)
-        assert not runtime & set(pinned(file))
+        pins, below = set(pinned(file)), file
+        while below != "requirements.txt":
+            below = lines_of(below)[0].removeprefix("-r ")
+            assert not pins & set(pinned(below))
 
 
 def test_whatever_installs_takes_only_files_whose_hashes_are_pinned() -> None:

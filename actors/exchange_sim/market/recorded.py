@@ -30,7 +30,7 @@ from actors.exchange_sim.market.bars import (
     path_of,
 )
 from shared.candles.files import EXPECTED, candle_file, read_candles
-from shared.errors import BadCandle, ConfigError, UnknownSymbol
+from shared.errors import BadCandle, ConfigError, NotInstalled, UnknownSymbol
 from shared.files import write_atomically
 from shared.market import Floats, Timeframe
 
@@ -123,7 +123,7 @@ class RecordedPrices:
         if self._last_read[0] != symbol:
             try:
                 recording, bars = _load(self._file(symbol), symbol)
-            except BadCandle as error:
+            except (BadCandle, NotInstalled) as error:
                 self._leave_out(symbol, str(error))
                 raise UnknownSymbol(f"{symbol}: {self.faults[symbol]}") from error
             self._recordings[symbol] = recording
