@@ -220,8 +220,8 @@ def scale_breaks(candles: Candles, timeframe: CandleLength) -> tuple[Break, ...]
     A break is a close, after a hole or beside flat bars without volume, that is more than
     `BREAK_RATIO` times the level before it, or less than that part, and further from it than
     `BREAK_ATRS` times the typical (median) true range of the `ATR_BARS` bars before, where most of
-    the first `LEVEL_BARS` closes are as far. So the newest candle may begin a break which the next
-    ones take back.
+    the first `LEVEL_BARS` closes are as far, and the close just before is not there already. So
+    the newest candle may begin a break which the next ones take back.
     """
     close = candles.close
     if len(close) < 2 or float(close.max()) <= BREAK_RATIO * float(close.min()):
@@ -383,6 +383,8 @@ def _break_level(
     is_far = after > BREAK_RATIO * level if after[0] > level else after * BREAK_RATIO < level
     if not is_far[0] or 2 * int(is_far.sum()) <= len(after):
         return None
+    if 1 / SAME_RATIO < float(after[0]) / float(candles.close[at - 1]) < SAME_RATIO:
+        return None  # the price was there already: it fell or rose while it was traded
     if abs(float(after[0]) - level) <= BREAK_ATRS * _typical_range(candles, silent, since, at):
         return None
     return level

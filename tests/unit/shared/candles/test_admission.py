@@ -196,6 +196,13 @@ def halted(
     return joined(rows[:bars], scaled(rows[bars + hole :], factor))
 
 
+def flat_after(rows: Candles, bars: int) -> Candles:
+    """Return flat bars without volume that follow."""
+    times = rows.open_time_ms[-1] + M5.ms * np.arange(1, bars + 1)
+    price = np.full(bars, rows.close[-1])
+    return Candles.of(times, price, price, price, price, np.zeros(bars))
+
+
 class TestScaleBreaks:
     @pytest.mark.parametrize("timeframe", list(Timeframe))
     @pytest.mark.parametrize("factor", [0.01, 0.001, 1 / 3.5, 3.5, 100.0, 1000.0])
@@ -224,6 +231,14 @@ class TestScaleBreaks:
     def test_a_crash_without_a_halt_is_none(self, crash: float) -> None:
         rows = walk(1, 2 * BARS)
         assert scale_breaks(joined(rows[:BARS], scaled(rows[BARS:], crash)), M5) == ()
+
+    @pytest.mark.parametrize("factor", [0.2, 5.0])
+    def test_a_crash_that_ends_in_a_halt_is_none(self, factor: float) -> None:
+        rows = walk(1, 2 * BARS)
+        crashed = joined(rows[: BARS - 1], scaled(rows[BARS - 1 :], factor))
+        assert scale_breaks(joined(crashed[:BARS], crashed[BARS + 3 :]), M5) == ()
+        silent = joined(crashed[:BARS], flat_after(crashed[:BARS], 3), crashed[BARS + 3 :])
+        assert scale_breaks(silent, M5) == ()
 
     @pytest.mark.parametrize("side", [0, -1])
     @pytest.mark.parametrize("factor", [100.0, 0.01])
