@@ -50,7 +50,7 @@ def listing(
         why = f"status {unlisted}" if unlisted else "no candle since"
         return Listing(state="dead", text=f"dead since {_day(ends_ms)}: {why}", since_ms=ends_ms)
     if unlisted not in ("", PRE_TRADING):  # with candles, that status is out of date
-        return _halted(unlisted, ends_ms)
+        return _halted(unlisted, None if ends_ms > now_ms else ends_ms)
     return _young(begins_ms, closed, now_ms)
 
 

@@ -71,6 +71,7 @@ def test_halted_coin_says_since_when_and_its_status(status: str) -> None:
     words = f"halted since 2023-11-14 22:10 UTC: status {status}"
     assert said(status, **ended(5 * MINUTE)) == ("halted", words)
     assert said(status, ends_ms=None) == ("halted", f"halted: status {status}")
+    assert said(status, ends_ms=NOW + 2 * MINUTE) == ("halted", f"halted: status {status}")
 
 
 def test_coin_without_candles_for_long_is_dead_whatever_its_status_says() -> None:
