@@ -10,8 +10,7 @@ import hashlib
 import re
 import zipfile
 import zlib
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -36,18 +35,8 @@ _PACKED = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 _HEADER = re.compile(rb"open_time\b[^\n]*\n")
 
 
-@dataclass(frozen=True, slots=True)
-class ArchiveName:
-    """What an archive's name says of it."""
-
-    symbol: str
-    timeframe: StoredTimeframe
-    from_ms: int
-    until_ms: int
-
-
-def named(path: Path) -> ArchiveName:
-    """Return what an archive's name says.
+def archive_name(path: Path) -> tuple[str, StoredTimeframe]:
+    """Return the coin and the timeframe that an archive is named for.
 
     Raises:
         BadCandle: It is no name of an archive of candles, or of a timeframe that is not kept.
@@ -56,8 +45,7 @@ def named(path: Path) -> ArchiveName:
     try:
         if found is None or not is_symbol(found["symbol"]):
             raise ValueError
-        first = datetime.strptime(f"{found['month']}-{found['day'] or '01'}", "%Y-%m-%d")
-        first = first.replace(tzinfo=UTC)
+        date.fromisoformat(f"{found['month']}-{found['day'] or '01'}")
     except ValueError:
         raise BadCandle(
             f"{path}: its name is not one of Binance's archives, such as BTCUSDT-5m-2024-01.zip"
@@ -66,14 +54,7 @@ def named(path: Path) -> ArchiveName:
         raise BadCandle(
             f"{path}: candles of {found['timeframe']}; kept are {', '.join(StoredTimeframe)}"
         )
-    until_ms = int(first.timestamp()) * 1000 + 86_400_000
-    if found["day"] is None:
-        year, month = divmod(first.year * 12 + first.month, 12)
-        until_ms = int(datetime(year, month + 1, 1, tzinfo=UTC).timestamp()) * 1000
-    return ArchiveName(
-        found["symbol"], StoredTimeframe(found["timeframe"]), int(first.timestamp()) * 1000,
-        until_ms,
-    )  # fmt: skip
+    return found["symbol"], StoredTimeframe(found["timeframe"])
 
 
 def has_checksum(path: Path) -> bool:
@@ -115,9 +96,10 @@ def read_archive(path: Path, timeframe: StoredTimeframe) -> Candles:
         BadCandle: It cannot be read, unpacks to too much, or holds no rows of candles.
     """
     try:
-        rows = _unpacked(path).replace(b"\r\n", b"\n").rstrip(b"\n")
+        rows = _unpacked(path).replace(b"\r\n", b"\n")
         if header := _HEADER.match(rows):
             rows = rows[header.end() :]
+        rows = rows.rstrip(b"\n")
         if not rows:
             raise ValueError("it holds no rows")
         lengths = {line.count(b",") for line in rows.split(b"\n")}

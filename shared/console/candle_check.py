@@ -91,6 +91,8 @@ def check_file(path: Path) -> Checked | None:
     symbol, _, what = path.name.removesuffix(CSV).removesuffix(ENDING).rpartition("-")
     checked = Checked(path.name, symbol, what)
     try:
+        if not path.is_file():  # opening a pipe waits for ever
+            raise BadCandle("it is no file")
         if path.name.endswith(CSV):
             symbol, timeframe = csv_name(path)
             rows = read_rows(path)

@@ -13,7 +13,7 @@ import numpy as np
 import orjson
 
 from shared.candles.admission import NAMES, Admitted, Unit, WrongUnit, admit, unit_of
-from shared.candles.archives import has_checksum, named, read_archive
+from shared.candles.archives import archive_name, has_checksum, read_archive
 from shared.candles.files import csv_name, read_rows
 from shared.candles.parquet import read_good_series, store_file, write_series, writing
 from shared.candles.stored_series import differences, refuse_mixture
@@ -92,10 +92,9 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 def _series_of(path: Path) -> Series:
-    if path.name.endswith(CSV):
-        return csv_name(path)
-    name = named(path)
-    return name.symbol, name.timeframe
+    if not path.is_file():  # opening a pipe waits for ever
+        raise BadCandle(f"{path}: it is no file")
+    return csv_name(path) if path.name.endswith(CSV) else archive_name(path)
 
 
 def _merge(
@@ -145,10 +144,11 @@ def _read(
             return read_rows(path).admitted(symbol, timeframe), None
         except WrongUnit as error:
             raise WrongUnit(f"{path}: {error}") from None
-    if not has_checksum(path):
-        found.unverified.append(path.name)
+    is_verified = has_checksum(path)
     rows = read_archive(path, timeframe)
     in_ms = Candles.of(_in_ms(path, rows.open_time_ms), *(getattr(rows, c) for c in COLUMNS[1:]))
+    if not is_verified:
+        found.unverified.append(path.name)
     return admit(in_ms, symbol, timeframe, from_file=True), "binance"
 
 

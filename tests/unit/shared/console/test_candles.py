@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,8 +162,12 @@ def test_nothing_is_added_to_a_file_with_faults(run: Run, tmp_path: Path) -> Non
 
 def test_what_is_no_candle_file_is_named(run: Run, tmp_path: Path) -> None:
     (tmp_path / "notes.zip").touch()
-    code, _, complaint = run("import", tmp_path)
+    (tmp_path / "BTCUSDT-5m-2024-12.zip").touch()
+    os.mkfifo(tmp_path / "ETHUSDT-5m-2024-12.zip")
+    code, document, complaint = run("import", tmp_path)
     assert code == 1 and "notes.zip: its name is not" in complaint
+    assert "ETHUSDT-5m-2024-12.zip: it is no file" in complaint
+    assert document["unverified"] == []  # of those that were taken
     assert run("import", tmp_path / "none")[0] == 2
     (tmp_path / "empty").mkdir()
     assert run("import", tmp_path / "empty")[0] == 2
@@ -262,9 +267,10 @@ def test_what_cannot_be_read_is_found_and_nothing_to_check_is_usage(
     assert run("check", tmp_path)[0] == 2
     (tmp_path / "BTCUSDT-5m.parquet").write_bytes(b"no parquet")
     (tmp_path / "BTCUSDT-7m.parquet").write_bytes(b"no parquet")
+    os.mkfifo(tmp_path / "ETHUSDT-5m.parquet")
     code, document, _ = run("check", tmp_path)
     assert code == 1
-    assert [f["findings"][0]["kind"] for f in document["files"]] == ["unreadable"] * 2
+    assert [f["findings"][0]["kind"] for f in document["files"]] == ["unreadable"] * 3
 
 
 def test_the_table_shows_what_was_found(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
