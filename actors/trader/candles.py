@@ -19,7 +19,7 @@ from shared.errors import BusUnavailable, PlatformError, RateLimited
 from shared.exchanges.ports import CandleSource
 from shared.indicators.signals import CoinWindows
 from shared.market import Timeframe
-from shared.messages.candles import CandleWindow, Source
+from shared.messages.candles import CandleWindow, Listing, Source
 
 TIMEFRAMES = (Timeframe.M5, Timeframe.H1)
 REDIS_POLL_S, BINANCE_POLL_S = 0.5, 1.5
@@ -41,7 +41,7 @@ class CycleCandles:
 
     A coin is complete with the 5m candle that closed then and the newest 1h candle that had closed
     by then. Candles that closed later are not removed here. Nothing is waited for of a coin that
-    does not trade.
+    does not trade, or that is too young, or its price scale, to have such a candle.
 
     Args:
         binance: Used only while Redis is down, full or refuses.
@@ -86,38 +86,43 @@ class CycleCandles:
         """
         found: dict[str, CoinWindows] = {}
         came_from: Literal["redis", "binance"] = "redis"
-        faults = untraded = await self._untraded()
+        listings = await self._listings()
+        settled = {s: each.text for s, each in listings.items() if not each.is_traded}
+        faults = dict(settled)
         until_s = self._clock.monotonic() + (until_ms - self._clock.now_ms()) / 1000
         while True:
-            pending = [s for s in self._symbols if s not in found and s not in untraded]
+            pending = [s for s in self._symbols if s not in found and s not in settled]
             if not pending:
                 break
-            faults = dict(untraded)
+            faults = dict(settled)
             try:
                 coins, came_from = await self._from_redis(pending), "redis"
             except BusUnavailable:
                 coins, came_from = await self._from_binance(pending, faults), "binance"
             for coin in coins:
-                fault = _missing_candle(coin, cycle_ms) or self._distrusted(coin)
-                if fault:
+                distrusted = self._distrusted(coin)
+                if not distrusted and (never := _never_comes(coin, cycle_ms)):
+                    young = listings.get(coin.symbol)
+                    settled[coin.symbol] = faults[coin.symbol] = young.text if young else never
+                elif fault := _missing_candle(coin, cycle_ms) or distrusted:
                     faults.setdefault(coin.symbol, fault)
                 else:
                     found[coin.symbol] = coin
             is_late = self._clock.now_ms() >= until_ms or self._clock.monotonic() >= until_s
-            if len(found) + len(untraded) == len(self._symbols) or is_late:
+            if len(found) + len(settled) == len(self._symbols) or is_late:
                 break
             await self._clock.sleep(REDIS_POLL_S if came_from == "redis" else BINANCE_POLL_S)
         chosen = tuple(found[symbol] for symbol in self._symbols if symbol in found)
         return Gathered(chosen, faults, came_from if chosen else "none")
 
-    async def _untraded(self) -> dict[str, str]:
-        """Return the coins that do not trade, and why; none while Redis is away."""
+    async def _listings(self) -> dict[str, Listing]:
+        """Return the coins that do not simply trade; none while Redis is away."""
         try:
             listings = await self._bus.get(schema.LISTINGS)
         except BusUnavailable:
             return {}
         found = {} if listings is None else listings.coins
-        return {s: found[s].text for s in self._symbols if s in found and not found[s].is_traded}
+        return {symbol: found[symbol] for symbol in self._symbols if symbol in found}
 
     def _distrusted(self, coin: CoinWindows) -> str:
         """Return which candles are older than the last jump of the clock, or ""."""
@@ -195,6 +200,19 @@ class CycleCandles:
         if store.timeframe is not Timeframe.M5:  # fetched before
             store.follow(self._stores[store.symbol, Timeframe.M5])
         return store.window(self._source)
+
+
+def _never_comes(coin: CoinWindows, cycle_ms: int) -> str:
+    """Return which candle of a close there will never be, as nothing is so old, or ""."""
+    for timeframe, window in coin.windows.items():
+        due_ms = timeframe.open_at(cycle_ms)
+        if window is None or window.closed_until_ms:
+            continue
+        if window.begins_ms > due_ms - timeframe.ms:
+            return f"no closed {timeframe} candle yet since the price scale changed"
+        if len(window.candles) and int(window.candles.open_time_ms[0]) >= due_ms:
+            return f"no closed {timeframe} candle yet"
+    return ""
 
 
 def _missing_candle(coin: CoinWindows, cycle_ms: int) -> str:

@@ -118,6 +118,28 @@ async def test_coin_that_does_not_trade_is_not_waited_for_and_never_taken(bus: B
     await bus.delete(schema.LISTINGS)
 
 
+@pytest.mark.parametrize("is_listed", [True, False])
+@pytest.mark.parametrize("begins_ms", [0, CYCLE - 60_000], ids=["young", "new price scale"])
+async def test_coin_too_young_for_a_closed_1h_candle_delays_no_other(
+    bus: Bus, begins_ms: int, is_listed: bool
+) -> None:
+    await put_candles(bus, market(), COINS, CYCLE + 1000)
+    window = market().window(COINS[1], Timeframe.H1, CYCLE + 1000)
+    newest = window.candles.tail(0 if begins_ms else 1)
+    window = dataclasses.replace(window, candles=newest, closed_until_ms=0, begins_ms=begins_ms)
+    await bus.put(schema.CANDLES[Timeframe.H1], window, symbol=COINS[1])
+    young = Listing(state="young", text="young: no closed 1h candle yet", since_ms=CYCLE)
+    coins = {COINS[1]: young} if is_listed else {}
+    await bus.put(schema.LISTINGS, Listings(coins=coins, at_ms=CYCLE))
+    manual = ManualClock(CYCLE + 3_000)
+    gathered = await over(bus, JumpingClock(manual)).at_close(CYCLE, until())
+    assert [coin.symbol for coin in gathered.coins] == [COINS[0]]
+    assert "no closed 1h candle yet" in gathered.missing[COINS[1]]
+    assert gathered.missing[COINS[1]].startswith("young: ") == is_listed
+    assert manual.now_ms() == CYCLE + 3_000
+    await bus.delete(schema.LISTINGS)
+
+
 async def test_on_the_hour_the_1h_candle_is_waited_for_too(bus: Bus) -> None:
     await put_candles(bus, market(), COINS, CYCLE + 1000)
     for symbol in COINS:
