@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { distancePct, divergence, ribbon, squeeze, verdict } from "../../actors/dashboard/static/js/reading.js";
+import { distancePct, divergence, reasonText, ribbon, squeeze, verdict } from "../../actors/dashboard/static/js/reading.js";
 import { base, coin, position, signal } from "./samples.js";
 
 test("the larger base decides the side, whatever the bonus", () => {
@@ -66,4 +66,11 @@ test("a stop's distance is from the mark, and none is none", () => {
   assert.equal(away("196"), -2);
   assert.equal(away(null), null);
   assert.equal(away("0"), null);
+});
+
+test("a coin that does not trade says so, and not that it could not be fetched", () => {
+  const quarantine = { stage: "fetch", reason: "not fetched", untilMs: 0 };
+  const said = (/** @type {Partial<import("../../actors/dashboard/static/js/contract.js").CoinData>} */ changes) => reasonText(coin({ quarantine, ...changes }), "utc");
+  assert.equal(said({ state: "delisted", stateReason: "delisted: not listed" }), "delisted: not listed");
+  assert.equal(said({ state: "quarantined" }), "quarantined until 00:00: not fetched");
 });

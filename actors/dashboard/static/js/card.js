@@ -6,7 +6,7 @@
 import { positionText } from "./trading.js";
 import { el, setAttribute, setText, show } from "./dom.js";
 import { age, barCount, countdown, fixed, pair, percent, price, time, trendGlyph } from "./format.js";
-import { UNTRADED, divergence, madeAtMs, ribbon, squeeze, verdict } from "./reading.js";
+import { UNTRADED, divergence, madeAtMs, reasonText, ribbon, squeeze, verdict } from "./reading.js";
 import { makeSpark } from "./spark.js";
 import { ageTip, divergenceTip, positionTip, ribbonTip, scoreTip, squeezeTip } from "./tips.js";
 import { toneOf } from "./tone.js";
@@ -134,7 +134,7 @@ export class Card {
     this.drawScore(coin);
     this.drawTa(this.shownSignal(), coin);
     show(this.position, position !== undefined);
-    setText(this.reason, coin.quarantine ? quarantineText(coin.quarantine, zone) : coin.stateReason);
+    setText(this.reason, reasonText(coin, zone));
     show(this.reason, coin.state !== "live" && this.reason.textContent !== "");
     setText(this.close, closeText(coin, this.shownSignal(), zone));
     this.tick();
@@ -269,12 +269,4 @@ function squeezeText({ state, bars, glyph }, signal, coin) {
 /** @param {number | null} bars */
 function barsAgo(bars) {
   return `${barCount(bars)} ago`.replaceAll(" ", "\u00a0");
-}
-
-/**
- * @param {{reason: string, untilMs: number}} quarantine
- * @param {Zone} zone
- */
-function quarantineText({ reason, untilMs }, zone) {
-  return `quarantined until ${time(untilMs, zone)}: ${reason}`;
 }

@@ -1,8 +1,9 @@
 /** What a coin's numbers mean: side, totals, and each indicator as tone, glyph and word. Pure. */
 
 /** @import {CoinData, CoinState, Label, Position, Side, TaSignal} from "./contract.js" */
+/** @import {Zone} from "./format.js" */
 
-import { number } from "./format.js";
+import { number, time } from "./format.js";
 
 /** Weaker divergences are drawn in outline: they give no points. */
 export const SOLID_STRENGTH = 0.3;
@@ -118,4 +119,14 @@ export function distancePct(position, level) {
   const mark = number(position.mark_price);
   const at = number(position[level]);
   return mark === null || at === null || mark === 0 || at === 0 ? null : (100 * (at - mark)) / mark;
+}
+
+/**
+ * Why a coin's state is what it is; where it trades and is left out for a while, until when.
+ * @param {CoinData} coin
+ * @param {Zone} zone
+ */
+export function reasonText({ quarantine, state, stateReason }, zone) {
+  if (!quarantine || UNTRADED.has(state)) return stateReason;
+  return `quarantined until ${time(quarantine.untilMs, zone)}: ${quarantine.reason}`;
 }

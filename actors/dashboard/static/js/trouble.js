@@ -5,7 +5,7 @@
 /** @import {Zone} from "./format.js" */
 
 import { traderView } from "./trading.js";
-import { UNTRADED } from "./reading.js";
+import { UNTRADED, reasonText } from "./reading.js";
 import { time } from "./format.js";
 import { openPositions } from "./store.js";
 
@@ -94,9 +94,10 @@ function findings({ data, coins }, zone) {
     const why = actor.reason || (actor.lastDeath === null ? "" : `last death: ${actor.lastDeath.cause}`);
     add(quarantined ? "bad" : "warn", actor.name, `${actor.name} is ${actor.state}${why ? `: ${why}` : ""}`, quarantined);
   }
-  for (const { symbol, quarantine, state, stateReason } of coins.values()) {
+  for (const coin of coins.values()) {
+    const { symbol, state, stateReason } = coin;
     if (state !== "announced" && UNTRADED.has(state)) add("warn", symbol, stateReason);
-    else if (quarantine) add("warn", symbol, `quarantined until ${time(quarantine.untilMs, zone)}: ${quarantine.reason}`);
+    else if (coin.quarantine) add("warn", symbol, reasonText(coin, zone));
     else if (state === "stale") add("warn", symbol, stateReason || state);
   }
   for (const [symbol, text] of Object.entries(exchange.troubles)) add("warn", symbol, text);
