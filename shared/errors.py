@@ -31,6 +31,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from shared.clock import utc_text
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -122,7 +124,7 @@ class RateLimited(TransientError):
 
     def __init__(self, until_ms: int, *, status: int) -> None:
         kind = self.KINDS[status]
-        super().__init__(f"{kind} (HTTP {status}): no request before {until_ms} ms")
+        super().__init__(f"{kind} (HTTP {status}): no request before {utc_text(until_ms)}")
         self.until_ms = until_ms
         self.status = status
 

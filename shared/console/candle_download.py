@@ -31,6 +31,7 @@ from shared.candles.stored_series import (
 from shared.clock import Clock, utc_text
 from shared.errors import PlatformError, RateLimited, TransientError
 from shared.exchanges.binance.client import BinanceClient
+from shared.exchanges.binance.refusals import WHAT_TO_DO
 from shared.market import CandleLength, Candles, StoredTimeframe
 from shared.messages.candles import Source
 
@@ -301,7 +302,7 @@ class Download:
                 pause_s = (error.until_ms - self._clock.now_ms()) / 1000 + 1
                 if failures >= ATTEMPTS or pause_s > LONGEST_BAN_S:
                     raise
-                self._say(f"{error}; going on at {utc_text(error.until_ms)}")
+                self._say(f"{with_advice(error)}; going on then")
             except TransientError as error:
                 failures += 1
                 if failures >= ATTEMPTS:
@@ -381,6 +382,12 @@ class _Pages:
             write_series(self._path, self.series)
         self._written_s = self._clock.monotonic()
         self._pause_s = max(WRITE_EVERY_S, (self._written_s - began_s) / WRITE_SHARE)
+
+
+def with_advice(error: RateLimited) -> str:
+    """Return what the exchange forbids, and what to do if it refuses our address."""
+    advice = WHAT_TO_DO.get(error.status)
+    return f"{error}: {advice}" if advice else str(error)
 
 
 def _without(since_ms: int, until_ms: int, times: Sequence[int], step_ms: int) -> Iterator[Range]:

@@ -20,7 +20,7 @@ from shared.candles.parquet import writing
 from shared.clock import SystemClock, utc_text
 from shared.config.load import load
 from shared.config.sections import Config
-from shared.console.candle_download import Download, Fetched
+from shared.console.candle_download import Download, Fetched, with_advice
 from shared.console.option_values import Misuse, print_list, time_ms
 from shared.errors import (
     EXIT_FAILED,
@@ -28,6 +28,7 @@ from shared.errors import (
     EXIT_NO_SUPERVISOR,
     EXIT_OK,
     PlatformError,
+    RateLimited,
     count,
 )
 from shared.exchanges.binance.ban import BanFile
@@ -72,7 +73,7 @@ def fetch(options: argparse.Namespace) -> int:
     Raises:
         Misuse: An option is invalid.
         ConfigError: The configuration is.
-        StoreInUse, PlatformError, OSError: It cannot be done.
+        StoreInUse, OSError: The store cannot be written.
     """
     config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
     clock = SystemClock()
@@ -89,7 +90,7 @@ def fetch(options: argparse.Namespace) -> int:
         print(f"candles fetch: {error}", file=sys.stderr)
         return EXIT_NO_SUPERVISOR
     done: list[Fetched] = []
-    interrupted = False
+    interrupted, failure = False, ""
     began_s = clock.monotonic()
     with writing(options.store), _progress(wanted.rows, clock) as (advanced, say):
 
@@ -133,7 +134,14 @@ def fetch(options: argparse.Namespace) -> int:
             asyncio.run(run())
         except KeyboardInterrupt:
             interrupted = True
-    return _told(options, done, clock.monotonic() - began_s, interrupted=interrupted)
+        except RateLimited as error:
+            failure = with_advice(error)
+        except PlatformError as error:
+            failure = str(error)
+        except OSError as error:
+            failure = f"{options.store}: {error.strerror or error}"
+    seconds = clock.monotonic() - began_s
+    return _told(options, done, seconds, interrupted=interrupted, failure=failure)
 
 
 def _wanted(options: argparse.Namespace, config: Config, now_ms: int) -> _Wanted:
@@ -230,18 +238,24 @@ def _progress(
 
 
 def _told(
-    options: argparse.Namespace, done: list[Fetched], seconds: float, *, interrupted: bool
+    options: argparse.Namespace,
+    done: list[Fetched],
+    seconds: float,
+    *,
+    interrupted: bool,
+    failure: str,
 ) -> int:
     """Print what was done and return the exit code."""
     faults = [f"{each.symbol} {each.what}: {each.error}" for each in done if each.error]
     refused = [text for each in done for text in each.refused]
-    code = EXIT_FAILED if faults or refused else EXIT_OK
+    code = EXIT_FAILED if faults or refused or failure else EXIT_OK
     if interrupted:
         code = EXIT_INTERRUPTED
     if options.json:
         document: dict[str, Any] = {
             "store": str(options.store),
             "interrupted": interrupted,
+            "error": failure,
             "series": [each.as_document() for each in done],
         }
         print(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode())
@@ -260,6 +274,8 @@ def _told(
         print_list("replaced", [text for each in done for text in each.replaced])
     print_list("refused", refused, sys.stderr)
     print_list("not complete", faults, sys.stderr)
+    if failure:
+        print(f"candles fetch: {failure}", file=sys.stderr)
     if interrupted:
         print("interrupted; the same command goes on from here", file=sys.stderr)
     return code

@@ -19,7 +19,7 @@ import pytest
 from actors.exchange_sim.binance.limits import LimitRefusal
 from shared.candles.parquet import read_funding, read_series, store_file, write_series
 from shared.candles.stored_series import StoredSeries
-from shared.clock import SystemClock
+from shared.clock import SystemClock, utc_text
 from shared.console.candle_download import PAGES_AT_ONCE, Download
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import USD_M
@@ -134,6 +134,22 @@ async def test_what_is_not_possible_is_said(
 ) -> None:
     found, _, complaints = await Command("http://127.0.0.1:9", tmp_path, "s", *arguments).run()
     assert found == code and complaint in complaints, complaints
+
+
+async def test_a_long_refusal_of_the_address_ends_it_and_says_until_when_and_what_to_do(
+    tmp_path: Path,
+) -> None:
+    now_ms = SystemClock().now_ms()
+    until_ms = now_ms + 1_000_000
+    (tmp_path / "state").mkdir()
+    ban = Ban(until_ms=until_ms, status=451, at_ms=now_ms)
+    BanFile(tmp_path / "state" / "binance-ban").write(ban)
+    code, said, complaints = await Command("http://127.0.0.1:9", tmp_path, "s", "--json").run()
+    assert code == 1
+    for text in ("HTTP 451", utc_text(until_ms), "https://data-api.binance.vision"):
+        assert text in complaints
+    document = json.loads(said)
+    assert document["series"] == [] and "HTTP 451" in document["error"]
 
 
 # In this process, on a clock of its own
