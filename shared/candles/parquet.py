@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import orjson
 
 from shared.candles.admission import require
 from shared.candles.stored_series import Range, StoredSeries
@@ -107,6 +108,7 @@ def read_series(path: Path, symbol: str, timeframe: StoredTimeframe) -> StoredSe
         BadCandle: It is missing, no Parquet, or not a file of this store.
     """
     table, about = _read(path, COLUMNS)
+    _require_named(path, about, symbol=symbol, timeframe=str(timeframe))
     columns = (_numbers(table.column(name)) for name in COLUMNS)
     return StoredSeries(
         symbol, timeframe, Candles.of(*columns), _ranges(path, about.get("absent", ())),
@@ -151,6 +153,7 @@ def read_funding(path: Path, symbol: str) -> FundingRates:
         BadCandle: As `read_series`.
     """
     table, about = _read(path, RATES)
+    _require_named(path, about, symbol=symbol)
     times, rates, marks = (_numbers(table.column(name)) for name in RATES)
     asked = _ranges(path, about.get("asked", ()))
     return FundingRates(symbol, times, rates, marks, asked, _source(path, about))
@@ -221,7 +224,7 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[Any, Mapping[str, Any]]:
             table = file.read(use_threads=False)
         if any(column.null_count for column in table.columns):
             raise ValueError("a value is missing")
-        about = json.loads((schema.metadata or {}).get(METADATA, b"{}"))
+        about = orjson.loads((schema.metadata or {}).get(METADATA, b"{}"))
         if not isinstance(about, dict) or about.get("v", FORMAT) != FORMAT:
             raise ValueError(f"its metadata are {str(about)[:60]!r}")
     except (OSError, ValueError, pyarrow.ArrowException) as error:
@@ -229,6 +232,18 @@ def _read(path: Path, names: tuple[str, ...]) -> tuple[Any, Mapping[str, Any]]:
             f"{path}: {error}; expected Parquet with the columns {', '.join(names)}"
         ) from error
     return table, about
+
+
+def _require_named(path: Path, about: Mapping[str, Any], **named: str) -> None:
+    """Raise if a file says that it holds another coin, or another timeframe, than it is named for.
+
+    Raises:
+        BadCandle: It does.
+    """
+    for what, expected in named.items():
+        found = about.get(what, expected)
+        if found != expected:
+            raise BadCandle(f"{path}: holds the {what} {str(found)[:60]}, not {expected}: renamed?")
 
 
 # What pyarrow itself has for these two imports pandas, 45 MB and a third of a second.

@@ -220,3 +220,25 @@ def test_neither_reading_nor_writing_loads_pandas(tmp_path: Path) -> None:
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout == "True False\n"
+
+
+def test_a_renamed_file_is_no_other_coins_and_no_other_timeframes(tmp_path: Path) -> None:
+    content = written(tmp_path, BTC.merged(WHOLE, source="sim"))
+    for symbol, timeframe in (("ETHUSDT", M5), ("BTCUSDT", StoredTimeframe.M1)):
+        path = store_file(tmp_path, symbol, timeframe)
+        path.write_bytes(content)
+        with pytest.raises(BadCandle, match=f"{path.name}: holds the .*, not"):
+            read_series(path, symbol, timeframe)
+    rates = FundingRates.empty("BTCUSDT")
+    write_funding(store_file(tmp_path, "ETHUSDT", "funding"), rates)
+    with pytest.raises(BadCandle, match="holds the symbol BTCUSDT, not ETHUSDT"):
+        read_funding(store_file(tmp_path, "ETHUSDT", "funding"), "ETHUSDT")
+
+
+def test_metadata_nested_without_end_are_refused(tmp_path: Path) -> None:
+    path = store_file(tmp_path, "BTCUSDT", M5)
+    written(tmp_path, BTC.merged(WHOLE))
+    table = parquet.read_table(path)
+    parquet.write_table(table.replace_schema_metadata({b"coinex": b"[" * 100_000}), path)
+    with pytest.raises(BadCandle, match="BTCUSDT-5m"):
+        read_series(path, "BTCUSDT", M5)
