@@ -17,7 +17,7 @@ from shared.config.sections import AccountSection, VenueSection
 from shared.errors import VenueRefused, VenueUnavailable
 from shared.exchanges.liveness import frozen
 from shared.exchanges.ports import Venue
-from shared.exchanges.venue import AccountBalance, OpenPosition, Ticker
+from shared.exchanges.venue import AccountBalance, MarketRule, OpenPosition, Ticker
 from shared.exchanges.venues import open_venue, shown_name
 from shared.http_client import open_session
 from shared.messages.trading import Balance, Position, Positions
@@ -44,7 +44,8 @@ class Account(Actor):
         section = context.section
         self._settings = codec.from_plain(AccountSection, section["account"], "config: account")
         self._venue_settings = codec.from_plain(VenueSection, section["venue"], "config: venue")
-        self._probed: list[str] = list(section["symbols"][:PROBED_MARKETS])
+        self._symbols: list[str] = list(section["symbols"])
+        self._probed = self._symbols[:PROBED_MARKETS]
         self._venue: Venue
         self._positions: Positions
         self._balance: Balance
@@ -121,10 +122,11 @@ class Account(Actor):
         await venue.server_time()
         positions = await venue.positions()
         balances = await venue.balance()
+        rules = await self._listed()
         tickers = await venue.tickers(
-            sorted({*self._probed, *(position.symbol for position in positions)})
+            sorted({*rules, *(position.symbol for position in positions)})
         )
-        await self._require_alive(tickers)
+        await self._require_alive(rules, tickers)
         self._positions = dataclasses.replace(
             self._positions,
             as_of_ms=now_ms,
@@ -132,14 +134,26 @@ class Account(Actor):
         )
         self._balance = _balance(self._balance, balances, now_ms)
 
-    async def _require_alive(self, tickers: Mapping[str, Ticker]) -> None:
-        """Raise VenueUnavailable unless one market at least is live: it may only answer."""
+    async def _listed(self) -> Mapping[str, MarketRule]:
+        """Return the rules of the first few coins that the venue lists."""
         rules = await self._venue.markets(self._probed)
+        if not rules:
+            rules = await self._venue.markets(self._symbols)
+            self._probed = [s for s in self._symbols if s in rules][:PROBED_MARKETS]
+        if not self._probed:
+            self._probed = self._symbols[:PROBED_MARKETS]
+            raise VenueUnavailable("lists none of our coins")
+        return {symbol: rules[symbol] for symbol in self._probed if symbol in rules}
+
+    async def _require_alive(
+        self, rules: Mapping[str, MarketRule], tickers: Mapping[str, Ticker]
+    ) -> None:
+        """Raise VenueUnavailable unless one market at least is live: it may only answer."""
         reasons = []
-        for symbol in self._probed:
+        for symbol, rule in rules.items():
             book = await self._venue.book(symbol)
             now_ms = self._venue.now_ms()
-            why = frozen(rules.get(symbol), book, tickers.get(symbol), now_ms)
+            why = frozen(rule, book, tickers.get(symbol), now_ms)
             if not why:
                 return
             reasons.append(why)

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +47,7 @@ async def account(
     keys: VenueKeys | None = KEYS,
     mode: str = "demo",
     interval_s: float = 1.0,
+    symbols: Sequence[str] = tuple(PRICES),
 ) -> AsyncIterator[Account]:
     """Run the actor."""
     context = Context(
@@ -57,7 +58,7 @@ async def account(
         section={
             "account": {"interval_s": interval_s},
             "venue": {"base_url": f"{venue_url}/v2", "window_ms": 5000, "request_timeout_s": 1.0},
-            "symbols": list(PRICES),
+            "symbols": list(symbols),
         },
         bus=Bus(redis_url, name="account", clock=CLOCK, timeout_s=0.5),
         clock=CLOCK,
@@ -148,6 +149,21 @@ async def test_positions_and_balance_are_told_as_the_venue_has_them(
     )
     assert float(balance.equity_quote or 0) == pytest.approx(sum(float(p or 0) for p in parts))
     assert balance.currency == "USDT"
+
+
+@pytest.mark.parametrize("unlisted", [["AAAUSDT"], ["AAAUSDT", "BBBUSDT", "CCCUSDT"]])
+async def test_first_coins_that_the_venue_does_not_list_do_not_hide_the_account(
+    unlisted: list[str], venue: VenueUnderTest, redis_url: str, told: Told
+) -> None:
+    async with account(redis_url, venue.url, symbols=[*unlisted, *PRICES]):
+        await told.both(lambda p, b: p.as_of_ms and not p.reason and b.equity_quote)
+
+
+async def test_a_venue_that_lists_none_of_our_coins_is_a_reason(
+    venue: VenueUnderTest, redis_url: str, told: Told
+) -> None:
+    async with account(redis_url, venue.url, symbols=["AAAUSDT"]):
+        await told.both(lambda p, b: "lists none of our coins" in p.reason)
 
 
 async def test_more_positions_than_fit_on_a_page_are_all_told(
