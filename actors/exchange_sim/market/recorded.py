@@ -29,7 +29,7 @@ from actors.exchange_sim.market.bars import (
     empty_bars,
     path_of,
 )
-from shared.candles.files import EXPECTED, candle_file, read_candles
+from shared.candles.files import EXPECTED, candle_file, read_admitted
 from shared.errors import BadCandle, ConfigError, NotInstalled, UnknownSymbol
 from shared.files import write_atomically
 from shared.market import Floats, Timeframe
@@ -122,10 +122,12 @@ class RecordedPrices:
             raise UnknownSymbol(f"{symbol}: {reason}")
         if self._last_read[0] != symbol:
             try:
-                recording, bars = _load(self._file(symbol), symbol)
+                recording, bars, remarks = _load(self._file(symbol), symbol)
             except (BadCandle, NotInstalled) as error:
                 self._leave_out(symbol, str(error))
                 raise UnknownSymbol(f"{symbol}: {self.faults[symbol]}") from error
+            for remark in remarks if symbol not in self._recordings else ():
+                self._log.warning("recorded coin: %s", remark)
             self._recordings[symbol] = recording
             self._last_read = (symbol, bars)
         return self._recordings[symbol], self._last_read[1]
@@ -194,8 +196,9 @@ class _Recording:
         return lap_bars
 
 
-def _load(path: Path, symbol: str) -> tuple[_Recording, Bars]:
-    candles = read_candles(path, symbol, Timeframe.M5)
+def _load(path: Path, symbol: str) -> tuple[_Recording, Bars, list[str]]:
+    admitted = read_admitted(path, symbol, Timeframe.M5)
+    candles = admitted.candles
     times = candles.open_time_ms
     quoted = np.stack([candles.open, candles.high, candles.low, candles.close])
     scale = Scale(_digits(quoted), _digits(candles.volume))
@@ -203,7 +206,8 @@ def _load(path: Path, symbol: str) -> tuple[_Recording, Bars]:
     volume = np.rint(candles.volume * 10.0**scale.volume_digits).astype(np.int64)
     bars = bars_from(times, (prices[0], prices[1], prices[2], prices[3]), volume, scale)
     first_day, end_day = int(times[0]) // DAY_MS, int(times[-1]) // DAY_MS + 1
-    return _Recording(first_day, end_day, scale), bars
+    remarks = admitted.remarks(f"{symbol} {Timeframe.M5}")
+    return _Recording(first_day, end_day, scale), bars, remarks
 
 
 def _digits(values: Floats) -> int:

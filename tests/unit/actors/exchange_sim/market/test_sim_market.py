@@ -377,6 +377,26 @@ def test_holes_of_a_recording_stay_holes(tmp_path: Path) -> None:
     assert [until - since for since, until in gaps] == [3 * BAR_MS]
 
 
+def test_a_row_that_cannot_be_is_a_hole_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tape" / "BTCUSDT-5m.csv.gz"
+    for symbol in ("BTCUSDT", "ETHUSDT"):
+        write_recording(tmp_path / "tape", symbol, 4)
+    lines = gzip.decompress(path.read_bytes()).split(b"\n")
+    time, *_ = lines[301].split(b",")
+    lines[301] = b"%s,0,0,0,0,1" % time
+    path.write_bytes(gzip.compress(b"\n".join(lines)))
+    market = recorded(tmp_path, symbols=("BTCUSDT", "ETHUSDT"))
+    for symbol in ("BTCUSDT", "ETHUSDT", "BTCUSDT"):
+        bars = market.bars(symbol, Timeframe.M5, NOW, limit=1000)
+        gaps = candles(bars, market.scale(symbol, NOW)).gaps(Timeframe.M5)
+        assert len(gaps) == (symbol == "BTCUSDT")
+    (said,) = caplog.messages
+    assert "BTCUSDT 5m: row 301 at " in said
+    assert "price not finite and above 0" in said
+
+
 def test_halt_in_a_hole_of_a_recording_keeps_the_price_before_the_hole(tmp_path: Path) -> None:
     last_of_day = 2 * 288 - 1
     write_recording(tmp_path / "tape", "BTCUSDT", 4, skip=(last_of_day,))
