@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shared.candles.admission import Admitted, Refused, WrongUnit, admit, readable_ms
+from shared.candles.admission import Admitted, Refused, WrongUnit, admit, readable_ms, unit_of
 from shared.decimals import floats_in, whole_of
 from shared.errors import BadCandle, shortened
 from shared.market import COLUMNS, CandleLength, Candles, Floats, StoredTimeframe, Timeframe
@@ -22,6 +22,9 @@ from shared.symbols import is_symbol
 
 LARGEST_FILE = 2**28
 """Bytes of a decompressed file: 40 years of 5m candles."""
+
+HEAD = 4096
+"""Bytes that contain the header and the first row."""
 
 HEADER = ",".join(COLUMNS).encode()
 ENDINGS = STORED, CSV = ".parquet", ".csv.gz"
@@ -112,12 +115,15 @@ def read_admitted(path: Path, symbol: str, timeframe: Timeframe) -> Admitted:
 
 
 def read_rows(path: Path) -> Rows:
-    """Return the rows of a gzip CSV file, unchecked.
+    """Return the rows of a gzip CSV file, unchecked; of one in another unit than ms its first.
 
     Raises:
         BadCandle: The file is missing, unreadable, or not gzip CSV with the expected header.
     """
     try:
+        first = _first_row(path)
+        if len(first.candles) and unit_of(first.candles.open_time_ms[0].item()) not in {None, "ms"}:
+            return first  # condemns the file, however long the rest is
         header, _, rows = _unpacked(path).partition(b"\n")
         if header.strip() != HEADER:
             raise ValueError(f"the first line is {header[:60]!r}")
@@ -126,6 +132,11 @@ def read_rows(path: Path) -> Rows:
             f"{path}: {error}; expected gzip CSV with the header {HEADER.decode()}"
         ) from error
     return _parsed(rows.replace(b"\r\n", b"\n").rstrip(b"\n"))
+
+
+def _first_row(path: Path) -> Rows:
+    header, _, rows = _unpacked(path, HEAD).replace(b"\r\n", b"\n").partition(b"\n")
+    return _parsed(rows.partition(b"\n")[0] if header.strip() == HEADER else b"")
 
 
 def _parsed(rows: bytes) -> Rows:
@@ -158,9 +169,9 @@ def _candles(numbers: Floats) -> Candles:
     return Candles.of(columns[0].astype(np.int64), *(column.copy() for column in columns[1:]))
 
 
-def _unpacked(path: Path) -> bytes:
+def _unpacked(path: Path, size: int = LARGEST_FILE + 1) -> bytes:
     with gzip.open(path) as file:
-        found = file.read(LARGEST_FILE + 1)
+        found = file.read(size)
     if len(found) > LARGEST_FILE:
         raise ValueError(f"it decompresses to more than {LARGEST_FILE:,} bytes")
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared.candles import files
+from shared.candles.admission import WrongUnit
 from shared.candles.files import HEADER, read_candles
 from shared.errors import BadCandle
 from shared.market import Timeframe
@@ -47,3 +48,11 @@ def test_a_file_that_decompresses_to_too_much_is_refused(
     monkeypatch.setattr(files, "LARGEST_FILE", 1000)
     with pytest.raises(BadCandle, match="more than 1,000 bytes"):
         read(tmp_path, GOOD * 100)
+
+
+def test_a_long_file_in_another_unit_is_refused_at_its_first_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "LARGEST_FILE", 5000)
+    with pytest.raises(WrongUnit, match=f"microseconds, .*: row 1 has {T}000"):
+        read(tmp_path, GOOD.replace(str(T), f"{T}000") * 1000)
