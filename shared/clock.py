@@ -99,6 +99,11 @@ def seconds_since(at_ms: int, now_ms: int) -> float:
     return max(0.0, (now_ms - at_ms) / 1000)
 
 
+def minute_text(time_ms: int) -> str:
+    """Return a time to the minute, in UTC: 2025-03-01 08:05."""
+    return utc_text(time_ms)[:16].replace("T", " ")
+
+
 def span(seconds: float) -> str:
     """Return a duration as people say it: 42 s, 5 min, 3 h, 2 d."""
     for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):

@@ -97,6 +97,22 @@ class Candles:
         """Return whether both have the same rows, to the bit."""
         return all(np.array_equal(getattr(self, c), getattr(other, c)) for c in COLUMNS)
 
+    def in_common(self, other: Candles) -> tuple[Candles, Candles]:
+        """Return these rows and the other's of which both have the time."""
+        return (
+            self[np.isin(self.open_time_ms, other.open_time_ms)],
+            other[np.isin(other.open_time_ms, self.open_time_ms)],
+        )
+
+    def differs_from(self, other: Candles) -> npt.NDArray[np.bool_]:
+        """Return which rows differ from the other's at the same place, to the bit.
+
+        Shapes: as many rows on both sides.
+        """
+        pairs = ((getattr(self, c), getattr(other, c)) for c in COLUMNS)
+        differs: npt.NDArray[np.bool_] = np.any([our != their for our, their in pairs], axis=0)
+        return differs
+
     def tail(self, count: int) -> Candles:
         return self[max(0, len(self) - count) :]
 

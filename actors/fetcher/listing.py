@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from shared.clock import span, utc_text
+from shared.clock import minute_text, span, utc_text
 from shared.indicators.frames import WARM_BARS
 from shared.market import Timeframe
 from shared.messages.candles import Listing
@@ -80,4 +80,4 @@ def _day(time_ms: int) -> str:
 
 
 def _minute(time_ms: int) -> str:
-    return f"{utc_text(time_ms)[:16].replace('T', ' ')} UTC"
+    return f"{minute_text(time_ms)} UTC"

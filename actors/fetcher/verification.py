@@ -65,12 +65,12 @@ class Verification:
         if differs.any():
             differs &= ours.open_time_ms[places] == rows.open_time_ms
         if differs.any():
-            columns = [(getattr(rows, c), getattr(ours, c)[places]) for c in COLUMNS]
-            differs &= np.any([theirs != our for theirs, our in columns], axis=0)
+            known = ours[places]
+            differs &= rows.differs_from(known)
         if not differs.any():
             return rows, Candles.empty()
-        kept = Candles(*(np.where(differs, our, theirs) for theirs, our in columns))
-        return kept, rows[differs]
+        columns = ((getattr(known, c), getattr(rows, c)) for c in COLUMNS)
+        return Candles(*(np.where(differs, our, theirs) for our, theirs in columns)), rows[differs]
 
     def _is_older(self, rows: Candles) -> npt.NDArray[np.bool_]:
         ours = self._store.closed
@@ -113,15 +113,15 @@ class Verification:
 
 def changes_text(before: Candles, after: Candles) -> str:
     """Return which candles of both differ, the oldest in words; "" if none does."""
-    ours = before[np.isin(before.open_time_ms, after.open_time_ms)]
-    theirs = after[np.isin(after.open_time_ms, before.open_time_ms)]
-    pairs = [(o, t) for o, t in zip(_rows(ours), _rows(theirs), strict=True) if o != t]
-    if not pairs:
+    ours, theirs = before.in_common(after)
+    differs = ours.differs_from(theirs)
+    if not differs.any():
         return ""
-    values = zip(COLUMNS, *pairs[0], strict=True)
-    said = ", ".join(f"{name} {old} to {new}" for name, old, new in values if old != new)
-    more = f", and {len(pairs) - 1} more" if len(pairs) > 1 else ""
-    return f"the candle of {utc_text(int(pairs[0][0][0]))}, {said}{more}"
+    old, new = _rows(ours[differs]), _rows(theirs[differs])
+    values = zip(COLUMNS, old[0], new[0], strict=True)
+    said = ", ".join(f"{name} {was} to {now}" for name, was, now in values if was != now)
+    more = f", and {len(old) - 1} more" if len(old) > 1 else ""
+    return f"the candle of {utc_text(int(old[0][0]))}, {said}{more}"
 
 
 def _rows(candles: Candles) -> list[Row]:

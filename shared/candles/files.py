@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shared.candles.admission import Admitted, Refused, WrongUnit, admit, readable_ms, unit_of
+from shared.candles.stored_series import STORED, store_file
 from shared.decimals import floats_in, whole_of
 from shared.errors import BadCandle, shortened
 from shared.market import COLUMNS, CandleLength, Candles, Floats, StoredTimeframe, Timeframe
@@ -27,14 +28,15 @@ HEAD = 4096
 """Bytes that contain the header and the first row."""
 
 HEADER = ",".join(COLUMNS).encode()
-ENDINGS = STORED, CSV = ".parquet", ".csv.gz"
+CSV = ".csv.gz"
+ENDINGS = STORED, CSV
 EXPECTED = f"SYMBOL-5m{STORED} or SYMBOL-5m{CSV}"
 _CSV_NAME = re.compile(r"(?P<symbol>\w+)-(?P<timeframe>1m|5m|1h|4h)\.csv\.gz")
 
 
 def candle_file(directory: Path, symbol: str, timeframe: CandleLength) -> Path:
     """Return the path of a coin's candle file: the store's, unless there is none."""
-    stored = directory / f"{symbol}-{timeframe}{STORED}"
+    stored = store_file(directory, symbol, timeframe)
     return stored if stored.is_file() else directory / f"{symbol}-{timeframe}{CSV}"
 
 

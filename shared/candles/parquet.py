@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 
 from shared.candles.admission import require
-from shared.candles.stored_series import Range, StoredSeries
+from shared.candles.stored_series import STORED, Range, StoredSeries
 from shared.clock import LATEST_MS
 from shared.errors import BadCandle, PlatformError
 from shared.evidence_packages import needed_for
@@ -32,7 +32,6 @@ with needed_for("Parquet"):
     import pyarrow
     from pyarrow import parquet
 
-ENDING = ".parquet"
 LOCK = ".lock"
 FUNDING = "funding"
 LARGEST_ROWS = 2**24
@@ -94,11 +93,6 @@ class FundingRates:
             tuple(_joined([*self.asked, asked])),
             self.source or source,
         )
-
-
-def store_file(directory: Path, symbol: str, what: str) -> Path:
-    """Return the path of a coin's candles on a timeframe, or of its funding rates."""
-    return directory / f"{symbol}-{what}{ENDING}"
 
 
 def read_series(path: Path, symbol: str, timeframe: StoredTimeframe) -> StoredSeries:
@@ -181,7 +175,7 @@ def writing(directory: Path) -> Iterator[None]:
             f"{directory} is being written by {error.holder}; wait until that has ended, or end it"
         ) from None
     try:
-        for unfinished in directory.glob(f".*{ENDING}.*"):  # of a process that was killed
+        for unfinished in directory.glob(f".*{STORED}.*"):  # of a process that was killed
             unfinished.unlink()
         yield
     finally:

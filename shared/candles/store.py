@@ -511,12 +511,10 @@ class CandleStore:
                 f"{where}: candles stored until {self.closed_until_ms}, "
                 f"but exchange time is {asked_ms}"
             )
-        ours = self.closed[np.isin(self.closed.open_time_ms, closed.open_time_ms)]
-        theirs = closed[np.isin(closed.open_time_ms, self.closed.open_time_ms)]
+        ours, theirs = self.closed.in_common(closed)
         if ours.same_as(theirs):
             return
-        differs = np.any([getattr(ours, c) != getattr(theirs, c) for c in COLUMNS], axis=0)
-        row = int(np.argmax(differs))
+        row = int(np.argmax(ours.differs_from(theirs)))
         names = [c for c in COLUMNS if getattr(ours, c)[row] != getattr(theirs, c)[row]]
         raise OverlapDiffers(
             f"{where} at {int(ours.open_time_ms[row])}: closed candle differs: stored "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,13 @@ from shared.market import COLUMNS, CandleLength, Candles, StoredTimeframe
 from shared.messages.candles import Source
 
 Range = tuple[int, int]  # open times [from, until)
+STORED = ".parquet"
 WHOSE: dict[Source, str] = {"sim": "the simulated exchange", "binance": "Binance"}
+
+
+def store_file(directory: Path, symbol: str, what: str) -> Path:
+    """Return the path in a store of a coin's candles on a timeframe, or of its funding rates."""
+    return directory / f"{symbol}-{what}{STORED}"
 
 
 class SourceDiffers(PlatformError):
@@ -97,16 +104,11 @@ class StoredSeries:
 
 def differences(ours: Candles, theirs: Candles) -> list[str]:
     """Return, in words, which candles of one time differ."""
-    ours = ours[np.isin(ours.open_time_ms, theirs.open_time_ms)]
-    theirs = theirs[np.isin(theirs.open_time_ms, ours.open_time_ms)]
-    columns = {c: getattr(theirs, c) != getattr(ours, c) for c in COLUMNS}
+    ours, theirs = ours.in_common(theirs)
     texts = []
-    for row in np.flatnonzero(np.any(list(columns.values()), axis=0)):
-        shown = ", ".join(
-            f"{c} {getattr(theirs, c)[row].item()!r}, stored {getattr(ours, c)[row].item()!r}"
-            for c, differs in columns.items()
-            if differs[row]
-        )
+    for row in np.flatnonzero(ours.differs_from(theirs)):
+        pairs = ((c, getattr(theirs, c)[row].item(), getattr(ours, c)[row].item()) for c in COLUMNS)
+        shown = ", ".join(f"{c} {new!r}, stored {old!r}" for c, new, old in pairs if new != old)
         texts.append(f"at {utc_text(int(theirs.open_time_ms[row]))}: {shown}")
     return texts
 

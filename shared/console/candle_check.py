@@ -13,9 +13,9 @@ import orjson
 
 from shared.candles.admission import WrongUnit, scale_breaks
 from shared.candles.files import CSV, Rows, csv_name, read_rows
-from shared.candles.parquet import ENDING, FUNDING, read_funding, read_series
-from shared.candles.stored_series import Range, StoredSeries
-from shared.clock import utc_text
+from shared.candles.parquet import FUNDING, read_funding, read_series
+from shared.candles.stored_series import STORED, Range, StoredSeries
+from shared.clock import minute_text, utc_text
 from shared.console.option_values import Misuse, print_list
 from shared.errors import EXIT_FAILED, EXIT_OK, BadCandle, count
 from shared.market import Candles, StoredTimeframe
@@ -70,7 +70,7 @@ def check(directory: Path, *, as_json: bool) -> int:
     paths = sorted(p for p in directory.iterdir() if not p.name.startswith("."))
     found = [checked for path in paths if (checked := check_file(path)) is not None]
     if not found:
-        raise Misuse(f"no file named *{ENDING} or *{CSV} in {str(directory)!r}")
+        raise Misuse(f"no file named *{STORED} or *{CSV} in {str(directory)!r}")
     is_clean = not any(each.findings for each in found)
     if as_json:
         document = {
@@ -86,9 +86,9 @@ def check(directory: Path, *, as_json: bool) -> int:
 
 def check_file(path: Path) -> Checked | None:
     """Return what is wrong with a file; None if it is none of candles or funding rates."""
-    if not path.name.endswith((ENDING, CSV)):
+    if not path.name.endswith((STORED, CSV)):
         return None
-    symbol, _, what = path.name.removesuffix(CSV).removesuffix(ENDING).rpartition("-")
+    symbol, _, what = path.name.removesuffix(CSV).removesuffix(STORED).rpartition("-")
     checked = Checked(path.name, symbol, what)
     try:
         if not path.is_file():  # opening a pipe waits for ever
@@ -103,7 +103,7 @@ def check_file(path: Path) -> Checked | None:
             series = read_series(path, symbol, StoredTimeframe(what))
             _check_candles(checked, series, Rows(series.candles))
         else:
-            raise BadCandle(f"its name is not such as BTCUSDT-5m{ENDING}")
+            raise BadCandle(f"its name is not such as BTCUSDT-5m{STORED}")
     except WrongUnit as error:
         checked.findings.append(Finding("unit", str(error)))
     except BadCandle as error:
@@ -228,7 +228,7 @@ def _halts(checked: Checked) -> Iterator[str]:
 
 
 def _time(time_ms: int | None) -> str:
-    return "" if time_ms is None else utc_text(time_ms)[:16].replace("T", " ")
+    return "" if time_ms is None else minute_text(time_ms)
 
 
 def _at(time_ms: int | None) -> str:

@@ -17,16 +17,17 @@ from shared.candles.parquet import (
     FundingRates,
     read_funding,
     read_good_series,
-    store_file,
     write_funding,
     write_series,
 )
+from shared.candles.store import ABSENT_MS, SETTLE_MS
 from shared.candles.stored_series import (
     Range,
     StoredSeries,
     differences,
     joined,
     refuse_mixture,
+    store_file,
 )
 from shared.clock import Clock, utc_text
 from shared.errors import PlatformError, RateLimited, TransientError
@@ -37,8 +38,6 @@ from shared.messages.candles import Source
 
 PAGE = 1000  # candles or rates, the exchange's maximum per answer
 PAGES_AT_ONCE = 4
-SETTLE_MS = 20_000  # a candle is fetched this long after its close
-ABSENT_MS = 300_000  # a missing candle may come this long after the next one opened
 ATTEMPTS = 8
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 LONGEST_BAN_S = 600.0  # a longer one ends the command

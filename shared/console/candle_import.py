@@ -15,8 +15,8 @@ import orjson
 from shared.candles.admission import NAMES, Admitted, Unit, WrongUnit, admit, unit_of
 from shared.candles.archives import archive_name, has_checksum, read_archive
 from shared.candles.files import csv_name, read_rows
-from shared.candles.parquet import read_good_series, store_file, write_series, writing
-from shared.candles.stored_series import differences, refuse_mixture
+from shared.candles.parquet import read_good_series, write_series, writing
+from shared.candles.stored_series import differences, refuse_mixture, store_file
 from shared.clock import utc_text
 from shared.console.option_values import Misuse, print_list
 from shared.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, BadCandle, PlatformError, count

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from actors.exchange_sim.binance.limits import LimitRefusal
-from shared.candles.parquet import read_funding, read_series, store_file, write_series
-from shared.candles.stored_series import StoredSeries
+from shared.candles.parquet import read_funding, read_series, write_series
+from shared.candles.stored_series import StoredSeries, store_file
 from shared.clock import SystemClock, utc_text
 from shared.console.candle_download import PAGES_AT_ONCE, Download
 from shared.exchanges.binance.ban import BanFile

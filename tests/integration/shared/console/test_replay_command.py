@@ -20,8 +20,8 @@ from shared.backtest.recording import read_recording
 from shared.backtest.replay import replay
 from shared.backtest.workers import JOB_CLOSES
 from shared.candles.files import aggregated, candle_file, read_candles
-from shared.candles.parquet import store_file, write_series
-from shared.candles.stored_series import StoredSeries
+from shared.candles.parquet import write_series
+from shared.candles.stored_series import StoredSeries, store_file
 from shared.clock import utc_text
 from shared.config.sections import IndicatorsSection
 from shared.market import StoredTimeframe, Timeframe

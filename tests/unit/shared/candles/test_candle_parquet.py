@@ -19,12 +19,17 @@ from shared.candles.parquet import (
     StoreInUse,
     read_funding,
     read_series,
-    store_file,
     write_funding,
     write_series,
     writing,
 )
-from shared.candles.stored_series import SourceDiffers, StoredSeries, joined, refuse_mixture
+from shared.candles.stored_series import (
+    SourceDiffers,
+    StoredSeries,
+    joined,
+    refuse_mixture,
+    store_file,
+)
 from shared.errors import BadCandle
 from shared.market import Candles, StoredTimeframe, Timeframe
 from tests.support.candle_series import START_MS, walk

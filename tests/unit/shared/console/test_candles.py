@@ -15,11 +15,10 @@ import pytest
 from shared.candles.parquet import (
     FundingRates,
     read_series,
-    store_file,
     write_funding,
     write_series,
 )
-from shared.candles.stored_series import StoredSeries
+from shared.candles.stored_series import StoredSeries, store_file
 from shared.console import command_line
 from shared.market import COLUMNS, Candles, StoredTimeframe
 from tests.support.archives import csv_of, write_archive

@@ -35,8 +35,8 @@ from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.recorded import RecordedPrices
 from shared.candles.admission import require
 from shared.candles.files import candle_file, read_candles
-from shared.candles.parquet import store_file, write_series
-from shared.candles.stored_series import StoredSeries
+from shared.candles.parquet import write_series
+from shared.candles.stored_series import StoredSeries, store_file
 from shared.errors import ConfigError, UnknownSymbol
 from shared.market import COLUMNS, Candles, StoredTimeframe, Timeframe
 from tests.support.candle_series import walk
