@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Coroutine, Iterable
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -20,8 +20,9 @@ import aiohttp
 from actors.base import Actor, Context
 from actors.fetcher.binance_stream import stream_url
 from actors.fetcher.circuit_breaker import CircuitBreaker
+from actors.fetcher.coin import FetchedCoin
 from actors.fetcher.exchange_status import TRADING, ExchangeStatus
-from actors.fetcher.listing import NOT_LISTED, PRE_TRADING, listing
+from actors.fetcher.listing import NOT_LISTED
 from actors.fetcher.publisher import CandlePublisher
 from actors.fetcher.series import (
     FetchedSeries,
@@ -64,53 +65,6 @@ CHANGE_SHOWN_MS = 3_600_000
 ODDITY_EVERY_S = 60.0
 OLD_ANSWERS = 3
 QUARANTINED = "quarantined by the supervisor: a death was attributed to it"
-
-
-@dataclass(slots=True)
-class FetchedCoin:
-    """One coin: its timeframes, each with its own failures, and its status in exchangeInfo.
-
-    Attributes:
-        unlisted: NOT_LISTED, or the status if that is not TRADING; else "".
-        begins_ms: When its first candle opened, if the exchange has fewer than it was asked for.
-    """
-
-    symbol: str
-    series: dict[Timeframe, FetchedSeries]
-    unlisted: str = ""
-    begins_ms: int | None = None
-
-    def __iter__(self) -> Iterator[FetchedSeries]:
-        return iter(self.series.values())
-
-    def is_announced(self) -> bool:
-        """Return whether it is listed without a candle: trading has not begun."""
-        return self.unlisted == PRE_TRADING and not self.has_candles()
-
-    def has_candles(self) -> bool:
-        return self._ends_ms() is not None
-
-    def listing(self, opens_ms: int | None, now_ms: int) -> Listing | None:
-        """Return how it is listed; None if it simply trades."""
-        ends_ms, asked_ms = self._ends_ms(), self.series[Timeframe.M5].store.asked_ms
-        return listing(
-            self.unlisted,
-            opens_ms=opens_ms,
-            begins_ms=self.begins_ms,
-            ends_ms=ends_ms,
-            silent_ms=0 if ends_ms is None or asked_ms is None else asked_ms - ends_ms,
-            closed={
-                t: len(s.store.closed)
-                for t, s in self.series.items()
-                if s.store.fetched_at_ms is not None
-            },
-            now_ms=now_ms,
-        )
-
-    def _ends_ms(self) -> int | None:
-        m5 = self.series[Timeframe.M5].store
-        newest = m5.forming if len(m5.forming) else m5.closed
-        return int(newest.open_time_ms[-1]) + Timeframe.M5.ms if len(newest) else None
 
 
 class Fetcher(Actor):
@@ -584,10 +538,11 @@ class Fetcher(Actor):
         now_s, now_ms = self.clock.monotonic(), self.clock.now_ms()
         until_ms = self.exchange.forbidden_until_ms()
         listings = self._listings()
+        troubles = {coin.symbol: text for coin in self.coins if (text := trouble(coin))}
         self.detail |= {
-            "coins": {c.symbol: text for c in self.coins if (text := trouble(c))},
+            "coins": troubles,
             "listings": {symbol: each.text for symbol, each in listings.items()},
-            "coins_ok": sum(not trouble(c) for c in self.coins),
+            "coins_ok": len(self.coins) - len(troubles),
             "open_circuits": [s.name for s in self.series if s.circuit.is_open],
             "used_weight": self.client.used_weight,
             "weight_limit": self.client.weight_limit,

@@ -79,6 +79,7 @@ FREE_OF_IO = {
     "actors.dashboard.versions",
     "actors.fetcher.attempts",
     "actors.fetcher.circuit_breaker",
+    "actors.fetcher.coin",
     "actors.fetcher.listing",
     "actors.fetcher.series",
     "actors.fetcher.stream_watch",
