@@ -22,6 +22,7 @@ from shared.market import COLUMNS, CandleLength, Candles, Floats, Times
 Unit = Literal["s", "ms", "us", "ns"]
 
 EARLIEST_S, LATEST_S = 1_230_768_000, LATEST_MS // 1000  # 2009 to 2100: units do not overlap
+EARLIEST_MS = EARLIEST_S * 1000
 PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 NAMES: dict[Unit, str] = {
     "s": "seconds",
@@ -144,8 +145,8 @@ def row_fault(  # noqa: PLR0917  # the six columns, in their usual order
     volume: float,
 ) -> str:
     """Return why a row cannot be a candle; "" if it can."""
-    unit = unit_of(open_time_ms)
-    if unit != "ms":
+    if not EARLIEST_MS <= open_time_ms < LATEST_MS:
+        unit = unit_of(open_time_ms)
         return f"open time in {NAMES[unit]}" if unit else "open time not between 2009 and 2100"
     if open_time_ms % timeframe.ms:
         return "open time not on the timeframe's grid"
@@ -281,8 +282,8 @@ def _bad(candles: Candles, timeframe: CandleLength) -> npt.NDArray[np.bool_]:
     open_, close = candles.open, candles.close
     # comparisons with NaN are false
     good = times % timeframe.ms == 0
-    good &= times >= EARLIEST_S * 1000
-    good &= times < LATEST_S * 1000
+    good &= times >= EARLIEST_MS
+    good &= times < LATEST_MS
     good &= candles.low > 0
     good &= candles.high < math.inf
     good &= candles.high >= np.maximum(open_, close)

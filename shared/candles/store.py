@@ -416,7 +416,7 @@ class CandleStore:
         if newest_ms >= self._own_break_ms or can_judge(self.closed, self._own_break_ms):
             self._own_break_ms = newest_ms
         shorter_ms = self._shorter_break_ms
-        if is_continued(self.closed, shorter_ms, self.timeframe):
+        if shorter_ms and is_continued(self.closed, shorter_ms, self.timeframe):
             shorter_ms = 0
         before_ms, self.begins_ms = self.begins_ms, max(self._own_break_ms, shorter_ms)
         return self.begins_ms != before_ms
