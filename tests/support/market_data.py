@@ -28,6 +28,10 @@ from shared.supervision.status_pipe import StatusPipe
 Rewrite = Callable[[Mapping[str, str], list[Any]], Awaitable[list[Any] | None]]
 
 
+DAY_MS = 1_781_699_820_000
+"""12:37 UTC on 17 June 2026. Tests whose clocks begin near it meet the same candles at any hour."""
+
+
 def redenominated(symbol: str, *, halt_ms: int, break_ms: int) -> Rewrite:
     """Return an exchange that halts a coin until `break_ms`; from then on it is worth a 100th."""
 

@@ -20,7 +20,7 @@ from shared.exchanges.binance.kline_rows import parse_klines
 from shared.market import Candles, Timeframe
 from tests.support.fast_clock import FastClock
 from tests.support.manual_clock import ManualClock
-from tests.support.market_data import SimulatedExchange
+from tests.support.market_data import DAY_MS, SimulatedExchange
 from tests.support.waiting import eventually
 
 M5 = Timeframe.M5
@@ -29,8 +29,7 @@ NAMES = [f"{s.lower()}@kline_{t}" for s in SYMBOLS for t in Timeframe]
 
 
 def before_close(seconds: float, rate: float, timeframe: Timeframe = M5) -> FastClock:
-    now_ms = SystemClock().now_ms()
-    return FastClock(timeframe.open_at(now_ms) + timeframe.ms - round(seconds * 1000), rate)
+    return FastClock(timeframe.open_at(DAY_MS) + timeframe.ms - round(seconds * 1000), rate)
 
 
 @asynccontextmanager
@@ -151,7 +150,7 @@ async def test_a_name_nobody_serves_is_silent() -> None:
 
 
 async def test_pings_come_every_20_s_and_an_unanswered_one_ends_the_connection() -> None:
-    clock = ManualClock(M5.open_at(SystemClock().now_ms()) + 10_000)
+    clock = ManualClock(M5.open_at(DAY_MS) + 10_000)
     async with (
         SimulatedExchange(SYMBOLS, clock, streams=True) as exchange,
         socket(exchange, "/ws", autoping=False) as deaf,
@@ -206,7 +205,7 @@ async def test_more_than_1024_streams_are_refused() -> None:
 
 
 async def test_more_than_300_attempts_in_five_minutes_are_refused() -> None:
-    clock = ManualClock(M5.open_at(SystemClock().now_ms()))
+    clock = ManualClock(M5.open_at(DAY_MS))
     async with SimulatedExchange(SYMBOLS, clock, streams=True) as exchange:
         await exchange.plan(kind="stream_refuse", for_s=1, value=503)
         async with aiohttp.ClientSession() as session:

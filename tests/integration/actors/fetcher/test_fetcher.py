@@ -21,7 +21,7 @@ from shared.config.sections import FetcherSection
 from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate, CandleWindow
 from tests.support.fast_clock import FastClock
-from tests.support.market_data import RunningFetcher, SimulatedExchange
+from tests.support.market_data import DAY_MS, RunningFetcher, SimulatedExchange
 from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 
@@ -64,10 +64,9 @@ def clock() -> SystemClock:
 
 
 def before_close(timeframe: Timeframe, seconds: float) -> SystemClock:
-    """A clock that shows a time so many seconds before a candle closes."""
-    true_ms = SystemClock().now_ms()
-    to_close = timeframe.open_at(true_ms) + timeframe.ms - true_ms
-    return SystemClock(to_close - round(seconds * 1000))
+    """A clock that runs on from so many seconds before a candle closes, on the same day always."""
+    close_ms = timeframe.open_at(DAY_MS) + timeframe.ms
+    return SystemClock(close_ms - round(seconds * 1000) - SystemClock().now_ms())
 
 
 class TestWindows:
