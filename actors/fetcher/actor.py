@@ -199,7 +199,7 @@ class Fetcher(Actor):
         """Fetch and write everything anew: it is older than it says, or has expired."""
         for store in self.stores:
             store.asked_ms = None
-        self.publisher.write_all()
+        self.publisher.write_anew(self.stores)
         self.wake()
 
     def _start_fetching(self, coins: Iterable[FetchedCoin]) -> None:
@@ -286,6 +286,9 @@ class Fetcher(Actor):
         self._report_readiness()
 
     def _is_due(self, store: CandleStore) -> bool:
+        if self.publisher.is_of_later(store):
+            self.publisher.write_anew([store])
+            return True
         if store.timeframe is Timeframe.M5:
             return True
         every_ms = round(1000 * refetch_after_s(self._every_s(store)))

@@ -143,9 +143,16 @@ class CandlePublisher:
         """Return whether candles were fetched before a jump of the clock, by their time."""
         return abs(self._clock.now_ms() - (store.fetched_at_ms or 0)) >= JUMP_MS
 
-    def write_all(self) -> None:
-        """Write every window with its next fetch, however young its key is, and not before."""
-        self._outdated.update(self._stores)
+    def write_anew(self, stores: Iterable[CandleStore]) -> None:
+        """Write windows with their next fetch, however young their keys are, and not before."""
+        self._outdated.update(stores)
+
+    def is_of_later(self, store: CandleStore) -> bool:
+        """Return whether candles say that they were fetched later than now.
+
+        A clock set ahead and back between two looks at it has not jumped.
+        """
+        return (store.fetched_at_ms or 0) - self._clock.now_ms() >= JUMP_MS
 
     def _age_s(self, store: CandleStore) -> float:
         """Return the age of a key by the clock that says more: Redis' runs on while we do not."""

@@ -373,6 +373,24 @@ class TestWholeExchange:
             await exchange.heal()
             await eventually(lambda: running.detail["coins_ok"] == len(SYMBOLS), 5)
 
+    async def test_clock_set_back_between_two_looks_at_it_leaves_no_window_of_later(
+        self, bus: Bus, redis_url: str, clock: SystemClock, tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr("actors.base.BEAT_S", 60)  # it is looked at with every beat
+        seldom = replace(QUICK, long_interval_s=300)
+        async with SimulatedExchange(SYMBOLS, SystemClock(clock._offset_ms)) as exchange:
+            exchange.clock = clock  # the fetcher's; the exchange's own stays right
+            async with RunningFetcher(exchange, redis_url, tmp_path, seldom) as running:
+                await eventually(running.is_ready, 20)
+                clock._offset_ms -= 3_600_000
+
+                async def none_is_of_later() -> bool:
+                    found = [w.fetched_at_ms for w in await windows(bus) if w is not None]
+                    return max(found) <= clock.now_ms()
+
+                await eventually(none_is_of_later, 10)
+
     async def test_exchange_time_that_jumps_is_followed(
         self, bus: Bus, redis_url: str, clock: SystemClock, tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,

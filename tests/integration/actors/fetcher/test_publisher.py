@@ -81,7 +81,7 @@ async def test_after_a_jump_a_window_of_before_is_neither_renewed_nor_the_last(
 ) -> None:
     first_ms = site.clock.now_ms()
     site.clock.step_wall(by_ms)
-    site.publisher.write_all()
+    site.publisher.write_anew([site.store])
     await site.publisher.renew([site.store], 1.0)
     await site.publisher.publish(site.store, NOTHING, EVERY_S)  # fetched before the jump
     assert await site.fetched_ms() == first_ms
