@@ -475,6 +475,10 @@ class Fetcher(Actor):
             self.log.info("%s: answers again", series.name)
         if coin.unlisted == NOT_LISTED:
             coin.unlisted = ""
+        for other in coin:
+            if other is not series and other.circuit.reason == NOT_LISTED:
+                other.circuit.succeeded()  # left out with the coin, which is listed again
+                other.store.asked_ms = None
         series.logged, series.left_out_since_ms, series.old_answers = "", None, 0
         series.circuit.succeeded()
         series.served_s = self.clock.monotonic()

@@ -299,6 +299,26 @@ class TestOneBadCoin:
 
             await eventually(is_released, 10)
 
+    async def test_coin_listed_again_has_all_its_timeframes_at_once(
+        self, redis_url: str, clock: SystemClock, tmp_path: Path
+    ) -> None:
+        seldom = replace(QUICK, long_interval_s=300)
+        async with (
+            SimulatedExchange(SYMBOLS, clock) as exchange,
+            RunningFetcher(exchange, redis_url, tmp_path, seldom) as running,
+        ):
+            await eventually(running.is_ready, 20)
+            await exchange.plan(kind="delisted", symbol=BAD, for_s=60)
+            await eventually(lambda: running.detail["coins"], 10)
+            del exchange.asked[:]
+            await exchange.heal()
+            await eventually(lambda: running.detail["coins"] == {}, 10)
+
+            def asked_for() -> set[str]:
+                return {q["interval"] for q in exchange.asked if q["symbol"] == BAD}
+
+            await eventually(lambda: asked_for() == {"5m", "1h", "4h"}, 5)
+
     async def test_a_coin_unknown_from_the_start_keeps_nobody_waiting(
         self, bus: Bus, redis_url: str, clock: SystemClock, tmp_path: Path
     ) -> None:
