@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Iterable
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -181,6 +181,7 @@ class Fetcher(Actor):
             self._start_job("time", self.exchange.sync_time())
         if self.exchange.are_rules_due():
             self._start_job("rules", self._read_rules())
+        self._fetch_anew([store for store in self.stores if self.publisher.is_of_later(store)])
         self._start_fetching(self.coins)
         if self._jobs:
             left_s = self._until_next_pass(started_s, started_ms)
@@ -197,10 +198,14 @@ class Fetcher(Actor):
 
     def clock_jumped(self, jump: ClockJump) -> None:
         """Fetch and write everything anew: it is older than it says, or has expired."""
-        for store in self.stores:
-            store.asked_ms = None
-        self.publisher.write_anew(self.stores)
+        self._fetch_anew(self.stores)
         self.wake()
+
+    def _fetch_anew(self, stores: Sequence[CandleStore]) -> None:
+        """Make windows due to be fetched, and written then, however young they are."""
+        for store in stores:
+            store.asked_ms = None
+        self.publisher.write_anew(stores)
 
     def _start_fetching(self, coins: Iterable[FetchedCoin]) -> None:
         for coin in coins:
@@ -286,9 +291,6 @@ class Fetcher(Actor):
         self._report_readiness()
 
     def _is_due(self, store: CandleStore) -> bool:
-        if self.publisher.is_of_later(store):
-            self.publisher.write_anew([store])
-            return True
         if store.timeframe is Timeframe.M5:
             return True
         every_ms = round(1000 * refetch_after_s(self._every_s(store)))

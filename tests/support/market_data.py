@@ -23,6 +23,7 @@ from actors.fetcher.actor import Fetcher
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import FetcherSection
+from shared.market import Timeframe
 from shared.supervision.status_pipe import StatusPipe
 
 Rewrite = Callable[[Mapping[str, str], list[Any]], Awaitable[list[Any] | None]]
@@ -30,6 +31,11 @@ Rewrite = Callable[[Mapping[str, str], list[Any]], Awaitable[list[Any] | None]]
 
 DAY_MS = 1_781_699_820_000
 """12:37 UTC on 17 June 2026. Tests whose clocks begin near it meet the same candles at any hour."""
+
+
+def before_close_ms(timeframe: Timeframe, seconds: float) -> int:
+    """Return a time of that day so many seconds before a candle closes."""
+    return timeframe.open_at(DAY_MS) + timeframe.ms - round(seconds * 1000)
 
 
 def redenominated(symbol: str, *, halt_ms: int, break_ms: int) -> Rewrite:

@@ -20,7 +20,7 @@ from shared.exchanges.binance.kline_rows import parse_klines
 from shared.market import Candles, Timeframe
 from tests.support.fast_clock import FastClock
 from tests.support.manual_clock import ManualClock
-from tests.support.market_data import DAY_MS, SimulatedExchange
+from tests.support.market_data import DAY_MS, SimulatedExchange, before_close_ms
 from tests.support.waiting import eventually
 
 M5 = Timeframe.M5
@@ -29,7 +29,7 @@ NAMES = [f"{s.lower()}@kline_{t}" for s in SYMBOLS for t in Timeframe]
 
 
 def before_close(seconds: float, rate: float, timeframe: Timeframe = M5) -> FastClock:
-    return FastClock(timeframe.open_at(DAY_MS) + timeframe.ms - round(seconds * 1000), rate)
+    return FastClock(before_close_ms(timeframe, seconds), rate)
 
 
 @asynccontextmanager

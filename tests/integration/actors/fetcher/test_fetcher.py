@@ -21,7 +21,7 @@ from shared.config.sections import FetcherSection
 from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate, CandleWindow
 from tests.support.fast_clock import FastClock
-from tests.support.market_data import DAY_MS, RunningFetcher, SimulatedExchange
+from tests.support.market_data import RunningFetcher, SimulatedExchange, before_close_ms
 from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 
@@ -31,6 +31,7 @@ BAD, GOOD = SYMBOLS[1], (SYMBOLS[0], *SYMBOLS[2:])
 QUICK = FetcherSection(
     interval_s=0.125, long_interval_s=1, request_timeout_s=3.6, circuit_failures=3, circuit_s=0.4
 )
+SELDOM = replace(QUICK, long_interval_s=300)
 LATEST_MS = 2_800
 
 
@@ -65,8 +66,7 @@ def clock() -> SystemClock:
 
 def before_close(timeframe: Timeframe, seconds: float) -> SystemClock:
     """A clock that runs on from so many seconds before a candle closes, on the same day always."""
-    close_ms = timeframe.open_at(DAY_MS) + timeframe.ms
-    return SystemClock(close_ms - round(seconds * 1000) - SystemClock().now_ms())
+    return SystemClock(before_close_ms(timeframe, seconds) - SystemClock().now_ms())
 
 
 class TestWindows:
@@ -302,10 +302,9 @@ class TestOneBadCoin:
     async def test_coin_listed_again_has_all_its_timeframes_at_once(
         self, redis_url: str, clock: SystemClock, tmp_path: Path
     ) -> None:
-        seldom = replace(QUICK, long_interval_s=300)
         async with (
             SimulatedExchange(SYMBOLS, clock) as exchange,
-            RunningFetcher(exchange, redis_url, tmp_path, seldom) as running,
+            RunningFetcher(exchange, redis_url, tmp_path, SELDOM) as running,
         ):
             await eventually(running.is_ready, 20)
             await exchange.plan(kind="delisted", symbol=BAD, for_s=60)
@@ -398,10 +397,9 @@ class TestWholeExchange:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:  # fmt: skip
         monkeypatch.setattr("actors.base.BEAT_S", 60)  # it is looked at with every beat
-        seldom = replace(QUICK, long_interval_s=300)
         async with SimulatedExchange(SYMBOLS, SystemClock(clock._offset_ms)) as exchange:
             exchange.clock = clock  # the fetcher's; the exchange's own stays right
-            async with RunningFetcher(exchange, redis_url, tmp_path, seldom) as running:
+            async with RunningFetcher(exchange, redis_url, tmp_path, SELDOM) as running:
                 await eventually(running.is_ready, 20)
                 clock._offset_ms -= 3_600_000
 
