@@ -13,6 +13,7 @@ from typing import Any
 
 from actors.base import Actor, Context
 from shared import codec, schema
+from shared.config.secrets import HOW_TO_SET_KEYS
 from shared.config.sections import AccountSection, VenueSection
 from shared.errors import VenueRefused, VenueUnavailable
 from shared.exchanges.liveness import frozen
@@ -31,11 +32,7 @@ PROBED_MARKETS = 2
 MIN_INTERVAL_S = 1.0
 """Between two reads, however often a refresh is requested."""
 
-CURRENCY = "USDT"
-NO_KEYS = (
-    "no keys: give COINEX_ACCESS_ID and COINEX_SECRET_KEY in the environment, or the systemd "
-    "credentials venue_access_id and venue_secret_key, and restart the platform"
-)
+NO_KEYS = f"no keys: {HOW_TO_SET_KEYS}"
 
 
 class Account(Actor):
@@ -69,10 +66,11 @@ class Account(Actor):
             share=SHARE,
             log=self.log,
         )
-        name = shown_name(self._venue, self.context.mode)
+        name = shown_name(self._venue_settings, self.context.mode)
+        currency = self._venue.currency
         self._positions = Positions(as_of_ms=0, venue=name, positions=[])
         self._balance = Balance(
-            as_of_ms=0, venue=name, currency=CURRENCY, equity_quote=None, available_quote=None,
+            as_of_ms=0, venue=name, currency=currency, equity_quote=None, available_quote=None,
             frozen_quote=None, margin_quote=None, unrealized_pnl_quote=None,
         )  # fmt: skip
         positions, balance = (
@@ -214,7 +212,7 @@ def _position(position: OpenPosition, tickers: Mapping[str, Ticker]) -> Position
         leverage=position.leverage,
         margin_quote=f"{position.margin:f}",
         unrealized_pnl_quote=f"{position.unrealized_pnl:f}",
-        realized_pnl_quote=f"{position.realized_pnl:f}",
+        realized_pnl_quote=_text(position.realized_pnl),
         opened_ms=position.opened_ms,
     )
 
@@ -222,10 +220,11 @@ def _position(position: OpenPosition, tickers: Mapping[str, Ticker]) -> Position
 def _balance(before: Balance, balances: Sequence[AccountBalance], now_ms: int) -> Balance:
     """Return the balance in the settlement currency; a missing one is zero."""
     zero = Decimal(0)
+    currency = before.currency
     found = next(
-        (each for each in balances if each.currency == CURRENCY),
+        (each for each in balances if each.currency == currency),
         AccountBalance(
-            currency=CURRENCY, available=zero, frozen=zero, margin=zero, unrealized_pnl=zero
+            currency=currency, available=zero, frozen=zero, margin=zero, unrealized_pnl=zero
         ),
     )
     amounts: dict[str, Any] = {

@@ -9,7 +9,7 @@
 #   --trader-timer       also install the trader's five-minute timer; it is not enabled
 #   --credential NAME=FILE
 #                        keep FILE as a secret of the instance: redis_password, redis_users,
-#                        venue_access_id, venue_secret_key or alert_urls; takes effect at the next
+#                        venue_key, venue_secret or alert_urls; takes effect at the next
 #                        restart
 #
 # Code goes to /opt/coinex, root's and read-only; configuration to /etc/coinex/INSTANCE, made once
@@ -44,8 +44,8 @@ read_options() {
       --external-redis) external_redis=yes ;;
       --trader-timer) trader_timer=yes ;;
       --credential)
-        [[ ${2:-} =~ ^(redis_password|redis_users|venue_access_id|venue_secret_key|alert_urls)=. ]] || code=2 die \
-          "--credential expects redis_password, redis_users, venue_access_id, venue_secret_key or alert_urls, =, a file"
+        [[ ${2:-} =~ ^(redis_password|redis_users|venue_key|venue_secret|alert_urls)=. ]] || code=2 die \
+          "--credential expects redis_password, redis_users, venue_key, venue_secret or alert_urls, =, a file"
         [[ -s ${2#*=} ]] || code=2 die "--credential ${2%%=*}: ${2#*=} is no file or is empty"
         credentials+=("${2%%=*}=$(realpath -- "${2#*=}")")
         shift

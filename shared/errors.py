@@ -146,6 +146,13 @@ class OutcomeUnknown(TransientError):
         self.why = why
 
 
+class DuplicateOrder(OutcomeUnknown):
+    """The venue has an order of this client id already, which can only be ours."""
+
+    def __init__(self, client_id: str, why: str) -> None:
+        super().__init__(client_id, f"the venue has an order of this id already: {why}")
+
+
 class JournalUnavailable(TransientError):
     """The trader's journal cannot be read or written just now (disk full, disk failing)."""
 

@@ -1,4 +1,4 @@
-"""The simulated exchange as an actor: a market with Binance's wire, and a venue with CoinEx's."""
+"""The simulated exchange as an actor: a market with Binance's wire, and a venue with its own."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from aiohttp import web
 
 from actors.base import Actor, Context
 from actors.exchange_sim.binance.rest import BinanceWire
-from actors.exchange_sim.coinex.rest import CoinexWire
 from actors.exchange_sim.fault_panel import FaultPanel
 from actors.exchange_sim.faults import OF_THE_VENUE, FaultScript
 from actors.exchange_sim.market.bars import DAY_MS
@@ -21,6 +20,7 @@ from actors.exchange_sim.market.market import Market, PriceSource
 from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.exchange_sim.market.recorded import RecordedPrices
 from actors.exchange_sim.venue_panel import VenuePanel
+from actors.exchange_sim.venue_wire import VenueWire, wire_of
 from shared import codec
 from shared.config.sections import SimulatorSection
 from shared.errors import TransientError, UnknownSymbol
@@ -33,7 +33,7 @@ STEP_S = 1.0
 
 
 class ExchangeSim(Actor):
-    """Serves `/v2/...` and `/sim/...`, in demo mode also `/api/v3/...`, `/ws` and `/stream`.
+    """Serves the venue and `/sim/...`, in demo mode also `/api/v3/...`, `/ws` and `/stream`.
 
     Demo mode: prices are generated, or replayed from `simulator.candles_dir`, and the venue
     trades at them. Paper mode: only the venue is simulated, at the prices of the candles on the
@@ -49,7 +49,7 @@ class ExchangeSim(Actor):
         self._configured: list[str] = list(context.section["symbols"])
         self._source: PriceSource | None = None
         self._wire: BinanceWire | None = None
-        self._venue_wire: CoinexWire | None = None
+        self._venue_wire: VenueWire | None = None
         self._script: FaultScript | None = None
         self._followed: LivePrices | None = None
 
@@ -162,7 +162,7 @@ class ExchangeSim(Actor):
     def _add_venue(
         self, app: web.Application, file: VenueFile, venue: SimVenue, script: FaultScript
     ) -> None:
-        self._venue_wire = CoinexWire(
+        self._venue_wire = wire_of(self.context.section["venue"])(
             venue, file, script, self.clock, keys=self.context.keys, log=self.log
         )
         self._venue_wire.add_routes(app)
@@ -179,7 +179,7 @@ class ExchangeSim(Actor):
             log=self.log,
         )
 
-    def _of_venue(self, wire: CoinexWire) -> dict[str, Any]:
+    def _of_venue(self, wire: VenueWire) -> dict[str, Any]:
         account = wire.venue.account
         return {
             "wallet": str(account.wallet),

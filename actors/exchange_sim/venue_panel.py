@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import orjson
 from aiohttp import web
 
-from actors.exchange_sim.coinex.replies import number, order_row, position_row
-from actors.exchange_sim.coinex.requests import Parameters
-from actors.exchange_sim.coinex.rest import CoinexWire
 from actors.exchange_sim.fault_panel import from_here, refused
+from actors.exchange_sim.parameters import Parameters
+from actors.exchange_sim.venue_wire import VenueWire
 from shared.decimals import whole_of
 from shared.exchanges.sim.errors import SimRefused, invalid
 from shared.exchanges.venue import OPENS
@@ -28,7 +27,7 @@ _Action = Callable[[Parameters], dict[str, Any]]
 class VenuePanel:
     """`GET /sim/venue` and the `POST` actions below it."""
 
-    def __init__(self, wire: CoinexWire) -> None:
+    def __init__(self, wire: VenueWire) -> None:
         self._wire = wire
         self._venue = wire.venue
 
@@ -38,6 +37,7 @@ class VenuePanel:
             "position": self._position,
             "close": self._close,
             "transfer": self._transfer,
+            "untrigger": self._untrigger,
             "funding": self._funding,
         }
         for name, action in actions.items():
@@ -60,12 +60,9 @@ class VenuePanel:
                 "unrealized_pnl": unrealized,
                 "equity": account.wallet + unrealized,
                 "totals": account.totals,
-                "positions": [position_row(venue, p) for p in account.positions.values()],
-                "orders": [order_row(order) for order in venue.state.orders.pending],
-                "over": [
-                    {**order_row(order), "status": order.state}
-                    for order in _newest(venue.state.orders.over, last)
-                ],
+                "positions": [asdict(position) for position in account.positions.values()],
+                "orders": [asdict(order) for order in venue.state.orders.pending],
+                "over": [asdict(order) for order in _newest(venue.state.orders.over, last)],
                 "ended": [asdict(ended) for ended in _newest(account.ended, last)],
                 "deals": [asdict(deal) for deal in _newest(account.deals, last)],
                 "ledger": [asdict(entry) for entry in _newest(account.ledger, last)],
@@ -84,7 +81,7 @@ class VenuePanel:
             try:
                 done = action(Parameters.of_body(body))
             except SimRefused as refusal:
-                return refused(f"{refusal.text} (code {refusal.code})")
+                return refused(refusal.text)
             finally:
                 self._wire.save()
             return _json(done)
@@ -96,22 +93,24 @@ class VenuePanel:
         if side not in get_args(TradeSide):
             raise invalid(f"side is not one of {', '.join(get_args(TradeSide))}")
         order_side = OPENS["long"] if side == "long" else OPENS["short"]
-        return order_row(
-            self._venue.place(market, order_side, "market", given.amount("amount"), None)
-        )
+        return asdict(self._venue.place(market, order_side, "market", given.amount("amount"), None))
 
     def _close(self, given: Parameters) -> dict[str, Any]:
         amount = given.maybe_amount("amount")
-        return order_row(self._venue.close(given.text("market"), "market", amount, None))
+        return asdict(self._venue.close(given.text("market"), "market", amount, None))
+
+    def _untrigger(self, given: Parameters) -> dict[str, Any]:
+        cause = given.among("what", Literal["stop", "target"])
+        return asdict(self._venue.cancel_triggers(given.text("market"), cause, None))
 
     def _transfer(self, given: Parameters) -> dict[str, Any]:
         self._venue.transfer(given.amount("amount"))
-        return {"wallet": number(self._venue.account.wallet)}
+        return {"wallet": str(self._venue.account.wallet)}
 
     def _funding(self, given: Parameters) -> dict[str, Any]:
         market, rate = given.text("market"), given.maybe_amount("rate")
         self._venue.set_funding_rate(market, rate)
-        return {"market": market, "rate": None if rate is None else number(rate)}
+        return {"market": market, "rate": None if rate is None else str(rate)}
 
 
 def _newest[T](rows: list[T], last: int) -> list[T]:

@@ -45,6 +45,7 @@ from shared.exchanges.ports import Venue
 from shared.exchanges.venues import closed_to_entries, open_venue, shown_name
 from shared.http_client import open_session
 from shared.journal.journal import Journal
+from shared.journal.rows import JournalOwner
 from shared.market import Timeframe
 from shared.messages.trading import Refresh, TraderConfig, TraderStatus
 from shared.pid_lock import AlreadyLocked, acquire
@@ -126,7 +127,7 @@ class Trader(Actor):
             share=SHARE,
             log=self.log,
         )
-        self._journal = journal = await self._open_journal(state_dir / "trader.db", mode)
+        self._journal = journal = await self._open_journal(state_dir / "trader.db")
         self.resources.callback(journal.close)
         reducing_ms = self.context.reducing_until_ms
         self._trading = Trading(
@@ -140,7 +141,7 @@ class Trader(Actor):
                 symbols=self._symbols,
                 history=self.context.section["history"],
                 after_quarantine=reducing_ms is not None and reducing_ms > self.clock.now_ms(),
-                closed_venue=closed_to_entries(mode),
+                closed_venue=closed_to_entries(self._venue_settings, mode),
             ),
             candles=self._candles(session),
             bus=self.bus,
@@ -151,15 +152,22 @@ class Trader(Actor):
         self._execution = self._trading.execution
         self._start_background()
 
-    async def _open_journal(self, path: Path, mode: Mode) -> JournalThread:
+    async def _open_journal(self, path: Path) -> JournalThread:
         """Open the journal; publish why it cannot be opened.
 
         Raises:
             JournalUnavailable: It cannot be used as it is; tried again until it can.
             PermanentError: The same, for a single run.
         """
+        venue, mode = self._venue_settings, self.context.mode
+        owner = JournalOwner(
+            mode=mode,
+            venue=venue.name,
+            environment=venue.environment if mode == "live" else "simulated",
+            currency=venue.currency,
+        )
         try:
-            return JournalThread(await asyncio.to_thread(Journal, path, mode))
+            return JournalThread(await asyncio.to_thread(Journal, path, owner))
         except (PermanentError, JournalUnavailable) as error:
             if self.context.once:
                 raise
@@ -173,7 +181,7 @@ class Trader(Actor):
         status = TraderStatus(
             as_of_ms=now_ms, mode="locked",
             reason=f"nothing is entered or managed, stops at the venue work ({why})",
-            venue=shown_name(self._venue, self.context.mode),
+            venue=shown_name(self._venue_settings, self.context.mode),
             cycle_ms=None, next_cycle_ms=Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms,
             candles_from="none", trouble="", last_trade_ms=None,
             use_ta_signals=self._settings.use_ta_signals, ours=[], foreign=[], unprotected=[],
@@ -428,7 +436,7 @@ class Trader(Actor):
             as_of_ms=now_ms,
             mode=mode,
             reason=why,
-            venue=shown_name(self._venue, self.context.mode),
+            venue=shown_name(self._venue_settings, self.context.mode),
             cycle_ms=None if report is None else report.cycle_ms,
             next_cycle_ms=Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms,
             candles_from="none" if report is None else report.candles_from,

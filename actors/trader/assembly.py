@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from actors.trader.account_set_up import AccountSetUp
 from actors.trader.candles import CycleCandles
 from actors.trader.commands import TraderCommands
 from actors.trader.continuity import Continuity
@@ -76,12 +77,14 @@ class Trading:
         self.candles = candles
         self.pnl = Pnl(journal, venue, settings, clock)
         self.continuity = Continuity(venue, journal, context.state_dir, clock, log)
+        self.set_up = AccountSetUp(venue, context.symbols, clock, log)
         self.gates = Gates(
             KillSwitch(context.state_dir),
             journal,
             self.pnl,
             self.continuity,
             settings,
+            set_up=self.set_up,
             run_mode=context.mode,
             after_quarantine=context.after_quarantine,
             closed_venue=context.closed_venue,
@@ -105,6 +108,7 @@ class Trading:
             candles=candles,
             gates=self.gates,
             continuity=self.continuity,
+            set_up=self.set_up,
             pnl=self.pnl,
             bus=bus,
             settings=settings,

@@ -140,13 +140,14 @@ class Continuity:
     async def _unknown_order(self, reconciled: Reconciliation) -> PlacedOrder | None:
         since_ms = self._venue.now_ms() - LOOK_BACK_MS
         accepted_ms = int(await self._journal.do(Journal.note, "accepted") or 0)
-        began = {position.symbol: position.opened_ms for position in reconciled.positions}
-        for ended in await self._venue.closed_positions(since_ms):
-            began[ended.symbol] = min(ended.opened_ms, began.get(ended.symbol, ended.opened_ms))
-        for symbol, opened_ms in began.items():
-            fills = await self._venue.fills(symbol, max(accepted_ms, opened_ms - BEFORE_MS))
+        traded = dict(await self._venue.traded_since(since_ms))
+        for position in reconciled.positions:
+            opened_ms = position.opened_ms - BEFORE_MS
+            traded[position.symbol] = min(opened_ms, traded.get(position.symbol, opened_ms))
+        for symbol, from_ms in traded.items():
+            fills = await self._venue.fills(symbol, max(accepted_ms, from_ms))
             newest_first = dict.fromkeys(fill.order_id for fill in reversed(fills))
-            unknown = [i for i in newest_first if await self._client_of(i) is None]
+            unknown = [i for i in newest_first if await self._client_of(symbol, i) is None]
             for order_id in unknown[:MOST_ORDERS]:
                 try:
                     order = await self._venue.order_status(symbol, order_id)
@@ -161,8 +162,8 @@ class Continuity:
             return False
         return await self._journal.do(Journal.intent, client_id) is None
 
-    async def _client_of(self, order_id: int) -> str | None:
-        return await self._journal.do(Journal.order_client, order_id)
+    async def _client_of(self, symbol: str, order_id: str) -> str | None:
+        return await self._journal.do(Journal.order_client, symbol, order_id)
 
     async def _doubt(self, why: str) -> None:
         """Keep a doubt until it is accepted: what is journalled from now on would hide it."""

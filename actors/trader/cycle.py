@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from actors.trader.account_set_up import AccountSetUp
 from actors.trader.candles import CycleCandles, Gathered
 from actors.trader.continuity import Continuity
 from actors.trader.execution import AccountSnapshot, Execution
@@ -70,6 +71,7 @@ class Cycle:
         candles: CycleCandles,
         gates: Gates,
         continuity: Continuity,
+        set_up: AccountSetUp,
         pnl: Pnl,
         bus: Bus,
         settings: TraderSection,
@@ -84,6 +86,7 @@ class Cycle:
         self._candles = candles
         self._gates = gates
         self._continuity = continuity
+        self._set_up = set_up
         self._pnl = pnl
         self._bus = bus
         self._settings = settings
@@ -104,6 +107,7 @@ class Cycle:
         try:
             await self._venue.server_time()
             await self._continuity.compare(await self._execution.protect())
+            await self._set_up.look()
             await self._pnl.observe(await self._execution.account(), cycle_ms)
             objection = self._gates.objection()
             if objection:

@@ -20,14 +20,13 @@ from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue import OPENS, AccountBalance, MarketRule, OrderRequest, PlacedOrder
 from shared.journal.journal import Journal
-from shared.journal.rows import ZERO, Intent, OwnPosition
+from shared.journal.rows import ZERO, Intent, OwnPosition, Plan
 from shared.messages.trading import trade_event
 from shared.trading.amounts import exact
 from shared.trading.exits import levels
 from shared.trading.exposure import Exposure, Holding, exposure
 from shared.trading.plan import EntryPlan
-
-CURRENCY = "USDT"
+from shared.trading.strategy import BASE
 
 PRICED_S = 30.0
 """How old the prices of a plan may be when its order is sent."""
@@ -140,10 +139,11 @@ class Execution:
         async with self._turn:
             reconciled = await self._reconcile()
             balances = await self._venue.balance()
-        balance = next((each for each in balances if each.currency == CURRENCY), None)
+        currency = self._venue.currency
+        balance = next((each for each in balances if each.currency == currency), None)
         if balance is None:
             # a balance of 0 would reset the breakers
-            raise VenueUnavailable(f"the venue has no balance in {CURRENCY}: nothing is entered")
+            raise VenueUnavailable(f"the venue has no balance in {currency}: nothing is entered")
         pending = await self._journal.do(Journal.open_intents)
         entries = [
             Holding(symbol=i.symbol, side=i.side, notional=(i.size or ZERO) * (i.price or ZERO))
@@ -187,6 +187,7 @@ class Execution:
             if why:
                 return why
             intent = self._entry(plan, client_id, cycle_ms)
+            rides = self._venue.protects_entry
             request = OrderRequest(
                 symbol=plan.symbol,
                 side=intent.order_side,
@@ -194,6 +195,8 @@ class Execution:
                 size=plan.size,
                 price=plan.limit_price,
                 client_id=client_id,
+                stop_loss=plan.stop if rides else None,
+                take_profit=plan.target if rides else None,
             )
             placed: list[PlacedOrder] = []
 
@@ -285,6 +288,17 @@ class Execution:
             stop_fraction=plan.stop_fraction,
             target_fraction=plan.target_fraction,
             leverage=plan.leverage,
+            plan=Plan(
+                strategy=BASE.name,
+                strategy_version=BASE.version,
+                strategy_hash=BASE.hash,
+                base=plan.base,
+                bonus=plan.bonus,
+                entry_price=plan.entry_price,
+                stop=plan.stop,
+                target=plan.target,
+                risk=plan.size * plan.entry_price * plan.stop_fraction,
+            ),
         )
 
     async def _protect_new(self, matched: MatchedPosition) -> None:
@@ -294,7 +308,7 @@ class Execution:
         tickers = await self._venue.tickers([symbol])
         why = self._unfit(matched, rule)
         if why:
-            await self.protection.close(matched, why)
+            await self.protection.close(matched, why, "protection")
         else:
             await self.protection.protect_one(matched, tickers.get(symbol))
         again = (await self._reconcile()).matched(symbol)
@@ -327,7 +341,7 @@ class Execution:
             if matched is None:
                 other = any(each.at_venue.symbol == symbol for each in reconciled.foreign)
                 return "foreign: not touched" if other else "no position of ours"
-            await self.protection.close(matched, why, at_once=True)
+            await self.protection.close(matched, why, "command", at_once=True)
             reconciled = await self._reconcile()
             return "closed" if reconciled.matched(symbol) is None else self._being_closed(symbol)
 
@@ -345,11 +359,11 @@ class Execution:
             reconciled = await self._reconcile_best_effort()
             # all are marked before the first is closed: a failure keeps none of them open
             for matched in reconciled.ours:
-                await self.protection.mark_closing(matched.own, why)
+                await self.protection.mark_closing(matched.own, why, "command")
             found = {}
             for matched in reconciled.ours:
                 try:
-                    await self.protection.close(matched, why, at_once=at_once)
+                    await self.protection.close(matched, why, "command", at_once=at_once)
                 except EXPECTED_ERRORS as error:
                     found[matched.own.symbol] = f"being closed ({error})"
             again = await self._reconcile()

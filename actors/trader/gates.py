@@ -11,6 +11,7 @@ import errno
 import logging
 from typing import Literal, cast
 
+from actors.trader.account_set_up import AccountSetUp
 from actors.trader.continuity import Continuity
 from actors.trader.journal_thread import JournalThread
 from actors.trader.pnl import Pnl
@@ -49,6 +50,7 @@ class Gates:
         continuity: Continuity,
         settings: TraderSection,
         *,
+        set_up: AccountSetUp,
         run_mode: Mode,
         after_quarantine: bool,
         closed_venue: str,
@@ -59,6 +61,7 @@ class Gates:
         self._journal = journal
         self._pnl = pnl
         self._continuity = continuity
+        self._set_up = set_up
         self._settings = settings
         self._is_enabled = is_enabled(settings, run_mode)
         self._after_quarantine = after_quarantine
@@ -96,6 +99,7 @@ class Gates:
                 choice=self._choice,
                 after_quarantine=self._after_quarantine,
                 closed_venue="" if self._choice == "enabled" else self._closed_venue,
+                unfit_account=self._set_up.unfit,
                 journal_doubt=self._continuity.doubt,
                 is_compared=self._continuity.is_compared,
             )
@@ -107,7 +111,8 @@ class Gates:
         now, why = self.mode()
         if now != "enabled":
             return f"{now}: {why}"
-        return self._journal.trouble or "; ".join(self._pnl.objections())
+        trouble = self._journal.trouble or self._set_up.objection()
+        return trouble or "; ".join(self._pnl.objections())
 
     async def check_lock(self) -> None:
         """Read the lock file, write or prepare one where that failed; journal a change of mode."""

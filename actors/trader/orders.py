@@ -22,9 +22,16 @@ SETTLE_MS = 5_000
 
 LOOK_BACK_MS = 60_000
 
+READ_BACK_S = 3.0
+"""How long an order of which no more is known than that the venue received it is waited for."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 0.5
+"""Between its readings."""
+
 OnIntent = Callable[[Intent], Awaitable[None]]
 
 RESTING: tuple[OrderState, ...] = ("open", "part_filled")
+UNDECIDED: tuple[OrderState, ...] = ("accepted", *RESTING)
 
 
 class OrderSender:
@@ -96,9 +103,8 @@ class OrderSender:
             await self._settle(intent, "not_taken", "refused", text, refused_before)
         else:
             known = order if order.filled_size else await self._final_order(intent, order)
-            if known is not None:
-                await self.record(intent, known, refused_before)
-            return known
+            if known is not None and await self.record(intent, known, refused_before):
+                return known
         return None
 
     async def _send_unjournalled(
@@ -128,24 +134,43 @@ class OrderSender:
     async def _final_order(self, intent: Intent, order: PlacedOrder) -> PlacedOrder | None:
         """Return the final state of an order whose reply had no fill; None while unknown.
 
-        The reply may be older than the first fill, and a position without a known order of ours
-        would count as foreign.
+        The reply may be older than the first fill, or say no more than that the order was received,
+        and a position without a known order of ours would count as foreign.
         """
         why = "taken, and not over yet"
         try:
-            order = await self._with_state(order)
+            order = await self._read_back(order)
         except (VenueUnavailable, VenueRefused) as error:
             why = str(error)
         else:
-            if order.state not in (None, *RESTING):
+            if order.state not in UNDECIDED:
                 return order
         text = f"whether it was filled is not known ({why}); looked for by its id"
         await self._settle(intent, "unknown", "unknown", text)
         return None
 
+    async def _read_back(self, order: PlacedOrder) -> PlacedOrder:
+        """Return an order once the venue says what became of it, or after `READ_BACK_S`.
+
+        Raises:
+            VenueRefused: It was not listed all the while.
+        """
+        until_s, pause_s = self._clock.monotonic() + READ_BACK_S, FIRST_PAUSE_S
+        while order.state == "accepted" and order.filled_size < order.size:
+            try:
+                order = await self._venue.order_status(order.symbol, order.order_id)
+            except VenueRefused:
+                if self._clock.monotonic() >= until_s:
+                    raise
+            if order.state != "accepted" or self._clock.monotonic() >= until_s:
+                break
+            await self._clock.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        return order
+
     async def _with_state(self, order: PlacedOrder) -> PlacedOrder:
         """Return an order with its current state at the venue."""
-        if order.state is not None or order.filled_size >= order.size:
+        if order.state != "accepted" or order.filled_size >= order.size:
             return order
         return await self._venue.order_status(order.symbol, order.order_id)
 
@@ -170,8 +195,15 @@ class OrderSender:
 
     async def record(
         self, intent: Intent, order: PlacedOrder, refused_before: RefusalRun | None = None
-    ) -> None:
-        """Journal an order that the venue accepted."""
+    ) -> bool:
+        """Journal what became of an order; return whether the venue took it.
+
+        One that it received and rejected afterwards counts as refused.
+        """
+        if order.state == "rejected" and not order.filled_size:
+            text = f"received, then rejected: {order.why or 'the venue says no more'}"
+            await self._settle(intent, "refused", "refused", text, refused_before)
+            return False
         price = order.average_price
         text = f"order {order.order_id} taken, {order.filled_size} of {order.size} filled"
         if refused_before is not None:
@@ -184,6 +216,7 @@ class OrderSender:
         # replies may lack the id
         order = replace(order, client_id=intent.client_id)
         await self._journal.do(Journal.take, order, event)
+        return True
 
     async def mark_interrupted(self) -> None:
         """Mark orders that a dead process may have sent as of unknown outcome.
@@ -220,6 +253,9 @@ class OrderSender:
                 # the venue forgets only ended orders: the listed state is final after the deadline
                 if now_ms <= self._deadline_ms(intent):
                     return False
+            else:
+                if order.state == "accepted" and order.filled_size < order.size:
+                    return False  # the venue does not know either
             if order.state in RESTING:  # our orders never rest
                 cancelled = await self._cancel(order)
                 if cancelled is None:
@@ -244,7 +280,7 @@ class OrderSender:
         Raises:
             VenueUnavailable: It is not known whether the venue did it.
         """
-        key, left = f"cancel {order.order_id}", str(order.size - order.filled_size)
+        key, left = f"cancel {order.symbol} {order.order_id}", str(order.size - order.filled_size)
         now = Situation(symbol=order.symbol, size=left, has_stop=True)
         if await self._retries.wait_s(key, now):
             return None
@@ -290,10 +326,11 @@ class OrderSender:
                 return order
         return None
 
-    async def _unknown_orders(self, intent: Intent, fills: Sequence[Fill]) -> list[int]:
+    async def _unknown_orders(self, intent: Intent, fills: Sequence[Fill]) -> list[str]:
         """Return the orders of fills on the intent's side that are not in the journal."""
-        ids = sorted({fill.order_id for fill in fills if fill.side == intent.order_side})
-        return [i for i in ids if await self._journal.do(Journal.order_client, i) is None]
+        ids = dict.fromkeys(fill.order_id for fill in fills if fill.side == intent.order_side)
+        symbol = intent.symbol
+        return [i for i in ids if await self._journal.do(Journal.order_client, symbol, i) is None]
 
     def _event(self, kind: str, intent: Intent, text: str) -> TradeEvent:
         size = "all" if intent.size is None else str(intent.size)

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 from shared.exchanges.venue import OpenPosition
 from shared.journal.rows import OwnPosition
@@ -83,9 +84,24 @@ def _foreign(own: OwnPosition | None, position: OpenPosition) -> str:
 
 
 def differs(own: OwnPosition, position: OpenPosition | None) -> bool:
-    """Return whether the venue must have executed something that is not in the journal."""
+    """Return whether the venue may have executed something that is not in the journal.
+
+    Where the venue numbers no positions, one that began after ours had ended shows by its price.
+    """
     size = position.size if position is not None and position.side == own.side else 0
-    return not own.is_complete or own.size != size or own.venue_id is None
+    if not own.is_complete or own.size != size:
+        return True
+    if position is None or position.position_id is None:
+        return position is not None and not _is_near(own.entry_price, position.entry_price)
+    return own.venue_id is None
+
+
+SAME_PRICE = Decimal("0.000001")
+"""Average prices that differ by a smaller share are one price, rounded in two ways."""
+
+
+def _is_near(ours: Decimal | None, theirs: Decimal) -> bool:
+    return ours is not None and abs(ours - theirs) <= SAME_PRICE * theirs
 
 
 def client_id_of(journal: str, cycle_ms: int, symbol: str, side: TradeSide, purpose: str) -> str:

@@ -18,7 +18,7 @@ from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue import CLOSES, MarketRule, OpenPosition, Ticker
 from shared.journal.journal import Journal
-from shared.journal.rows import OPEN_STATES, Intent, OwnPosition
+from shared.journal.rows import OPEN_STATES, EndedBy, Intent, OwnPosition
 from shared.messages.trading import TradeEvent, trade_event
 from shared.trading.entries import OTHER
 from shared.trading.exits import Levels, is_beyond, is_overdue, levels
@@ -112,19 +112,23 @@ class Protection:
         own, position = matched.own, matched.at_venue
         now_ms = self._venue.now_ms()
         if own.closing:
-            taken = await self.close(matched, own.closing)
+            taken = await self.close(matched, own.closing, own.closing_by or "protection")
             if not taken and position.stop_loss is None:
                 # the close was refused, or may have been
                 await self._set_stop(matched, (await self._levels(matched)).stop)
         elif is_overdue(own.opened_ms, now_ms, self._settings.max_hold_h):
-            await self.close(matched, f"time stop: held for {self._settings.max_hold_h:g} h")
+            why = f"time stop: held for {self._settings.max_hold_h:g} h"
+            await self.close(matched, why, "time")
         elif position.stop_loss is None:
             await self._set_missing_stop(matched, ticker, now_ms)
         elif ticker is not None and is_beyond(own.side, ticker.mark, position.stop_loss):
-            await self.close(matched, f"mark {ticker.mark} is beyond the stop {position.stop_loss}")
+            why = f"mark {ticker.mark} is beyond the stop {position.stop_loss}"
+            await self.close(matched, why, "stop")
         else:
             if own.unprotected_ms is not None:
                 await self._protected(matched, position)
+            elif (own.stop, own.target) != (position.stop_loss, position.take_profit):
+                await self._note_triggers(own, position)
             await self._set_missing_target(matched, ticker)
 
     async def _set_missing_stop(
@@ -141,11 +145,12 @@ class Protection:
             )  # fmt: skip
         if now_ms - since_ms > self._settings.unprotected_s * 1000:
             without_s = (now_ms - since_ms) / 1000
-            await self.close(matched, f"without a stop for {without_s:.0f} s")
+            await self.close(matched, f"without a stop for {without_s:.0f} s", "protection")
             return
         wanted = await self._levels(matched)
         if ticker is not None and is_beyond(own.side, ticker.mark, wanted.stop):
-            await self.close(matched, f"mark {ticker.mark} is beyond the stop {wanted.stop}")
+            why = f"mark {ticker.mark} is beyond the stop {wanted.stop}"
+            await self.close(matched, why, "stop")
             return
         found = await self._set_stop(matched, wanted.stop)
         if found is None:
@@ -189,6 +194,12 @@ class Protection:
             matched.own, {"unprotected_ms": None}, Journal.set_unprotected,
             matched.own.own_id, None, event,
         )  # fmt: skip
+        await self._note_triggers(matched.own, position)
+
+    async def _note_triggers(self, own: OwnPosition, position: OpenPosition) -> None:
+        await self._note(
+            own, {}, Journal.set_triggers, own.own_id, position.stop_loss, position.take_profit
+        )
 
     async def _set_missing_target(self, matched: MatchedPosition, ticker: Ticker | None) -> None:
         own, position = matched.own, matched.at_venue
@@ -196,7 +207,8 @@ class Protection:
             return
         wanted = await self._levels(matched)
         if ticker is not None and is_beyond(OTHER[own.side], ticker.mark, wanted.target):
-            await self.close(matched, f"mark {ticker.mark} has reached the target {wanted.target}")
+            why = f"mark {ticker.mark} has reached the target {wanted.target}"
+            await self.close(matched, why, "target")
             return
         found = await self._ask(
             "target", matched, lambda: self._venue.set_take_profit(own.symbol, wanted.target)
@@ -204,7 +216,9 @@ class Protection:
         if found is None:
             return
         event = self._event("target", position, f"has a target at {found.take_profit}")
-        await self._note(own, {}, Journal.add_events, event)
+        await self._note(
+            own, {}, Journal.set_triggers, own.own_id, found.stop_loss, found.take_profit, event
+        )
 
     async def _levels(self, matched: MatchedPosition) -> Levels:
         rule = await self.rule(matched.own.symbol)
@@ -216,7 +230,9 @@ class Protection:
             rule.tick,
         )
 
-    async def close(self, matched: MatchedPosition, why: str, *, at_once: bool = False) -> bool:
+    async def close(
+        self, matched: MatchedPosition, why: str, by: EndedBy, *, at_once: bool = False
+    ) -> bool:
         """Close our position as the venue shows it; it stays marked until closed.
 
         Args:
@@ -230,7 +246,7 @@ class Protection:
         earlier = await self._closes_of(own.own_id)
         if any(intent.state in OPEN_STATES for intent in earlier):
             return False
-        await self.mark_closing(own, why)
+        await self.mark_closing(own, why, by)
         key = _close_key(matched)
         await self._count_earlier(matched, earlier)
         if await self._retries.wait_s(key, situation(position)) and not at_once:
@@ -308,10 +324,11 @@ class Protection:
             return False
         return position.size < rule.min_size
 
-    async def mark_closing(self, own: OwnPosition, why: str) -> None:
+    async def mark_closing(self, own: OwnPosition, why: str, by: EndedBy) -> None:
         """Journal that a position is to be closed; the first reason stays."""
         if not own.closing:
-            await self._note(own, {"closing": why}, Journal.set_closing, own.own_id, why)
+            change = {"closing": why, "closing_by": by}
+            await self._note(own, change, Journal.set_closing, own.own_id, why, by)
 
     async def _note[**P](
         self,
@@ -347,9 +364,9 @@ class Protection:
             return matched
         if not self._journal.trouble:
             if closing := change.get("closing"):
-                await self._note(
-                    own, {"closing": closing}, Journal.set_closing, own.own_id, closing
-                )
+                by = change["closing_by"]
+                written = {"closing": closing, "closing_by": by}
+                await self._note(own, written, Journal.set_closing, own.own_id, closing, by)
             if "unprotected_ms" in change:
                 since_ms = change["unprotected_ms"]
                 await self._note(

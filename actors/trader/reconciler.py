@@ -9,14 +9,16 @@ from typing import Any
 
 from actors.trader.journal_thread import JournalThread
 from actors.trader.orders import OrderSender
-from actors.trader.positions import Reconciliation, compare, differs
+from actors.trader.positions import ForeignPosition, Reconciliation, compare, differs
 from shared.clock import Clock
 from shared.errors import JournalUnavailable, VenueRefused, VenueUnavailable
 from shared.exchanges.ports import Venue
-from shared.exchanges.venue import CLOSES, ClosedPosition, Fill
+from shared.exchanges.venue import CLOSES, EndedPosition, Fill
 from shared.journal.journal import Journal
-from shared.journal.rows import JournalFill, OwnPosition
+from shared.journal.rows import EndedBy, JournalFill, OwnPosition
 from shared.messages.trading import TradeEvent, trade_event
+from shared.trading.entries import OTHER
+from shared.trading.exits import is_beyond
 
 BEFORE_MS = 1_000
 """Fills are requested from this long before a position was opened."""
@@ -55,7 +57,7 @@ class Reconciler:
         self._logged = ""
         self._owned: list[OwnPosition] | None = None
         self._gone_ms: dict[int, int] = {}
-        self._foreign: set[tuple[int, str]] = set()
+        self._foreign: set[_Foreign] = set()
 
     async def reconcile(self) -> Reconciliation:
         """Journal what the venue has executed since, and return the comparison.
@@ -113,8 +115,8 @@ class Reconciler:
             positions = await self._venue.positions()
         reconciled = compare(owned, positions)
         for matched in reconciled.ours:
-            if matched.own.venue_id is None:
-                venue_id = matched.at_venue.position_id
+            venue_id = matched.at_venue.position_id
+            if matched.own.venue_id is None and venue_id is not None:
                 await self._attempt(
                     self._journal.do(Journal.seen_at_venue, matched.own.own_id, venue_id)
                 )
@@ -136,7 +138,7 @@ class Reconciler:
         for fill in fills:
             if fill.fill_id in known:
                 continue
-            client_id = await self._journal.do(Journal.order_client, fill.order_id)
+            client_id = await self._journal.do(Journal.order_client, own.symbol, fill.order_id)
             if client_id is not None:
                 if await self._is_of(own, client_id):
                     venue_id = venue_id or fill.position_id
@@ -160,7 +162,7 @@ class Reconciler:
         """Journal the end of a position that is not at the venue; return whether it has ended."""
         now_ms = self._venue.now_ms()
         gone_ms = self._gone_ms.setdefault(own.own_id, now_ms)
-        record = await self._record(own)
+        record = await self._venue.ended(own.symbol, own.side, own.opened_ms, own.venue_id)
         is_whole = not own.size and own.is_complete
         if (record is None or not is_whole) and now_ms - gone_ms < LATE_MS:
             return False
@@ -181,24 +183,16 @@ class Reconciler:
             await self._journal.do(Journal.add_funding, own.own_id, pnl - known, closed_ms,
                                   self._funding_event(own, pnl - known))  # fmt: skip
         await self._journal.do(
-            Journal.end_position, own.own_id, closed_ms=closed_ms, pnl=pnl, how=how, events=events
-        )
+            Journal.end_position, own.own_id, closed_ms=closed_ms, pnl=pnl,
+            by=_ended_by(own, record), how=how, events=events,
+        )  # fmt: skip
         return True
-
-    async def _record(self, own: OwnPosition) -> ClosedPosition | None:
-        """Return the venue's record of an ended position."""
-        if own.venue_id is None:
-            return None
-        for record in await self._venue.closed_positions(own.opened_ms - BEFORE_MS):
-            if record.position_id == own.venue_id:
-                return record
-        return None
 
     async def _note_funding(self, reconciled: Reconciliation) -> None:
         """Journal P&L of open positions that is not explained by their fills."""
         for matched in reconciled.ours:
             own, position = matched.own, matched.at_venue
-            if not own.is_complete or own.size != position.size:
+            if position.realized_pnl is None or not own.is_complete or own.size != position.size:
                 continue
             known = own.price_pnl - own.fees + own.funding
             amount = position.realized_pnl - own.adopted_pnl - known
@@ -209,10 +203,10 @@ class Reconciler:
 
     async def _note_foreign(self, reconciled: Reconciliation) -> None:
         """Journal foreign positions, once each."""
-        current = {(each.at_venue.position_id, each.why) for each in reconciled.foreign}
+        current = {_foreign(each) for each in reconciled.foreign}
         for each in reconciled.foreign:
             position = each.at_venue
-            if (position.position_id, each.why) not in self._foreign:
+            if _foreign(each) not in self._foreign:
                 symbol, side, size = position.symbol, position.side, position.size
                 text = (
                     f"{symbol}: {side} {size} is foreign ({each.why}): not touched, and nothing "
@@ -233,7 +227,36 @@ class Reconciler:
         return trade_event(now_ms, kind, text, own.symbol, own.side, pnl_quote=pnl_quote)
 
 
-def _takes_from(own: OwnPosition, venue_id: int | None, fill: Fill) -> bool:
+def _ended_by(own: OwnPosition, record: EndedPosition | None) -> EndedBy:
+    """Return what ended a position: the venue's word first, as it may have been faster than ours.
+
+    A venue that does not tell a trigger from an order closed it by the trigger its price reached.
+    """
+    if record is not None and record.by is not None:
+        return record.by
+    if own.closing:
+        return own.closing_by or "protection"
+    price = own.exit_price
+    if price is not None and own.stop is not None and is_beyond(own.side, price, own.stop):
+        return "stop"
+    if (
+        price is not None
+        and own.target is not None
+        and is_beyond(OTHER[own.side], price, own.target)
+    ):
+        return "target"
+    return "outside"
+
+
+type _Foreign = tuple[str, str, str | None, str]
+
+
+def _foreign(each: ForeignPosition) -> _Foreign:
+    position = each.at_venue
+    return position.symbol, position.side, position.position_id, each.why
+
+
+def _takes_from(own: OwnPosition, venue_id: str | None, fill: Fill) -> bool:
     """Return whether a fill of a foreign order has closed a part of our position."""
-    is_same = fill.position_id is None or venue_id in (None, fill.position_id)
+    is_same = None in (fill.position_id, venue_id) or fill.position_id == venue_id
     return fill.side == CLOSES[own.side] and fill.at_ms >= own.opened_ms and is_same

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from shared.journal.rows import EndedBy
 from shared.messages.trading import (
     Amount,
     TradeEvent,
@@ -52,21 +53,57 @@ class StatusAnswer:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PlanAnswer:
+    """What an entry was decided on.
+
+    Attributes:
+        strategy, strategy_version, strategy_hash: What scored it.
+        base, bonus: Points at the deciding close; the bonus as it counted.
+        entry_price: Best price when it was decided.
+        stop, target: Trigger prices by that.
+        risk_quote: Money lost at the stop if all of it is filled at that price, without costs.
+    """
+
+    strategy: str
+    strategy_version: str
+    strategy_hash: str
+    base: int
+    bonus: int
+    entry_price: Amount
+    stop: Amount
+    target: Amount
+    risk_quote: Amount
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TradeAnswer:
     """One position of ours, open or ended.
 
     Attributes:
+        venue, environment: Where it is.
+        plan: null of one that was adopted, or opened by an older release.
+        stop, target: Trigger prices last seen at the venue.
         size_base: Size still open.
         entered_base, left_base: Size entered and size closed.
+        slippage_quote: What its fills cost beyond the planned entry and the trigger that ended it;
+            negative where they were better.
         pnl_quote: Total, fees and funding included; null while open.
-        how: How it ended; "" while open.
+        risk_quote: Money lost if all that was entered left at the stop, without costs: 1 R.
+        r: `pnl_quote` in R; null while open.
+        ended_by: null while open, or if it ended under an older release.
+        how: How it ended, in words; "" while open.
     """
 
     trade_id: int
     symbol: str
     side: TradeSide
+    venue: str
+    environment: str
     opened_ms: int
     closed_ms: int | None
+    plan: PlanAnswer | None
+    stop: Amount | None
+    target: Amount | None
     size_base: Amount
     entered_base: Amount
     entry_price: Amount | None
@@ -74,7 +111,11 @@ class TradeAnswer:
     exit_price: Amount | None
     fees_quote: Amount
     funding_quote: Amount
+    slippage_quote: Amount
     pnl_quote: Amount | None
+    risk_quote: Amount
+    r: Amount | None
+    ended_by: EndedBy | None
     why: str
     how: str
 

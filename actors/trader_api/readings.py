@@ -17,6 +17,7 @@ from actors.trader_api.answers import (
     EquityAnswer,
     EventsAnswer,
     LockAnswer,
+    PlanAnswer,
     StatusAnswer,
     TradeAnswer,
     TradesAnswer,
@@ -26,7 +27,7 @@ from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BusUnavailable, TransientError
 from shared.journal.journal import Journal
-from shared.journal.rows import OwnPosition
+from shared.journal.rows import OwnPosition, Plan
 from shared.kill_switch import KillSwitch
 from shared.schema import Entry
 
@@ -171,23 +172,47 @@ def _text(value: Decimal) -> str:
 
 
 def _trade(own: OwnPosition) -> TradeAnswer:
-    entered, left = own.entered[0], own.left
-    exit_price = left[1] / left[0] if left[0] else None
-    entry_price = own.entry_price
     return TradeAnswer(
         trade_id=own.own_id,
         symbol=own.symbol,
         side=own.side,
+        venue=own.venue,
+        environment=own.environment,
         opened_ms=own.opened_ms,
         closed_ms=own.closed_ms,
+        plan=None if own.plan is None else _plan(own.plan),
+        stop=_maybe(own.stop),
+        target=_maybe(own.target),
         size_base=_text(own.size if own.closed_ms is None else Decimal(0)),
-        entered_base=_text(entered),
-        entry_price=None if entry_price is None else _text(entry_price),
-        left_base=_text(left[0]),
-        exit_price=None if exit_price is None else _text(exit_price),
+        entered_base=_text(own.entered[0]),
+        entry_price=_maybe(own.entry_price),
+        left_base=_text(own.left[0]),
+        exit_price=_maybe(own.exit_price),
         fees_quote=_text(own.fees),
         funding_quote=_text(own.funding),
-        pnl_quote=None if own.pnl is None else _text(own.pnl),
+        slippage_quote=_text(own.slippage),
+        pnl_quote=_maybe(own.pnl),
+        risk_quote=_text(own.risk),
+        r=_maybe(own.r),
+        ended_by=own.ended_by,
         why=own.why,
         how=own.how,
     )
+
+
+def _plan(plan: Plan) -> PlanAnswer:
+    return PlanAnswer(
+        strategy=plan.strategy,
+        strategy_version=plan.strategy_version,
+        strategy_hash=plan.strategy_hash,
+        base=plan.base,
+        bonus=plan.bonus,
+        entry_price=_text(plan.entry_price),
+        stop=_text(plan.stop),
+        target=_text(plan.target),
+        risk_quote=_text(plan.risk),
+    )
+
+
+def _maybe(value: Decimal | None) -> str | None:
+    return None if value is None else _text(value)

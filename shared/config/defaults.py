@@ -9,3 +9,6 @@ Mode = Literal["demo", "paper", "live"]
 STATE_DIR = "var"
 REDIS_URL = "redis://127.0.0.1:6379/0"
 NAMESPACE = ""
+
+UNNAMED_VENUE = "coinex"
+"""The venue of a configuration, of keys or of a journal that do not name one."""

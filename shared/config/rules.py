@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
 from shared.config.sections import BAD_ROWS, FACTORS, IN_HISTORY, WHOLE_VENUE, Config
+from shared.config.venue_catalog import venue_catalog
 from shared.config.yaml_document import KeyPath, dotted
 from shared.market import Timeframe
 from shared.schema import AUDIT, CANDLES, RENEWAL_SHARE, SCAN_LATEST, TA_LATEST, Entry
@@ -293,8 +294,25 @@ def _is_url(url: str, *schemes: str) -> bool:
     return parts is not None and parts.scheme in schemes and bool(parts.hostname)
 
 
+def _venue_name(config: Config) -> str:
+    known, name = venue_catalog(), config.venue.name
+    return "" if name in known else (
+        f"found {name!r}, expected one of {', '.join(known)}; correct it"
+    )  # fmt: skip
+
+
+def _venue_environment(config: Config) -> str:
+    venue, environment = venue_catalog().get(config.venue.name), config.venue.environment
+    return "" if venue is None or environment in venue.urls else (
+        f"found {environment!r}, and {venue.title} has no other than {', '.join(venue.urls)}; "
+        "correct it"
+    )  # fmt: skip
+
+
 def _venue_url(config: Config) -> str:
     url = config.venue.base_url
+    if url is None:
+        return ""
     shown = hidden_password(url)
     parts = urlsplit(url) if _is_url(url, "http", "https") else None
     if parts is None or parts.username is not None or parts.query or parts.fragment:
@@ -399,6 +417,8 @@ _RULES: tuple[_Rule, ...] = (
     _rule(("binance", "base_url"), text=_binance_url),
     _rule(("binance", "stream_url"), text=_stream_url),
     _rule(("binance", "futures_url"), text=_futures_url),
+    _rule(("venue", "name"), text=_venue_name),
+    _rule(("venue", "environment"), ("venue", "name"), text=_venue_environment),
     _rule(("venue", "base_url"), ("mode",), ("simulator", "port"), text=_venue_url),
     _at_most("trader", "base_floor", "entry_score",
              ": a base score good enough to be entered could not have its bonus counted"),

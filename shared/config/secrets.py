@@ -14,20 +14,35 @@ from shared.errors import ConfigError
 # field of Secrets (and name of its systemd credential) -> environment variable
 SECRET_VARIABLES: Mapping[str, str] = {
     "redis_password": "COINEX_REDIS_PASSWORD",
-    "venue_access_id": "COINEX_ACCESS_ID",
-    "venue_secret_key": "COINEX_SECRET_KEY",
+    "venue_key": "COINEX_VENUE_KEY",
+    "venue_secret": "COINEX_VENUE_SECRET",
     "alert_urls": "COINEX_ALERT_URLS",
 }
+
+OLD_NAMES: Mapping[str, tuple[str, str]] = {
+    "venue_key": ("venue_access_id", "COINEX_ACCESS_ID"),
+    "venue_secret": ("venue_secret_key", "COINEX_SECRET_KEY"),
+}
+"""Credential and variable of earlier releases, still read for the venue there was then."""
+
+HOW_TO_SET_KEYS = (
+    f"set {SECRET_VARIABLES['venue_key']} and {SECRET_VARIABLES['venue_secret']} in the "
+    "environment, or the systemd credentials venue_key and venue_secret, and restart the platform"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Secrets:
-    """Values that must never appear in a file of this project, a log or a process title."""
+    """Values that must never appear in a file of this project, a log or a process title.
+
+    `old_names`: Those of earlier releases under which some were given.
+    """
 
     redis_password: str | None = None
-    venue_access_id: str | None = None
-    venue_secret_key: str | None = None
+    venue_key: str | None = None
+    venue_secret: str | None = None
     alert_urls: str | None = None
+    old_names: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "Secrets(hidden)"
@@ -73,16 +88,23 @@ def secrets_from(environment: Mapping[str, str], credentials_dir: Path | None) -
     """
     faults: list[str] = []
     found: dict[str, str | None] = {}
+    old_names: list[str] = []
     for name, variable in SECRET_VARIABLES.items():
         given: dict[str, str] = {}
-        if variable in environment:
-            given[f"environment variable {variable}"] = environment[variable]
-        path = credentials_dir / name if credentials_dir else None
-        if path is not None and path.exists():
-            try:
-                given[f"credential {path}"] = path.read_text(encoding="utf-8").rstrip("\r\n")
-            except (OSError, UnicodeDecodeError) as error:
-                faults.append(f"credential {path}: not readable ({error}); make it a text file")
+        for credential, named in ((name, variable), *filter(None, [OLD_NAMES.get(name)])):
+            before = len(given)
+            if named in environment:
+                given[f"environment variable {named}"] = environment[named]
+            path = credentials_dir / credential if credentials_dir else None
+            if path is not None and path.exists():
+                try:
+                    text = path.read_text(encoding="utf-8").rstrip("\r\n")
+                except (OSError, UnicodeDecodeError) as error:
+                    faults.append(f"credential {path}: not readable ({error}); make it a text file")
+                else:
+                    given[f"credential {path}"] = text
+            if credential != name:
+                old_names += list(given)[before:]
         faults += [
             f"{where}: empty, expected a secret; set it or remove it"
             for where, value in given.items()
@@ -94,10 +116,10 @@ def secrets_from(environment: Mapping[str, str], credentials_dir: Path | None) -
     faults += _half_a_pair(found) + _unfit(found)
     if faults:
         raise ConfigError(faults)
-    return Secrets(**found)
+    return Secrets(**found, old_names=tuple(old_names))
 
 
-_VENUE_KEYS = ("venue_access_id", "venue_secret_key")
+_VENUE_KEYS = ("venue_key", "venue_secret")
 
 
 def _unfit(found: Mapping[str, str | None]) -> list[str]:
@@ -141,9 +163,10 @@ def take_secrets(environment: MutableMapping[str, str]) -> Secrets:
     """
     secrets = secrets_from(environment, credentials_folder(environment))
     environment.pop("CREDENTIALS_DIRECTORY", None)
-    for name in SECRET_VARIABLES.values():
+    variables = [*SECRET_VARIABLES.values(), *(variable for _, variable in OLD_NAMES.values())]
+    for name in variables:
         environment.pop(name, None)
-    _wipe(SECRET_VARIABLES.values())
+    _wipe(variables)
     return secrets
 
 

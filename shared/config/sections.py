@@ -11,7 +11,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from shared.config.defaults import NAMESPACE, REDIS_URL, STATE_DIR, Mode
+from shared.config.defaults import NAMESPACE, REDIS_URL, STATE_DIR, UNNAMED_VENUE, Mode
+from shared.config.venue_catalog import Environment
 from shared.symbols import SYMBOL_WORDS, is_symbol
 
 
@@ -164,7 +165,10 @@ class AlertsSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VenueSection:
-    base_url: Text = "https://api.coinex.com/v2"
+    name: Text = UNNAMED_VENUE
+    environment: Environment = "live"
+    currency: Text = "USDT"
+    base_url: Text | None = None
     window_ms: Annotated[int, Field(ge=1000, le=60_000)] = 5000
     request_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10
 

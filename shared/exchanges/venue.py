@@ -1,7 +1,9 @@
 """Types of the port `Venue`: markets, prices, positions, orders, fills.
 
-Money is `Decimal`, exactly as sent; sizes are in base currency, prices and money in quote
-currency, times in epoch ms of the venue's clock. None is "there is none".
+Money is `Decimal`, exactly as sent; sizes are in base currency, prices and money in the account's
+settlement currency, times in epoch ms of the venue's clock. None is "there is none", or where it
+says so "the venue does not tell". Ids of orders, fills and positions are opaque texts, unique
+within one market only.
 """
 
 from __future__ import annotations
@@ -14,8 +16,16 @@ from shared.messages.trading import TradeSide
 
 OrderSide = Literal["buy", "sell"]
 OrderKind = Literal["limit", "market", "ioc", "fok", "maker_only"]
-OrderState = Literal["open", "part_filled", "filled", "part_canceled", "canceled"]
+OrderState = Literal[
+    "accepted", "open", "part_filled", "filled", "part_canceled", "canceled", "rejected"
+]
+"""`accepted`: received, and what became of it is not known yet; `rejected`: received, and refused
+afterwards."""
+
 Role = Literal["maker", "taker"]
+
+VenueEnd = Literal["stop", "target", "liquidation", "deleveraging"]
+"""What at the venue may close a position, beside orders."""
 
 OPENS: dict[TradeSide, OrderSide] = {"long": "buy", "short": "sell"}
 CLOSES: dict[TradeSide, OrderSide] = {"long": "sell", "short": "buy"}
@@ -28,6 +38,8 @@ class MarketRule:
     Attributes:
         min_size: Smallest order, in base currency.
         size_step: Orders are whole multiples of this, in base currency.
+        min_value: Smallest value of an order that opens, size times price; None without such a
+            rule.
         tick: Prices are whole multiples of this.
         leverages: Those that may be set, ascending.
         available: False when the market cannot be traded now.
@@ -36,6 +48,7 @@ class MarketRule:
     symbol: str
     min_size: Decimal
     size_step: Decimal
+    min_value: Decimal | None
     tick: Decimal
     maker_fee: Decimal
     taker_fee: Decimal
@@ -106,12 +119,15 @@ class OpenPosition:
     """The one net position of a market.
 
     Attributes:
-        realized_pnl: Of this position so far, fees and funding included.
+        position_id: Tells it from an earlier one of the same market; None if the venue does not
+            number positions.
+        realized_pnl: Of this position so far, fees and funding included; None if the venue does
+            not tell while it is open.
         stop_loss, take_profit: Trigger prices for the whole position.
         liquidation_price: None if it cannot be liquidated.
     """
 
-    position_id: int
+    position_id: str | None
     symbol: str
     side: TradeSide
     size: Decimal
@@ -120,7 +136,7 @@ class OpenPosition:
     margin_mode: Literal["isolated", "cross"]
     margin: Decimal
     unrealized_pnl: Decimal
-    realized_pnl: Decimal
+    realized_pnl: Decimal | None
     stop_loss: Decimal | None
     take_profit: Decimal | None
     liquidation_price: Decimal | None
@@ -129,16 +145,22 @@ class OpenPosition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClosedPosition:
-    """A closed position. `how` is the venue's own term."""
+class EndedPosition:
+    """How a position ended.
 
-    position_id: int
-    symbol: str
-    side: TradeSide
-    entry_price: Decimal
+    Attributes:
+        realized_pnl: In all, fees and funding included.
+        fees: Paid, above 0; None if the venue does not tell.
+        funding: Received, negative when paid; None if the venue does not tell.
+        by: What closed it; None for an order, or if the venue does not tell.
+        how: The venue's own term.
+    """
+
     realized_pnl: Decimal
-    opened_ms: int
+    fees: Decimal | None
+    funding: Decimal | None
     closed_ms: int
+    by: VenueEnd | None
     how: str
 
 
@@ -147,6 +169,10 @@ class OrderRequest:
     """An order to place. `client_id`: 1 to 32 of letters, digits, `-` and `_`, never reused.
 
     `price` is None for market orders only.
+
+    Attributes:
+        stop_loss, take_profit: Trigger prices that the position gets with its first fill; only
+            where `Venue.protects_entry`.
     """
 
     symbol: str
@@ -155,16 +181,18 @@ class OrderRequest:
     size: Decimal
     price: Decimal | None
     client_id: str
+    stop_loss: Decimal | None = None
+    take_profit: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedOrder:
-    """An order accepted by the venue. `price` is None for market orders.
+    """An order received by the venue. `price` is None for market orders.
 
-    `state` is None if the reply lacks it.
+    `why`: The venue's reason for a `rejected` one.
     """
 
-    order_id: int
+    order_id: str
     client_id: str
     symbol: str
     side: OrderSide
@@ -175,9 +203,10 @@ class PlacedOrder:
     filled_value: Decimal
     fee: Decimal
     fee_currency: str
-    state: OrderState | None
+    state: OrderState
     created_ms: int
     updated_ms: int
+    why: str = ""
 
     @property
     def average_price(self) -> Decimal | None:
@@ -189,9 +218,9 @@ class PlacedOrder:
 class Fill:
     """An execution at one price. Without a reported fee, `fee` is 0 and `fee_currency` empty."""
 
-    fill_id: int
-    order_id: int
-    position_id: int | None
+    fill_id: str
+    order_id: str
+    position_id: str | None
     symbol: str
     side: OrderSide
     price: Decimal
@@ -200,3 +229,18 @@ class Fill:
     fee: Decimal
     fee_currency: str
     at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountCheck:
+    """What was found of the account's set-up.
+
+    Attributes:
+        name: What was looked at, such as `isolated margin`.
+        is_fit: False: nothing is entered until it is put right; None: the venue does not tell.
+        text: What was found, and what to do about it.
+    """
+
+    name: str
+    is_fit: bool | None
+    text: str

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
+from typing import cast
 
 import aiohttp
 
 from shared.clock import Clock
 from shared.config.defaults import Mode
 from shared.config.sections import VenueSection
-from shared.exchanges.coinex.client import CoinExClient
-from shared.exchanges.coinex.wire import CoinExWire
+from shared.config.venue_catalog import venue_catalog
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue_keys import VenueKeys
 
@@ -27,6 +28,7 @@ def open_venue(
     """Return the venue of the configuration, simulated or real.
 
     Args:
+        section: With a `base_url`.
         session: Used for all requests; not closed here.
         keys: None: calls that need a signature are denied.
         share: Of the account's request limits that this process may use, above 0 to 1.
@@ -34,29 +36,20 @@ def open_venue(
     Raises:
         ConfigError: Its `base_url` is malformed.
     """
-    wire = CoinExWire(
-        session,
-        base_url=section.base_url,
-        clock=clock,
-        keys=keys,
-        window_ms=section.window_ms,
-        timeout_s=section.request_timeout_s,
-        share=share,
-        log=log,
-    )
-    return CoinExClient(wire)
+    adapter = importlib.import_module(f"shared.exchanges.{section.name}.adapter")
+    opened = adapter.open_venue(session=session, section=section, clock=clock, keys=keys,
+                                share=share, log=log)  # fmt: skip
+    return cast(Venue, opened)
 
 
-def closed_to_entries(mode: Mode) -> str:
+def closed_to_entries(section: VenueSection, mode: Mode) -> str:
     """Return why a mode's venue takes no entries until an operator enables them, or ""."""
-    if mode != "live":
-        return ""
-    return (
-        "CoinEx ended futures trading on 2026-09-22; entries are refused until an operator enables "
-        "them"
-    )
+    return venue_catalog()[section.name].closed if mode == "live" else ""
 
 
-def shown_name(venue: Venue, mode: str) -> str:
+def shown_name(section: VenueSection, mode: str) -> str:
     """Return the venue's name for people."""
-    return venue.name if mode == "live" else f"{venue.name} (simulated)"
+    title = venue_catalog()[section.name].title
+    if mode != "live":
+        return f"{title} (simulated)"
+    return title if section.environment == "live" else f"{title} ({section.environment})"

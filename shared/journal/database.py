@@ -10,7 +10,7 @@ import dataclasses
 import secrets
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Self
@@ -18,12 +18,17 @@ from typing import Any, Self
 import orjson
 
 from shared import codec
-from shared.errors import JournalUnavailable, PermanentError
+from shared.errors import BadMessage, JournalUnavailable, PermanentError
+from shared.journal.migration import MigrationFailed, migrate
+from shared.journal.rows import OPEN_STATES, JournalOwner
 from shared.journal.tables import SCHEMA, SCHEMA_VERSION
 from shared.messages.trading import TradeEvent
 
 BUSY_S = 2.0
 """How long a call waits for a lock of another process."""
+
+OPEN_POSITIONS = "SELECT symbol FROM positions WHERE closed_ms IS NULL ORDER BY own_id"
+OPEN_ORDERS = f"SELECT symbol FROM intents WHERE state IN {OPEN_STATES!r} ORDER BY rowid"
 
 
 class JournalFile:
@@ -35,22 +40,25 @@ class JournalFile:
 
     Args:
         path: The file; made if absent.
-        owner: Its mode and venue, such as `demo`: a file of another owner is refused.
+        owner: Whose orders it has. A file of another mode is refused; one of another venue or
+            environment while a position is open there, or the outcome of an order unknown.
         identity: Of a new file; random by default. Part of the ids of its orders.
 
     Attributes:
         identity: Made with the file.
+        owner: Whose orders it has.
         failing: Why it cannot be used, until it was written again; "" while it can.
         is_misplaced: Another file, or none, is at its path; writes still go to the one opened.
 
     Raises:
-        PermanentError: The file is damaged, of another version, or of another owner.
+        PermanentError: The file is damaged, of a newer release, or of another owner; or one of an
+            older release cannot be brought up to date, and was left as it is.
     """
 
     failing = ""
     is_misplaced = False
 
-    def __init__(self, path: Path, owner: str, *, identity: str | None = None) -> None:
+    def __init__(self, path: Path, owner: JournalOwner, *, identity: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
         self._open(f"{path.resolve().as_uri()}?mode=rwc")
@@ -62,6 +70,8 @@ class JournalFile:
                 (found,) = self._db.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise self._damaged(found)
+            with self._reporting():
+                self._migrate(owner)
             self._make(owner, identity or secrets.token_hex(4))
         self._file = _identity_of_file(path)
 
@@ -71,15 +81,40 @@ class JournalFile:
 
         Raises:
             FileNotFoundError: There is none yet.
-            PermanentError: It is damaged or of another version.
+            JournalUnavailable: It cannot be read now, or is of an older release: the trader has not
+                brought it up to date yet.
+            PermanentError: It is damaged, or of a newer release.
         """
+        journal = cls._opened_for_reading(path)
+        with journal._closed_if_refused(), journal._reporting():
+            journal._check_version()
+            journal.owner = journal._written_owner()
+        return journal
+
+    @classmethod
+    def symbols_in_use(cls, path: Path) -> frozenset[str]:
+        """Return the coins with an open position or an order of unknown outcome.
+
+        That of an older release is read too: before the trader starts, others need to know.
+
+        Raises:
+            FileNotFoundError: There is no journal yet.
+            JournalUnavailable, PermanentError: It cannot be read.
+        """
+        journal = cls._opened_for_reading(path)
+        with closing(journal), journal._reporting():
+            if journal._version() > SCHEMA_VERSION:
+                journal._check_version()
+            found = [*journal._rows(OPEN_POSITIONS), *journal._rows(OPEN_ORDERS)]
+        return frozenset(symbol for (symbol,) in found)
+
+    @classmethod
+    def _opened_for_reading(cls, path: Path) -> Self:
         if not path.exists():
             raise FileNotFoundError(f"{path}: no journal yet; the trader makes it when it starts")
         journal = cls.__new__(cls)
         journal.path = path
         journal._open(f"{path.resolve().as_uri()}?mode=ro")
-        with journal._closed_if_refused(), journal._reporting():
-            journal._check_version()
         return journal
 
     def close(self) -> None:
@@ -106,33 +141,85 @@ class JournalFile:
             self._db.close()
             raise
 
-    def _make(self, owner: str, identity: str) -> None:
+    def _make(self, owner: JournalOwner, identity: str) -> None:
         with self.writing():
-            (version,) = self._db.execute("PRAGMA user_version").fetchone()
-            if version == 0:
+            if self._version() == 0:
                 for statement in SCHEMA:
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
                 self.set_note("owner", owner)
             self._check_version()
-            written = self.note("owner")
-            if written == owner and self.note("identity") is None:
+            written = self._written_owner()
+            if written != owner:
+                self._check_owner(written, owner)
+                self.set_note("owner", owner)
+            if self.note("identity") is None:
                 self.set_note("identity", identity)
             self.identity: str = self.note("identity")
-        if written != owner:
+            self.owner = owner
+
+    def _check_owner(self, written: JournalOwner, owner: JournalOwner) -> None:
+        """Let the file be another's only if nothing of ours is left at the one before."""
+        if written.mode != owner.mode:
             raise PermanentError(
-                f"{self.path}: this is the journal of {written}, and the trader now runs as "
-                f"{owner}; positions of one mean nothing to the other: give it a state_dir of its "
-                "own, or move the file away"
+                f"{self.path}: this is the journal of {written.mode}, and the trader now runs as "
+                f"{owner.mode}; positions of one mean nothing to the other: give it a state_dir of "
+                "its own, or move the file away"
+            )
+        left = [
+            *(f"a position in {symbol}" for (symbol,) in self._db.execute(OPEN_POSITIONS)),
+            *(
+                f"an order in {symbol} of unknown outcome"
+                for (symbol,) in self._db.execute(OPEN_ORDERS)
+            ),
+        ]
+        if left and written != owner:
+            raise PermanentError(
+                f"{self.path}: our orders are at {written.place}, with {', '.join(left)}, and the "
+                f"trader now has {owner.place}, which knows nothing of them: go back, close what "
+                "is open and then change the venue; or give this one a state_dir of its own"
             )
 
-    def _check_version(self) -> None:
+    def _written_owner(self) -> JournalOwner:
+        try:
+            return codec.from_plain(JournalOwner, self.note("owner"), "its owner")
+        except BadMessage as error:
+            raise self._damaged(error) from error
+
+    def _version(self) -> int:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version != SCHEMA_VERSION:
+        return int(version)
+
+    def _migrate(self, owner: JournalOwner) -> None:
+        """Bring a file of an older release up to date, with a copy of it beside it."""
+        if 0 < self._version() < SCHEMA_VERSION:
+            try:
+                migrate(self._db, self.path, lambda written: self._check_owner(written, owner))
+            except OSError as error:
+                raise JournalUnavailable(
+                    f"{self.path}: of an older release, and the copy to make before it is brought "
+                    f"up to date cannot be written ({error})"
+                ) from error
+            except MigrationFailed as failed:
+                raise PermanentError(
+                    f"{self.path}: a journal of an older release, which cannot be brought up to "
+                    f"date ({failed}); it was left as it is: run the release it is of, and report "
+                    "this"
+                ) from failed
+
+    def _check_version(self) -> None:
+        version = self._version()
+        if version < SCHEMA_VERSION:
+            raise JournalUnavailable(
+                f"{self.path}: a journal of an older release (version {version}, expected "
+                f"{SCHEMA_VERSION}); the trader brings it up to date when it starts"
+            )
+        if version > SCHEMA_VERSION:
             raise PermanentError(
-                f"{self.path}: a journal of version {version}, expected {SCHEMA_VERSION}; it was "
-                "written by another release: run that one, or move the file away once it holds no "
-                "open position"
+                f"{self.path}: a journal of version {version}, and this release knows no newer "
+                f"one than {SCHEMA_VERSION}: run the release that wrote it. The copy beside it, "
+                f"`{self.path.name}.v{SCHEMA_VERSION}`, if there is one, is from before that, and "
+                "knows nothing of the orders since"
             )
 
     def _damaged(self, why: object) -> PermanentError:

@@ -17,11 +17,13 @@ from shared.journal.rows import (
     OPEN_STATES,
     ZERO,
     CommandRow,
+    EndedBy,
     EquityRow,
     Intent,
     IntentState,
     JournalFill,
     OwnPosition,
+    Plan,
 )
 from shared.messages.trading import TradeEvent, TradeSide, trade_event
 
@@ -40,7 +42,11 @@ class Journal(JournalFile):
         with self.writing():
             if self.intent(intent.client_id) is not None:
                 raise ValueError(f"intent {intent.client_id} is in the journal already")
-            self._insert("intents", dataclasses.asdict(intent))
+            row = dataclasses.asdict(intent)
+            plan = row.pop("plan")
+            self._insert("intents", row)
+            if plan is not None:
+                self._insert("plans", {"client_id": intent.client_id, **plan})
             self._add_events(events)
 
     def intent(self, client_id: str) -> Intent | None:
@@ -64,7 +70,7 @@ class Journal(JournalFile):
         return None if newest is None else int(newest)
 
     def _intents(self, where: str, *values: Any) -> list[Intent]:
-        names = [field.name for field in dataclasses.fields(Intent)]
+        names = [field.name for field in dataclasses.fields(Intent) if field.name != "plan"]
         rows = self._rows(
             f"SELECT {', '.join(names)} FROM intents WHERE {where} ORDER BY rowid", *values
         )
@@ -90,7 +96,11 @@ class Journal(JournalFile):
     def take(self, order: PlacedOrder, *events: TradeEvent) -> None:
         """Record an own order that the venue accepted; again, if it has filled further."""
         with self.writing():
-            known = self._rows("SELECT filled_size FROM orders WHERE order_id = ?", order.order_id)
+            known = self._rows(
+                "SELECT filled_size FROM orders WHERE symbol = ? AND order_id = ?",
+                order.symbol,
+                order.order_id,
+            )
             if known and Decimal(known[0][0]) > order.filled_size:
                 return  # an older state of it
             intent = self.intent(order.client_id)
@@ -107,18 +117,24 @@ class Journal(JournalFile):
             self._add_events(events)
 
     def _begin_position(self, intent: Intent, opened_ms: int) -> None:
-        self._db.execute(
-            "INSERT OR IGNORE INTO positions (symbol, side, entry_id, opened_ms, why, "
-            "stop_fraction, target_fraction, unprotected_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                intent.symbol, intent.side, intent.client_id, opened_ms, intent.why,
-                str(intent.stop_fraction), str(intent.target_fraction), opened_ms,
-            ),
-        )  # fmt: skip
+        row = {
+            "symbol": intent.symbol, "side": intent.side, "entry_id": intent.client_id,
+            "opened_ms": opened_ms, "why": intent.why, "stop_fraction": intent.stop_fraction,
+            "target_fraction": intent.target_fraction, "unprotected_ms": opened_ms,
+        }  # fmt: skip
+        self._insert("positions", row | self._place(), "INSERT OR IGNORE")
 
-    def order_client(self, order_id: int) -> str | None:
+    def _place(self) -> dict[str, str]:
+        owner = self.owner
+        return {
+            "venue": owner.venue, "environment": owner.environment, "currency": owner.currency
+        }  # fmt: skip
+
+    def order_client(self, symbol: str, order_id: str) -> str | None:
         """Return the `client_id` of an own order; None for any other."""
-        rows = self._rows("SELECT client_id FROM orders WHERE order_id = ?", order_id)
+        rows = self._rows(
+            "SELECT client_id FROM orders WHERE symbol = ? AND order_id = ?", symbol, order_id
+        )
         return rows[0][0] if rows else None
 
     # Fills and positions
@@ -132,7 +148,7 @@ class Journal(JournalFile):
                 row |= {"own_id": each.own_id, "client_id": each.client_id}
                 if self._insert("fills", row, "INSERT OR IGNORE"):
                     added += 1
-                    self._add_events([_fill_event(each, at_ms)])
+                    self._add_events([_fill_event(each, at_ms, self.owner.currency)])
         return added
 
     def own_positions(self) -> list[OwnPosition]:
@@ -199,25 +215,24 @@ class Journal(JournalFile):
         return tuple(at for (at,) in rows)
 
     def fees_since(self, at_ms: int) -> Decimal:
-        """Return the fees of fills since a venue time."""
-        rows = self._rows("SELECT fee FROM fills WHERE at_ms >= ?", at_ms)
+        """Return the fees of fills since a venue time, in the settlement currency."""
+        rows = self._rows(
+            "SELECT fee FROM fills WHERE at_ms >= ? AND fee_currency IN ('', ?)",
+            at_ms,
+            self.owner.currency,
+        )
         return sum((Decimal(fee) for (fee,) in rows), ZERO)
 
-    def _positions(self, where: str, *values: Any) -> list[tuple[Any, ...]]:
-        return self._rows(
-            "SELECT own_id, symbol, side, venue_id, opened_ms, why, stop_fraction, "
-            "target_fraction, unprotected_ms, adopted_size, adopted_price, adopted_pnl, closed_ms, "
-            f"pnl, how, entry_id, closing FROM positions WHERE {where}",
-            *values,
-        )
+    def _positions(self, where: str, *values: Any) -> list[dict[str, Any]]:
+        return self._dicts(f"SELECT * FROM positions WHERE {where}", *values)
 
-    def _position(self, row: tuple[Any, ...]) -> OwnPosition:
-        own_id, entry_id = row[0], row[15]
+    def _position(self, row: dict[str, Any]) -> OwnPosition:
+        own_id, entry_id = row["own_id"], row["entry_id"]
         names = [field.name for field in dataclasses.fields(Fill)]
         fills = [
             Fill(**_typed(Fill, dict(zip(names, values, strict=True))))
             for values in self._rows(
-                f"SELECT {', '.join(names)} FROM fills WHERE own_id = ? ORDER BY at_ms, fill_id",
+                f"SELECT {', '.join(names)} FROM fills WHERE own_id = ? ORDER BY at_ms, rowid",
                 own_id,
             )
         ]
@@ -228,49 +243,45 @@ class Journal(JournalFile):
         )
         by_venue = self._rows(
             "SELECT size, side FROM fills WHERE own_id = ? AND client_id IS NULL "
-            "AND order_id NOT IN (SELECT order_id FROM orders)",
+            "AND (symbol, order_id) NOT IN (SELECT symbol, order_id FROM orders)",
             own_id,
         )
-        ordered_out += sum((Decimal(s) for s, side in by_venue if side == CLOSES[row[2]]), ZERO)
+        closes = CLOSES[row["side"]]
+        ordered_out += sum((Decimal(size) for size, side in by_venue if side == closes), ZERO)
         funding = self._rows("SELECT amount FROM funding WHERE own_id = ?", own_id)
+        columns = {f.name: row[f.name] for f in dataclasses.fields(OwnPosition) if f.name in row}
         return OwnPosition(
-            own_id=own_id,
-            symbol=row[1],
-            side=row[2],
-            venue_id=row[3],
-            opened_ms=row[4],
-            why=row[5],
-            stop_fraction=Decimal(row[6]),
-            target_fraction=Decimal(row[7]),
-            unprotected_ms=row[8],
-            closing=row[16],
-            adopted_size=Decimal(row[9]),
-            adopted_price=Decimal(row[10]),
-            adopted_pnl=Decimal(row[11]),
+            **_typed(OwnPosition, columns),
+            plan=self._plan(entry_id),
             ordered_in=ordered_in,
             ordered_out=ordered_out,
             fills=tuple(fills),
             funding=sum((Decimal(amount) for (amount,) in funding), ZERO),
-            closed_ms=row[12],
-            pnl=None if row[13] is None else Decimal(row[13]),
-            how=row[14],
         )
+
+    def _plan(self, entry_id: str | None) -> Plan | None:
+        names = ", ".join(field.name for field in dataclasses.fields(Plan))
+        rows = self._dicts(f"SELECT {names} FROM plans WHERE client_id = ?", entry_id)
+        return Plan(**_typed(Plan, rows[0])) if rows else None
 
     def _filled(self, where: str, value: Any) -> Decimal:
         rows = self._rows(f"SELECT filled_size FROM orders WHERE {where}", value)
         return sum((Decimal(size) for (size,) in rows), ZERO)
 
-    def seen_at_venue(self, own_id: int, venue_id: int) -> None:
-        """Record the venue's number of an own position."""
+    def seen_at_venue(self, own_id: int, venue_id: str) -> None:
+        """Record the venue's id of an own position."""
         with self.writing():
             self._db.execute(
                 "UPDATE positions SET venue_id = ? WHERE own_id = ?", (venue_id, own_id)
             )
 
-    def set_closing(self, own_id: int, why: str, *events: TradeEvent) -> None:
+    def set_closing(self, own_id: int, why: str, by: EndedBy, *events: TradeEvent) -> None:
         """Record why an own position is to be closed, until it is."""
         with self.writing():
-            self._db.execute("UPDATE positions SET closing = ? WHERE own_id = ?", (why, own_id))
+            self._db.execute(
+                "UPDATE positions SET closing = ?, closing_by = ? WHERE own_id = ?",
+                (why, by, own_id),
+            )
             self._add_events(events)
 
     def set_unprotected(self, own_id: int, since_ms: int | None, *events: TradeEvent) -> None:
@@ -281,6 +292,17 @@ class Journal(JournalFile):
             )
             self._add_events(events)
 
+    def set_triggers(
+        self, own_id: int, stop: Decimal | None, target: Decimal | None, *events: TradeEvent
+    ) -> None:
+        """Record the stop and target that a position has at the venue."""
+        with self.writing():
+            self._db.execute(
+                "UPDATE positions SET stop = ?, target = ? WHERE own_id = ?",
+                (_text(stop), _text(target), own_id),
+            )
+            self._add_events(events)
+
     def add_funding(self, own_id: int, amount: Decimal, at_ms: int, *events: TradeEvent) -> None:
         """Add funding that a position has received or paid."""
         with self.writing():
@@ -288,14 +310,15 @@ class Journal(JournalFile):
             self._add_events(events)
 
     def end_position(
-        self, own_id: int, *, closed_ms: int, pnl: Decimal, how: str, events: Sequence[TradeEvent]
-    ) -> None:
+        self, own_id: int, *, closed_ms: int, pnl: Decimal, by: EndedBy, how: str,
+        events: Sequence[TradeEvent],
+    ) -> None:  # fmt: skip
         """Record the end of an own position, and its P&L."""
         with self.writing():
             self._db.execute(
-                "UPDATE positions SET closed_ms = ?, pnl = ?, how = ?, unprotected_ms = NULL "
-                "WHERE own_id = ?",
-                (closed_ms, str(pnl), how, own_id),
+                "UPDATE positions SET closed_ms = ?, pnl = ?, ended_by = ?, how = ?, "
+                "unprotected_ms = NULL WHERE own_id = ?",
+                (closed_ms, str(pnl), by, how, own_id),
             )
             self._add_events(events)
 
@@ -307,10 +330,9 @@ class Journal(JournalFile):
         with self.writing():
             for own in self.own_positions():
                 if own.symbol == position.symbol:
-                    self._db.execute(
-                        "UPDATE positions SET closed_ms = ?, pnl = ?, how = ? WHERE own_id = ?",
-                        (at_ms, str(own.price_pnl - own.fees + own.funding), "adopted anew",
-                         own.own_id),
+                    self.end_position(
+                        own.own_id, closed_ms=at_ms, by="outside", how="adopted anew",
+                        pnl=own.price_pnl - own.fees + own.funding, events=(),
                     )  # fmt: skip
             row = {
                 "symbol": position.symbol, "side": position.side, "venue_id": position.position_id,
@@ -318,9 +340,9 @@ class Journal(JournalFile):
                 "target_fraction": target_fraction,
                 "unprotected_ms": None if position.stop_loss is not None else at_ms,
                 "adopted_size": position.size, "adopted_price": position.entry_price,
-                "adopted_pnl": position.realized_pnl,
+                "adopted_pnl": position.realized_pnl or ZERO,
             }  # fmt: skip
-            self._insert("positions", row)
+            self._insert("positions", row | self._place())
             self._add_events(events)
 
     # Equity and commands
@@ -364,6 +386,10 @@ class Journal(JournalFile):
             self._add_events(events)
 
 
+def _text(value: Decimal | None) -> str | None:
+    return None if value is None else str(value)
+
+
 def _typed(kind: type[Any], row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its money as Decimal."""
     money = {f.name for f in dataclasses.fields(kind) if "Decimal" in str(f.type)}
@@ -373,11 +399,13 @@ def _typed(kind: type[Any], row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _fill_event(each: JournalFill, at_ms: int) -> TradeEvent:
+def _fill_event(each: JournalFill, at_ms: int, currency: str) -> TradeEvent:
     fill = each.fill
     by = "" if each.client_id else ", by the venue"
-    text = f"{fill.symbol}: {fill.side} {fill.size} at {fill.price} filled, fee {fill.fee}{by}"
+    is_ours = fill.fee_currency in ("", currency)
+    fee = f"{fill.fee}" if is_ours else f"{fill.fee} {fill.fee_currency}, which no P&L here counts"
+    text = f"{fill.symbol}: {fill.side} {fill.size} at {fill.price} filled, fee {fee}{by}"
     return trade_event(
-        at_ms, "fill", text, fill.symbol, client_id=each.client_id,
-        size_base=fill.size, price=fill.price, fee_quote=fill.fee,
+        at_ms, "fill", text, fill.symbol, client_id=each.client_id, size_base=fill.size,
+        price=fill.price, fee_quote=fill.fee if is_ours else None,
     )  # fmt: skip

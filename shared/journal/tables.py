@@ -1,8 +1,11 @@
-"""The tables of the trader's journal, as SQL. Money is TEXT, times are epoch ms."""
+"""The tables of the trader's journal, as SQL. Money is TEXT, times are epoch ms.
+
+Ids of a venue are texts, unique within one market.
+"""
 
 from __future__ import annotations
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 SCHEMA = (
     "CREATE TABLE notes (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
@@ -11,18 +14,25 @@ SCHEMA = (
         symbol TEXT NOT NULL,
         side TEXT NOT NULL CHECK (side IN ('long', 'short')),
         entry_id TEXT UNIQUE REFERENCES intents (client_id),
-        venue_id INTEGER,
+        venue TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        currency TEXT NOT NULL,
+        venue_id TEXT,
         opened_ms INTEGER NOT NULL,
         why TEXT NOT NULL,
         stop_fraction TEXT NOT NULL,
         target_fraction TEXT NOT NULL,
+        stop TEXT,
+        target TEXT,
         unprotected_ms INTEGER,
         closing TEXT NOT NULL DEFAULT '',
+        closing_by TEXT,
         adopted_size TEXT NOT NULL DEFAULT '0',
         adopted_price TEXT NOT NULL DEFAULT '0',
         adopted_pnl TEXT NOT NULL DEFAULT '0',
         closed_ms INTEGER,
         pnl TEXT,
+        ended_by TEXT,
         how TEXT NOT NULL DEFAULT '',
         judged INTEGER NOT NULL DEFAULT 0
     ) STRICT""",
@@ -49,14 +59,26 @@ SCHEMA = (
             CHECK (state IN ('sending', 'unknown', 'taken', 'refused', 'not_taken')),
         end TEXT NOT NULL
     ) STRICT""",
+    """CREATE TABLE plans (
+        client_id TEXT PRIMARY KEY REFERENCES intents (client_id),
+        strategy TEXT NOT NULL,
+        strategy_version TEXT NOT NULL,
+        strategy_hash TEXT NOT NULL,
+        base INTEGER NOT NULL,
+        bonus INTEGER NOT NULL,
+        entry_price TEXT NOT NULL,
+        stop TEXT NOT NULL,
+        target TEXT NOT NULL,
+        risk TEXT NOT NULL
+    ) STRICT""",
     "CREATE INDEX by_own ON intents (own_id)",
     "CREATE INDEX by_sent ON intents (sent_ms)",
     # queried every few seconds; a handful of all rows
     "CREATE INDEX unsettled ON intents (state) WHERE state IN ('sending', 'unknown')",
     """CREATE TABLE orders (
-        order_id INTEGER PRIMARY KEY,
-        client_id TEXT NOT NULL UNIQUE REFERENCES intents (client_id),
         symbol TEXT NOT NULL,
+        order_id TEXT NOT NULL,
+        client_id TEXT NOT NULL UNIQUE REFERENCES intents (client_id),
         side TEXT NOT NULL,
         kind TEXT NOT NULL,
         size TEXT NOT NULL,
@@ -65,15 +87,17 @@ SCHEMA = (
         filled_value TEXT NOT NULL,
         fee TEXT NOT NULL,
         fee_currency TEXT NOT NULL,
-        state TEXT,
+        state TEXT NOT NULL,
         created_ms INTEGER NOT NULL,
-        updated_ms INTEGER NOT NULL
+        updated_ms INTEGER NOT NULL,
+        why TEXT NOT NULL DEFAULT '',
+        PRIMARY KEY (symbol, order_id)
     ) STRICT""",
     """CREATE TABLE fills (
-        fill_id INTEGER PRIMARY KEY,
-        order_id INTEGER NOT NULL,
-        position_id INTEGER,
         symbol TEXT NOT NULL,
+        fill_id TEXT NOT NULL,
+        order_id TEXT NOT NULL,
+        position_id TEXT,
         side TEXT NOT NULL,
         price TEXT NOT NULL,
         size TEXT NOT NULL,
@@ -82,7 +106,8 @@ SCHEMA = (
         fee_currency TEXT NOT NULL,
         at_ms INTEGER NOT NULL,
         own_id INTEGER NOT NULL REFERENCES positions (own_id),
-        client_id TEXT REFERENCES intents (client_id)
+        client_id TEXT REFERENCES intents (client_id),
+        PRIMARY KEY (symbol, fill_id)
     ) STRICT""",
     "CREATE INDEX fills_of ON fills (own_id)",
     "CREATE INDEX fills_at ON fills (at_ms)",

@@ -26,7 +26,7 @@ class Position:
     Attributes:
         stop_loss, take_profit, liquidation_price: None if there is none.
         mark_price: None if the venue did not report it.
-        realized_pnl_quote: So far, fees and funding included.
+        realized_pnl_quote: So far, fees and funding included; null if the venue does not tell.
     """
 
     symbol: str
@@ -40,7 +40,7 @@ class Position:
     leverage: int
     margin_quote: Amount
     unrealized_pnl_quote: Amount
-    realized_pnl_quote: Amount
+    realized_pnl_quote: Amount | None
     opened_ms: int
 
 

@@ -35,20 +35,15 @@ def coins_in_use(config: Config) -> CoinsInUse:
     from shared.exchanges.sim.save_file import markets_in_use  # noqa: PLC0415
     from shared.journal.journal import Journal  # noqa: PLC0415
 
-    state_dir, own, unknown = Path(config.state_dir).resolve(), set[str](), ""
+    state_dir, own, unknown = Path(config.state_dir).resolve(), frozenset[str](), ""
     try:
-        journal = Journal.read_only(state_dir / "trader.db")
-        try:
-            own = {position.symbol for position in journal.own_positions()}
-            own |= {intent.symbol for intent in journal.open_intents()}
-        finally:
-            journal.close()
+        own = Journal.symbols_in_use(state_dir / "trader.db")
     except FileNotFoundError:
         pass
     except PlatformError as error:
         unknown = str(error)
     at_venue = set() if config.mode == "live" else markets_in_use(state_dir / "venue.json")
-    return CoinsInUse(frozenset(own), frozenset(at_venue), unknown)
+    return CoinsInUse(own, frozenset(at_venue), unknown)
 
 
 def kept(config: Config, in_use: CoinsInUse, before: Iterable[str] = ()) -> tuple[str, ...]:

@@ -73,9 +73,9 @@ def launch_message(
 
 def missing_secrets(config: Config, secrets: Secrets) -> list[str]:
     """Return the secrets that actors of a configuration need and that are not given."""
-    no_keys = config.mode == "live" and secrets.venue_access_id is None
+    no_keys = config.mode == "live" and secrets.venue_key is None
     no_urls = config.alerts.enabled and not secrets.alert_services()
-    return [*(["venue_access_id"] if no_keys else []), *(["alert_urls"] if no_urls else [])]
+    return [*(["venue_key"] if no_keys else []), *(["alert_urls"] if no_urls else [])]
 
 
 def _trial(spec: ChildSpec, config: Config) -> dict[str, Any] | None:
@@ -92,9 +92,9 @@ def _keys(mode: Mode, secrets: Secrets, sim_keys: SimKeys | None) -> dict[str, s
         if sim_keys is None:
             return None
         return {"access_id": sim_keys.access_id, "secret": sim_keys.secret_key}
-    if secrets.venue_access_id is None or secrets.venue_secret_key is None:
+    if secrets.venue_key is None or secrets.venue_secret is None:
         return None
-    return {"access_id": secrets.venue_access_id, "secret": secrets.venue_secret_key}
+    return {"access_id": secrets.venue_key, "secret": secrets.venue_secret}
 
 
 def foreground_launch(

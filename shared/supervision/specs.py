@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from shared.config.sections import Config
+from shared.config.venue_catalog import venue_catalog
 from shared.supervision.restart import Policy
 from shared.web.hosts import base_url
 
@@ -104,9 +105,12 @@ class _Given:
         self.symbols = config.symbols
         self.kept = list(kept)
         self.binance, self.venue = dict(self.plain["binance"]), dict(self.plain["venue"])
-        if config.mode != "live":
+        venue = venue_catalog()[config.venue.name]
+        if config.mode == "live":
+            self.venue["base_url"] = config.venue.base_url or venue.urls[config.venue.environment]
+        else:
             address = base_url(config.simulator.host, ports["exchange-sim"])
-            self.venue["base_url"] = f"{address}/v2"
+            self.venue["base_url"] = f"{address}{venue.path}"
             if config.mode == "demo":
                 self.binance |= {"base_url": address, "stream_url": None}
 
@@ -120,7 +124,11 @@ def _exchange_sim(given: _Given) -> ChildSpec:
     return ChildSpec(
         name="exchange-sim",
         code="actors.exchange_sim.actor:ExchangeSim",
-        section={"simulator": simulator, "symbols": given.symbols},
+        section={
+            "simulator": simulator,
+            "venue": given.config.venue.name,
+            "symbols": given.symbols,
+        },
         level=0,
         step_budget_s=60,
         port=given.ports["exchange-sim"],

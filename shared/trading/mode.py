@@ -50,6 +50,7 @@ class ModeInputs:
         choice: An operator's last choice, if any; overrides the configuration.
         after_quarantine: Restarted after a crash loop, and not enabled by an operator since.
         closed_venue: Why the venue takes no entries; "" when it does.
+        unfit_account: What has to be put right about the account at the venue; or "".
         journal_doubt: Why the journal may not be the one our orders are in; or "".
         is_compared: Whether that is decided.
     """
@@ -61,6 +62,7 @@ class ModeInputs:
     choice: Literal["enabled", "reducing", "disabled"] | None = None
     after_quarantine: bool = False
     closed_venue: str = ""
+    unfit_account: str = ""
     journal_doubt: str = ""
     is_compared: bool = True
 
@@ -75,7 +77,8 @@ def mode(inputs: ModeInputs) -> tuple[TraderMode, str]:
 
     The strictest reason decides: `locked` (lock, flag, a latched breaker: only a release ends it; a
     doubtful journal: only accepting it does), `disabled` (operator, configuration), `reducing`
-    (operator, after a quarantine, a venue without entries, a journal not compared yet), `enabled`.
+    (operator, after a quarantine, a venue without entries, an account not set up for it, a journal
+    not compared yet), `enabled`.
     Only `enabled` allows entries; open positions are managed in all modes.
     """
     found = list(_restraints(inputs))
@@ -110,3 +113,5 @@ def _restraints(inputs: ModeInputs) -> Iterator[tuple[TraderMode, str]]:
         yield "reducing", "started although it died too often: enable it when that is understood"
     if inputs.closed_venue:
         yield "reducing", inputs.closed_venue
+    if inputs.unfit_account:
+        yield "reducing", f"the account has to be set up: {inputs.unfit_account}"

@@ -52,6 +52,9 @@ class EntryPlan:
     Attributes:
         size: In base currency, whole steps of the market.
         limit_price: In whole ticks.
+        entry_price: Best price when it was planned.
+        stop, target: Trigger prices by that, in whole ticks.
+        base, bonus: Points it was decided on.
         stop_fraction, target_fraction: Distances from the average entry price, as shares of it.
         reason: Score, bonus and costs in words.
     """
@@ -60,6 +63,11 @@ class EntryPlan:
     side: TradeSide
     size: Decimal
     limit_price: Decimal
+    entry_price: Decimal
+    stop: Decimal
+    target: Decimal
+    base: int
+    bonus: int
     stop_fraction: Decimal
     target_fraction: Decimal
     leverage: int

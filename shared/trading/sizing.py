@@ -22,6 +22,7 @@ from shared.exchanges.venue import BookLevel, Funding, MarketRule, OrderBook, Ti
 from shared.messages.trading import TradeSide
 from shared.trading.amounts import EXACT, ceiled, exact, floored, share, shown, shown_pct
 from shared.trading.breakers import deviation
+from shared.trading.exits import levels
 from shared.trading.exposure import Exposure
 from shared.trading.plan import Candidate, EntryPlan, Refusal
 
@@ -216,6 +217,13 @@ def _plan(
             f"size {size} by {bound} is below the smallest of {rule.min_size}; it is never "
             "rounded up"
         )
+    # a limit at the worse price for it: what is filled at a better one counts as less
+    value = size * min(quote.best, quote.limit)
+    if rule.min_value is not None and value < rule.min_value:
+        return (
+            f"size {size} by {bound} is worth {shown(value, 2)}, below the smallest value of "
+            f"{rule.min_value}; it is never rounded up"
+        )
     offered = sum((level.size for level in _within(quote)), Decimal(0))
     if offered < rule.min_size:
         return (
@@ -228,11 +236,20 @@ def _plan(
     if isinstance(leverage, str):
         return leverage
     bonus = f" + bonus {candidate.bonus} = {candidate.total}" if candidate.bonus else ""
+    try:
+        triggers = levels(candidate.side, quote.best, stop, target, rule.tick)
+    except ValueError as error:
+        return str(error)
     return EntryPlan(
         symbol=candidate.symbol,
         side=candidate.side,
         size=size,
         limit_price=quote.limit,
+        entry_price=quote.best,
+        stop=triggers.stop,
+        target=triggers.target,
+        base=candidate.base,
+        bonus=candidate.bonus,
         stop_fraction=stop,
         target_fraction=target,
         leverage=leverage,

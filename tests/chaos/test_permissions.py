@@ -16,6 +16,7 @@ from tests.chaos.conftest import Make
 from tests.support.ordinary_user import ANOTHER_USER, as_ordinary_user, need_another_user
 from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
+from tests.support.venue import simulated_owner
 
 SMALL = ("groups={majors: [BTCUSDT, ETHUSDT]}", "auditor.enabled=false", "account.interval_s=1")
 NO_UMASK = ("sh", "-c", 'umask 000; exec "$@"', "sh")
@@ -60,7 +61,7 @@ def test_modes_that_a_restore_got_wrong_are_corrected_and_named(platform: Make) 
     var = running.state_dir
     for folder in (var, var / "log", var / "redis"):
         folder.mkdir()
-    Journal(var / "trader.db", "demo", identity="restored").close()
+    Journal(var / "trader.db", simulated_owner(), identity="restored").close()
     token = "t" * 43
     (var / "api.token").write_text(token)
     wrong = {

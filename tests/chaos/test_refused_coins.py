@@ -25,7 +25,7 @@ def set_groups(config: Path, groups: str) -> None:
 def positions(running: Platform) -> dict[str, Any]:
     """Return the stop of each open position."""
     rows = running.simulator("/sim/venue")[1]["positions"]
-    return {row["market"]: row["stop_loss_price"] for row in rows}
+    return {row["market"]: row["stops"][0]["price"] if row["stops"] else "0" for row in rows}
 
 
 def mark(running: Platform, symbol: str) -> str:

@@ -16,8 +16,9 @@ import pytest
 from shared.journal.journal import Journal
 from shared.messages.trading import TraderCommand
 from tests.support.crash_run import CrashingTrader, CrashRun
-from tests.support.execution import all_intents, remove_trigger
+from tests.support.execution import all_intents
 from tests.support.trading import CYCLE, EAGER
+from tests.support.venue import remove_trigger
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 BY_HAND = {"market": "ETHUSDT", "side": "short", "amount": "0.5"}
@@ -51,8 +52,8 @@ async def without_a_stop(trader: CrashingTrader) -> None:
     execution = trader.trading.execution
     await trader.trading.cycle.run(trader.cycle_ms)
     for matched in (await execution.protect()).ours:
-        await remove_trigger(trader.client, matched.own.symbol, "stop-loss")
-        await remove_trigger(trader.client, matched.own.symbol, "take-profit")
+        await remove_trigger(trader.url, matched.own.symbol, "stop")
+        await remove_trigger(trader.url, matched.own.symbol, "target")
     await execution.protect()
     await execution.close_all("flatten")
 
@@ -100,7 +101,7 @@ def check(run: CrashRun, found: dict[str, Any]) -> None:
     assert len({i.symbol for i in entries}) == len(entries)
     assert all(i.state != "sending" for i in intents)
     taken = {i.client_id for i in intents if i.state == "taken"}
-    filled = {o["client_id"] for o in sent if Decimal(o["filled_amount"])}
+    filled = {o["client_id"] for o in sent if Decimal(o["filled"])}
     assert filled <= taken
 
     # a command is carried out once
@@ -108,7 +109,7 @@ def check(run: CrashRun, found: dict[str, Any]) -> None:
     assert "BTCUSDT" not in {own.symbol for own in owned}
 
     # no fill is lost
-    deals = {d["deal_id"]: d for d in books["deals"] if d["market"] != "ETHUSDT"}
+    deals = {str(d["deal_id"]): d for d in books["deals"] if d["market"] != "ETHUSDT"}
     fills = {fill.fill_id: fill for own in (*owned, *closed) for fill in own.fills}
     assert fills.keys() == deals.keys()
     assert all(Decimal(deals[n]["amount"]) == fill.size for n, fill in fills.items())
@@ -119,15 +120,16 @@ def check(run: CrashRun, found: dict[str, Any]) -> None:
     by_market = {position["market"]: position for position in books["positions"]}
     by_hand = by_market.pop("ETHUSDT")
     assert {own.symbol: own.size for own in owned} == {
-        market: Decimal(position["open_interest"]) for market, position in by_market.items()
+        market: Decimal(position["size"]) for market, position in by_market.items()
     }
-    assert all(Decimal(p["stop_loss_price"] or 0) > 0 for p in by_market.values())
+    assert all(Decimal(p["stops"][0]["price"]) > 0 for p in by_market.values())
     assert found["bare_s"] <= EAGER.unprotected_s
     assert found["trouble"] == ""
 
     # what was opened by hand is as it was
-    assert (by_hand["open_interest"], by_hand["side"]) == (BY_HAND["amount"], BY_HAND["side"])
-    assert not by_hand["stop_loss_list"]
+    assert Decimal(by_hand["size"]) == Decimal(BY_HAND["amount"])
+    assert by_hand["side"] == BY_HAND["side"]
+    assert not by_hand["stops"]
     assert len([d for d in books["deals"] if d["market"] == "ETHUSDT"]) == run.by_hand_deals
 
 

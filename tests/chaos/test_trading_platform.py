@@ -126,7 +126,7 @@ def test_keys_show_in_nothing_that_a_live_platform_prints_keeps_or_is(
     exchange.start()
     port = exchange.actor("exchange-sim")["port"]
     monkeypatch.setenv("COINEX_ACCESS_ID", ACCESS_ID)
-    monkeypatch.setenv("COINEX_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("COINEX_VENUE_SECRET", SECRET_KEY)
     live = platform(
         *SMALL, "mode=live", "trader.enabled=true", "redis.embedded=always",
         f"venue.base_url=http://127.0.0.1:{port}/v2", f"binance.base_url=http://127.0.0.1:{port}",
@@ -152,7 +152,7 @@ def test_keys_given_to_a_platform_that_simulates_show_nowhere_and_are_not_used(
     platform: Make, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setenv("COINEX_ACCESS_ID", ACCESS_ID)
-    monkeypatch.setenv("COINEX_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("COINEX_VENUE_SECRET", SECRET_KEY)
     running = platform(
         *SMALL, f"mode={mode}", "trader.enabled=true", "redis.embedded=always",
         "binance.base_url=http://127.0.0.1:9", "binance.stream_url=ws://127.0.0.1:9",
@@ -182,12 +182,12 @@ def test_keys_given_to_a_platform_that_simulates_show_nowhere_and_are_not_used(
 def test_one_key_without_the_other_ends_with_78(
     platform: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("COINEX_SECRET_KEY", SECRET_KEY)
+    monkeypatch.setenv("COINEX_VENUE_SECRET", SECRET_KEY)
     running = platform(*SMALL)
     running.start(ready=False)
     assert running.process is not None
     assert running.process.wait(30) == 78
-    assert "given without COINEX_ACCESS_ID" in running.output()
+    assert "given without COINEX_VENUE_KEY" in running.output()
     assert SECRET_KEY not in running.output()
     running.process = None
 

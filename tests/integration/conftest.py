@@ -8,8 +8,8 @@ import pytest
 
 from shared.clock import SystemClock
 from shared.exchanges.coinex.client import CoinExClient
-from tests.support.coinex_faults import KEYS
-from tests.support.scripted_venue import ScriptedVenue, ok, scripted_venue, venue_client
+from tests.support.coinex.faults import KEYS
+from tests.support.coinex.scripted import ScriptedVenue, ok, scripted_venue, venue_client
 
 
 @pytest.fixture

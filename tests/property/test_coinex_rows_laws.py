@@ -16,7 +16,7 @@ from shared.exchanges.coinex import rows as read
 from shared.exchanges.coinex.client import number_text
 from shared.exchanges.coinex.replies import read_reply
 from shared.exchanges.coinex.rows import Row, Unreadable
-from tests.support.coinex_wire_rows import deal_row, market_row, order_row, position_row, ticker_row
+from tests.support.coinex.wire_rows import deal_row, market_row, order_row, position_row, ticker_row
 from tests.support.message_strategies import JSON
 
 PRICES: st.SearchStrategy[Decimal] = st.builds(

@@ -45,10 +45,10 @@ def actions(draw: st.DrawFn) -> Action:
         venue.close(market, "limit", size, price)
 
     def protect(venue: SimVenue, _prices: ScriptedPrices) -> None:
-        venue.set_trigger(market, "stop", "mark_price", price, None)
+        venue.set_trigger(market, "stop", "mark", price, None)
 
     def aim(venue: SimVenue, _prices: ScriptedPrices) -> None:
-        venue.set_trigger(market, "target", "mark_price", price, size)
+        venue.set_trigger(market, "target", "mark", price, size)
 
     def lever(venue: SimVenue, _prices: ScriptedPrices) -> None:
         venue.set_leverage(market, leverage)
@@ -179,8 +179,8 @@ def test_how_often_one_looks_changes_nothing(moves: list[float], looks: list[int
         venue = SimVenue(prices, fresh_state(NOW))
         venue.set_leverage("BTCUSDT", 20)
         venue.place("BTCUSDT", "buy", "market", D("0.1"), None)
-        venue.set_trigger("BTCUSDT", "stop", "mark_price", D("77000"), D("0.03"))
-        venue.set_trigger("BTCUSDT", "target", "mark_price", D("79000"), D("0.02"))
+        venue.set_trigger("BTCUSDT", "stop", "mark", D("77000"), D("0.03"))
+        venue.set_trigger("BTCUSDT", "target", "mark", D("79000"), D("0.02"))
         venue.place("BTCUSDT", "buy", "limit", D("0.02"), D("76500"))
         for number, move in enumerate(moves, 1):
             prices.go("BTCUSDT", NOW + number * 3_600_000, str(at("78000", move)))

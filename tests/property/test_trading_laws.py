@@ -210,6 +210,7 @@ def entries(draw: st.DrawFn) -> tuple[Candidate, dict[str, Any], TraderSection]:
             symbol="BTCUSDT",
             min_size=draw(st.sampled_from([D("0.0001"), D("0.001"), D("0.02")])),
             size_step=draw(st.sampled_from([D("0.0001"), D("0.003"), D("0.02")])),
+            min_value=draw(st.sampled_from([None, D(5)])),
             tick=tick,
             maker_fee=D(0),
             taker_fee=draw(decimals("0", "0.001", 5)),

@@ -27,24 +27,24 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from actors.exchange_sim.coinex.rest import CoinexWire
 from actors.exchange_sim.faults import FaultScript
 from actors.exchange_sim.market.generated import GeneratedPrices
 from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.exchange_sim.venue_panel import VenuePanel
+from actors.exchange_sim.venue_wire import wire_of
 from actors.trader.assembly import Trading
 from actors.trader.journal_thread import JournalThread
 from shared.bus import Bus
+from shared.config.defaults import UNNAMED_VENUE
 from shared.config.sections import TraderSection
-from shared.exchanges.coinex.client import CoinExClient
+from shared.exchanges.ports import Venue
 from shared.exchanges.sim.save_file import VenueFile, fresh_state
 from shared.exchanges.sim.venue import SimVenue
 from shared.journal.journal import Journal
 from tests.support.exchange import served
-from tests.support.execution import client_of
 from tests.support.trading import NO_REDIS, MarketCandles, assemble
-from tests.support.venue import KEYS
+from tests.support.venue import KEYS, simulated_client, simulated_owner
 
 DEADLINE_S = 60
 POLL_S = 0.001
@@ -130,7 +130,8 @@ Scenario = Callable[["CrashingTrader"], Awaitable[Any]]
 class CrashingTrader:
     """A trader inside its own process."""
 
-    client: CoinExClient
+    url: str
+    client: Venue
     journal_thread: JournalThread
     trading: Trading
     clock: MovingClock
@@ -179,7 +180,7 @@ class CrashRun:
         clock = WaitingClock(self.time)
         script = FaultScript(None)
         file = VenueFile(self.home / "venue.json")
-        wire = CoinexWire(
+        wire = wire_of(UNNAMED_VENUE)(
             SimVenue(MarketPrices(self.market), fresh_state(self.cycle_ms)), file, script, clock,
             keys=KEYS, limited=False,
         )  # fmt: skip
@@ -241,21 +242,21 @@ class CrashRun:
 
     async def _run_scenario(self, scenario: Scenario, killer: StepKiller) -> Any:
         clock = MovingClock(self.time)
-        journal = Journal(self.state_dir / "trader.db", "demo")
+        journal = Journal(self.state_dir / "trader.db", simulated_owner())
         killer.count_writes(journal)
         journal_thread = JournalThread(journal)
         hooks = aiohttp.TraceConfig()
         killer.count_requests(hooks)
         bus = Bus(NO_REDIS, name="trader", clock=clock)
         async with aiohttp.ClientSession(trace_configs=[hooks]) as session:
-            client = client_of(session, self.url, clock, timeout_s=20)
+            client = simulated_client(self.url, session, clock, 20)
             trading = assemble(
                 client, journal_thread, bus, self.candles, clock=clock, symbols=self.coins,
                 state_dir=self.state_dir, settings=self.settings,
             )  # fmt: skip
             await trading.load()
             found = await scenario(
-                CrashingTrader(client, journal_thread, trading, clock, self.cycle_ms)
+                CrashingTrader(self.url, client, journal_thread, trading, clock, self.cycle_ms)
             )
         journal_thread.close()
         await bus.close()

@@ -110,6 +110,7 @@ def market() -> dict[str, Any]:
             symbol="BTCUSDT",
             min_size=Decimal("0.01"),
             size_step=Decimal("0.01"),
+            min_value=None,
             tick=Decimal("0.01"),
             maker_fee=Decimal("0.0003"),
             taker_fee=Decimal("0.0005"),

@@ -8,23 +8,26 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import aiohttp
 
 from actors.trader.execution import Execution
 from actors.trader.journal_thread import JournalThread
-from shared.clock import Clock
 from shared.config.sections import TraderSection
-from shared.exchanges.coinex.client import CoinExClient
-from shared.exchanges.coinex.limits import LimitGroup
-from shared.exchanges.coinex.wire import CoinExWire
+from shared.exchanges.ports import Venue
 from shared.journal.journal import Journal
 from shared.journal.rows import Intent
 from shared.messages.trading import TradeEvent, TradeSide
 from shared.trading.plan import EntryPlan
 from tests.support.manual_clock import ManualClock
-from tests.support.venue import KEYS, ScriptedPrices, VenueUnderTest, venue_on
+from tests.support.venue import (
+    ScriptedPrices,
+    VenueUnderTest,
+    simulated_client,
+    simulated_owner,
+    venue_on,
+)
 
 D = Decimal
 START_MS = 1_767_225_600_000  # 2026-01-01T00:00:00Z, a funding hour
@@ -55,7 +58,7 @@ class ExecutionUnderTest:
     at: VenueUnderTest
     prices: ScriptedPrices
     clock: ManualClock
-    client: CoinExClient
+    client: Venue
     journal_thread: JournalThread
     execution: Execution
     objections: list[str]
@@ -98,12 +101,18 @@ def plan(
 ) -> EntryPlan:
     """Return an entry that fills at once: its limit is far beyond the best price."""
     price = D(PRICES[symbol])
-    limit = price * (D("1.01") if side == "long" else D("0.99"))
+    sign = 1 if side == "long" else -1
+    limit = price * (1 + sign * D("0.01"))
     entry = EntryPlan(
         symbol=symbol,
         side=side,
         size=D(size),
         limit_price=limit.quantize(D("0.1")),
+        entry_price=price,
+        stop=price * (1 - sign * D("0.01")),
+        target=price * (1 + sign * D("0.02")),
+        base=90,
+        bonus=0,
         stop_fraction=D("0.01"),
         target_fraction=D("0.02"),
         leverage=3,
@@ -112,31 +121,8 @@ def plan(
     return dataclasses.replace(entry, **changes)
 
 
-async def remove_trigger(
-    client: CoinExClient, symbol: str, name: Literal["stop-loss", "take-profit"]
-) -> None:
-    """Remove the stop or the target of a position at the venue."""
-    body = {"market": symbol, "market_type": "FUTURES"}
-    await client._wire.post(f"futures/cancel-position-{name}", body, LimitGroup.TRADE)
-
-
 def all_intents(journal: Journal) -> list[Intent]:
     return journal._intents("1")
-
-
-def client_of(
-    session: aiohttp.ClientSession, url: str, clock: Clock, timeout_s: float = 0.5
-) -> CoinExClient:
-    wire = CoinExWire(
-        session,
-        base_url=f"{url}/v2",
-        clock=clock,
-        keys=KEYS,
-        timeout_s=timeout_s,
-        share=0.7,
-        log=logging.getLogger("execution"),
-    )
-    return CoinExClient(wire)
 
 
 @asynccontextmanager
@@ -169,10 +155,10 @@ async def execution_at(
     """Yield an execution that trades at a running venue; a second one uses the same files."""
     clock = JumpingClock(manual)
     objections: list[str] = []
-    journal_thread = JournalThread(Journal(directory / "trader.db", "demo"))
+    journal_thread = JournalThread(Journal(directory / "trader.db", simulated_owner()))
     try:
         async with aiohttp.ClientSession() as session:
-            client = client_of(session, at.url, clock)
+            client = simulated_client(at.url, session, clock)
             execution = Execution(
                 client,
                 journal_thread,

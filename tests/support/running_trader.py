@@ -16,17 +16,18 @@ from aiohttp import web
 
 from actors.base import Context
 from actors.exchange_sim.binance.rest import BinanceWire
-from actors.exchange_sim.coinex.rest import CoinexWire
 from actors.exchange_sim.fault_panel import FaultPanel
 from actors.exchange_sim.faults import FaultScript
 from actors.exchange_sim.market.generated import GeneratedPrices
 from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.exchange_sim.venue_panel import VenuePanel
+from actors.exchange_sim.venue_wire import wire_of
 from actors.trader.actor import Trader
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
+from shared.config.defaults import UNNAMED_VENUE
 from shared.config.sections import TraderSection, VenueSection
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
@@ -47,7 +48,7 @@ async def exchanges_on(
     file = VenueFile(directory / "venue.json")
     state = file.load(clock.now_ms())
     venue = SimVenue(MarketPrices(market), state)
-    wire = CoinexWire(venue, file, script, clock, keys=KEYS, limited=False)
+    wire = wire_of(UNNAMED_VENUE)(venue, file, script, clock, keys=KEYS, limited=False)
     app = web.Application()
     wire.add_routes(app)
     VenuePanel(wire).add_routes(app)

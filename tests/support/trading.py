@@ -20,15 +20,17 @@ from actors.trader.journal_thread import JournalThread
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.sections import TraderSection
-from shared.exchanges.coinex.client import CoinExClient
+from shared.errors import VenueUnavailable
 from shared.exchanges.ports import Venue
 from shared.indicators.signals import CoinWindows
 from shared.journal.journal import Journal
+from shared.journal.rows import JournalOwner, OwnPosition
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow
-from tests.support.execution import START_MS, JumpingClock, client_of
+from shared.messages.trading import TradeEvent
+from tests.support.execution import START_MS, JumpingClock
 from tests.support.manual_clock import ManualClock
-from tests.support.venue import VenueUnderTest, venue_on
+from tests.support.venue import VenueUnderTest, simulated_client, simulated_owner, venue_on
 
 CYCLE_MS = Timeframe.M5.ms
 CYCLE = START_MS + 23 * CYCLE_MS  # calls for a long of BTCUSDT, then one of SOLUSDT
@@ -80,15 +82,68 @@ class MarketCandles(CycleCandles):
 
 
 @dataclasses.dataclass
-class TraderUnderTest:
+class TradingRun:
     """A trader without its process."""
 
-    at: VenueUnderTest
     clock: ManualClock
-    client: CoinExClient
+    client: Venue
     journal_thread: JournalThread
     trading: Trading
     candles: MarketCandles
+
+    async def one_cycle(self) -> None:
+        """Run a cycle, look after the positions twice, and go on to the next close."""
+        cycle_ms = self.clock.now_ms()
+        await self.trading.cycle.run(cycle_ms)
+        for at_s in (3, 60):
+            left_s = at_s - (self.clock.now_ms() - cycle_ms) / 1000
+            if left_s > 0:
+                await self.clock.advance(left_s)
+                await self.look()
+        await self.clock.advance((cycle_ms + CYCLE_MS - self.clock.now_ms()) / 1000)
+
+    async def look(self) -> bool:
+        """Look after the positions; return whether anything is open or in doubt."""
+        try:
+            reconciled = await self.trading.execution.protect()
+        except VenueUnavailable:
+            return True
+        return bool(
+            reconciled.ours
+            or reconciled.ending
+            or await self.journal_thread.do(Journal.open_intents)
+        )
+
+    async def get_out(self) -> None:
+        """Close everything.
+
+        Raises:
+            AssertionError: Something was open or in doubt after two minutes.
+        """
+        await self.clock.advance(120)
+        await self.look()
+        await self.trading.execution.close_all("the end")
+        for _ in range(40):
+            await self.clock.advance(3)
+            if not await self.look():
+                return
+        raise AssertionError("not out after two minutes")
+
+    async def closed(self) -> list[OwnPosition]:
+        """Return all positions that ended."""
+        found: list[OwnPosition] = await self.journal_thread.do(Journal.closed, 100_000)
+        return found
+
+    async def events(self) -> list[TradeEvent]:
+        found: list[TradeEvent] = await self.journal_thread.do(Journal.events, 0, 100_000)
+        return found
+
+
+@dataclasses.dataclass
+class TraderUnderTest(TradingRun):
+    """A trader at the simulated venue."""
+
+    at: VenueUnderTest
 
 
 def assemble(
@@ -126,21 +181,43 @@ async def trader_on(
     manual = ManualClock(start_ms)
     market = Market(GeneratedPrices(symbols, seed))
     clock = JumpingClock(manual)
+    async with (
+        venue_on(MarketPrices(market), manual, directory) as at,
+        aiohttp.ClientSession() as session,
+        trading_at(
+            simulated_client(at.url, session, clock, timeout_s), directory,
+            owner=simulated_owner(), market=market, manual=manual, symbols=symbols,
+            settings=settings, redis_url=redis_url,
+        ) as run,
+    ):  # fmt: skip
+        parts = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+        yield TraderUnderTest(**parts, at=at)
+
+
+@asynccontextmanager
+async def trading_at(
+    venue: Venue,
+    directory: Path,
+    *,
+    owner: JournalOwner,
+    market: Market,
+    manual: ManualClock,
+    symbols: Sequence[str],
+    settings: TraderSection = EAGER,
+    redis_url: str = NO_REDIS,
+) -> AsyncIterator[TradingRun]:
+    """Yield a trader at a venue, with candles of the market that this trades."""
+    clock = JumpingClock(manual)
     candles = MarketCandles(market, symbols, clock)
-    journal_thread = JournalThread(Journal(directory / "trader.db", "demo"))
+    journal_thread = JournalThread(Journal(directory / "trader.db", owner))
     bus = Bus(redis_url, name="trader", clock=clock)
     try:
-        async with (
-            venue_on(MarketPrices(market), manual, directory) as at,
-            aiohttp.ClientSession() as session,
-        ):
-            client = client_of(session, at.url, clock, timeout_s=timeout_s)
-            trading = assemble(
-                client, journal_thread, bus, candles, clock=clock, symbols=symbols,
-                state_dir=directory, settings=settings,
-            )  # fmt: skip
-            await trading.load()
-            yield TraderUnderTest(at, manual, client, journal_thread, trading, candles)
+        trading = assemble(
+            venue, journal_thread, bus, candles, clock=clock, symbols=symbols,
+            state_dir=directory, settings=settings,
+        )  # fmt: skip
+        await trading.load()
+        yield TradingRun(manual, venue, journal_thread, trading, candles)
     finally:
         journal_thread.close()
         await bus.close()

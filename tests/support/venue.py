@@ -1,34 +1,36 @@
-"""The simulated venue under test, on a real socket, and a client for it."""
+"""The simulated venue under test, on a real socket, and what its operator does there."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import json
+import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 from aiohttp import web
-from yarl import URL
 
-from actors.exchange_sim.coinex.rest import CoinexWire
 from actors.exchange_sim.fault_panel import FaultPanel
 from actors.exchange_sim.faults import FaultScript
 from actors.exchange_sim.venue_panel import VenuePanel
+from actors.exchange_sim.venue_wire import VenueWire, wire_of
 from shared.clock import Clock
+from shared.config.defaults import UNNAMED_VENUE
+from shared.config.sections import VenueSection
+from shared.config.venue_catalog import venue_catalog
+from shared.exchanges.ports import Venue
 from shared.exchanges.sim.prices import Corner, Day, PriceFeed, between
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
 from shared.exchanges.venue_keys import VenueKeys
+from shared.exchanges.venues import open_venue
+from shared.journal.rows import JournalOwner
 from tests.support.exchange import served
 from tests.support.manual_clock import ManualClock
 
-FUTURES = {"market_type": "FUTURES"}
 ACCESS_ID, SECRET = "an-access-id-of-the-simulator", "a-secret-of-the-simulator"
 KEYS = VenueKeys(ACCESS_ID, SECRET)
 
@@ -69,89 +71,31 @@ class ScriptedPrices:
 
 
 class VenueUnderTest:
-    """A venue on a socket, and calls of a client and of an operator."""
+    """A venue on a socket, and calls of its operator."""
 
     def __init__(
-        self, url: str, wire: CoinexWire, clock: Clock, session: aiohttp.ClientSession
+        self, url: str, wire: VenueWire, clock: Clock, session: aiohttp.ClientSession
     ) -> None:
         self.url = url
         self.wire = wire
         self.clock = clock
-        self._session = session
-
-    async def raw(
-        self, method: str, path: str, body: bytes = b"", *, key: str = ACCESS_ID,
-        secret: str = SECRET, stamp_ms: int | None = None, **headers: str,
-    ) -> tuple[int, bytes]:  # fmt: skip
-        """Send one signed request and return status and body."""
-        stamp = str(self.clock.now_ms() if stamp_ms is None else stamp_ms)
-        prepared = f"{method}/v2{path}".encode() + body + stamp.encode()
-        sign = hmac.new(secret.encode(), prepared, hashlib.sha256).hexdigest()
-        whole = {
-            "X-COINEX-KEY": key, "X-COINEX-SIGN": sign, "X-COINEX-TIMESTAMP": stamp,
-            "Content-Type": "application/json", **headers,
-        }  # fmt: skip
-        url = URL(f"{self.url}/v2{path}", encoded=True)  # sent as signed
-        async with self._session.request(method, url, data=body or None, headers=whole) as reply:
-            return reply.status, await reply.read()
-
-    async def reply(self, method: str, path: str, **given: Any) -> dict[str, Any]:
-        """Send a request and return the whole envelope."""
-        if method == "GET":
-            query = "&".join(f"{name}={value}" for name, value in given.items())
-            status, body = await self.raw("GET", f"{path}?{query}" if query else path)
-        else:
-            status, body = await self.raw("POST", path, json.dumps(given).encode())
-        assert status == 200, (status, body)
-        envelope: dict[str, Any] = json.loads(body)
-        return envelope
-
-    async def get(self, path: str, **query: Any) -> Any:
-        return good(await self.reply("GET", path, **query))
-
-    async def post(self, path: str, **given: Any) -> Any:
-        return good(await self.reply("POST", f"/futures/{path}", **FUTURES, **given))
-
-    async def code(self, path: str, **given: Any) -> int:
-        reply = await self.reply("POST", f"/futures/{path}", **FUTURES, **given)
-        code: int = reply["code"]
-        return code
-
-    async def listed(self, path: str, **query: Any) -> list[dict[str, Any]]:
-        """Return the first page of a list of the account."""
-        rows: list[dict[str, Any]] = await self.get(f"/futures/{path}", **FUTURES, **query)
-        return rows
-
-    async def buy(self, amount: str, market: str = "BTCUSDT", **more: Any) -> Any:
-        return await self.post("order", market=market, side="buy", type="market",
-                               amount=amount, **more)  # fmt: skip
-
-    async def sell(self, amount: str, market: str = "BTCUSDT", **more: Any) -> Any:
-        return await self.post("order", market=market, side="sell", type="market",
-                               amount=amount, **more)  # fmt: skip
-
-    async def balance(self) -> dict[str, Decimal]:
-        """Return the balance in the settlement currency, with the equity."""
-        (row,) = await self.get("/assets/futures/balance")
-        found = {name: Decimal(row[name]) for name in row if name != "ccy"}
-        parts = ("available", "frozen", "margin", "unrealized_pnl")
-        return found | {"equity": sum((found[part] for part in parts), Decimal(0))}
+        self.session = session
 
     async def books(self) -> dict[str, Any]:
         """Return the account as the operator sees it."""
-        async with self._session.get(f"{self.url}/sim/venue") as reply:
+        async with self.session.get(f"{self.url}/sim/venue") as reply:
             assert reply.status == 200, await reply.text()
             books: dict[str, Any] = await reply.json()
             return books
 
     async def by_hand(self, name: str, **given: Any) -> tuple[int, dict[str, Any]]:
         """Do something as the operator."""
-        async with self._session.post(f"{self.url}/sim/venue/{name}", json=given) as reply:
+        async with self.session.post(f"{self.url}/sim/venue/{name}", json=given) as reply:
             return reply.status, await reply.json()
 
     async def plan(self, *entries: Mapping[str, Any]) -> None:
         """Post faults as an operator would."""
-        async with self._session.post(f"{self.url}/sim/faults", json=list(entries)) as reply:
+        async with self.session.post(f"{self.url}/sim/faults", json=list(entries)) as reply:
             assert reply.status == 200, await reply.text()
 
     async def advance(self, seconds: float) -> None:
@@ -162,12 +106,6 @@ class VenueUnderTest:
             await asyncio.sleep(seconds)
 
 
-def good(reply: Mapping[str, Any]) -> Any:
-    """Return the data of a reply that must be good."""
-    assert (reply["code"], reply["message"]) == (0, "OK"), reply
-    return reply["data"]
-
-
 @asynccontextmanager
 async def venue_on(
     feed: PriceFeed, clock: Clock, directory: Path, *, limited: bool = False
@@ -176,10 +114,51 @@ async def venue_on(
     script = FaultScript(None)
     file = VenueFile(directory / "venue.json")
     state = file.load(clock.now_ms())
-    wire = CoinexWire(SimVenue(feed, state), file, script, clock, keys=KEYS, limited=limited)
+    venue = SimVenue(feed, state)
+    wire = wire_of(UNNAMED_VENUE)(venue, file, script, clock, keys=KEYS, limited=limited)
     app = web.Application()
     wire.add_routes(app)
     VenuePanel(wire).add_routes(app)
     FaultPanel(script, feed.symbols, clock).add_routes(app)
     async with served(app) as url, aiohttp.ClientSession() as session:
         yield VenueUnderTest(url, wire, clock, session)
+
+
+def simulated_url(url: str) -> str:
+    """Return the `base_url` of the venue served at an address."""
+    return f"{url}{venue_catalog()[UNNAMED_VENUE].path}"
+
+
+def simulated_client(
+    url: str,
+    session: aiohttp.ClientSession,
+    clock: Clock,
+    timeout_s: float = 0.5,
+    keys: VenueKeys = KEYS,
+) -> Venue:
+    """Return a client of the venue served at an address."""
+    return open_venue(
+        VenueSection(base_url=simulated_url(url), request_timeout_s=timeout_s),
+        session,
+        clock=clock,
+        keys=keys,
+        share=0.7,
+        log=logging.getLogger("venue"),
+    )
+
+
+def simulated_owner(mode: str = "demo") -> JournalOwner:
+    """Return whose orders the journal of a trader at the simulated venue has."""
+    return JournalOwner(
+        mode=mode, venue=UNNAMED_VENUE, environment="simulated", currency=VenueSection().currency
+    )
+
+
+async def remove_trigger(url: str, symbol: str, what: Literal["stop", "target"]) -> None:
+    """Remove the stop or the target of a position, as a person at the venue may."""
+    given = {"market": symbol, "what": what}
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(f"{url}/sim/venue/untrigger", json=given) as reply,
+    ):
+        assert reply.status == 200, await reply.text()

@@ -481,13 +481,21 @@ def arrows() -> Iterator[tuple[str, str]]:
 
 
 def named() -> Iterator[tuple[str, str]]:
-    """Yield what a file has loaded by name, as `module` or `module:function`."""
+    """Yield what a file has loaded by name, as `module` or `module:function`.
+
+    A name with a part put in, such as f"shared.exchanges.{venue}.adapter", is each that fits.
+    """
     for module, tree in trees():
         for node in ast.walk(tree):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 name = node.value.partition(":")[0]
                 if name in MODULES:
                     yield module, name
+            elif isinstance(node, ast.JoinedStr):
+                parts = [re.escape(str(p.value)) if isinstance(p, ast.Constant) else r"\w+"
+                         for p in node.values]  # fmt: skip
+                if len(parts) > 1 and isinstance(node.values[0], ast.Constant):
+                    yield from ((module, m) for m in MODULES if re.fullmatch("".join(parts), m))
 
 
 def test_what_one_actor_alone_uses_stands_in_its_folder() -> None:

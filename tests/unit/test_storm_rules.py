@@ -260,11 +260,11 @@ def test_a_command_is_overdue_a_minute_after_redis_is_back() -> None:
 # Orders
 
 
-def journal(state: str = "taken", fills: Mapping[int, Any] | None = None) -> JournalContents:
+def journal(state: str = "taken", fills: Mapping[str, Any] | None = None) -> JournalContents:
     return JournalContents(
         intents={"t1": ("BTCUSDT", state)},
-        orders={"t1": 7} if state == "taken" else {},
-        fills={7: [(1, Decimal(2))]} if fills is None else fills,
+        orders={"t1": "7"} if state == "taken" else {},
+        fills={"7": [("1", Decimal(2))]} if fills is None else fills,
         open_sizes={"BTCUSDT": Decimal(2)},
     )
 
@@ -274,7 +274,7 @@ def venue(**changes: Any) -> dict[str, Any]:
     return {
         "orders": [], "over": [order],
         "deals": [{"deal_id": 1, "order_id": 7, "amount": "2"}],
-        "positions": [{"market": "BTCUSDT", "side": "long", "open_interest": "2"}],
+        "positions": [{"market": "BTCUSDT", "side": "long", "size": "2"}],
     } | changes  # fmt: skip
 
 

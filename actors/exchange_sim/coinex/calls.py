@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
+from actors.exchange_sim.coinex.codes import BAD_ARGUMENT, WireRefused, code_of
 from actors.exchange_sim.coinex.replies import (
     Row,
     balance_rows,
@@ -21,8 +22,8 @@ from actors.exchange_sim.coinex.replies import (
     position_row,
     ticker_row,
 )
-from actors.exchange_sim.coinex.requests import Parameters
-from shared.exchanges.sim.errors import BAD_ARGUMENT, NO_ORDER, SimRefused, invalid, no_market
+from actors.exchange_sim.coinex.requests import CoinexParameters
+from shared.exchanges.sim.errors import Reason, SimRefused, invalid
 from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.triggers import Cause
 from shared.exchanges.sim.venue import SimVenue
@@ -38,7 +39,7 @@ class CallReply:
     pagination: Row | None = None
 
 
-_Do = Callable[[SimVenue, Parameters], CallReply]
+_Do = Callable[[SimVenue, CoinexParameters], CallReply]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +123,7 @@ def _writing() -> list[Call]:
 # public
 
 
-def _named(venue: SimVenue, given: Parameters) -> list[str]:
+def _named(venue: SimVenue, given: CoinexParameters) -> list[str]:
     """Return the requested markets.
 
     Raises:
@@ -132,57 +133,57 @@ def _named(venue: SimVenue, given: Parameters) -> list[str]:
     if names is None:
         return [market for market in known if venue.price(market) is not None]
     if any(name not in known for name in names):
-        raise SimRefused(*BAD_ARGUMENT)
+        raise WireRefused(*BAD_ARGUMENT)
     if unpriced := [name for name in names if venue.price(name) is None]:
-        raise SimRefused(BAD_ARGUMENT[0], f"no price of {', '.join(unpriced)} yet")
+        raise WireRefused(BAD_ARGUMENT[0], f"no price of {', '.join(unpriced)} yet")
     return names
 
 
-def _markets(venue: SimVenue, given: Parameters) -> CallReply:
+def _markets(venue: SimVenue, given: CoinexParameters) -> CallReply:
     names = _named(venue, given)
     return CallReply([market_row(venue.rule(m), is_open=venue.is_open(m)) for m in names])
 
 
-def _tickers(venue: SimVenue, given: Parameters) -> CallReply:
+def _tickers(venue: SimVenue, given: CoinexParameters) -> CallReply:
     names, at_ms = _named(venue, given), venue.now_ms
     return CallReply([ticker_row(m, venue.mark(m), venue.feed.day(m, at_ms)) for m in names])
 
 
-def _indexes(venue: SimVenue, given: Parameters) -> CallReply:
+def _indexes(venue: SimVenue, given: CoinexParameters) -> CallReply:
     names, at_ms = _named(venue, given), venue.now_ms
     return CallReply(
         [index_row(m, venue.mark(m), venue.feed.moved_ms(m, at_ms) or 0) for m in names]
     )
 
 
-def _depth(venue: SimVenue, given: Parameters) -> CallReply:
+def _depth(venue: SimVenue, given: CoinexParameters) -> CallReply:
     (market,) = _one(_named(venue, given))
     levels = given.whole("limit")
     if levels not in _DEPTHS or given.text("interval") != "0":
-        raise SimRefused(*BAD_ARGUMENT)
+        raise WireRefused(*BAD_ARGUMENT)
     moved_ms = venue.feed.moved_ms(market, venue.now_ms) or 0
     book = venue.book(market)
     return CallReply(depth_reply(market, book, levels, venue.mark(market), moved_ms))
 
 
-def _funding_rates(venue: SimVenue, given: Parameters) -> CallReply:
+def _funding_rates(venue: SimVenue, given: CoinexParameters) -> CallReply:
     return CallReply([funding_row(venue, m) for m in _named(venue, given)])
 
 
-def _levels(venue: SimVenue, given: Parameters) -> CallReply:
+def _levels(venue: SimVenue, given: CoinexParameters) -> CallReply:
     return CallReply([level_row(venue.rule(m)) for m in _named(venue, given)])
 
 
 def _one(names: Sequence[str]) -> Sequence[str]:
     if len(names) != 1:
-        raise SimRefused(*BAD_ARGUMENT)
+        raise WireRefused(*BAD_ARGUMENT)
     return names
 
 
 # reading
 
 
-def _paged(given: Parameters, rows: Sequence[Row], *, counted: bool = False) -> CallReply:
+def _paged(given: CoinexParameters, rows: Sequence[Row], *, counted: bool = False) -> CallReply:
     page, limit = given.page()
     first = (page - 1) * limit
     pagination: Row = {"total": len(rows)} if counted else {}
@@ -190,25 +191,25 @@ def _paged(given: Parameters, rows: Sequence[Row], *, counted: bool = False) -> 
     return CallReply(rows[first : first + limit], pagination)
 
 
-def _market(venue: SimVenue, given: Parameters) -> str | None:
+def _market(venue: SimVenue, given: CoinexParameters) -> str | None:
     market = given.maybe("market")
     if market is not None and market not in venue.feed.symbols():
-        raise no_market(market)
+        raise SimRefused(Reason.NO_MARKET, f"market {market} not found")
     return market
 
 
-def _within(given: Parameters, at_ms: int) -> bool:
+def _within(given: CoinexParameters, at_ms: int) -> bool:
     start_ms, end_ms = given.maybe_whole("start_time"), given.maybe_whole("end_time")
     return (start_ms is None or at_ms >= start_ms) and (end_ms is None or at_ms <= end_ms)
 
 
-def _pending_positions(venue: SimVenue, given: Parameters) -> CallReply:
+def _pending_positions(venue: SimVenue, given: CoinexParameters) -> CallReply:
     market = _market(venue, given)
     positions = [p for p in venue.account.positions.values() if market in (None, p.market)]
     return _paged(given, [position_row(venue, p) for p in reversed(positions)])
 
 
-def _finished_positions(venue: SimVenue, given: Parameters) -> CallReply:
+def _finished_positions(venue: SimVenue, given: CoinexParameters) -> CallReply:
     market = _market(venue, given)
     rows = [
         ended_row(ended)
@@ -218,16 +219,16 @@ def _finished_positions(venue: SimVenue, given: Parameters) -> CallReply:
     return _paged(given, rows)
 
 
-def _pending_orders(venue: SimVenue, given: Parameters) -> CallReply:
+def _pending_orders(venue: SimVenue, given: CoinexParameters) -> CallReply:
     return _orders(venue, given, venue.state.orders.pending, counted=True)
 
 
-def _finished_orders(venue: SimVenue, given: Parameters) -> CallReply:
+def _finished_orders(venue: SimVenue, given: CoinexParameters) -> CallReply:
     return _orders(venue, given, venue.state.orders.finished(), counted=False)
 
 
 def _orders(
-    venue: SimVenue, given: Parameters, orders: Sequence[SimOrder], *, counted: bool
+    venue: SimVenue, given: CoinexParameters, orders: Sequence[SimOrder], *, counted: bool
 ) -> CallReply:
     market, side, client_id = _market(venue, given), given.maybe_side(), given.client_id()
     rows = [
@@ -240,12 +241,12 @@ def _orders(
     return _paged(given, rows, counted=counted)
 
 
-def _order_status(venue: SimVenue, given: Parameters) -> CallReply:
+def _order_status(venue: SimVenue, given: CoinexParameters) -> CallReply:
     order = venue.order(given.text("market"), given.whole("order_id"))
     return CallReply({**order_row(order), "status": order.state})
 
 
-def _user_deals(venue: SimVenue, given: Parameters) -> CallReply:
+def _user_deals(venue: SimVenue, given: CoinexParameters) -> CallReply:
     market = given.text("market")
     _market(venue, given)
     side = given.maybe_side()
@@ -257,7 +258,7 @@ def _user_deals(venue: SimVenue, given: Parameters) -> CallReply:
     return _paged(given, rows)
 
 
-def _order_deals(venue: SimVenue, given: Parameters) -> CallReply:
+def _order_deals(venue: SimVenue, given: CoinexParameters) -> CallReply:
     order = venue.order(given.text("market"), given.whole("order_id"))
     deals = [deal for deal in venue.account.deals if deal.order_id == order.order_id]
     return _paged(given, [deal_row(deal) for deal in reversed(deals)])
@@ -266,7 +267,7 @@ def _order_deals(venue: SimVenue, given: Parameters) -> CallReply:
 # writing
 
 
-def _order(venue: SimVenue, given: Parameters) -> CallReply:
+def _order(venue: SimVenue, given: CoinexParameters) -> CallReply:
     kind = given.kind()
     order = venue.place(
         given.text("market"),
@@ -279,7 +280,7 @@ def _order(venue: SimVenue, given: Parameters) -> CallReply:
     return CallReply(order_row(order))
 
 
-def _modify_order(venue: SimVenue, given: Parameters) -> CallReply:
+def _modify_order(venue: SimVenue, given: CoinexParameters) -> CallReply:
     order = venue.modify(
         given.text("market"),
         given.whole("order_id"),
@@ -289,7 +290,7 @@ def _modify_order(venue: SimVenue, given: Parameters) -> CallReply:
     return CallReply(order_row(order))
 
 
-def _close_position(venue: SimVenue, given: Parameters) -> CallReply:
+def _close_position(venue: SimVenue, given: CoinexParameters) -> CallReply:
     kind = given.kind()
     order = venue.close(
         given.text("market"),
@@ -301,7 +302,7 @@ def _close_position(venue: SimVenue, given: Parameters) -> CallReply:
     return CallReply(order_row(order))
 
 
-def _leverage(venue: SimVenue, given: Parameters) -> CallReply:
+def _leverage(venue: SimVenue, given: CoinexParameters) -> CallReply:
     if given.text("margin_mode") != "isolated":
         raise invalid("margin_mode: the simulator has isolated margin only")
     leverage = given.whole("leverage")
@@ -309,7 +310,7 @@ def _leverage(venue: SimVenue, given: Parameters) -> CallReply:
     return CallReply({"leverage": leverage, "margin_mode": "isolated"})
 
 
-def _margin(venue: SimVenue, given: Parameters) -> CallReply:
+def _margin(venue: SimVenue, given: CoinexParameters) -> CallReply:
     position = venue.move_margin(given.text("market"), given.amount("amount"))
     return CallReply(position_row(venue, position))
 
@@ -317,7 +318,7 @@ def _margin(venue: SimVenue, given: Parameters) -> CallReply:
 _TRIGGER_NAMES: dict[Cause, str] = {"stop": "stop_loss", "target": "take_profit"}
 
 
-def _set_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> CallReply:
+def _set_trigger(cause: Cause, venue: SimVenue, given: CoinexParameters) -> CallReply:
     name = _TRIGGER_NAMES[cause]
     position = venue.set_trigger(
         given.text("market"),
@@ -329,18 +330,18 @@ def _set_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> CallReply:
     return CallReply(position_row(venue, position))
 
 
-def _cancel_trigger(cause: Cause, venue: SimVenue, given: Parameters) -> CallReply:
+def _cancel_trigger(cause: Cause, venue: SimVenue, given: CoinexParameters) -> CallReply:
     number = given.maybe_whole("id")
     return CallReply(
         position_row(venue, venue.cancel_triggers(given.text("market"), cause, number))
     )
 
 
-def _cancel(venue: SimVenue, given: Parameters) -> CallReply:
+def _cancel(venue: SimVenue, given: CoinexParameters) -> CallReply:
     return CallReply(order_row(venue.cancel(given.text("market"), given.whole("order_id"))))
 
 
-def _cancel_by_client_id(venue: SimVenue, given: Parameters) -> CallReply:
+def _cancel_by_client_id(venue: SimVenue, given: CoinexParameters) -> CallReply:
     market, client_id = _market(venue, given), given.client_id()
     if not client_id:
         raise invalid("client_id is missing")
@@ -350,11 +351,11 @@ def _cancel_by_client_id(venue: SimVenue, given: Parameters) -> CallReply:
         if order.client_id == client_id and market in (None, order.market)
     ]
     if not found:
-        raise SimRefused(*NO_ORDER)
+        raise SimRefused(Reason.NO_ORDER)
     return CallReply([_item(partial(venue.cancel, o.market, o.order_id)) for o in found])
 
 
-def _cancel_batch(venue: SimVenue, given: Parameters) -> CallReply:
+def _cancel_batch(venue: SimVenue, given: CoinexParameters) -> CallReply:
     market = given.text("market")
     return CallReply([_item(partial(venue.cancel, market, n)) for n in given.wholes("order_ids")])
 
@@ -363,10 +364,11 @@ def _item(cancel: Callable[[], SimOrder]) -> Row:
     try:
         return {"code": 0, "data": order_row(cancel()), "message": ""}
     except SimRefused as refused:
-        return {"code": refused.code, "data": {}, "message": refused.text}
+        code, text = code_of(refused)
+        return {"code": code, "data": {}, "message": text}
 
 
-def _cancel_all(venue: SimVenue, given: Parameters) -> CallReply:
+def _cancel_all(venue: SimVenue, given: CoinexParameters) -> CallReply:
     market, side = given.text("market"), given.maybe_side()
     venue.rule(market)
     for order in venue.state.orders.of(market):

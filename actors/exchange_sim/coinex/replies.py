@@ -6,7 +6,14 @@ import zlib
 from decimal import Decimal
 from typing import Any
 
-from shared.exchanges.sim.account import NOTHING, SimClosedPosition, SimFill, SimPosition, Trigger
+from shared.exchanges.sim.account import (
+    NOTHING,
+    PriceKind,
+    SimClosedPosition,
+    SimFill,
+    SimPosition,
+    Trigger,
+)
 from shared.exchanges.sim.book import SimBook
 from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.prices import Day
@@ -23,6 +30,10 @@ from shared.exchanges.sim.venue import SimVenue
 
 Row = dict[str, Any]
 
+PRICE_KINDS: dict[PriceKind, str] = {
+    "last": "latest_price", "mark": "mark_price", "index": "index_price"
+}  # fmt: skip
+FINISHED = {"stop": "stop_loss", "target": "take_profit", "liquidation": "liq"}
 _MARKET_TYPE = "FUTURES"
 _DAY_S = 86_400
 _SHOWN = Decimal("1e-20")
@@ -218,7 +229,7 @@ def ended_row(ended: SimClosedPosition) -> Row:
     """Return one entry of `/futures/finished-position`."""
     return {
         **_position(ended.position),
-        "finished_type": ended.how,
+        "finished_type": FINISHED.get(ended.how, ended.how),
         "close_avbl": "0",
         "unrealized_pnl": "0",
         "settle_price": "0",
@@ -261,7 +272,7 @@ def _first_trigger(name: str, triggers: list[Trigger]) -> Row:
     whole = next((t for t in triggers if t.amount is None), None)
     return {
         f"{name}_price": number(whole.price) if whole else "0",
-        f"{name}_type": whole.kind if whole else "",
+        f"{name}_type": PRICE_KINDS[whole.kind] if whole else "",
     }
 
 
@@ -269,7 +280,7 @@ def _trigger_row(position: SimPosition, trigger: Trigger) -> Row:
     return {
         "id": trigger.trigger_id,
         "price": number(trigger.price),
-        "type": trigger.kind,
+        "type": PRICE_KINDS[trigger.kind],
         "amount": number(position.size if trigger.amount is None else trigger.amount),
         "is_all": trigger.amount is None,
         "created_at": trigger.created_ms,

@@ -5,29 +5,29 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Mapping, Sequence
-from decimal import Decimal
-from typing import Any, get_args
+from typing import Literal, Self
 
-import orjson
-
-from shared.decimals import decimal_of, whole_of
-from shared.exchanges.sim.account import PriceKind
-from shared.exchanges.sim.errors import (
+from actors.exchange_sim.coinex.codes import (
     BAD_ARGUMENT,
     BAD_KEY,
     BAD_SIGN,
     EXPIRED,
     MALFORMED_SIGN,
-    SimRefused,
-    invalid,
+    WireRefused,
 )
+from actors.exchange_sim.parameters import Parameters
+from shared.decimals import whole_of
+from shared.exchanges.sim.account import PriceKind
+from shared.exchanges.sim.errors import SimRefused, invalid
 from shared.exchanges.venue import OrderKind, OrderSide
 from shared.exchanges.venue_keys import VenueKeys
 from shared.token_bucket import TokenBucket
 
 DEFAULT_WINDOW_MS = 5000
+PRICE_KINDS: Mapping[str, PriceKind] = {
+    "latest_price": "last", "mark_price": "mark", "index_price": "index"
+}  # fmt: skip
 MOST_NAMES = 10
-MOST_WHOLE = 10**18
 DEFAULT_LIMIT, MOST_LIMIT = 10, 100
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 _SIGN = re.compile(r"[0-9a-f]{64}")
@@ -45,21 +45,21 @@ def check_signature(
         now_ms: The venue's time.
 
     Raises:
-        SimRefused: 4005, 4006, 4008 or 4017.
+        WireRefused: 4005, 4006, 4008 or 4017.
     """
     if keys is None or headers.get("X-COINEX-KEY") != keys.access_id:
-        raise SimRefused(*BAD_KEY)
+        raise WireRefused(*BAD_KEY)
     signature = headers.get("X-COINEX-SIGN", "")
     stamp = headers.get("X-COINEX-TIMESTAMP", "")
     window = headers.get("X-COINEX-WINDOWTIME", str(DEFAULT_WINDOW_MS))
     stamp_ms, window_ms = whole_of(stamp), whole_of(window)
     if not _SIGN.fullmatch(signature) or stamp_ms is None or window_ms is None:
-        raise SimRefused(*MALFORMED_SIGN)
+        raise WireRefused(*MALFORMED_SIGN)
     prepared = request_line.encode() + body + stamp.encode()
     if not hmac.compare_digest(signature, keys.sign(prepared)):
-        raise SimRefused(*BAD_SIGN)
+        raise WireRefused(*BAD_SIGN)
     if abs(now_ms - stamp_ms) > window_ms:
-        raise SimRefused(*EXPIRED)
+        raise WireRefused(*EXPIRED)
 
 
 class Buckets:
@@ -74,45 +74,30 @@ class Buckets:
         return int(bucket.tokens) if bucket.allows(now_s) else None
 
 
-class Parameters:
+class CoinexParameters(Parameters):
     """The parameters of one request, from its query or its JSON body.
 
-    Every method raises SimRefused for what is missing or malformed.
+    Every method raises SimRefused or WireRefused for what is missing or malformed.
     """
 
-    def __init__(self, given: Mapping[str, Any]) -> None:
-        self._given = given
-
     @classmethod
-    def of_body(cls, body: bytes) -> Parameters:
+    def of_body(cls, body: bytes) -> Self:
         try:
-            document = orjson.loads(body)
-        except orjson.JSONDecodeError:
-            raise SimRefused(*BAD_ARGUMENT) from None
-        if not isinstance(document, dict):
-            raise SimRefused(*BAD_ARGUMENT)
-        return cls(document)
+            return super().of_body(body)
+        except SimRefused:
+            raise WireRefused(*BAD_ARGUMENT) from None
 
-    def moved(self, names: Sequence[str], by_ms: int) -> Parameters:
+    def moved(self, names: Sequence[str], by_ms: int) -> CoinexParameters:
         """Return a copy with some times shifted."""
-        given = dict(self._given)
+        given = dict(self.given)
         for name in names:
             if (value := self.maybe_whole(name)) is not None:
                 given[name] = value + by_ms
-        return Parameters(given)
+        return CoinexParameters(given)
 
     def futures(self) -> None:
-        if self._given.get("market_type") != "FUTURES":
-            raise SimRefused(*BAD_ARGUMENT)
-
-    def text(self, name: str) -> str:
-        value = self._given.get(name)
-        if not isinstance(value, str) or not value:
-            raise invalid(f"{name} is missing or no text")
-        return value
-
-    def maybe(self, name: str) -> str | None:
-        return self.text(name) if self._given.get(name) not in (None, "") else None
+        if self.given.get("market_type") != "FUTURES":
+            raise WireRefused(*BAD_ARGUMENT)
 
     def names(self) -> list[str] | None:
         """Return the requested markets; None for all."""
@@ -121,32 +106,11 @@ class Parameters:
             return None
         names = text.split(",")
         if len(names) > MOST_NAMES:
-            raise SimRefused(*BAD_ARGUMENT)
+            raise WireRefused(*BAD_ARGUMENT)
         return names
 
-    def amount(self, name: str) -> Decimal:
-        """Return a required decimal number, sent as a string."""
-        number = decimal_of(self.text(name))
-        if number is None:
-            raise invalid(f"{name} is no decimal number")
-        return number
-
-    def maybe_amount(self, name: str) -> Decimal | None:
-        return self.amount(name) if self._given.get(name) not in (None, "") else None
-
-    def whole(self, name: str, default: int | None = None) -> int:
-        """Return a whole number, sent as a number or a string."""
-        value = self._given.get(name, default)
-        number = whole_of(value) if isinstance(value, str) else value
-        if type(number) is not int or abs(number) >= MOST_WHOLE:
-            raise invalid(f"{name} is missing or no whole number")
-        return number
-
-    def maybe_whole(self, name: str) -> int | None:
-        return self.whole(name) if self._given.get(name) not in (None, "") else None
-
     def wholes(self, name: str) -> list[int]:
-        value = self._given.get(name)
+        value = self.given.get(name)
         if not isinstance(value, list) or not all(type(item) is int for item in value):
             raise invalid(f"{name} is missing or no list of numbers")
         return value
@@ -154,24 +118,24 @@ class Parameters:
     def page(self) -> tuple[int, int]:
         page, limit = self.whole("page", 1), self.whole("limit", DEFAULT_LIMIT)
         if page < 1 or not 1 <= limit <= MOST_LIMIT:
-            raise SimRefused(*BAD_ARGUMENT)
+            raise WireRefused(*BAD_ARGUMENT)
         return page, limit
 
     def side(self) -> OrderSide:
-        side: OrderSide = self._among("side", OrderSide)
+        side: OrderSide = self.among("side", OrderSide)
         return side
 
     def maybe_side(self) -> OrderSide | None:
-        return self.side() if self._given.get("side") not in (None, "") else None
+        return self.side() if self.given.get("side") not in (None, "") else None
 
     def kind(self) -> OrderKind:
-        kind: OrderKind = self._among("type", OrderKind)
+        kind: OrderKind = self.among("type", OrderKind)
         return kind
 
     def price_kind(self, name: str) -> PriceKind:
         """Return the price that triggers a stop or a target."""
-        kind: PriceKind = self._among(name, PriceKind)
-        return kind
+        word = self.among(name, Literal["latest_price", "mark_price", "index_price"])
+        return PRICE_KINDS[word]
 
     def client_id(self) -> str:
         """Return the client's id of an order, "" for none."""
@@ -179,9 +143,3 @@ class Parameters:
         if text and not _CLIENT_ID.fullmatch(text):
             raise invalid("client_id is not 1 to 32 of letters, digits, - and _")
         return text
-
-    def _among(self, name: str, choices: Any) -> Any:
-        value = self.text(name)
-        if value not in get_args(choices):
-            raise invalid(f"{name} is not one of {', '.join(get_args(choices))}")
-        return value

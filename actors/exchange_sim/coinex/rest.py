@@ -6,22 +6,14 @@ a code; the fault kinds `..._after` carry the request out and then lose the answ
 
 from __future__ import annotations
 
-import logging
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
-from decimal import Decimal
 from typing import Any
 
 import orjson
 from aiohttp import web
 
 from actors.exchange_sim.coinex.calls import Call, CallReply, calls
-from actors.exchange_sim.coinex.requests import Buckets, Parameters, check_signature
-from actors.exchange_sim.faults import FaultScript, InjectedFault
-from actors.exchange_sim.hostile_replies import BOMB_MB, bomb, endless
-from shared.clock import Clock
-from shared.config.sections import FaultKind
-from shared.exchanges.sim.errors import (
+from actors.exchange_sim.coinex.codes import (
     BAD_ARGUMENT,
     BAD_KEY,
     BAD_METHOD,
@@ -31,14 +23,17 @@ from shared.exchanges.sim.errors import (
     NO_BALANCE,
     RATE_LIMIT,
     UNAVAILABLE,
-    SimRefused,
+    WireRefused,
+    code_of,
 )
-from shared.exchanges.sim.save_file import VenueFile
-from shared.exchanges.sim.venue import SimVenue
-from shared.exchanges.venue_keys import VenueKeys
+from actors.exchange_sim.coinex.requests import Buckets, CoinexParameters, check_signature
+from actors.exchange_sim.faults import InjectedFault
+from actors.exchange_sim.hostile_replies import BOMB_MB, bomb, endless
+from actors.exchange_sim.venue_wire import VenueWire
+from shared.config.sections import FaultKind
+from shared.exchanges.sim.errors import SimRefused
 
 _PAGE = b"<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
-_THIN = 0.01
 _TIMES = ("_at", "_time", "timestamp")
 _ANY_MARKET = ("balance", "order-status")  # documented without `market_type`
 _AFTER: tuple[FaultKind, ...] = (
@@ -49,90 +44,17 @@ _AFTER: tuple[FaultKind, ...] = (
 )
 
 
-class CoinexWire:
-    """Request handlers over a venue, its file and a fault script.
+class CoinexWire(VenueWire):
+    """CoinEx's protocol."""
 
-    Args:
-        venue: The account and its markets.
-        file: Stores the account.
-        script: The injected faults; the kinds `venue_...` concern this wire.
-        clock: The venue's time, before any venue_clock_skew.
-        keys: Of the account; without any, signed requests are refused.
-        limited: False disables the rate limits.
-
-    Attributes:
-        counts: Requests by endpoint.
-        codes: Answers by code.
-        unsaved: Why the last change is not on disk; None when it is.
-    """
-
-    def __init__(
-        self,
-        venue: SimVenue,
-        file: VenueFile,
-        script: FaultScript,
-        clock: Clock,
-        *,
-        keys: VenueKeys | None,
-        limited: bool = True,
-        log: logging.Logger | None = None,
-    ) -> None:
-        self.venue = venue
-        self.keys = keys
-        self.counts: Counter[str] = Counter()
-        self.codes: Counter[int] = Counter()
-        self.unsaved: str | None = None
-        self._file = file
-        self._script = script
-        self._clock = clock
-        self._limited = limited
-        self._log = log or logging.getLogger(__name__)
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
         self._buckets = Buckets()
 
     def add_routes(self, app: web.Application) -> None:
         for call in calls():
             app.router.add_route(call.method, f"/v2{call.path}", self._endpoint(call))
         app.router.add_route("*", "/v2/{path:.*}", self._refuse_path)
-
-    def pass_time(self) -> int:
-        """Advance the venue to now, save it, and return the time.
-
-        While frozen it does not advance; afterwards its prices jump.
-        """
-        now_ms = self._clock.now_ms()
-        thin = self._script.active("venue_thin", now_ms)
-        self.venue.depth = Decimal(str(thin.value(_THIN))) if thin else Decimal(1)
-        if fault := self._script.active("venue_frozen", now_ms):
-            if not self.venue.frozen:
-                self.venue.advance(min(fault.from_ms, now_ms))
-                self.venue.frozen = True
-        elif self.venue.frozen:
-            self.venue.frozen = False
-            self.venue.skip(now_ms)
-        else:
-            self.venue.advance(now_ms)
-        self.save()
-        return now_ms
-
-    def save(self) -> None:
-        """Write changes to disk; a failure is logged once and retried on the next call."""
-        if not self.venue.changed:
-            return
-        try:
-            self._file.save(self.venue.state)
-        except OSError as error:
-            if self.unsaved is None:
-                self._log.error(
-                    "simulated venue: %s cannot be written (%s); a restart now would lose the "
-                    "newest changes. Free disk space or fix permissions; retried every second",
-                    self._file.path, error,
-                )  # fmt: skip
-            self.unsaved = str(error)
-            return
-        if self.unsaved is not None:
-            self._log.info("simulated venue: %s is written again", self._file.path)
-        self.unsaved = None
-        self.venue.changed = False
 
     def _endpoint(self, call: Call) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -165,19 +87,14 @@ class CoinexWire:
             body=orjson.dumps(document), content_type="application/json", headers=headers
         )
 
-    def fault(self, kind: FaultKind, symbol: str | None, endpoint: str) -> InjectedFault | None:
-        """Return the active fault of a kind for a request."""
-        return self._script.active(kind, self._clock.now_ms(), symbol, endpoint)
-
-    async def wait_out(self, fault: InjectedFault) -> None:
-        """Sleep until a fault ends."""
-        await self._clock.sleep((fault.until_ms - self._clock.now_ms()) / 1000)
-
     def tokens(self, call: Call) -> int | None:
         """Take a token of the call's group; None when there is none left."""
-        if call.rate is None or not self._limited:
+        if call.rate is None or not self.limited:
             return call.rate or 0
-        return self._buckets.take(call.group, call.rate, self._clock.monotonic())
+        return self._buckets.take(call.group, call.rate, self.clock.monotonic())
+
+
+Wire = CoinexWire
 
 
 class _Request:
@@ -205,17 +122,18 @@ class _Request:
         try:
             self._refuse_by_script()
             answer = self._do(skew_ms)
-        except SimRefused as refused:
-            return self._reply(refused.code, {}, refused.text)
+        except (SimRefused, WireRefused) as refused:
+            code, text = code_of(refused)
+            return self._reply(code, {}, text)
         return await self._deliver(answer, skew_ms)
 
     def _do(self, skew_ms: int) -> CallReply:
         call, request = self._call, self._request
         now_ms = self._wire.pass_time()
         if call.method == "POST":
-            given = Parameters.of_body(self._body)
+            given = CoinexParameters.of_body(self._body)
         else:
-            given = Parameters(request.query)
+            given = CoinexParameters(request.query)
         if call.signed:
             line = call.method + request.raw_path
             check_signature(self._wire.keys, request.headers, line, self._body, now_ms + skew_ms)
@@ -226,7 +144,7 @@ class _Request:
             self._headers["X-RateLimit-Limit"] = str(call.rate)
             self._headers["X-RateLimit-Remaining"] = str(left or 0)
         if left is None:
-            raise SimRefused(*RATE_LIMIT)
+            raise WireRefused(*RATE_LIMIT)
         if call.endpoint == "time":  # the clock runs even while the venue is frozen
             return CallReply({"timestamp": now_ms})
         try:
@@ -270,21 +188,21 @@ class _Request:
 
     def _refuse_by_script(self) -> None:
         if self._fault("venue_rate_limit"):
-            raise SimRefused(*RATE_LIMIT)
+            raise WireRefused(*RATE_LIMIT)
         if self._fault("venue_busy"):
-            raise SimRefused(*BUSY)
+            raise WireRefused(*BUSY)
         if fault := self._fault("venue_unavailable"):
             code = int(fault.value(4001))
-            raise SimRefused(code, UNAVAILABLE.get(code, "unavailable"))
+            raise WireRefused(code, UNAVAILABLE.get(code, "unavailable"))
         if fault := self._fault("venue_refuse"):
-            raise SimRefused(int(fault.value(NO_BALANCE[0])), "refused by the script of faults")
+            raise WireRefused(int(fault.value(NO_BALANCE[0])), "refused by the script of faults")
         if self._call.signed:
             if fault := self._fault("venue_auth"):
                 code = int(fault.value(4005))
                 texts = dict((BAD_KEY, BAD_SIGN))
-                raise SimRefused(code, texts.get(code, "the account is barred"))
+                raise WireRefused(code, texts.get(code, "the account is barred"))
             if self._fault("venue_expired"):
-                raise SimRefused(*EXPIRED)
+                raise WireRefused(*EXPIRED)
 
     def _fault(self, kind: FaultKind) -> InjectedFault | None:
         return self._wire.fault(kind, self._symbol, self._call.endpoint)
@@ -334,6 +252,6 @@ def _shifted(value: Any, skew_ms: int) -> Any:
     return value
 
 
-def _shifted_back(given: Parameters, skew_ms: int) -> Parameters:
+def _shifted_back(given: CoinexParameters, skew_ms: int) -> CoinexParameters:
     """Return parameters with their times in unskewed time."""
     return given.moved(("start_time", "end_time"), -skew_ms) if skew_ms else given

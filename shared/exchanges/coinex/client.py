@@ -6,16 +6,18 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from itertools import batched
+from types import MappingProxyType
 
 from shared.errors import OutcomeUnknown, VenueRefused, VenueUnavailable
 from shared.exchanges.coinex import rows as read
 from shared.exchanges.coinex.limits import LimitGroup
 from shared.exchanges.coinex.replies import UNLISTED, CoinExReply
-from shared.exchanges.coinex.rows import Row, Unreadable
+from shared.exchanges.coinex.rows import FinishedPosition, Row, Unreadable
 from shared.exchanges.coinex.wire import CoinExWire, Query
 from shared.exchanges.venue import (
     AccountBalance,
-    ClosedPosition,
+    AccountCheck,
+    EndedPosition,
     Fill,
     Funding,
     MarketRule,
@@ -25,6 +27,7 @@ from shared.exchanges.venue import (
     PlacedOrder,
     Ticker,
 )
+from shared.messages.trading import TradeSide
 
 NAMES_PER_CALL = 10
 BOOK_LEVELS = (5, 10, 20, 50)
@@ -32,6 +35,15 @@ FUTURES = {"market_type": "FUTURES"}
 # `start_time` may mean a position's start or end: positions are requested from this long before,
 # and filtered here by their end.
 LONGEST_HELD_MS = 30 * 86_400_000
+BEFORE_MS = 1_000  # the order that opened a position was placed before
+CHECKS = (
+    AccountCheck(
+        name="key",
+        is_fit=None,
+        text="CoinEx does not tell what a key may do: give it the right to trade, not to withdraw, "
+        "and bind it to this machine's address",
+    ),
+)
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
@@ -43,9 +55,11 @@ class CoinExClient:
     """
 
     name = "CoinEx"
+    protects_entry = False
 
-    def __init__(self, wire: CoinExWire) -> None:
+    def __init__(self, wire: CoinExWire, currency: str = "USDT") -> None:
         self._wire = wire
+        self.currency = currency
         self.window_ms = wire.window_ms
 
     def now_ms(self) -> int:
@@ -93,25 +107,44 @@ class CoinExClient:
         )
         return [position for position in found if position.size]
 
-    async def closed_positions(self, since_ms: int) -> Sequence[ClosedPosition]:
-        """Return the positions that ended since, oldest first.
+    async def ended(
+        self, symbol: str, side: TradeSide, opened_ms: int, position_id: str | None
+    ) -> EndedPosition | None:
+        """Return how a position ended; never one without an id, or held for more than 30 days."""
+        if position_id is None:
+            return None
+        finished = await self._finished(opened_ms, {"market": symbol})
+        wanted = (symbol, position_id)
+        found = (each.end for each in finished if (each.symbol, each.position_id) == wanted)
+        return next(found, None)
 
-        Those open for more than 30 days may be missing.
-        """
-        query: Query = {**FUTURES, "start_time": max(0, since_ms - LONGEST_HELD_MS)}
+    async def traded_since(self, since_ms: int) -> Mapping[str, int]:
+        began: dict[str, int] = {}
+        for each in await self._finished(since_ms):
+            opened_ms = each.opened_ms - BEFORE_MS
+            began[each.symbol] = min(opened_ms, began.get(each.symbol, opened_ms))
+        return began
+
+    async def _finished(
+        self, since_ms: int, query: Query = MappingProxyType({})
+    ) -> list[FinishedPosition]:
+        """Return the positions that ended since."""
         found = await self._wire.pages(
             "futures/finished-position",
-            query,
+            {**FUTURES, **query, "start_time": max(0, since_ms - LONGEST_HELD_MS)},
             LimitGroup.HISTORY,
             "position_id",
-            read.closed_position,
+            read.finished_position,
         )
-        ended = [p for p in found if p.closed_ms >= since_ms]
-        return sorted(ended, key=lambda position: (position.closed_ms, position.position_id))
+        return [each for each in found if each.end.closed_ms >= since_ms]
+
+    async def account_checks(self, symbols: Sequence[str]) -> Sequence[AccountCheck]:
+        """Return what nobody can ask; positions are net, and margin is isolated with leverage."""
+        return CHECKS
 
     async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
         query = {**FUTURES, "market": symbol, "client_id": _checked_id(client_id)}
-        found: dict[int, PlacedOrder] = {}
+        found: dict[str, PlacedOrder] = {}
         # In this order: an order that ends in between is listed twice, never missed.
         for endpoint, group in (
             ("futures/pending-order", LimitGroup.ORDERS),
@@ -135,11 +168,13 @@ class CoinExClient:
             for fill in found
             if fill.at_ms >= since_ms and (until_ms is None or fill.at_ms <= until_ms)
         )
-        return sorted(fills, key=lambda fill: (fill.at_ms, fill.fill_id))
+        return sorted(fills, key=lambda fill: (fill.at_ms, int(fill.fill_id)))
 
     async def place_order(self, order: OrderRequest) -> PlacedOrder:
         if (order.price is None) != (order.kind == "market"):
             raise ValueError(f"{order.client_id}: a price is for all orders but market orders")
+        if (order.stop_loss, order.take_profit) != (None, None):
+            raise ValueError(f"{order.client_id}: no stop or target rides on an order here")
         body = {
             "market": order.symbol,
             **FUTURES,
@@ -160,12 +195,12 @@ class CoinExClient:
             body["amount"] = number_text("size", size)
         return await self._order("futures/close-position", body)
 
-    async def cancel(self, symbol: str, order_id: int) -> PlacedOrder:
-        body = {"market": symbol, **FUTURES, "order_id": order_id}
+    async def cancel(self, symbol: str, order_id: str) -> PlacedOrder:
+        body = {"market": symbol, **FUTURES, "order_id": int(order_id)}
         reply = await self._wire.post("futures/cancel-order", body, LimitGroup.CANCEL)
         return _that_order(reply, order_id)
 
-    async def order_status(self, symbol: str, order_id: int) -> PlacedOrder:
+    async def order_status(self, symbol: str, order_id: str) -> PlacedOrder:
         query: Query = {"market": symbol, "order_id": order_id}
         reply = await self._wire.get("futures/order-status", query, LimitGroup.ORDERS)
         return _that_order(reply, order_id)
@@ -241,7 +276,7 @@ class CoinExClient:
         return position
 
 
-def _that_order(reply: CoinExReply, order_id: int) -> PlacedOrder:
+def _that_order(reply: CoinExReply, order_id: str) -> PlacedOrder:
     order = read.placed_order(reply.row())
     _same(reply, "order_id", order.order_id, order_id)
     return order

@@ -7,7 +7,8 @@ none. Errors name endpoint and field.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -18,7 +19,7 @@ from shared.exchanges.excerpts import excerpt_of
 from shared.exchanges.venue import (
     AccountBalance,
     BookLevel,
-    ClosedPosition,
+    EndedPosition,
     Fill,
     Funding,
     MarketRule,
@@ -30,12 +31,16 @@ from shared.exchanges.venue import (
     PlacedOrder,
     Role,
     Ticker,
+    VenueEnd,
 )
 from shared.messages.trading import TradeSide
 
 MOST_PLACES = 18
 MOST_WHOLE = 2**63
 LONGEST_TEXT = 100
+ENDS: Mapping[str, VenueEnd] = {
+    "stop_loss": "stop", "take_profit": "target", "liq": "liquidation", "adl": "deleveraging"
+}  # fmt: skip
 _MISSING = object()
 
 
@@ -82,9 +87,13 @@ class Row:
         fits = -MOST_WHOLE < number < MOST_WHOLE
         return number if fits else self._wrong(name, "a whole number of 64 bits")
 
-    def whole_or_none(self, name: str) -> int | None:
-        """Return a whole number; None if 0 or missing."""
-        return (self.whole(name) or None) if self.has(name) else None
+    def id(self, name: str) -> str:
+        """Return a whole number that is an id, as text."""
+        return str(self.whole(name))
+
+    def id_or_none(self, name: str) -> str | None:
+        """Return an id; None if 0 or missing."""
+        return str(self.whole(name) or "") or None if self.has(name) else None
 
     def time_ms(self, name: str) -> int:
         """Return a time in epoch ms; some replies have 0 for none."""
@@ -196,6 +205,7 @@ def market_rule(row: Row) -> MarketRule:
         maker_fee=row.decimal("maker_fee_rate"),
         taker_fee=row.decimal("taker_fee_rate"),
         leverages=_leverages(row),
+        min_value=None,
         available=all(row.flag(name) for name in switches if row.has(name))
         and (not row.has("status") or row.text("status") == "online"),
     )
@@ -251,7 +261,7 @@ def open_position(row: Row) -> OpenPosition:
     """Parse an open position. Stops and targets of a part of it are ignored."""
     size = row.amount("open_interest")
     return OpenPosition(
-        position_id=row.whole("position_id"),
+        position_id=row.id("position_id"),
         symbol=row.market(),
         side=row.one_of("side", get_args(TradeSide)),
         size=size,
@@ -269,23 +279,36 @@ def open_position(row: Row) -> OpenPosition:
     )
 
 
-def closed_position(row: Row) -> ClosedPosition:
-    return ClosedPosition(
-        position_id=row.whole("position_id"),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinishedPosition:
+    """A position that ended, of one market or another."""
+
+    position_id: str
+    symbol: str
+    opened_ms: int
+    end: EndedPosition
+
+
+def finished_position(row: Row) -> FinishedPosition:
+    return FinishedPosition(
+        position_id=row.id("position_id"),
         symbol=row.market(),
-        side=row.one_of("side", get_args(TradeSide)),
-        entry_price=row.positive("avg_entry_price"),
-        realized_pnl=row.decimal("realized_pnl"),
         opened_ms=row.time_ms("created_at"),
-        closed_ms=row.time_ms("updated_at"),
-        how=row.text("finished_type"),
+        end=EndedPosition(
+            realized_pnl=row.decimal("realized_pnl"),
+            fees=None,
+            funding=None,
+            closed_ms=row.time_ms("updated_at"),
+            by=ENDS.get(row.text("finished_type")),
+            how=row.text("finished_type"),
+        ),
     )
 
 
 def placed_order(row: Row) -> PlacedOrder:
-    """Parse an order; its state only if the reply has it."""
+    """Parse an order; without a state in the reply it is no more than accepted."""
     return PlacedOrder(
-        order_id=row.whole("order_id"),
+        order_id=row.id("order_id"),
         client_id=row.text("client_id") if row.has("client_id") else "",
         symbol=row.market(),
         side=row.one_of("side", get_args(OrderSide)),
@@ -296,7 +319,7 @@ def placed_order(row: Row) -> PlacedOrder:
         filled_value=row.amount("filled_value"),
         fee=row.decimal("fee"),
         fee_currency=row.text("fee_ccy"),
-        state=row.one_of("status", get_args(OrderState)) if row.has("status") else None,
+        state=row.one_of("status", get_args(OrderState)) if row.has("status") else "accepted",
         created_ms=row.time_ms("created_at"),
         updated_ms=row.time_ms("updated_at"),
     )
@@ -306,9 +329,9 @@ def fill(row: Row) -> Fill:
     """Parse a fill; replies of 2024 have neither role nor fee nor position."""
     present = row.has("fee")
     return Fill(
-        fill_id=row.whole("deal_id"),
-        order_id=row.whole("order_id"),
-        position_id=row.whole_or_none("position_id"),
+        fill_id=row.id("deal_id"),
+        order_id=row.id("order_id"),
+        position_id=row.id_or_none("position_id"),
         symbol=row.market(),
         side=row.one_of("side", get_args(OrderSide)),
         price=row.positive("price"),

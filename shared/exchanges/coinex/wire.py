@@ -13,7 +13,7 @@ import orjson
 from yarl import URL
 
 from shared.clock import Clock
-from shared.config.secrets import SECRET_VARIABLES
+from shared.config.secrets import HOW_TO_SET_KEYS
 from shared.decimals import whole_of
 from shared.errors import ConfigError, VenueDenied, VenueRefused, VenueUnavailable, shortened
 from shared.exchanges.coinex.limits import PER_S, LimitGroup
@@ -213,7 +213,9 @@ class CoinExWire:
     ) -> CoinExReply:
         signed = group is not LimitGroup.PUBLIC
         if signed and self._keys is None:
-            raise VenueDenied(NO_KEYS, f"{endpoint}: not asked, there are no keys; {_HOW_TO_SET}")
+            raise VenueDenied(
+                NO_KEYS, f"{endpoint}: not asked, there are no keys; {HOW_TO_SET_KEYS}"
+            )
         bucket = self._buckets[group]
         if (wait_s := bucket.take(self._clock.monotonic())) > 0:
             await self._clock.sleep(wait_s)
@@ -269,9 +271,3 @@ class CoinExWire:
                 "X-COINEX-WINDOWTIME": str(self.window_ms),
             }
         return headers
-
-
-_HOW_TO_SET = (
-    f"set {SECRET_VARIABLES['venue_access_id']} and {SECRET_VARIABLES['venue_secret_key']} in the "
-    "environment, or the systemd credentials venue_access_id and venue_secret_key, and restart"
-)

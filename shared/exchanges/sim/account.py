@@ -28,7 +28,7 @@ FIRST_ID = 1_000_000
 NOTHING = Decimal(0)
 
 Booking = Literal["transfer", "pnl", "fee", "funding", "liquidation"]
-PriceKind = Literal["latest_price", "mark_price", "index_price"]
+PriceKind = Literal["last", "mark", "index"]
 SIGN: dict[TradeSide, int] = {"long": 1, "short": -1}
 
 
@@ -237,7 +237,7 @@ class SimAccount:
         fee = max(margin + pnl, NOTHING)
         position.realized -= fee
         self._book("liquidation", market, -fee, position.position_id, at_ms)
-        self._end(position, "liq")
+        self._end(position, "liquidation")
         return deal
 
     def move_margin(self, market: str, amount: Decimal, at_ms: int) -> None:

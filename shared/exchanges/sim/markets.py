@@ -7,7 +7,7 @@ from decimal import Decimal
 from shared.errors import UnknownSymbol
 from shared.exchanges.sim.account import NOTHING, SimAccount, money
 from shared.exchanges.sim.book import BookMaker, SimBook
-from shared.exchanges.sim.errors import STOPPED, SimRefused, no_market
+from shared.exchanges.sim.errors import Reason, SimRefused
 from shared.exchanges.sim.prices import PriceFeed
 from shared.exchanges.sim.rules import (
     VenueRule,
@@ -66,7 +66,7 @@ class VenueMarkets:
         """
         is_known = market in self.feed.symbols()
         if not is_known and market not in self.account.positions:
-            raise no_market(market)
+            raise SimRefused(Reason.NO_MARKET, f"market {market} not found")
         digits = self.feed.digits(market, self.now_ms) if is_known else usual_digits(market)
         if self._rules.get(market, (None,))[0] != digits:
             price = usual_price(market) or float(self.mark(market))
@@ -83,8 +83,8 @@ class VenueMarkets:
         if price is not None:
             return price
         if market not in self.feed.symbols():
-            raise no_market(market)
-        raise SimRefused(*STOPPED)
+            raise SimRefused(Reason.NO_MARKET, f"market {market} not found")
+        raise SimRefused(Reason.STOPPED)
 
     def price(self, market: str) -> Decimal | None:
         """Return the price of a market now, or a position's entry price; None with neither."""

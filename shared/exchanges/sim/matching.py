@@ -8,18 +8,7 @@ from decimal import ROUND_CEILING, Decimal
 
 from shared.exchanges.sim.account import NOTHING, SimAccount, SimPosition, money
 from shared.exchanges.sim.book import Level, is_beyond, total, walk
-from shared.exchanges.sim.errors import (
-    NO_BALANCE,
-    NO_ORDER,
-    NOT_MAKER,
-    NOT_WHOLE,
-    STOPPED,
-    TOO_FAR,
-    TOO_SMALL,
-    TOO_THIN,
-    SimRefused,
-    invalid,
-)
+from shared.exchanges.sim.errors import Reason, SimRefused, invalid
 from shared.exchanges.sim.markets import VenueMarkets
 from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.rules import MAKER_FEE, TAKER_FEE, VenueRule
@@ -74,7 +63,7 @@ class VenueOrders(VenueMarkets):
         position = self.account.positions.get(market)
         if position is None:
             self.rule(market)
-            raise invalid(f"no position in {market}")
+            raise SimRefused(Reason.NO_POSITION, f"no position in {market}")
         return position
 
     def closable(self, position: SimPosition) -> Decimal:
@@ -91,7 +80,7 @@ class VenueOrders(VenueMarkets):
         found = self.state.orders.find(order_id)
         if found is None or found.market != market:
             self.rule(market)
-            raise SimRefused(*NO_ORDER)
+            raise SimRefused(Reason.NO_ORDER)
         return found
 
     def cancel(self, market: str, order_id: int) -> SimOrder:
@@ -102,7 +91,7 @@ class VenueOrders(VenueMarkets):
         """
         order = self.order(market, order_id)
         if order not in self.state.orders.pending:
-            raise SimRefused(*NO_ORDER)
+            raise SimRefused(Reason.NO_ORDER)
         self._cancel_order(order)
         return order
 
@@ -116,7 +105,7 @@ class VenueOrders(VenueMarkets):
         """
         old = self.order(market, order_id)
         if old not in self.state.orders.pending:
-            raise SimRefused(*NO_ORDER)
+            raise SimRefused(Reason.NO_ORDER)
         rule = self.rule(market)
         amount = old.amount if amount is None else amount
         check_size(rule, amount, rule.step if old.closes else rule.least)
@@ -162,7 +151,7 @@ class VenueOrders(VenueMarkets):
             SimRefused: It is refused; nothing has changed.
         """
         if not self.is_open(rule.market):
-            raise SimRefused(*STOPPED)
+            raise SimRefused(Reason.STOPPED)
         fills = self._matches(rule, order)
         rests = order.kind in ("limit", "maker_only") and total(fills) < order.unfilled
         frozen = self._needed(order, fills, rests=rests)
@@ -186,19 +175,19 @@ class VenueOrders(VenueMarkets):
         if order.kind == "market":
             fills = walk(levels, order.unfilled, None)
             if total(fills) < order.unfilled:
-                raise SimRefused(*TOO_THIN)
+                raise SimRefused(Reason.TOO_THIN)
             return fills
         price = order.price
         if price is None or price <= 0 or price % rule.tick:
             raise invalid(f"price {price} is no multiple of the tick size {rule.tick}")
         far = _FARTHEST if order.side == "buy" else -_FARTHEST
         if is_beyond(price, order.side, self.mark(rule.market) * (1 + far)):
-            raise SimRefused(*TOO_FAR)
+            raise SimRefused(Reason.TOO_FAR)
         fills = walk(levels, order.unfilled, (order.side, price))
         if order.kind == "fok" and total(fills) < order.unfilled:
-            raise SimRefused(*NOT_WHOLE)
+            raise SimRefused(Reason.NOT_WHOLE)
         if order.kind == "maker_only" and fills:
-            raise SimRefused(*NOT_MAKER)
+            raise SimRefused(Reason.NOT_MAKER)
         return fills
 
     def _needed(self, order: SimOrder, fills: Sequence[Level], *, rests: bool) -> Decimal:
@@ -228,7 +217,7 @@ class VenueOrders(VenueMarkets):
             leverage = left.leverage if left else self.account.leverage(order.market)
             frozen = money(order.price * (opening / leverage + rest * TAKER_FEE), ROUND_CEILING)
         if opens and trial.wallet - trial.margin - frozen < 0:
-            raise SimRefused(*NO_BALANCE)
+            raise SimRefused(Reason.NO_BALANCE)
         return frozen
 
     def _fill(self, order: SimOrder, fill: Level, role: Role, how: str) -> None:
@@ -266,6 +255,6 @@ def _opens(position: SimPosition | None, side: OrderSide, amount: Decimal) -> De
 def check_size(rule: VenueRule, amount: Decimal, least: Decimal) -> None:
     """Refuse a size that is too small or no multiple of the step."""
     if amount < least:
-        raise SimRefused(*TOO_SMALL)
+        raise SimRefused(Reason.TOO_SMALL)
     if amount % rule.step:
         raise invalid(f"amount {amount} is no multiple of {rule.step}")

@@ -14,7 +14,7 @@ from shared.exchanges.sim.account import SimAccount
 from shared.exchanges.sim.orders import SimOrders
 from shared.files import write_atomically
 
-VERSION = 1
+VERSION = 2
 START_USDT = Decimal(10_000)
 
 
@@ -38,10 +38,30 @@ class VenueState:
         return list(dict.fromkeys((*self.account.positions, *resting)))
 
 
+_WORDS = {
+    b'"latest_price"': b'"last"', b'"mark_price"': b'"mark"', b'"index_price"': b'"index"',
+    b'"stop_loss"': b'"stop"', b'"take_profit"': b'"target"', b'"liq"': b'"liquidation"',
+    b'"version":1': b'"version":2',
+}  # fmt: skip
+"""Words of version 1, each by that of version 2; none is a name or a key there."""
+
+
+def _decoded(raw: bytes, where: str) -> VenueState:
+    """Return a state of this version or the one before.
+
+    Raises:
+        BadMessage: It is unreadable.
+    """
+    if b'"version":1' in raw:
+        for old, new in _WORDS.items():
+            raw = raw.replace(old, new)
+    return codec.decode(VenueState, raw, where)
+
+
 def markets_in_use(path: Path) -> set[str]:
     """Return the markets with a position or a resting order in a file; none if it is unusable."""
     try:
-        return set(codec.decode(VenueState, path.read_bytes(), str(path)).busy())
+        return set(_decoded(path.read_bytes(), str(path)).busy())
     except (OSError, BadMessage):  # the simulator reports it
         return set()
 
@@ -73,7 +93,7 @@ class VenueFile:
         except FileNotFoundError:
             return fresh_state(now_ms)
         try:
-            state = codec.decode(VenueState, raw, str(self.path))
+            state = _decoded(raw, str(self.path))
             if state.version != VERSION:
                 why = f"found {state.version}, expected {VERSION}"
                 raise BadMessage(str(self.path), "version", why)

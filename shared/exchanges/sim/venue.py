@@ -12,7 +12,7 @@ from decimal import ROUND_CEILING, Decimal
 from shared.errors import UnknownSymbol
 from shared.exchanges.sim.account import NOTHING, PriceKind, SimPosition, Trigger, money
 from shared.exchanges.sim.book import Level, total, walk, whole_ticks
-from shared.exchanges.sim.errors import NO_BALANCE, SimRefused, invalid
+from shared.exchanges.sim.errors import Reason, SimRefused, invalid
 from shared.exchanges.sim.matching import VenueOrders, check_size
 from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.prices import Corner
@@ -23,7 +23,6 @@ from shared.exchanges.venue import CLOSES, OrderSide
 MOST_TRIGGERS = 20
 _REMEMBERED_MS = 600_000
 _GAP_OUT = Decimal("0.005")  # price penalty of a forced close for what the book lacks
-_ENDS: dict[Cause, str] = {"stop": "stop_loss", "target": "take_profit"}
 
 
 class SimVenue(VenueOrders):
@@ -108,14 +107,14 @@ class SimVenue(VenueOrders):
 
     def _move_margin(self, position: SimPosition, amount: Decimal) -> None:
         if amount > self.available:
-            raise SimRefused(*NO_BALANCE)
+            raise SimRefused(Reason.NO_BALANCE)
         mark = self.mark(position.market)
         least = position.cost / self.rule(position.market).leverages[-1]
         if (
             amount < 0
             and position.margin + amount + min(position.unrealized(mark), NOTHING) < least
         ):
-            raise SimRefused(*NO_BALANCE)
+            raise SimRefused(Reason.NO_BALANCE)
         self.account.move_margin(position.market, amount, self.now_ms)
 
     def transfer(self, amount: Decimal) -> None:
@@ -125,7 +124,7 @@ class SimVenue(VenueOrders):
             SimRefused: More is withdrawn than is available.
         """
         if amount < 0 and -amount > self.available:
-            raise SimRefused(*NO_BALANCE)
+            raise SimRefused(Reason.NO_BALANCE)
         self.account.transfer(amount, self.now_ms)
         self.changed = True
 
@@ -256,7 +255,7 @@ class SimVenue(VenueOrders):
         self._books.take(rule.market, side, fills, self.now_ms)
         order = self._forced(rule, side, amount)
         for fill in fills:
-            self._fill(order, fill, "taker", _ENDS[hit.watch.cause])
+            self._fill(order, fill, "taker", hit.watch.cause)
 
     def _forced(self, rule: VenueRule, side: OrderSide, amount: Decimal) -> SimOrder:
         """Return a market order placed by the venue itself."""

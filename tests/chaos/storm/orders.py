@@ -27,8 +27,8 @@ class JournalContents:
     """
 
     intents: Mapping[str, tuple[str, str]]
-    orders: Mapping[str, int]
-    fills: Mapping[int, Sequence[tuple[int, Decimal]]]
+    orders: Mapping[str, str]
+    fills: Mapping[str, Sequence[tuple[str, Decimal]]]
     open_sizes: Mapping[str, Decimal] = field(default_factory=dict)
     unanswered: Sequence[str] = ()
 
@@ -48,7 +48,7 @@ def read_journal(path: Path) -> JournalContents:
             )
         }
         orders = dict(connection.execute("SELECT client_id, order_id FROM orders").fetchall())
-        fills: dict[int, list[tuple[int, Decimal]]] = defaultdict(list)
+        fills: dict[str, list[tuple[str, Decimal]]] = defaultdict(list)
         sizes: dict[str, Decimal] = defaultdict(Decimal)
         for fill_id, order_id, size in connection.execute(
             "SELECT fill_id, order_id, size FROM fills"
@@ -107,16 +107,16 @@ def disagreements(journal: JournalContents, venue: Row) -> Iterator[str]:
 
 
 def _of_order(client_id: str, row: Row, journal: JournalContents, venue: Row) -> Iterator[str]:
-    order_id = int(row["order_id"])
+    order_id = str(row["order_id"])
     if journal.orders.get(client_id) != order_id:
         yield (
             f"{client_id}: order {order_id} at the venue, "
             f"{journal.orders.get(client_id)} in the journal"
         )
     deals = {
-        (int(deal["deal_id"]), Decimal(deal["amount"]))
+        (str(deal["deal_id"]), Decimal(deal["amount"]))
         for deal in venue["deals"]
-        if int(deal["order_id"]) == order_id
+        if str(deal["order_id"]) == order_id
     }
     known = journal.fills.get(order_id, ())
     if len(set(known)) != len(known):
@@ -130,7 +130,7 @@ def _of_order(client_id: str, row: Row, journal: JournalContents, venue: Row) ->
 
 def _of_positions(journal: JournalContents, venue: Row) -> Iterator[str]:
     venue_sizes = {
-        row["market"]: Decimal(row["open_interest"]) * (1 if row["side"] == "long" else -1)
+        row["market"]: Decimal(row["size"]) * (1 if row["side"] == "long" else -1)
         for row in venue["positions"]
     }
     for symbol, size in journal.open_sizes.items():

@@ -8,6 +8,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,28 @@ from actors.base import Context
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
+from shared.config.defaults import UNNAMED_VENUE
+from shared.config.venue_catalog import venue_catalog
 from shared.errors import BusUnavailable
 from shared.exchanges.venue_keys import VenueKeys
 from shared.messages.actors import Heartbeat
 from shared.messages.trading import Balance, Positions, Refresh
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.private_redis import PrivateRedis
-from tests.support.venue import KEYS, ScriptedPrices, VenueUnderTest, venue_on
+from tests.support.venue import (
+    KEYS,
+    ScriptedPrices,
+    VenueUnderTest,
+    simulated_client,
+    simulated_url,
+    venue_on,
+)
 from tests.support.waiting import eventually
 
 CLOCK = SystemClock()
 PRICES = {"BTCUSDT": "60000", "ETHUSDT": "3000", "XRPUSDT": "2"}
 NEVER_S = 3600.0
+VENUE = venue_catalog()[UNNAMED_VENUE].title
 
 
 @pytest.fixture
@@ -57,7 +68,11 @@ async def account(
         state_dir=Path("unused"),
         section={
             "account": {"interval_s": interval_s},
-            "venue": {"base_url": f"{venue_url}/v2", "window_ms": 5000, "request_timeout_s": 1.0},
+            "venue": {
+                "base_url": simulated_url(venue_url),
+                "window_ms": 5000,
+                "request_timeout_s": 1.0,
+            },
             "symbols": list(symbols),
         },
         bus=Bus(redis_url, name="account", clock=CLOCK, timeout_s=0.5),
@@ -124,14 +139,20 @@ def told(bus: Bus) -> Told:
     return Told(bus)
 
 
+async def buy(venue: VenueUnderTest) -> None:
+    await venue.by_hand("position", market="BTCUSDT", side="long", amount="0.01")
+
+
+async def set_stop(venue: VenueUnderTest) -> None:
+    client = simulated_client(venue.url, venue.session, venue.clock)
+    await client.set_stop_loss("BTCUSDT", Decimal(59000))
+
+
 async def test_positions_and_balance_are_told_as_the_venue_has_them(
     venue: VenueUnderTest, redis_url: str, told: Told
 ) -> None:
-    await venue.buy("0.01")
-    await venue.post(
-        "set-position-stop-loss", market="BTCUSDT", stop_loss_type="mark_price",
-        stop_loss_price="59000",
-    )  # fmt: skip
+    await buy(venue)
+    await set_stop(venue)
     await venue.by_hand("position", market="ETHUSDT", side="short", amount="0.5")
     async with account(redis_url, venue.url):
         positions, balance = await told.both(lambda p, b: p.as_of_ms)
@@ -173,7 +194,7 @@ async def test_more_positions_than_fit_on_a_page_are_all_told(
     async with venue_on(ScriptedPrices(CLOCK.now_ms() - 1000, prices), CLOCK, tmp_path) as venue:
         for symbol in prices:
             await venue.by_hand("position", market=symbol, side="long", amount="1")
-        held = {row["market"] for row in await venue.listed("pending-position", limit=100)}
+        held = {row["market"] for row in (await venue.books())["positions"]}
         assert len(held) > 20
         async with account(redis_url, venue.url):
             positions, _ = await told.both(lambda p, b: p.as_of_ms)
@@ -196,7 +217,7 @@ async def test_look_is_taken_at_once_when_somebody_asks(
 ) -> None:
     async with account(redis_url, venue.url, interval_s=NEVER_S):
         await told.both(lambda p, b: p.as_of_ms)
-        await venue.buy("0.01")
+        await buy(venue)
 
         async def asked() -> bool:
             await bus.publish(schema.ACCOUNT_REFRESH, Refresh(at_ms=CLOCK.now_ms()))
@@ -229,7 +250,7 @@ async def test_without_keys_it_says_so_and_runs_on(
         detail = await told.beat(lambda d: d.get("trouble"))
         assert actor._state == "ready"
     assert positions.reason == balance.reason == detail["trouble"]
-    assert positions.reason.startswith("no keys: give COINEX_ACCESS_ID")
+    assert positions.reason.startswith("no keys: set COINEX_VENUE_KEY")
     assert (positions.as_of_ms, positions.positions, balance.equity_quote) == (0, [], None)
 
 
@@ -251,7 +272,7 @@ FAULTS = ["venue_5xx", "venue_html", "venue_wrong_json", "venue_half_body", "ven
 async def test_venue_that_is_down_or_frozen_leaves_the_last_values_and_their_time(
     venue: VenueUnderTest, redis_url: str, told: Told, fault: str
 ) -> None:
-    await venue.buy("0.01")
+    await buy(venue)
     async with account(redis_url, venue.url):
         before, _ = await told.both(lambda p, b: p.positions)
         await venue.plan({"kind": fault, "for_s": 600})
@@ -260,7 +281,7 @@ async def test_venue_that_is_down_or_frozen_leaves_the_last_values_and_their_tim
             await venue.plan({"kind": "venue_clock_skew", "for_s": 600, "value": 120_000})
         positions, balance = await told.both(lambda p, b: p.reason, within_s=20)
         again, _ = await told.both(lambda p, b: p.reason)
-        assert positions.reason.startswith("CoinEx: ")
+        assert positions.reason.startswith(f"{VENUE}: ")
         assert ("is frozen" in positions.reason) is (fault == "venue_frozen")
         assert again.as_of_ms == positions.as_of_ms >= before.as_of_ms
         assert [each.symbol for each in positions.positions] == ["BTCUSDT"]
@@ -288,7 +309,7 @@ async def test_venue_that_comes_back_is_told_again(
 async def test_what_was_told_last_survives_a_restart_while_the_venue_is_away(
     venue: VenueUnderTest, redis_url: str, told: Told
 ) -> None:
-    await venue.buy("0.01")
+    await buy(venue)
     async with account(redis_url, venue.url):
         before, _ = await told.both(lambda p, b: p.positions)
     async with account(redis_url, "http://127.0.0.1:9"):
@@ -300,7 +321,7 @@ async def test_what_was_told_last_survives_a_restart_while_the_venue_is_away(
 async def test_what_another_venue_told_is_no_memory_of_this_one(
     venue: VenueUnderTest, redis_url: str, told: Told
 ) -> None:
-    await venue.buy("0.01")
+    await buy(venue)
     async with account(redis_url, venue.url):
         await told.both(lambda p, b: p.positions)
     async with account(redis_url, "http://127.0.0.1:9", mode="live"):
@@ -311,13 +332,10 @@ async def test_what_another_venue_told_is_no_memory_of_this_one(
 async def test_position_without_a_stop_for_longer_than_a_look_is_named(
     venue: VenueUnderTest, redis_url: str, told: Told
 ) -> None:
-    await venue.buy("0.01")
+    await buy(venue)
     async with account(redis_url, venue.url):
         assert (await told.beat(lambda d: d.get("unprotected")))["unprotected"] == ["BTCUSDT"]
-        await venue.post(
-            "set-position-stop-loss", market="BTCUSDT", stop_loss_type="mark_price",
-            stop_loss_price="59000",
-        )  # fmt: skip
+        await set_stop(venue)
         assert (await told.beat(lambda d: not d.get("unprotected")))["positions"] == 1
 
 

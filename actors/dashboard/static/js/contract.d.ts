@@ -91,7 +91,7 @@ export interface Position {
   leverage: number; margin_quote: string;
   unrealized_pnl_quote: string;
   /** Of this position so far, fees and funding included. */
-  realized_pnl_quote: string;
+  realized_pnl_quote: string | null;
   opened_ms: number;
   /** Not the trader's: never touched by it. */
   /** null until the trader has looked at it. */

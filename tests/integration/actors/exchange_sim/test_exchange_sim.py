@@ -18,6 +18,7 @@ import pytest
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
+from shared.config.defaults import UNNAMED_VENUE
 from shared.errors import EXIT_BAD_CONFIG
 from shared.market import Timeframe
 from shared.messages.actors import Heartbeat
@@ -56,6 +57,7 @@ async def start(redis_url: str, tmp_path: Path, port: int) -> AsyncIterator[Star
             "section": {
                 "simulator": {"host": "127.0.0.1", "port": port, **simulator},
                 "symbols": ["BTCUSDT", "ETHUSDT"],
+                "venue": UNNAMED_VENUE,
             },
             "redis_url": redis_url,
             "namespace": "",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import random
 import socket
@@ -17,9 +16,13 @@ from actors.base import Context
 from actors.exchange_sim.actor import ExchangeSim
 from shared.bus import Bus
 from shared.clock import SystemClock
+from shared.config.defaults import UNNAMED_VENUE
+from shared.errors import VenueDenied
+from shared.exchanges.ports import Venue
+from shared.exchanges.venue_keys import VenueKeys
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.running_actor import answering
-from tests.support.venue import ACCESS_ID, KEYS, SECRET, VenueUnderTest
+from tests.support.venue import ACCESS_ID, KEYS, SECRET, simulated_client
 
 PATHS = (
     "/api/v3/ping", "/api/v3/klines?symbol=BTCUSDT&interval=5m", "/ws", "/ws/btcusdt@kline_5m",
@@ -53,6 +56,7 @@ async def port(redis_url: str, tmp_path: Path, mode: str) -> AsyncIterator[int]:
         section={
             "simulator": {"port": port, "allowed_hosts": ["Sim.Example"]},
             "symbols": ["BTCUSDT"],
+            "venue": UNNAMED_VENUE,
         },
         bus=Bus(redis_url, name="exchange-sim", clock=clock, log=log),
         clock=clock,
@@ -137,15 +141,15 @@ async def test_names_that_the_simulator_goes_by(
 
 
 async def test_only_the_given_keys_sign_for_the_account(port: int) -> None:
+    clock = SystemClock()
     async with aiohttp.ClientSession() as session:
-        at = VenueUnderTest(f"http://127.0.0.1:{port}", None, SystemClock(), session)  # type: ignore[arg-type]
 
-        async def code(key: str = ACCESS_ID, secret: str = SECRET) -> int:
-            _, body = await at.raw("GET", "/assets/futures/balance", key=key, secret=secret)
-            found: int = json.loads(body)["code"]
-            return found
+        def client(key: str = ACCESS_ID, secret: str = SECRET) -> Venue:
+            keys = VenueKeys(key, secret)
+            return simulated_client(f"http://127.0.0.1:{port}", session, clock, keys=keys)
 
-        assert await code() == 0
-        assert await code(key="simulated", secret="simulated-venue-takes-this-key") == 4005
-        assert await code(secret="simulated-venue-takes-this-key") == 4006
-        assert await code(key="") == 4005
+        assert await client().balance()
+        for denied in (client("simulated", "simulated-venue-takes-this-key"),
+                       client(secret="simulated-venue-takes-this-key")):  # fmt: skip
+            with pytest.raises(VenueDenied):
+                await denied.balance()

@@ -6,7 +6,7 @@ import aiohttp
 import psutil
 import pytest
 
-from actors.exchange_sim.coinex.requests import Parameters
+from actors.exchange_sim.parameters import Parameters
 from shared.clock import SystemClock
 from shared.exchanges.sim.errors import SimRefused
 from tests.support.exchange import simulated

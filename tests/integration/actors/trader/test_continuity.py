@@ -24,10 +24,10 @@ from shared.journal.journal import Journal
 from shared.journal.rows import CommandRow
 from shared.kill_switch import KillSwitch
 from shared.messages.trading import TraderCommand, TraderVerb
-from tests.support.execution import JumpingClock, client_of
+from tests.support.execution import JumpingClock
 from tests.support.manual_clock import ManualClock
 from tests.support.trading import CYCLE, CYCLE_MS, NO_REDIS, MarketCandles, assemble
-from tests.support.venue import VenueUnderTest, venue_on
+from tests.support.venue import VenueUnderTest, simulated_client, simulated_owner, venue_on
 
 COINS = ("BTCUSDT", "SOLUSDT")
 
@@ -45,12 +45,12 @@ class Site:
     async def loaded(self) -> AsyncIterator[Trading]:
         """Yield a trader that has loaded its journal, and not asked the venue yet."""
         clock = JumpingClock(self.clock)
-        journal = JournalThread(Journal(self.state_dir / "trader.db", "demo"))
+        journal = JournalThread(Journal(self.state_dir / "trader.db", simulated_owner()))
         bus = Bus(NO_REDIS, name="trader", clock=clock)
         try:
             async with aiohttp.ClientSession() as session:
                 trading = assemble(
-                    client_of(session, self.at.url, clock), journal, bus, self.candles,
+                    simulated_client(self.at.url, session, clock), journal, bus, self.candles,
                     clock=clock, symbols=COINS, state_dir=self.state_dir,
                 )  # fmt: skip
                 await trading.load()
@@ -129,7 +129,7 @@ def take_older_without_witness(site: Site) -> None:
 
 def take_foreign(site: Site) -> None:
     site.lose("trader.db")
-    foreign = Journal(site.state_dir / "trader.db", "demo")
+    foreign = Journal(site.state_dir / "trader.db", simulated_owner())
     foreign.close()
 
 
@@ -151,7 +151,7 @@ async def test_new_journal_with_an_empty_venue_starts_normally(site: Site) -> No
 
 async def test_ids_of_orders_name_the_journal_they_are_in(site: Site) -> None:
     await site.trade()
-    journal = Journal(site.state_dir / "trader.db", "demo")
+    journal = Journal(site.state_dir / "trader.db", simulated_owner())
     journal.close()
     assert all(
         order["client_id"].startswith(f"t{journal.identity}") for order in await site.orders()
@@ -269,7 +269,7 @@ async def test_flatten_carried_out_before_is_not_carried_out_by_another_journal(
 async def test_command_begun_in_an_older_journal_is_not_resumed(site: Site) -> None:
     async with site.trader():
         pass
-    journal = Journal(site.state_dir / "trader.db", "demo")
+    journal = Journal(site.state_dir / "trader.db", simulated_owner())
     journal.begin_command(
         CommandRow(id="c1", command="flatten", symbol=None, who="ada", at_ms=site.clock.now_ms())
     )

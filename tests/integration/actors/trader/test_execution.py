@@ -9,7 +9,8 @@ import pytest
 
 from shared.errors import VenueUnavailable
 from shared.journal.journal import Journal
-from tests.support.execution import D, ExecutionUnderTest, execution_on, plan, remove_trigger
+from tests.support.execution import D, ExecutionUnderTest, execution_on, plan
+from tests.support.venue import remove_trigger
 
 
 @pytest.fixture
@@ -85,7 +86,8 @@ async def test_result_is_exact_and_what_the_venue_says(here: ExecutionUnderTest)
     assert own.pnl == D(books["equity"]) - 10_000
     assert own.pnl == own.price_pnl - own.fees
     assert own.how == "enough"
-    (record,) = await here.client.closed_positions(0)
+    record = await here.client.ended(own.symbol, own.side, own.opened_ms, own.venue_id)
+    assert record is not None
     assert own.pnl == record.realized_pnl
     assert await here.note(Journal.own_positions) == []
 
@@ -174,7 +176,7 @@ async def test_position_whose_mark_is_beyond_the_stop_is_closed_at_once(
 
 async def test_stop_taken_away_is_set_again(here: ExecutionUnderTest) -> None:
     await here.enter(plan())
-    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+    await remove_trigger(here.at.url, "BTCUSDT", "stop")
     await here.pass_time(3)
     assert (await here.client.positions())[0].stop_loss is not None
     texts = [event.text for event in await here.events() if event.kind == "warning"]
@@ -184,7 +186,7 @@ async def test_stop_taken_away_is_set_again(here: ExecutionUnderTest) -> None:
 async def test_exits_go_on_under_an_objection(here: ExecutionUnderTest) -> None:
     await here.enter(plan())
     here.objections.append("locked")
-    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+    await remove_trigger(here.at.url, "BTCUSDT", "stop")
     await here.pass_time(3)
     assert (await here.client.positions())[0].stop_loss is not None
     assert await here.execution.close("BTCUSDT", "by hand") == "closed"
@@ -213,7 +215,7 @@ async def test_position_somebody_added_to_is_foreign_as_a_whole(here: ExecutionU
     reconciled = await here.execution.protect()
     assert reconciled.ours == ()
     assert "larger than ours" in reconciled.foreign[0].why
-    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+    await remove_trigger(here.at.url, "BTCUSDT", "stop")
     await here.pass_time(60)
     (position,) = await here.client.positions()
     assert (position.size, position.stop_loss) == (D("0.03"), None)
@@ -248,6 +250,7 @@ async def test_adopted_position_is_ours_and_protected(here: ExecutionUnderTest) 
     (position,) = await here.client.positions()
     assert position.stop_loss is not None
     assert position.stop_loss > position.entry_price
+    assert position.realized_pnl is not None
     opening_fee = -position.realized_pnl
     assert await here.execution.close("ETHUSDT", "enough") == "closed"
     (own,) = await here.note(Journal.closed, 10)
@@ -289,7 +292,7 @@ async def test_fills_are_found_however_many_pages_they_have(here: ExecutionUnder
 
 async def test_liquidated_position_ends_with_what_the_venue_took(here: ExecutionUnderTest) -> None:
     await here.enter(plan(leverage=50, stop_fraction=D("0.001"), size="0.1"))
-    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+    await remove_trigger(here.at.url, "BTCUSDT", "stop")
     here.prices.jump("BTCUSDT", here.clock.now_ms() + 1000, "58000")
     await here.pass_time(6)
     assert await here.client.positions() == []
@@ -316,7 +319,7 @@ async def test_bare_position_whose_close_is_refused_has_a_stop_as_soon_as_it_can
     here: ExecutionUnderTest,
 ) -> None:
     await here.enter(plan())
-    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+    await remove_trigger(here.at.url, "BTCUSDT", "stop")
     await here.at.plan({"kind": "venue_5xx", "for_s": 30, "endpoint": "set-position-stop-loss"})
     await here.at.plan({"kind": "venue_rate_limit", "for_s": 60, "endpoint": "close-position"})
     await here.pass_time(36)

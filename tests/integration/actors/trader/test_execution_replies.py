@@ -17,10 +17,11 @@ from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue import PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import Intent
-from tests.support.coinex_faults import KEYS, ORDER
-from tests.support.coinex_wire_rows import AT_MS, order_row
-from tests.support.scripted_venue import HTML_502, ScriptedVenue, no, ok, paged, venue_client
-from tests.support.scripted_venue import scripted_venue as serve
+from tests.support.coinex.faults import KEYS, ORDER
+from tests.support.coinex.scripted import HTML_502, ScriptedVenue, no, ok, paged, venue_client
+from tests.support.coinex.scripted import scripted_venue as serve
+from tests.support.coinex.wire_rows import AT_MS, order_row
+from tests.support.venue import simulated_owner
 
 NOTHING = order_row(filled_amount="0", filled_value="0", fee="0")
 INTENT = Intent(
@@ -66,7 +67,7 @@ class Site:
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    journal_thread = JournalThread(Journal(tmp_path / "trader.db", "demo"))
+    journal_thread = JournalThread(Journal(tmp_path / "trader.db", simulated_owner()))
     async with (
         serve(SystemClock()) as scripted,
         venue_client(scripted.url, SystemClock(), KEYS) as client,

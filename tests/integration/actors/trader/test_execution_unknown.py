@@ -16,8 +16,8 @@ from tests.support.execution import (
     all_intents,
     execution_on,
     plan,
-    remove_trigger,
 )
+from tests.support.venue import remove_trigger
 
 TAKEN = ("venue_timeout_after", "venue_cut_after", "venue_5xx_after", "venue_unavailable_after")
 IN_DOUBT = ("venue_5xx", "venue_html", "venue_wrong_json", "venue_unavailable", "venue_busy")
@@ -235,7 +235,7 @@ async def test_position_is_closed_and_protected_also_without_a_journal(
     await here.enter(plan())
     await here.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
     here.prices.jump("BTCUSDT", here.clock.now_ms() + 1000, "59000")
-    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+    await remove_trigger(here.at.url, "BTCUSDT", "stop")
     await here.clock.advance(3)
     with pytest.raises(JournalUnavailable):
         await here.execution.protect()
@@ -250,7 +250,7 @@ async def test_position_is_protected_while_what_happened_to_it_cannot_be_read(
     await here.enter(plan())
     await fault(here, "venue_5xx", "order")
     await here.enter(plan("SOLUSDT", size="1"))
-    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+    await remove_trigger(here.at.url, "BTCUSDT", "stop")
     await here.at.by_hand("close", market="ETHUSDT")
     await fault(here, "venue_5xx", endpoint, for_s=30)
     await here.clock.advance(3)
@@ -292,8 +292,8 @@ async def test_close_that_nobody_answers_nor_journals_keeps_no_other_waiting(
     await here.enter(plan("SOLUSDT", size="1"))
     await here.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
     here.prices.jump("BTCUSDT", here.clock.now_ms() + 1000, "59000")
-    await remove_trigger(here.client, "BTCUSDT", "stop-loss")
-    await remove_trigger(here.client, "SOLUSDT", "stop-loss")
+    await remove_trigger(here.at.url, "BTCUSDT", "stop")
+    await remove_trigger(here.at.url, "SOLUSDT", "stop")
     await fault(here, "venue_5xx", "close-position", for_s=30)
     await here.clock.advance(3)
     await here.execution.protect()
@@ -306,6 +306,9 @@ async def test_clock_that_jumps_ahead_gives_up_no_order_in_doubt(here: Execution
     await fault(here, "venue_5xx", "order")
     await here.enter(plan())
     (intent,) = await here.note(Journal.open_intents)
-    here.client._wire.offset_ms += 3_600_000
+    await here.at.plan({"kind": "venue_clock_skew", "for_s": 1, "value": 3_600_000})
+    await here.client.server_time()
+    await here.clock.advance(1)
+    assert here.client.now_ms() > here.clock.now_ms() + 3_000_000
     assert not await here.execution._orders.settle_unknown(intent, None)
     assert await state(here) == ("unknown",)

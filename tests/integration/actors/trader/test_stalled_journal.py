@@ -23,10 +23,10 @@ from tests.support.execution import (
     execution_at,
     execution_on,
     plan,
-    remove_trigger,
 )
 from tests.support.full_disk import create_no_lock_files
 from tests.support.trading import CYCLE, trader_on
+from tests.support.venue import remove_trigger, simulated_owner
 from tests.support.waiting import eventually
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
@@ -75,7 +75,7 @@ async def locked(thread: JournalThread) -> AsyncIterator[None]:
 
 
 async def test_later_calls_fail_at_once_while_one_hangs(tmp_path: Path) -> None:
-    thread = JournalThread(Journal(tmp_path / "trader.db", "demo"))
+    thread = JournalThread(Journal(tmp_path / "trader.db", simulated_owner()))
     async with stalled(thread):
         with pytest.raises(JournalUnavailable, match=r"trader\.db: has not answered for"):
             await thread.do(Journal.set_note, "x", 1)
@@ -85,7 +85,7 @@ async def test_later_calls_fail_at_once_while_one_hangs(tmp_path: Path) -> None:
 
 
 async def test_trouble_lasts_until_the_journal_was_written_again(tmp_path: Path) -> None:
-    thread = JournalThread(Journal(tmp_path / "trader.db", "demo"))
+    thread = JournalThread(Journal(tmp_path / "trader.db", simulated_owner()))
     async with locked(thread):
         with pytest.raises(JournalUnavailable):
             await thread.do(Journal.probe, 1)
@@ -106,7 +106,7 @@ async def test_trouble_lasts_until_the_journal_was_written_again(tmp_path: Path)
 async def test_stop_is_set_again_from_memory(here: ExecutionUnderTest, fault: object) -> None:
     await here.enter(plan())
     async with fault(here.journal_thread):  # type: ignore[operator]
-        await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+        await remove_trigger(here.at.url, "BTCUSDT", "stop")
         await here.clock.advance(3)
         with contextlib.suppress(JournalUnavailable):  # a locked one can still be read
             await here.execution.protect()
@@ -124,7 +124,7 @@ async def test_position_left_without_a_stop_is_closed_from_memory(
         await here.at.plan(
             {"kind": "venue_5xx", "for_s": 600, "endpoint": "set-position-stop-loss"}
         )
-        await remove_trigger(here.client, "BTCUSDT", "stop-loss")
+        await remove_trigger(here.at.url, "BTCUSDT", "stop")
         for _ in range(7):
             await here.clock.advance(3)
             with contextlib.suppress(JournalUnavailable):

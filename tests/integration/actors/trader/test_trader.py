@@ -9,7 +9,6 @@ import os
 import sqlite3
 import uuid
 from collections.abc import AsyncIterator, Callable
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from tests.support.fast_clock import FastClock
 from tests.support.private_redis import PrivateRedis
 from tests.support.running_trader import RunningTrader, exchanges_on, put_candles, status
 from tests.support.trading import CYCLE, CYCLE_MS, EAGER, NO_REDIS, MarketCandles
-from tests.support.venue import VenueUnderTest
+from tests.support.venue import VenueUnderTest, simulated_owner
 from tests.support.waiting import eventually
 
 COINS = ("BTCUSDT", "SOLUSDT")
@@ -57,7 +56,7 @@ async def ready(running: RunningTrader) -> None:
 async def open_positions(venue: VenueUnderTest, count: int) -> list[dict[str, Any]]:
     async def found() -> list[dict[str, Any]] | None:
         positions: list[dict[str, Any]] = (await venue.books())["positions"]
-        stopped = all(Decimal(p["stop_loss_price"] or 0) for p in positions)
+        stopped = all(p["stops"] for p in positions)
         return positions if len(positions) == count and stopped else None
 
     positions: list[dict[str, Any]] = await eventually(found, within_s=60)
@@ -339,7 +338,7 @@ async def test_once_runs_one_cycle_and_leaves_nothing_without_a_stop(
     await running.context.bus.close()
     positions = (await venue.books())["positions"]
     assert {position["market"] for position in positions} == set(COINS)
-    assert all(Decimal(position["stop_loss_price"]) > 0 for position in positions)
+    assert all(position["stops"] for position in positions)
 
 
 async def test_once_fails_loudly_when_a_position_stays_without_a_stop(tmp_path: Path) -> None:
@@ -365,7 +364,7 @@ async def test_trader_stopped_in_the_middle_of_an_entry_protects_it_and_enters_n
         while not matched:  # noqa: ASYNC110
             await asyncio.sleep(0)
     (position,) = (await venue.books())["positions"]
-    assert Decimal(position["stop_loss_price"] or 0) > 0
+    assert position["stops"]
     journal = Journal.read_only(tmp_path / "trader.db")
     assert [own.symbol for own in journal.own_positions()] == [position["market"]]
     journal.close()
@@ -389,7 +388,7 @@ def spoil(path: Path) -> None:
 
 
 def renew(path: Path) -> None:
-    Journal(path, "demo").close()
+    Journal(path, simulated_owner()).close()
     with contextlib.closing(sqlite3.connect(path)) as journal:
         journal.execute("PRAGMA user_version=99")
 
@@ -426,7 +425,7 @@ async def test_trader_whose_journal_goes_from_bad_to_worse_ends_when_it_is_asked
     venue: VenueUnderTest, tmp_path: Path
 ) -> None:
     path = tmp_path / "trader.db"
-    Journal(path, "demo").close()
+    Journal(path, simulated_owner()).close()
     with contextlib.closing(sqlite3.connect(path)) as journal:
         journal.execute("DROP TABLE equity")
     async with trader(venue, NO_REDIS, tmp_path) as running:

@@ -13,9 +13,6 @@ import aiohttp
 import pytest
 
 from shared import schema
-from shared.errors import VenueUnavailable
-from shared.journal.journal import Journal
-from shared.journal.rows import OwnPosition
 from tests.support.execution import START_MS, all_intents
 from tests.support.trading import CYCLE_MS, TraderUnderTest, trader_on
 
@@ -52,52 +49,15 @@ async def test_five_hundred_cycles_lose_and_double_nothing(in_memory: Path, redi
         for number in range(CYCLES):
             if number % 5 == 0:
                 await trader.at.plan(TROUBLES[number // 5 % len(TROUBLES)])
-            await one_cycle(trader)
+            await trader.one_cycle()
             if number % 50 == 0:
                 await trader.trading.event_log.publish()
-        await get_out(trader)
+        await trader.get_out()
         await trader.trading.event_log.publish()
         await check_everything_happened(trader)
         await check_fills(trader)
         await check_money(trader)
         await check_events(trader)
-
-
-async def one_cycle(trader: TraderUnderTest) -> None:
-    cycle_ms = trader.clock.now_ms()
-    await trader.trading.cycle.run(cycle_ms)
-    for at_s in (3, 60):
-        left_s = at_s - (trader.clock.now_ms() - cycle_ms) / 1000
-        if left_s > 0:
-            await trader.clock.advance(left_s)
-            await look(trader)
-    await trader.clock.advance((cycle_ms + CYCLE_MS - trader.clock.now_ms()) / 1000)
-
-
-async def look(trader: TraderUnderTest) -> bool:
-    try:
-        reconciled = await trader.trading.execution.protect()
-    except VenueUnavailable:
-        return True
-    return bool(
-        reconciled.ours or reconciled.ending or await trader.journal_thread.do(Journal.open_intents)
-    )
-
-
-async def get_out(trader: TraderUnderTest) -> None:
-    await trader.clock.advance(120)
-    await look(trader)
-    await trader.trading.execution.close_all("the end")
-    for _ in range(40):
-        await trader.clock.advance(3)
-        if not await look(trader):
-            return
-    raise AssertionError("not out after two minutes")
-
-
-async def all_closed(trader: TraderUnderTest) -> list[OwnPosition]:
-    closed: list[OwnPosition] = await trader.journal_thread.do(Journal.closed, 100_000)
-    return closed
 
 
 async def books(trader: TraderUnderTest) -> dict[str, Any]:
@@ -108,14 +68,15 @@ async def books(trader: TraderUnderTest) -> dict[str, Any]:
 
 
 async def check_everything_happened(trader: TraderUnderTest) -> None:
-    events = Counter(e.kind for e in await trader.journal_thread.do(Journal.events, 0, 100_000))
+    events = Counter(e.kind for e in await trader.events())
     assert events["closed"] > 50
     assert min(events[kind] for kind in ("refused", "unknown", "funding", "stop", "target")) > 0
-    ends = Counter(own.how.partition(":")[0] for own in await all_closed(trader))
-    assert min(ends[how] for how in ("stop_loss", "take_profit", "time stop")) > 0, ends
+    ends = Counter(own.ended_by for own in await trader.closed())
+    assert min(ends[by] for by in ("stop", "target", "time")) > 0, ends
+    assert all(own.plan is not None and own.r is not None for own in await trader.closed())
     intents = {i.client_id: i for i in await trader.journal_thread.do(all_intents)}
     partly = [
-        own for own in await all_closed(trader)
+        own for own in await trader.closed()
         if own.ordered_in < max(i.size or 0 for i in intents.values()
                                 if i.symbol == own.symbol and i.purpose == "entry")
     ]  # fmt: skip
@@ -125,13 +86,13 @@ async def check_everything_happened(trader: TraderUnderTest) -> None:
 async def check_fills(trader: TraderUnderTest) -> None:
     venue = await books(trader)
     assert venue["positions"] == venue["orders"] == []
-    deals = {deal["deal_id"]: deal for deal in venue["deals"]}
-    fills = {fill.fill_id: fill for own in await all_closed(trader) for fill in own.fills}
+    deals = {str(deal["deal_id"]): deal for deal in venue["deals"]}
+    fills = {fill.fill_id: fill for own in await trader.closed() for fill in own.fills}
     assert fills.keys() == deals.keys()
     for number, fill in fills.items():
         deal = deals[number]
         assert (fill.symbol, fill.side, fill.order_id) == (
-            deal["market"], deal["side"], deal["order_id"],
+            deal["market"], deal["side"], str(deal["order_id"]),
         )  # fmt: skip
         assert (fill.price, fill.size) == (Decimal(deal["price"]), Decimal(deal["amount"]))
         assert fill.fee == Decimal(deal["fee"])
@@ -141,7 +102,7 @@ async def check_fills(trader: TraderUnderTest) -> None:
 
 async def check_money(trader: TraderUnderTest) -> None:
     venue = await books(trader)
-    closed = await all_closed(trader)
+    closed = await trader.closed()
     assert sum((own.pnl or Decimal(0) for own in closed), START) == Decimal(venue["equity"])
     totals = {name: Decimal(amount) for name, amount in venue["totals"].items()}
     assert -sum(own.fees for own in closed) == totals["fee"]
@@ -153,9 +114,9 @@ async def check_money(trader: TraderUnderTest) -> None:
 
 
 async def check_events(trader: TraderUnderTest) -> None:
-    journalled = await trader.journal_thread.do(Journal.events, 0, 100_000)
+    journalled = await trader.events()
     assert [event.event_id for event in journalled] == [*range(1, len(journalled) + 1)]
-    fills = sorted(f.fill_id for own in await all_closed(trader) for f in own.fills)
+    fills = sorted(f.fill_id for own in await trader.closed() for f in own.fills)
     assert len([event for event in journalled if event.kind == "fill"]) == len(fills)
     bus = trader.trading.event_log._bus
     stream = await bus.entries(schema.TRADE_LOG, 100_000)

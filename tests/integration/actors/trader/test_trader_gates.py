@@ -26,7 +26,7 @@ from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
 from shared.market import Timeframe
 from shared.messages.trading import KillFlag
-from tests.support.execution import JumpingClock, client_of, remove_trigger
+from tests.support.execution import JumpingClock
 from tests.support.manual_clock import ManualClock
 from tests.support.market_data import RunningFetcher, SimulatedExchange
 from tests.support.private_redis import PrivateRedis
@@ -40,7 +40,7 @@ from tests.support.trading import (
     assemble,
     trader_on,
 )
-from tests.support.venue import venue_on
+from tests.support.venue import remove_trigger, simulated_client, simulated_owner, venue_on
 from tests.support.waiting import eventually
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
@@ -133,11 +133,11 @@ async def test_what_is_open_is_looked_after_under_a_switch(tmp_path: Path, switc
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
         await trader.trading.cycle.run(CYCLE)
         await switch(trader, tmp_path)
-        await remove_trigger(trader.client, "BTCUSDT", "stop-loss")
+        await remove_trigger(trader.at.url, "BTCUSDT", "stop")
         await trader.clock.advance(3)
         await trader.trading.execution.protect()
         books = await trader.at.books()
-        assert all(Decimal(p["stop_loss_price"]) > 0 for p in books["positions"])
+        assert all(p["stops"] for p in books["positions"])
         assert await trader.trading.execution.close("BTCUSDT", "enough") == "closed"
 
 
@@ -170,7 +170,7 @@ async def test_position_opened_by_hand_counts_and_is_not_entered(tmp_path: Path)
         tmp_path, dataclasses.replace(EAGER, max_positions=2), by_hand
     )
     assert coins(positions) == ["BTCUSDT", "SOLUSDT"]
-    assert Decimal(positions[0]["open_interest"]) == Decimal("0.01")
+    assert Decimal(positions[0]["size"]) == Decimal("0.01")
     assert "position in this coin" in skipped["BTCUSDT"]
     assert "positions reached" in limits
 
@@ -252,7 +252,7 @@ async def test_balance_that_is_not_told_is_no_empty_account(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
-        monkeypatch.setattr("actors.trader.execution.CURRENCY", "USDC")
+        monkeypatch.setattr(trader.client, "currency", "USDC")
         with pytest.raises(VenueUnavailable, match="no balance in USDC"):
             await trader.trading.execution.account()
 
@@ -321,7 +321,9 @@ async def orders_of_a_cycle(
 ) -> tuple[str, list[tuple[Any, ...]]]:
     jumping = JumpingClock(clock)
     bus = Bus(redis_url, name="trader", clock=jumping)
-    journal_thread = JournalThread(Journal(directory / "trader.db", "demo", identity="0a1b2c3d"))
+    journal_thread = JournalThread(
+        Journal(directory / "trader.db", simulated_owner(), identity="0a1b2c3d")
+    )
     async with (
         venue_on(MarketPrices(exchange.market), clock, directory) as at,
         aiohttp.ClientSession() as session,
@@ -331,18 +333,19 @@ async def orders_of_a_cycle(
         )
         candles = CycleCandles(bus, binance, COINS, source="sim", clock=jumping, log=LOG)
         trading = assemble(
-            client_of(session, at.url, jumping, timeout_s=10), journal_thread, bus, candles,
+            simulated_client(at.url, session, jumping, 10), journal_thread, bus, candles,
             clock=jumping, symbols=COINS, state_dir=directory,
         )  # fmt: skip
         await trading.load()
         report = await trading.cycle.run(CYCLE)
         books = await at.books()
         stops = {
-            p["market"]: (p["stop_loss_price"], p["take_profit_price"]) for p in books["positions"]
+            p["market"]: (p["stops"][0]["price"], p["targets"][0]["price"])
+            for p in books["positions"]
         }
         found = [
             (
-                order["market"], order["side"], order["type"], order["amount"], order["price"],
+                order["market"], order["side"], order["kind"], order["amount"], order["price"],
                 order["client_id"], *stops[order["market"]],
             )
             for order in books["over"]

@@ -374,7 +374,7 @@ def test_an_actor_run_by_a_timer_takes_the_logins_that_systemd_hands_over(tmp_pa
 @pytest.mark.parametrize(
     ("given", "named"),
     [
-        ({"COINEX_SECRET_KEY": "abc-secret"}, "given without COINEX_ACCESS_ID"),
+        ({"COINEX_VENUE_SECRET": "abc-secret"}, "given without COINEX_VENUE_KEY"),
         ({"COINEX_ALERT_URLS": ""}, "COINEX_ALERT_URLS"),
     ],
 )

@@ -17,20 +17,22 @@ D = Decimal
 
 def own(**changes: Any) -> OwnPosition:
     given: dict[str, Any] = {
-        "own_id": 1, "symbol": "BTCUSDT", "side": "long", "venue_id": 5, "opened_ms": 0, "why": "",
-        "stop_fraction": D("0.01"), "target_fraction": D("0.02"), "unprotected_ms": None,
-        "closing": "", "adopted_size": D(2), "adopted_price": D(100), "adopted_pnl": D(0),
-        "ordered_in": D(0), "ordered_out": D(0), "fills": (), "funding": D(0),
+        "own_id": 1, "symbol": "BTCUSDT", "side": "long", "venue": "tiny", "environment": "live",
+        "currency": "USDT", "venue_id": "5", "opened_ms": 0, "why": "", "plan": None,
+        "stop_fraction": D("0.01"), "target_fraction": D("0.02"), "stop": None, "target": None,
+        "unprotected_ms": None, "closing": "", "closing_by": None, "adopted_size": D(2),
+        "adopted_price": D(100), "adopted_pnl": D(0), "ordered_in": D(0), "ordered_out": D(0),
+        "fills": (), "funding": D(0),
     }  # fmt: skip
     return OwnPosition(**given | changes)
 
 
 def position(**changes: Any) -> OpenPosition:
     given: dict[str, Any] = {
-        "position_id": 5, "symbol": "BTCUSDT", "side": "long", "size": D(2), "entry_price": D(100),
-        "leverage": 3, "margin_mode": "isolated", "margin": D(60), "unrealized_pnl": D(0),
-        "realized_pnl": D(0), "stop_loss": None, "take_profit": None, "liquidation_price": None,
-        "opened_ms": 0, "updated_ms": 0,
+        "position_id": "5", "symbol": "BTCUSDT", "side": "long", "size": D(2),
+        "entry_price": D(100), "leverage": 3, "margin_mode": "isolated", "margin": D(60),
+        "unrealized_pnl": D(0), "realized_pnl": D(0), "stop_loss": None, "take_profit": None,
+        "liquidation_price": None, "opened_ms": 0, "updated_ms": 0,
     }  # fmt: skip
     return OpenPosition(**given | changes)
 
@@ -51,7 +53,7 @@ def test_position_as_large_as_the_journal_says_or_smaller_is_ours(at_venue: Open
     [
         (position(size=D("2.0001")), "larger than ours"),
         (position(side="short"), "ours is long"),
-        (position(position_id=6), "opened after ours had ended"),
+        (position(position_id="6"), "opened after ours had ended"),
     ],
 )
 def test_position_that_differs_is_foreign_as_a_whole(at_venue: OpenPosition, why: str) -> None:
@@ -85,6 +87,11 @@ def test_position_of_ours_that_has_no_size_left_is_not_taken_for_a_new_one() -> 
         (own(), None, True),
         (own(venue_id=None), position(), True),
         (own(ordered_in=D(1)), position(size=D(3)), True),
+        (own(venue_id=None), position(position_id=None), False),
+        (own(venue_id=None), position(position_id=None, size=D(1)), True),
+        (own(venue_id=None), position(position_id=None, entry_price=D("100.001")), True),
+        (own(venue_id=None), position(position_id=None, entry_price=D("100.00001")), False),
+        (own(adopted_size=D(0), ordered_in=D(2)), position(position_id=None), True),
     ],
 )
 def test_fills_are_asked_for_where_something_is_not_explained(

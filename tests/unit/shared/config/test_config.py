@@ -643,12 +643,12 @@ def test_empty_secret_is_refused(tmp_path: Path) -> None:
         secrets_from({}, tmp_path)
 
 
-KEYS = {"COINEX_ACCESS_ID": "hunter2-id", "COINEX_SECRET_KEY": "hunter2-key"}
+KEYS = {"COINEX_VENUE_KEY": "hunter2-id", "COINEX_VENUE_SECRET": "hunter2-key"}
 
 
 def test_both_keys_to_the_venue_make_a_pair() -> None:
     found = secrets_from(KEYS, None)
-    assert (found.venue_access_id, found.venue_secret_key) == ("hunter2-id", "hunter2-key")
+    assert (found.venue_key, found.venue_secret) == ("hunter2-id", "hunter2-key")
 
 
 @pytest.mark.parametrize("left_out", list(KEYS))
@@ -660,22 +660,22 @@ def test_one_key_without_the_other_is_refused(left_out: str) -> None:
 
 
 def test_keys_may_come_from_different_places(tmp_path: Path) -> None:
-    (tmp_path / "venue_secret_key").write_text("hunter2-key\n")
-    found = secrets_from({"COINEX_ACCESS_ID": "hunter2-id"}, tmp_path)
-    assert (found.venue_access_id, found.venue_secret_key) == ("hunter2-id", "hunter2-key")
+    (tmp_path / "venue_secret").write_text("hunter2-key\n")
+    found = secrets_from({"COINEX_VENUE_KEY": "hunter2-id"}, tmp_path)
+    assert (found.venue_key, found.venue_secret) == ("hunter2-id", "hunter2-key")
 
 
 @pytest.mark.parametrize("key", ["hunter 2", "hunter2\nx", "hünter2"])
 def test_what_can_be_no_key_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(ConfigError, match=r"COINEX_SECRET_KEY .*: holds a blank") as caught:
-        secrets_from({**KEYS, "COINEX_SECRET_KEY": key}, None)
+    with pytest.raises(ConfigError, match=r"COINEX_VENUE_SECRET .*: holds a blank") as caught:
+        secrets_from({**KEYS, "COINEX_VENUE_SECRET": key}, None)
     assert key not in str(caught.value)
 
 
 def test_secret_never_shows_when_printed() -> None:
     secrets = Secrets(redis_password="hunter2")
     assert "hunter2" not in f"{secrets} {secrets!r} {[secrets]}"
-    keys = Secrets(venue_access_id="hunter2", venue_secret_key="hunter2")
+    keys = Secrets(venue_key="hunter2", venue_secret="hunter2")
     assert "hunter2" not in f"{keys} {keys!r} {[keys]}"
 
 

@@ -15,6 +15,7 @@ RULE = MarketRule(
     symbol="BTCUSDT",
     min_size=Decimal("0.0001"),
     size_step=Decimal("0.0001"),
+    min_value=None,
     tick=Decimal(1),
     maker_fee=Decimal("0.0003"),
     taker_fee=Decimal("0.0005"),

@@ -16,7 +16,8 @@ from shared.exchanges.venue import OpenPosition
 from shared.journal.journal import Journal
 from shared.supervision.coins_in_use import CoinsInUse, coins_in_use, in_words, kept
 from shared.supervision.specs import child_specs
-from tests.support.venue import ScriptedPrices
+from tests.support.old_journal import old_journal, run_sql
+from tests.support.venue import ScriptedPrices, simulated_owner
 
 D = Decimal
 NOW_MS = 1_767_225_600_000
@@ -34,14 +35,14 @@ def config(state_dir: Path, mode: Mode = "demo", enabled: bool | None = None) ->
 
 def own_position(symbol: str) -> OpenPosition:
     return OpenPosition(
-        position_id=5, symbol=symbol, side="long", size=D(2), entry_price=D(100), leverage=3,
+        position_id="5", symbol=symbol, side="long", size=D(2), entry_price=D(100), leverage=3,
         margin_mode="isolated", margin=D(60), unrealized_pnl=D(0), realized_pnl=D(0),
         stop_loss=None, take_profit=None, liquidation_price=None, opened_ms=0, updated_ms=0,
     )  # fmt: skip
 
 
 def with_own(state_dir: Path, *symbols: str) -> None:
-    journal = Journal(state_dir / "trader.db", "demo")
+    journal = Journal(state_dir / "trader.db", simulated_owner())
     for symbol in symbols:
         journal.adopt(own_position(symbol), stop_fraction=D("0.01"), target_fraction=D("0.02"),
                       at_ms=NOW_MS, events=[])  # fmt: skip
@@ -117,8 +118,28 @@ def test_the_operator_is_told(
 
 def test_an_ended_position_is_not_in_use(tmp_path: Path) -> None:
     with_own(tmp_path, "DOGEUSDT")
-    journal = Journal(tmp_path / "trader.db", "demo")
+    journal = Journal(tmp_path / "trader.db", simulated_owner())
     (own,) = journal.own_positions()
-    journal.end_position(own.own_id, closed_ms=NOW_MS, pnl=D(0), how="closed", events=[])
+    journal.end_position(
+        own.own_id, closed_ms=NOW_MS, pnl=D(0), by="command", how="closed", events=[]
+    )
     journal.close()
     assert coins_in_use(dataclasses.replace(config(tmp_path))).own == frozenset()
+
+
+def test_coins_of_a_journal_that_the_trader_has_not_brought_up_to_date_yet_are_known(
+    tmp_path: Path,
+) -> None:
+    old_journal(tmp_path)
+    assert coins_in_use(config(tmp_path)) == CoinsInUse(
+        own=frozenset(
+            {"BTCUSDT", "ETHUSDT", "SOLUSDT", "DOGEUSDT", "BNBUSDT", "ADAUSDT", "XRPUSDT"}
+        )
+    )
+
+
+def test_coins_of_a_journal_of_a_newer_release_are_unknown(tmp_path: Path) -> None:
+    with_own(tmp_path, "DOGEUSDT")
+    run_sql(tmp_path / "trader.db", "PRAGMA user_version=3; DROP TABLE positions")
+    found = coins_in_use(config(tmp_path))
+    assert (found.own, "version 3" in found.unknown) == (frozenset(), True)

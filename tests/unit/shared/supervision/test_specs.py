@@ -30,7 +30,7 @@ from shared.supervision.specs import (
 )
 
 SIM_KEYS = SimKeys("sim-id", "sim-key")
-SECRETS = Secrets(venue_access_id="real-id", venue_secret_key="real-key")
+SECRETS = Secrets(venue_key="real-id", venue_secret="real-key")
 PORTS = {"health": 1, "dashboard": 2, "exchange-sim": 3, "trader-api": 4}
 
 
@@ -72,7 +72,7 @@ def test_a_secret_that_is_wanted_and_not_given_is_named() -> None:
     assert missing_secrets(wanted, Secrets()) == ["alert_urls"]
     assert missing_secrets(wanted, Secrets(alert_urls="json://one/x")) == []
     assert missing_secrets(config("demo"), Secrets()) == []
-    assert missing_secrets(config("live"), Secrets()) == ["venue_access_id"]
+    assert missing_secrets(config("live"), Secrets()) == ["venue_key"]
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,11 @@ def test_a_plan_is_made_of_these_figures() -> None:
         side="long",
         size=D("12.48"),  # 25 of risk / 2 % / 100.11 = 12.486
         limit_price=D("100.11"),  # 100.110010 down to the tick
+        entry_price=D("100.01"),
+        stop=D("98.01"),
+        target=D("104.01"),
+        base=86,
+        bonus=0,
         stop_fraction=D("0.02"),
         target_fraction=D("0.04"),
         leverage=1,
@@ -511,7 +516,7 @@ def test_a_liquidation_that_cannot_be_is_a_bug(leverage: int, rate: str) -> None
 def open_position(**change: Any) -> OpenPosition:
     """Return a long position of 2 at 50."""
     found = OpenPosition(
-        position_id=1, symbol="ETHUSDT", side="long", size=D(2), entry_price=D(50), leverage=2,
+        position_id="1", symbol="ETHUSDT", side="long", size=D(2), entry_price=D(50), leverage=2,
         margin_mode="isolated", margin=D(10), unrealized_pnl=D(0), realized_pnl=D(0),
         stop_loss=None, take_profit=None, liquidation_price=None, opened_ms=0, updated_ms=0,
     )  # fmt: skip

@@ -13,14 +13,8 @@ from aiohttp import web
 from shared.clock import SystemClock
 from shared.errors import ConfigError, VenueUnavailable
 from shared.exchanges.coinex.client import CoinExClient
-from tests.support.coinex_faults import FAULTS, KEYS, ORDER, outcome
-from tests.support.coinex_wire_rows import (
-    order_row,
-    position_row,
-)
-from tests.support.exchange import served
-from tests.support.manual_clock import ManualClock
-from tests.support.scripted_venue import (
+from tests.support.coinex.faults import FAULTS, KEYS, ORDER, outcome
+from tests.support.coinex.scripted import (
     ACCESS_ID,
     SECRET,
     Answer,
@@ -30,6 +24,12 @@ from tests.support.scripted_venue import (
     scripted_venue,
     venue_client,
 )
+from tests.support.coinex.wire_rows import (
+    order_row,
+    position_row,
+)
+from tests.support.exchange import served
+from tests.support.manual_clock import ManualClock
 from tests.support.waiting import eventually
 
 
@@ -106,7 +106,7 @@ async def test_query_is_signed_as_it_is_sent_whatever_it_holds(
 ) -> None:
     """The scripted venue checks the signature over the line it received."""
     scripted.answer("futures/order-status", ok(order_row()))
-    await coinex.order_status(symbol, 1)
+    await coinex.order_status(symbol, "1")
     assert scripted.asked[0].query["market"] == symbol
 
 

@@ -12,16 +12,8 @@ import pytest
 from shared.clock import SystemClock
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.coinex.wire import PAGE_SIZE
-from tests.support.coinex_faults import KEYS, outcome
-from tests.support.coinex_wire_rows import (
-    AT_MS,
-    deal_row,
-    market_row,
-    order_row,
-    position_row,
-    ticker_row,
-)
-from tests.support.scripted_venue import (
+from tests.support.coinex.faults import KEYS, outcome
+from tests.support.coinex.scripted import (
     Answer,
     Asked,
     ScriptedVenue,
@@ -29,6 +21,14 @@ from tests.support.scripted_venue import (
     ok,
     paged,
     venue_client,
+)
+from tests.support.coinex.wire_rows import (
+    AT_MS,
+    deal_row,
+    market_row,
+    order_row,
+    position_row,
+    ticker_row,
 )
 
 
@@ -42,7 +42,7 @@ async def test_29_positions_are_all_read_whatever_the_page_size(
 ) -> None:
     scripted.answer("futures/pending-position", paged(positions(29), size))
     found = await coinex.positions()
-    assert sorted(p.position_id for p in found) == list(range(29))
+    assert sorted(int(p.position_id or "") for p in found) == list(range(29))
     assert scripted.count("futures/pending-position") == calls
 
 
@@ -59,7 +59,7 @@ async def test_position_that_a_page_shift_hid_is_found_by_reading_again(
 
     scripted.answer("futures/pending-position", closing)
     found = await coinex.positions()
-    assert sorted(p.position_id for p in found) == list(range(1, 29))
+    assert sorted(int(p.position_id or "") for p in found) == list(range(1, 29))
 
 
 async def test_list_that_never_stands_still_is_not_taken_for_a_whole_one(
@@ -136,7 +136,7 @@ async def test_fills_of_all_pages_come_oldest_first_and_within_the_time_asked(
     deals = [deal_row(deal_id=i, created_at=AT_MS + i) for i in reversed(range(25))]
     scripted.answer("futures/user-deals", paged(deals, 10))
     found = await coinex.fills("BTCUSDT", AT_MS + 3, AT_MS + 20)
-    assert [f.fill_id for f in found] == list(range(3, 21))
+    assert [f.fill_id for f in found] == [str(i) for i in range(3, 21)]
     assert scripted.asked[0].query == {
         "market_type": "FUTURES",
         "market": "BTCUSDT",
@@ -162,8 +162,8 @@ async def test_position_closed_lately_is_told_though_it_was_opened_before_the_ti
         return paged([row for row in rows if row["created_at"] >= start_ms])(asked)
 
     scripted.answer("futures/finished-position", by_opening)
-    found = await coinex.closed_positions(AT_MS)
-    assert [p.position_id for p in found] == [1, 5]
+    ends = [await coinex.ended("BTCUSDT", "long", AT_MS, str(i)) for i in (5, 1, -1)]
+    assert [end and end.closed_ms for end in ends] == [AT_MS + 5, AT_MS + 1, None]
 
 
 async def test_order_that_ended_between_the_two_lists_is_told_once_as_it_ended(

@@ -12,11 +12,8 @@ from shared.clock import SystemClock
 from shared.errors import OutcomeUnknown, VenueDenied, VenueRefused, VenueUnavailable
 from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue import OrderRequest
-from tests.support.coinex_faults import FAULTS, GOOD_ORDER, KEYS, ORDER, ORDER_CALLS, outcome
-from tests.support.coinex_wire_rows import (
-    order_row,
-)
-from tests.support.scripted_venue import (
+from tests.support.coinex.faults import FAULTS, GOOD_ORDER, KEYS, ORDER, ORDER_CALLS, outcome
+from tests.support.coinex.scripted import (
     CUT,
     HTML_502,
     Answer,
@@ -26,6 +23,9 @@ from tests.support.scripted_venue import (
     ok,
     paged,
     venue_client,
+)
+from tests.support.coinex.wire_rows import (
+    order_row,
 )
 
 
@@ -56,7 +56,7 @@ async def test_order_taken_before_the_connection_was_cut_is_found_by_its_id(
     scripted.answer("futures/finished-order", paged(taken))
     assert type(await outcome(coinex.place_order(ORDER))) is OutcomeUnknown
     (found,) = await coinex.orders_by_client_id("BTCUSDT", "ours-1")
-    assert found.order_id == 7
+    assert found.order_id == "7"
     assert len(taken) == 1
 
 

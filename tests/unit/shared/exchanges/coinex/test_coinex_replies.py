@@ -12,7 +12,7 @@ from shared.errors import VenueDenied, VenueRefused, VenueUnavailable
 from shared.exchanges.coinex import rows as read
 from shared.exchanges.coinex.replies import Expired, TooMany, read_reply
 from shared.exchanges.coinex.rows import Row, Unreadable
-from tests.support.coinex_wire_rows import market_row, order_row, position_row
+from tests.support.coinex.wire_rows import market_row, order_row, position_row
 
 
 def envelope(code: int, data: Any = None, message: str = "words") -> bytes:

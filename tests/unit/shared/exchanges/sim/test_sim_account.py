@@ -110,7 +110,7 @@ def test_liquidation_takes_the_margin_and_nothing_else() -> None:
     held.liquidate("BTCUSDT", D("91"), D("0.01"), 7, NOW)
     assert held.wallet == 9900
     assert (held.totals["pnl"], held.totals["liquidation"]) == (D(-90), D(-10))
-    assert held.ended[-1].how == "liq"
+    assert held.ended[-1].how == "liquidation"
 
 
 @pytest.mark.parametrize(("side", "mark"), [("buy", "50"), ("sell", "150")])

@@ -85,7 +85,7 @@ def test_nothing_is_hit_without_a_way_or_a_level() -> None:
 
 @pytest.mark.parametrize(("side", "falling"), [("long", True), ("short", False)])
 def test_position_waits_for_its_own_levels(side: str, falling: bool) -> None:
-    trigger = Trigger(trigger_id=1, price=D(95), kind="mark_price", amount=None, created_ms=0)
+    trigger = Trigger(trigger_id=1, price=D(95), kind="mark", amount=None, created_ms=0)
     held = SimPosition(
         position_id=1, market="BTCUSDT", side="long" if side == "long" else "short", leverage=3,
         created_ms=0, updated_ms=0, size=D(1), cost=D(100), margin=D(40),

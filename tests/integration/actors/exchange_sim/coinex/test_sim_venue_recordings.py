@@ -10,17 +10,18 @@ from typing import Any
 
 import pytest
 
+from tests.support.coinex.venue import FUTURES, CoinexUnderTest, coinex_on
 from tests.support.manual_clock import ManualClock
-from tests.support.venue import FUTURES, ScriptedPrices, VenueUnderTest, venue_on
+from tests.support.venue import ScriptedPrices
 
 NOW = 1_735_000_000_000
 MARKET = {"market": "BTCUSDT"}
 
 
 @pytest.fixture
-async def venue(tmp_path: Path) -> AsyncIterator[VenueUnderTest]:
+async def venue(tmp_path: Path) -> AsyncIterator[CoinexUnderTest]:
     prices = ScriptedPrices(NOW, {"BTCUSDT": "64000"})
-    async with venue_on(prices, ManualClock(NOW), tmp_path) as served:
+    async with coinex_on(prices, ManualClock(NOW), tmp_path) as served:
         await served.buy("0.01")
         await served.sell("0.002")
         yield served
@@ -83,7 +84,7 @@ GETS = [
 
 @pytest.mark.parametrize(("name", "path", "query"), GETS, ids=[name for name, _, _ in GETS])
 async def test_what_is_asked_has_every_recorded_field(
-    venue: VenueUnderTest, recorded: Path, name: str, path: str, query: dict[str, Any]
+    venue: CoinexUnderTest, recorded: Path, name: str, path: str, query: dict[str, Any]
 ) -> None:
     await venue.post("order", **MARKET, side="buy", type="limit", amount="0.01", price="60000")
     if "finished_position" in name:
@@ -114,7 +115,7 @@ POSTS: list[tuple[str, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("name", "path", "given"), POSTS, ids=[name for name, _, _ in POSTS])
 async def test_what_is_done_is_told_with_every_recorded_field(
-    venue: VenueUnderTest, recorded: Path, name: str, path: str, given: dict[str, Any]
+    venue: CoinexUnderTest, recorded: Path, name: str, path: str, given: dict[str, Any]
 ) -> None:
     theirs = json.loads((recorded / f"{name}.json").read_bytes())
     ours = await venue.reply("POST", f"/futures/{path}", **FUTURES, **MARKET, **given)
@@ -130,7 +131,7 @@ async def test_what_is_done_is_told_with_every_recorded_field(
     ],
 )
 async def test_resting_order_is_told_with_every_recorded_field(
-    venue: VenueUnderTest, recorded: Path, name: str, path: str | None
+    venue: CoinexUnderTest, recorded: Path, name: str, path: str | None
 ) -> None:
     order = await venue.post("order", **MARKET, side="buy", type="limit", amount="0.0001",
                              price="61000", client_id="x-2")  # fmt: skip
@@ -146,7 +147,7 @@ async def test_resting_order_is_told_with_every_recorded_field(
 
 
 async def test_recorded_errors_are_told_word_for_word(
-    venue: VenueUnderTest, recorded: Path
+    venue: CoinexUnderTest, recorded: Path
 ) -> None:
     errors = {e["body"]["code"]: e["body"] for e in
               json.loads((recorded / "http_errors.json").read_bytes())}  # fmt: skip

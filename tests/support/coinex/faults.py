@@ -13,9 +13,7 @@ from shared.exchanges.coinex.client import CoinExClient
 from shared.exchanges.venue import OrderRequest
 from shared.exchanges.venue_keys import VenueKeys
 from shared.http_client import LARGEST_REPLY
-from tests.support.coinex_wire_rows import order_row
-from tests.support.hostile_server import bomb
-from tests.support.scripted_venue import (
+from tests.support.coinex.scripted import (
     ACCESS_ID,
     CUT,
     HANG,
@@ -26,6 +24,8 @@ from tests.support.scripted_venue import (
     no,
     ok,
 )
+from tests.support.coinex.wire_rows import order_row
+from tests.support.hostile_server import bomb
 
 KEYS = VenueKeys(ACCESS_ID, SECRET)
 ORDER = OrderRequest(

@@ -17,8 +17,9 @@ from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
 from shared.exchanges.sim.prices import PriceFeed
 from shared.exchanges.sim.save_file import VenueFile
+from tests.support.coinex.venue import FUTURES, CoinexUnderTest, coinex_on
 from tests.support.manual_clock import ManualClock
-from tests.support.venue import FUTURES, ScriptedPrices, VenueUnderTest, venue_on
+from tests.support.venue import ScriptedPrices
 
 NOW = 1_735_000_000_000
 HOUR_MS = 3_600_000
@@ -32,18 +33,18 @@ def prices() -> ScriptedPrices:
 
 
 @pytest.fixture
-async def venue(prices: ScriptedPrices, tmp_path: Path) -> AsyncIterator[VenueUnderTest]:
-    async with venue_on(prices, ManualClock(NOW), tmp_path) as served:
+async def venue(prices: ScriptedPrices, tmp_path: Path) -> AsyncIterator[CoinexUnderTest]:
+    async with coinex_on(prices, ManualClock(NOW), tmp_path) as served:
         yield served
 
 
-async def to(venue: VenueUnderTest, prices: ScriptedPrices, price: str, after_s: int = 60) -> None:
+async def to(venue: CoinexUnderTest, prices: ScriptedPrices, price: str, after_s: int = 60) -> None:
     """Let BTCUSDT go straight to a price."""
     prices.go("BTCUSDT", venue.clock.now_ms() + after_s * 1000, price)
     await venue.advance(after_s)
 
 
-async def position(venue: VenueUnderTest) -> dict[str, Any] | None:
+async def position(venue: CoinexUnderTest) -> dict[str, Any] | None:
     rows = await venue.listed("pending-position", market="BTCUSDT")
     return rows[0] if rows else None
 
@@ -65,13 +66,13 @@ async def position(venue: VenueUnderTest) -> dict[str, Any] | None:
     ],
 )
 async def test_request_signed_otherwise_or_too_late_is_refused(
-    venue: VenueUnderTest, how: dict[str, Any], code: int
+    venue: CoinexUnderTest, how: dict[str, Any], code: int
 ) -> None:
     status, body = await venue.raw("GET", "/assets/futures/balance", **how)
     assert (status, json.loads(body)["code"]) == (200, code)
 
 
-async def test_signature_is_of_the_very_bytes_sent(venue: VenueUnderTest) -> None:
+async def test_signature_is_of_the_very_bytes_sent(venue: CoinexUnderTest) -> None:
     path = "/futures/pending-position?market_type=FUTURES&market=BTC%55SDT"
     assert json.loads((await venue.raw("GET", path))[1])["code"] == 0
     body = json.dumps({"market": "BTCUSDT", **FUTURES, "type": "market"}, indent=3).encode()
@@ -88,7 +89,7 @@ async def test_documented_signature_is_the_one_that_is_checked() -> None:
     assert hmac.new(b"test-secret", prepared, hashlib.sha256).hexdigest() == expected
 
 
-async def test_futures_must_be_asked_for(venue: VenueUnderTest) -> None:
+async def test_futures_must_be_asked_for(venue: CoinexUnderTest) -> None:
     assert (await venue.reply("GET", "/futures/pending-order"))["code"] == 4004
     for method, path in (
         ("GET", "/futures/kline"), ("POST", "/futures/stop-order"),
@@ -127,7 +128,7 @@ ORDER = {"market": "BTCUSDT", "side": "buy", "type": "limit", "amount": "0.01", 
     ],
 )
 async def test_refused_order_says_its_code_and_changes_nothing(
-    venue: VenueUnderTest, changed: dict[str, str], code: int
+    venue: CoinexUnderTest, changed: dict[str, str], code: int
 ) -> None:
     before = await venue.books()
     assert await venue.code("order", **(ORDER | changed)) == code
@@ -149,13 +150,13 @@ async def test_refused_order_says_its_code_and_changes_nothing(
     ],
 )  # fmt: skip
 async def test_what_there_is_none_of_is_refused(
-    venue: VenueUnderTest, path: str, given: dict[str, Any], code: int
+    venue: CoinexUnderTest, path: str, given: dict[str, Any], code: int
 ) -> None:
     assert await venue.code(path, **given) == code
 
 
 async def test_unknown_market_of_a_public_path_is_an_invalid_argument(
-    venue: VenueUnderTest,
+    venue: CoinexUnderTest,
 ) -> None:
     assert (await venue.reply("GET", "/futures/ticker", market="NOPEUSDT"))["code"] == 4004
 
@@ -163,7 +164,7 @@ async def test_unknown_market_of_a_public_path_is_an_invalid_argument(
 async def test_more_requests_than_a_group_may_have_are_refused_until_a_second_is_over(
     prices: ScriptedPrices, tmp_path: Path
 ) -> None:
-    async with venue_on(prices, ManualClock(NOW), tmp_path, limited=True) as venue:
+    async with coinex_on(prices, ManualClock(NOW), tmp_path, limited=True) as venue:
         replies = [await venue.reply("GET", "/assets/futures/balance") for _ in range(11)]
         assert [reply["code"] for reply in replies] == [0] * 10 + [4213]
         assert (await venue.reply("GET", "/futures/pending-order", **FUTURES))["code"] == 0
@@ -174,7 +175,7 @@ async def test_more_requests_than_a_group_may_have_are_refused_until_a_second_is
 # lists
 
 
-async def test_lists_have_ten_rows_a_page_until_there_is_no_next(venue: VenueUnderTest) -> None:
+async def test_lists_have_ten_rows_a_page_until_there_is_no_next(venue: CoinexUnderTest) -> None:
     for coin in COINS:
         await venue.buy("1", coin)
     seen: list[str] = []
@@ -189,14 +190,14 @@ async def test_lists_have_ten_rows_a_page_until_there_is_no_next(venue: VenueUnd
 
 @pytest.mark.parametrize("query", [{"page": 0}, {"limit": 101}, {"limit": 0}])
 async def test_page_that_cannot_be_is_an_invalid_argument(
-    venue: VenueUnderTest, query: dict[str, int]
+    venue: CoinexUnderTest, query: dict[str, int]
 ) -> None:
     reply = await venue.reply("GET", "/futures/pending-position", **FUTURES, **query)
     assert reply["code"] == 4004
 
 
 async def test_order_cancelled_without_a_fill_vanishes_from_finished_but_not_from_status(
-    venue: VenueUnderTest,
+    venue: CoinexUnderTest,
 ) -> None:
     order = await venue.post("order", **ORDER, client_id="mine")
     assert [o["client_id"] for o in await venue.listed("pending-order", client_id="mine")]
@@ -206,7 +207,7 @@ async def test_order_cancelled_without_a_fill_vanishes_from_finished_but_not_fro
     assert status["status"] == "canceled"
 
 
-async def test_deals_are_told_within_the_times_asked_for(venue: VenueUnderTest) -> None:
+async def test_deals_are_told_within_the_times_asked_for(venue: CoinexUnderTest) -> None:
     await venue.buy("0.001")
     await venue.advance(10)
     await venue.sell("0.001")
@@ -219,7 +220,7 @@ async def test_deals_are_told_within_the_times_asked_for(venue: VenueUnderTest) 
 # orders
 
 
-async def test_market_order_walks_the_book_and_pays_for_it(venue: VenueUnderTest) -> None:
+async def test_market_order_walks_the_book_and_pays_for_it(venue: CoinexUnderTest) -> None:
     book = (await venue.get("/futures/depth", market="BTCUSDT", limit=20, interval=0))["depth"]
     order = await venue.buy("0.05", client_id="walk")
     deals = await venue.listed("order-deals", market="BTCUSDT", order_id=order["order_id"])
@@ -234,7 +235,7 @@ async def test_market_order_walks_the_book_and_pays_for_it(venue: VenueUnderTest
 
 
 async def test_ioc_takes_what_is_within_its_limit_and_gives_up_the_rest(
-    venue: VenueUnderTest,
+    venue: CoinexUnderTest,
 ) -> None:
     book = (await venue.get("/futures/depth", market="BTCUSDT", limit=5, interval=0))["depth"]
     best, size = book["asks"][0]
@@ -249,7 +250,7 @@ async def test_ioc_takes_what_is_within_its_limit_and_gives_up_the_rest(
 
 
 async def test_limit_rests_freezes_money_and_fills_as_maker_when_the_price_crosses(
-    venue: VenueUnderTest, prices: ScriptedPrices
+    venue: CoinexUnderTest, prices: ScriptedPrices
 ) -> None:
     await venue.post("order", **ORDER)
     frozen = (await venue.balance())["frozen"]
@@ -261,7 +262,7 @@ async def test_limit_rests_freezes_money_and_fills_as_maker_when_the_price_cross
     assert (await venue.balance())["frozen"] == 0
 
 
-async def test_opposite_order_reduces_first_and_then_turns_round(venue: VenueUnderTest) -> None:
+async def test_opposite_order_reduces_first_and_then_turns_round(venue: CoinexUnderTest) -> None:
     await venue.buy("0.01")
     await venue.sell("0.004")
     held = await position(venue)
@@ -276,7 +277,7 @@ async def test_opposite_order_reduces_first_and_then_turns_round(venue: VenueUnd
     assert D(ended["avg_entry_price"]) > 64000
 
 
-async def test_closing_needs_neither_size_nor_money(venue: VenueUnderTest) -> None:
+async def test_closing_needs_neither_size_nor_money(venue: CoinexUnderTest) -> None:
     await venue.buy("0.0003")
     half = await venue.post("close-position", market="BTCUSDT", type="market", amount="0.0001")
     assert (half["side"], half["filled_amount"]) == ("sell", "0.0001")
@@ -285,7 +286,7 @@ async def test_closing_needs_neither_size_nor_money(venue: VenueUnderTest) -> No
     assert await position(venue) is None
 
 
-async def test_order_that_closes_is_cancelled_with_its_position(venue: VenueUnderTest) -> None:
+async def test_order_that_closes_is_cancelled_with_its_position(venue: CoinexUnderTest) -> None:
     await venue.buy("0.01")
     order = await venue.post("close-position", market="BTCUSDT", type="limit", price="65000")
     held = await position(venue)
@@ -297,7 +298,7 @@ async def test_order_that_closes_is_cancelled_with_its_position(venue: VenueUnde
     assert status["status"] == "canceled"
 
 
-async def test_order_modified_keeps_its_number(venue: VenueUnderTest) -> None:
+async def test_order_modified_keeps_its_number(venue: CoinexUnderTest) -> None:
     order = await venue.post("order", **ORDER)
     changed = await venue.post("modify-order", market="BTCUSDT", order_id=order["order_id"],
                                price="62000", amount="0.02")  # fmt: skip
@@ -309,7 +310,7 @@ async def test_order_modified_keeps_its_number(venue: VenueUnderTest) -> None:
     assert [o["price"] for o in await venue.listed("pending-order")] == ["62000"]
 
 
-async def test_batches_answer_for_each_order(venue: VenueUnderTest) -> None:
+async def test_batches_answer_for_each_order(venue: CoinexUnderTest) -> None:
     ids = [(await venue.post("order", **ORDER, client_id="twin"))["order_id"] for _ in range(3)]
     items = await venue.post("cancel-batch-order", market="BTCUSDT", order_ids=[ids[0], 7])
     assert [item["code"] for item in items] == [0, 3600]
@@ -321,7 +322,7 @@ async def test_batches_answer_for_each_order(venue: VenueUnderTest) -> None:
 # stops and targets
 
 
-async def protect(venue: VenueUnderTest, stop: str, target: str, **more: str) -> Any:
+async def protect(venue: CoinexUnderTest, stop: str, target: str, **more: str) -> Any:
     await venue.post("set-position-stop-loss", market="BTCUSDT", stop_loss_type="mark_price",
                      stop_loss_price=stop, **more)  # fmt: skip
     return await venue.post("set-position-take-profit", market="BTCUSDT",
@@ -329,7 +330,7 @@ async def protect(venue: VenueUnderTest, stop: str, target: str, **more: str) ->
 
 
 async def test_stop_for_all_replaces_those_there_are_and_one_for_a_part_is_added(
-    venue: VenueUnderTest,
+    venue: CoinexUnderTest,
 ) -> None:
     await venue.buy("0.01")
     assert (await protect(venue, "63000", "66000"))["stop_loss_price"] == "63000"
@@ -354,7 +355,7 @@ async def test_stop_for_all_replaces_those_there_are_and_one_for_a_part_is_added
     ("price", "how", "level"), [("62000", "stop_loss", "63000"), ("67000", "take_profit", "66000")]
 )
 async def test_stop_and_target_close_at_their_level_and_time_though_nobody_looks(
-    venue: VenueUnderTest, prices: ScriptedPrices, price: str, how: str, level: str
+    venue: CoinexUnderTest, prices: ScriptedPrices, price: str, how: str, level: str
 ) -> None:
     await venue.buy("0.01")
     await protect(venue, "63000", "66000")
@@ -370,7 +371,7 @@ async def test_stop_and_target_close_at_their_level_and_time_though_nobody_looks
 
 
 async def test_stop_is_gapped_through_when_the_price_jumps(
-    venue: VenueUnderTest, prices: ScriptedPrices
+    venue: CoinexUnderTest, prices: ScriptedPrices
 ) -> None:
     await venue.buy("0.01")
     await protect(venue, "63000", "66000")
@@ -381,7 +382,7 @@ async def test_stop_is_gapped_through_when_the_price_jumps(
     assert D(deal["price"]) < 61000
 
 
-async def test_stop_beyond_the_mark_closes_at_once(venue: VenueUnderTest) -> None:
+async def test_stop_beyond_the_mark_closes_at_once(venue: CoinexUnderTest) -> None:
     await venue.buy("0.01")
     await protect(venue, "64500", "66000")
     await venue.advance(1)
@@ -392,7 +393,7 @@ async def test_stop_beyond_the_mark_closes_at_once(venue: VenueUnderTest) -> Non
 
 
 async def test_funding_is_paid_at_the_hour_by_the_rate_that_was_told(
-    venue: VenueUnderTest,
+    venue: CoinexUnderTest,
 ) -> None:
     status, _ = await venue.by_hand("funding", market="BTCUSDT", rate="0.0006")
     assert status == 200
@@ -414,7 +415,7 @@ async def test_funding_is_paid_at_the_hour_by_the_rate_that_was_told(
 
 
 async def test_position_is_liquidated_at_the_price_that_was_told(
-    venue: VenueUnderTest, prices: ScriptedPrices
+    venue: CoinexUnderTest, prices: ScriptedPrices
 ) -> None:
     await venue.post("adjust-position-leverage", market="BTCUSDT", margin_mode="isolated",
                      leverage=50)  # fmt: skip
@@ -434,7 +435,7 @@ async def test_position_is_liquidated_at_the_price_that_was_told(
     assert D(books["wallet"]) == sum(D(amount) for amount in books["totals"].values())
 
 
-async def test_leverage_of_an_open_position_moves_its_margin(venue: VenueUnderTest) -> None:
+async def test_leverage_of_an_open_position_moves_its_margin(venue: CoinexUnderTest) -> None:
     await venue.buy("0.01")
     for leverage in (10, 2):
         await venue.post("adjust-position-leverage", market="BTCUSDT", margin_mode="isolated",
@@ -456,14 +457,14 @@ async def test_venue_goes_on_after_a_restart_where_it_was(
     prices: ScriptedPrices, tmp_path: Path
 ) -> None:
     clock = ManualClock(NOW)
-    async with venue_on(prices, clock, tmp_path) as venue:
+    async with coinex_on(prices, clock, tmp_path) as venue:
         await venue.buy("0.01")
         await protect(venue, "63000", "66000")
         await venue.post("order", **ORDER | {"price": "60000"}, client_id="rests")
         before = await venue.books()
     prices.go("BTCUSDT", NOW + 60_000, "62500")
     await clock.advance(90)
-    async with venue_on(prices, clock, tmp_path) as venue:
+    async with coinex_on(prices, clock, tmp_path) as venue:
         (ended,) = await venue.listed("finished-position")
         assert ended["finished_type"] == "stop_loss"
         assert ended["updated_at"] < NOW + 60_000
@@ -478,7 +479,7 @@ async def test_broken_file_is_set_aside_and_named(
 ) -> None:
     (tmp_path / "venue.json").write_bytes(content)
     with caplog.at_level(logging.ERROR):
-        async with venue_on(prices, ManualClock(NOW), tmp_path) as venue:
+        async with coinex_on(prices, ManualClock(NOW), tmp_path) as venue:
             assert (await venue.balance())["equity"] == 10_000
             await venue.buy("0.01")
     aside = tmp_path / f"venue.json.broken-{NOW}"
@@ -491,7 +492,7 @@ async def test_broken_file_is_set_aside_and_named(
 async def test_file_that_cannot_be_written_is_told_and_tried_again(
     prices: ScriptedPrices, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with venue_on(prices, ManualClock(NOW), tmp_path) as venue:
+    async with coinex_on(prices, ManualClock(NOW), tmp_path) as venue:
         blocker = tmp_path / "venue.json"
         blocker.mkdir()
         await venue.buy("0.01")
@@ -505,7 +506,7 @@ async def test_file_that_cannot_be_written_is_told_and_tried_again(
 # by hand
 
 
-async def test_operator_trades_and_moves_money_as_if_elsewhere(venue: VenueUnderTest) -> None:
+async def test_operator_trades_and_moves_money_as_if_elsewhere(venue: CoinexUnderTest) -> None:
     status, order = await venue.by_hand("position", market="BTCUSDT", side="short", amount="0.02")
     assert (status, order["side"]) == (200, "sell")
     held = await position(venue)
@@ -518,7 +519,7 @@ async def test_operator_trades_and_moves_money_as_if_elsewhere(venue: VenueUnder
     assert (await venue.balance())["equity"] == wallet - D("500.5")
     status, refused = await venue.by_hand("transfer", amount="-1000000")
     assert status == 400
-    assert "3109" in refused["error"]
+    assert "balance is not enough" in refused["error"]
     assert (await venue.by_hand("position", market="BTCUSDT", side="up", amount="1"))[0] == 400
 
 
@@ -531,7 +532,7 @@ async def test_stop_at_a_price_the_candles_will_touch_is_hit_on_their_way(tmp_pa
     way = feed.path("BTCUSDT", NOW, NOW + 6 * HOUR_MS)
     lowest = min(way, key=lambda corner: corner.price)
     stop = lowest.price + D("0.01")
-    async with venue_on(feed, clock, tmp_path) as venue:
+    async with coinex_on(feed, clock, tmp_path) as venue:
         await venue.buy("0.01")
         await venue.post("set-position-stop-loss", market="BTCUSDT", stop_loss_type="mark_price",
                          stop_loss_price=str(stop))  # fmt: skip
@@ -548,17 +549,17 @@ async def test_position_in_a_coin_that_is_gone_stays_and_cannot_be_traded(
 ) -> None:
     clock = ManualClock(NOW)
     both = MarketPrices(Market(GeneratedPrices(["BTCUSDT", "ETHUSDT"], 7)))
-    async with venue_on(both, clock, tmp_path) as venue:
+    async with coinex_on(both, clock, tmp_path) as venue:
         await venue.buy("0.01")
         await protect(venue, "100", "900000")
     one: PriceFeed = MarketPrices(Market(GeneratedPrices(["ETHUSDT"], 7)))
     if feed == "bus":
         one = LivePrices(["ETHUSDT"], since_ms=NOW, source="binance", clock=clock)
-    async with venue_on(one, clock, tmp_path) as venue:
+    async with coinex_on(one, clock, tmp_path) as venue:
         await venue.advance(9 * 3600)
         (held,) = await venue.listed("pending-position")
         assert (held["market"], held["unrealized_pnl"]) == ("BTCUSDT", "0")
         assert await venue.code("close-position", market="BTCUSDT", type="market") == 3157
         assert (await venue.balance())["margin"] > 0
-    async with venue_on(both, clock, tmp_path) as venue:
+    async with coinex_on(both, clock, tmp_path) as venue:
         assert (await venue.post("close-position", market="BTCUSDT", type="market"))["fee"]

@@ -14,9 +14,10 @@ import pytest
 
 from shared.clock import SystemClock
 from shared.config.sections import FaultKind
+from tests.support.coinex.venue import FUTURES, CoinexUnderTest, coinex_on
 from tests.support.manual_clock import ManualClock
 from tests.support.paths import ROOT
-from tests.support.venue import FUTURES, ScriptedPrices, VenueUnderTest, venue_on
+from tests.support.venue import ScriptedPrices
 
 NOW = 1_735_000_000_000
 ORDER = {**FUTURES, "market": "BTCUSDT", "side": "buy", "type": "market", "amount": "0.01"}
@@ -29,12 +30,12 @@ def prices() -> ScriptedPrices:
 
 
 @pytest.fixture
-async def venue(prices: ScriptedPrices, tmp_path: Path) -> AsyncIterator[VenueUnderTest]:
-    async with venue_on(prices, ManualClock(NOW), tmp_path) as served:
+async def venue(prices: ScriptedPrices, tmp_path: Path) -> AsyncIterator[CoinexUnderTest]:
+    async with coinex_on(prices, ManualClock(NOW), tmp_path) as served:
         yield served
 
 
-async def taken(venue: VenueUnderTest) -> int:
+async def taken(venue: CoinexUnderTest) -> int:
     """Return how many orders the venue has taken, seen past all faults."""
     return len((await venue.books())["over"])
 
@@ -62,7 +63,7 @@ async def taken(venue: VenueUnderTest) -> int:
     ],
 )
 async def test_order_under_a_fault_is_answered_so_and_taken_or_not(
-    venue: VenueUnderTest, fault: dict[str, Any], status: int, start: bytes, orders: int
+    venue: CoinexUnderTest, fault: dict[str, Any], status: int, start: bytes, orders: int
 ) -> None:
     await venue.plan(fault | {"for_s": 30})
     got, body = await venue.raw("POST", "/futures/order", BODY)
@@ -77,7 +78,7 @@ async def test_order_under_a_fault_is_answered_so_and_taken_or_not(
 
 @pytest.mark.parametrize("kind", ["venue_cut_after", "venue_half_body"])
 async def test_order_is_taken_though_the_connection_is_cut(
-    venue: VenueUnderTest, kind: str
+    venue: CoinexUnderTest, kind: str
 ) -> None:
     await venue.plan({"kind": kind, "endpoint": "order"})
     with pytest.raises((aiohttp.ServerDisconnectedError, aiohttp.ClientPayloadError)):
@@ -93,18 +94,18 @@ async def test_no_answer_comes_and_the_order_is_taken_or_not(
 ) -> None:
     begun = SystemClock()
     real = SystemClock(NOW - begun.now_ms())
-    async with venue_on(prices, real, tmp_path) as venue:
+    async with coinex_on(prices, real, tmp_path) as venue:
         await venue.plan({"kind": kind, "endpoint": "order", "for_s": 600})
         url = f"{venue.url}/v2"
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(0.5)) as hasty:
-            impatient = VenueUnderTest(url.removesuffix("/v2"), venue.wire, real, hasty)
+            impatient = CoinexUnderTest(url.removesuffix("/v2"), venue.wire, real, hasty)
             with pytest.raises(TimeoutError):
                 await impatient.raw("POST", "/futures/order", BODY)
         assert await taken(venue) == orders
         assert len(await venue.listed("pending-position")) == orders
 
 
-async def test_fault_with_an_endpoint_or_a_coin_spares_all_others(venue: VenueUnderTest) -> None:
+async def test_fault_with_an_endpoint_or_a_coin_spares_all_others(venue: CoinexUnderTest) -> None:
     await venue.plan({"kind": "venue_5xx", "endpoint": "set-position-stop-loss"})
     await venue.plan({"kind": "venue_busy", "symbol": "ETHUSDT"})
     await venue.buy("0.01")
@@ -122,7 +123,7 @@ async def test_fault_with_an_endpoint_or_a_coin_spares_all_others(venue: VenueUn
 
 
 async def test_skewed_clock_is_seen_in_every_time_and_a_client_that_follows_it_is_served(
-    venue: VenueUnderTest,
+    venue: CoinexUnderTest,
 ) -> None:
     await venue.plan({"kind": "venue_clock_skew", "value": 60_000})
     assert (await venue.get("/time"))["timestamp"] == NOW + 60_000
@@ -136,7 +137,7 @@ async def test_skewed_clock_is_seen_in_every_time_and_a_client_that_follows_it_i
 
 
 async def test_frozen_venue_answers_with_old_values_and_gaps_when_it_thaws(
-    venue: VenueUnderTest, prices: ScriptedPrices
+    venue: CoinexUnderTest, prices: ScriptedPrices
 ) -> None:
     await venue.buy("0.01")
     await venue.post("set-position-stop-loss", market="BTCUSDT", stop_loss_type="mark_price",
@@ -162,7 +163,7 @@ async def test_frozen_venue_answers_with_old_values_and_gaps_when_it_thaws(
     assert deal["created_at"] == NOW + 601_000
 
 
-async def test_thin_book_fills_little_of_an_ioc(venue: VenueUnderTest) -> None:
+async def test_thin_book_fills_little_of_an_ioc(venue: CoinexUnderTest) -> None:
     await venue.plan({"kind": "venue_thin"})
     order = await venue.post("order", market="BTCUSDT", side="buy", type="ioc", amount="0.05",
                              price="64100")  # fmt: skip
@@ -179,14 +180,14 @@ async def test_thin_book_fills_little_of_an_ioc(venue: VenueUnderTest) -> None:
     ],
 )
 async def test_fault_that_cannot_be_is_refused(
-    venue: VenueUnderTest, fault: dict[str, Any]
+    venue: CoinexUnderTest, fault: dict[str, Any]
 ) -> None:
     with pytest.raises(AssertionError, match="error"):
         await venue.plan(fault)
 
 
 async def test_funding_that_fell_due_while_frozen_is_paid_once_when_it_thaws(
-    venue: VenueUnderTest,
+    venue: CoinexUnderTest,
 ) -> None:
     await venue.by_hand("funding", market="BTCUSDT", rate="0.0006")
     await venue.buy("0.01")

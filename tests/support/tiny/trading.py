@@ -1,0 +1,107 @@
+"""Trading at the tiny venue, in one process with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from actors.exchange_sim.market.generated import GeneratedPrices
+from actors.exchange_sim.market.market import Market
+from actors.exchange_sim.market.price_paths import MarketPrices
+from actors.trader.execution import Execution
+from actors.trader.journal_thread import JournalThread
+from shared.config.sections import TraderSection
+from shared.exchanges.sim.save_file import fresh_state
+from shared.exchanges.sim.venue import SimVenue
+from shared.journal.journal import Journal
+from shared.journal.rows import JournalOwner
+from shared.trading.plan import EntryPlan
+from tests.support.execution import PRICES, SETTINGS, START_MS, JumpingClock
+from tests.support.manual_clock import ManualClock
+from tests.support.tiny.venue import CURRENCY, TinyBook, TinyVenue, Trouble
+from tests.support.trading import TradingRun, trading_at
+from tests.support.venue import ScriptedPrices
+
+OWNER = JournalOwner(mode="demo", venue="tiny", environment="simulated", currency=CURRENCY)
+
+
+@dataclasses.dataclass
+class TinyRun(TradingRun):
+    """A trader at the tiny venue."""
+
+    account: SimVenue
+
+
+@asynccontextmanager
+async def tiny_trader_on(
+    directory: Path,
+    symbols: Sequence[str],
+    start_ms: int,
+    *,
+    troubles: Iterable[Trouble] = (),
+    redis_url: str,
+) -> AsyncIterator[TinyRun]:
+    """Yield a trader on a generated market."""
+    manual = ManualClock(start_ms)
+    market = Market(GeneratedPrices(symbols, seed=7))
+    account = SimVenue(MarketPrices(market), fresh_state(start_ms))
+    venue = TinyVenue(account, JumpingClock(manual), book=TinyBook(troubles))
+    async with trading_at(
+        venue, directory, owner=OWNER, market=market, manual=manual, symbols=symbols,
+        redis_url=redis_url,
+    ) as run:  # fmt: skip
+        parts = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
+        yield TinyRun(**parts, account=account)
+
+
+@dataclasses.dataclass
+class TinyExecution:
+    """An execution at the tiny venue, at prices that a test moves."""
+
+    prices: ScriptedPrices
+    account: SimVenue
+    clock: ManualClock
+    venue: TinyVenue
+    journal: Journal
+    execution: Execution
+
+    async def enter(self, plan: EntryPlan) -> str:
+        """Enter on the last close, on prices of now."""
+        now_ms = self.clock.now_ms()
+        return await self.execution.enter(plan, now_ms - now_ms % 300_000, now_ms)
+
+    async def pass_time(self, seconds: float, every_s: float = 3) -> None:
+        """Advance time, protecting regularly as the trader does."""
+        passed = 0.0
+        while passed < seconds:
+            await self.clock.advance(every_s)
+            passed += every_s
+            await self.execution.protect()
+
+
+@asynccontextmanager
+async def tiny_execution(
+    directory: Path,
+    *troubles: Trouble,
+    prices: Mapping[str, str] = PRICES,
+    settings: TraderSection = SETTINGS,
+) -> AsyncIterator[TinyExecution]:
+    """Yield an execution; each of `troubles` is that of one order."""
+    manual = ManualClock(START_MS)
+    feed = ScriptedPrices(START_MS, prices)
+    account = SimVenue(feed, fresh_state(START_MS))
+    clock = JumpingClock(manual)
+    venue = TinyVenue(account, clock, book=TinyBook(troubles))
+    journal = Journal(directory / "trader.db", OWNER)
+    thread = JournalThread(journal)
+    try:
+        execution = Execution(
+            venue, thread, settings, clock=clock, log=logging.getLogger("execution"),
+            objection=lambda: "",
+        )  # fmt: skip
+        yield TinyExecution(feed, account, manual, venue, journal, execution)
+    finally:
+        thread.close()
