@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,11 +15,12 @@ import psutil
 import pytest
 
 from shared.clock import SystemClock
+from shared.config.sections import VenueSection
+from shared.config.venue_catalog import venue_catalog
 from shared.errors import ExchangeUnavailable, VenueUnavailable
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
-from shared.exchanges.coinex.client import CoinExClient
-from shared.exchanges.coinex.wire import CoinExWire
+from shared.exchanges.venues import open_venue
 from shared.http_client import open_session
 from shared.market import Timeframe
 from tests.support.hostile_server import hostile, replies
@@ -41,11 +43,21 @@ async def binance(session: aiohttp.ClientSession, url: str, directory: Path) -> 
     return lambda: client.klines("BTCUSDT", Timeframe.M5, limit=500)
 
 
-async def coinex(session: aiohttp.ClientSession, url: str, _: Path) -> Call:
-    wire = CoinExWire(
-        session, base_url=f"{url}/v2", clock=SystemClock(), keys=None, timeout_s=TIMEOUT_S
-    )
-    return CoinExClient(wire).tickers
+def a_venue(name: str) -> Callable[[aiohttp.ClientSession, str, Path], Awaitable[Call]]:
+    """Return what opens a venue of the catalog without keys."""
+
+    async def opened(session: aiohttp.ClientSession, url: str, _: Path) -> Call:
+        section = VenueSection(
+            name=name,
+            base_url=url + venue_catalog()[name].path,
+            request_timeout_s=TIMEOUT_S,
+        )
+        log = logging.getLogger(name)
+        return open_venue(
+            section, session, clock=SystemClock(), keys=None, share=1.0, log=log
+        ).tickers
+
+    return opened
 
 
 @asynccontextmanager
@@ -67,7 +79,13 @@ async def beating() -> AsyncIterator[Callable[[], float]]:
         task.cancel()
 
 
-@pytest.mark.parametrize("client", [binance, coinex])
+@pytest.mark.parametrize(
+    "client",
+    [
+        pytest.param(binance, id="candles of Binance"),
+        *(pytest.param(a_venue(name), id=name) for name in venue_catalog()),
+    ],
+)
 @pytest.mark.parametrize("name", replies())
 async def test_a_hostile_reply_is_refused_in_time_and_memory(
     name: str,

@@ -1,4 +1,4 @@
-"""Fixtures of the tests that speak to a venue."""
+"""Fixtures of the tests of CoinEx's client."""
 
 from __future__ import annotations
 
