@@ -562,14 +562,22 @@ def _run_on(
         return EXIT_FAILED
     preflight.wait_for_ports(config)
     setproctitle(f"coinex: supervisor ({config.mode})")
+    for text in secrets.renamed():
+        logs.logger("supervisor").warning("%s", text)
     steps = config.mode == "demo" and config.testing.hooks
     clock = SteppedClock(trial_folder(state_dir)) if steps else SystemClock()
     redis = preflight.redis_server(config, secrets, users, clock=clock, environment=os.environ)
 
+    def reread() -> Config:
+        fresh = read()
+        if faults := secrets.of_another_venue(fresh.venue.name):
+            raise ConfigError(faults)
+        return fresh
+
     async def supervise() -> int:
         supervisor = Supervisor(
             config,
-            reread=read,
+            reread=reread,
             environment=dict(os.environ),
             lock=lock,
             redis=redis,

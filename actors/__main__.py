@@ -121,7 +121,7 @@ def main(arguments: list[str]) -> int:
     try:
         config = load(Path("config.yaml"), overrides)
         credentials = credentials_folder(os.environ)
-        secrets = take_secrets(os.environ)
+        secrets = take_secrets(os.environ, config.venue.name)
         preflight.close_to_others(Path(config.state_dir).resolve(), logs.logger(name))
         launch = foreground_launch(
             name,

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ctypes
 import re
 from collections.abc import Iterable, Mapping, MutableMapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from shared.config.defaults import UNNAMED_VENUE
+from shared.config.venue_catalog import venue_catalog
 from shared.errors import ConfigError
 
 # field of Secrets (and name of its systemd credential) -> environment variable
@@ -19,30 +21,39 @@ SECRET_VARIABLES: Mapping[str, str] = {
     "alert_urls": "COINEX_ALERT_URLS",
 }
 
-OLD_NAMES: Mapping[str, tuple[str, str]] = {
-    "venue_key": ("venue_access_id", "COINEX_ACCESS_ID"),
-    "venue_secret": ("venue_secret_key", "COINEX_SECRET_KEY"),
-}
-"""Credential and variable of earlier releases, still read for the venue there was then."""
-
 HOW_TO_SET_KEYS = (
     f"set {SECRET_VARIABLES['venue_key']} and {SECRET_VARIABLES['venue_secret']} in the "
     "environment, or the systemd credentials venue_key and venue_secret, and restart the platform"
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OldName:
+    """A secret's name of earlier releases.
+
+    Attributes:
+        secret: Its field of `Secrets`.
+        venue: The one venue whose key it names.
+    """
+
+    secret: str
+    credential: str
+    variable: str
+    venue: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Secrets:
     """Values that must never appear in a file of this project, a log or a process title.
 
-    `old_names`: Those of earlier releases under which some were given.
+    `old_names`: Where some were given under a name of earlier releases.
     """
 
     redis_password: str | None = None
     venue_key: str | None = None
     venue_secret: str | None = None
     alert_urls: str | None = None
-    old_names: tuple[str, ...] = ()
+    old_names: Mapping[str, OldName] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return "Secrets(hidden)"
@@ -54,6 +65,23 @@ class Secrets:
         """
         urls = re.split(r"[\s,]+(?=[A-Za-z][A-Za-z0-9+.-]*://)", self.alert_urls or "")
         return [stripped for url in urls if (stripped := url.strip(", \t\r\n"))]
+
+    def renamed(self) -> list[str]:
+        """Return what to rename, in words."""
+        return [
+            f"{where}: a name of earlier releases, still read; it is now "
+            f"{SECRET_VARIABLES[old.secret]} (credential {old.secret})"
+            for where, old in self.old_names.items()
+        ]
+
+    def of_another_venue(self, venue: str) -> list[str]:
+        """Return the faults of keys whose names say that they are another venue's."""
+        return [
+            f"{where}: names a key of {old.venue}, and venue.name is {venue}; set "
+            f"{SECRET_VARIABLES[old.secret]} (credential {old.secret}) instead"
+            for where, old in self.old_names.items()
+            if old.venue != venue
+        ]
 
     def into_url(self, url: str) -> str:
         """Return a Redis URL with the password in it, if there is one."""
@@ -74,24 +102,41 @@ def with_login(url: str, user: str, password: str) -> str:
     return f"{parts.scheme}://{login}{rest}"
 
 
-def secrets_from(environment: Mapping[str, str], credentials_dir: Path | None) -> Secrets:
+def old_names() -> list[OldName]:
+    """Return the names of earlier releases that are still read."""
+    return [
+        OldName(secret=secret, credential=credential, variable=variable, venue=venue.name)
+        for venue in venue_catalog().values()
+        for secret, (credential, variable) in venue.old_names.items()
+    ]
+
+
+def secrets_from(
+    environment: Mapping[str, str], credentials_dir: Path | None, venue: str = UNNAMED_VENUE
+) -> Secrets:
     """Return the secrets given by systemd credentials or by the environment.
 
     Args:
         environment: Variables as in `SECRET_VARIABLES`.
         credentials_dir: `CREDENTIALS_DIRECTORY` of systemd, if set: one file per secret, named
             like the field of `Secrets`.
+        venue: `venue.name` of the configuration.
 
     Raises:
         ConfigError: A secret is empty, unreadable, given twice with different values, one of
-            the two venue keys without the other, or no valid key. No fault shows a value.
+            the two venue keys without the other, no valid key, or one of another venue. No fault
+            shows a value.
     """
     faults: list[str] = []
     found: dict[str, str | None] = {}
-    old_names: list[str] = []
+    by_old_name: dict[str, OldName] = {}
     for name, variable in SECRET_VARIABLES.items():
         given: dict[str, str] = {}
-        for credential, named in ((name, variable), *filter(None, [OLD_NAMES.get(name)])):
+        old = [each for each in old_names() if each.secret == name]
+        for credential, named, by in (
+            (name, variable, None),
+            *((each.credential, each.variable, each) for each in old),
+        ):
             before = len(given)
             if named in environment:
                 given[f"environment variable {named}"] = environment[named]
@@ -103,8 +148,8 @@ def secrets_from(environment: Mapping[str, str], credentials_dir: Path | None) -
                     faults.append(f"credential {path}: not readable ({error}); make it a text file")
                 else:
                     given[f"credential {path}"] = text
-            if credential != name:
-                old_names += list(given)[before:]
+            if by is not None:
+                by_old_name |= dict.fromkeys(list(given)[before:], by)
         faults += [
             f"{where}: empty, expected a secret; set it or remove it"
             for where, value in given.items()
@@ -113,10 +158,11 @@ def secrets_from(environment: Mapping[str, str], credentials_dir: Path | None) -
         if len(set(given.values())) > 1:
             faults.append(f"{' and '.join(given)} differ; keep one of them")
         found[name] = next(iter(given.values()), None)
-    faults += _half_a_pair(found) + _unfit(found)
+    secrets = Secrets(**found, old_names=by_old_name)
+    faults += _half_a_pair(found) + _unfit(found) + secrets.of_another_venue(venue)
     if faults:
         raise ConfigError(faults)
-    return Secrets(**found, old_names=tuple(old_names))
+    return secrets
 
 
 _VENUE_KEYS = ("venue_key", "venue_secret")
@@ -152,18 +198,19 @@ def credentials_folder(environment: Mapping[str, str]) -> Path | None:
     return Path(given) if given else None
 
 
-def take_secrets(environment: MutableMapping[str, str]) -> Secrets:
+def take_secrets(environment: MutableMapping[str, str], venue: str = UNNAMED_VENUE) -> Secrets:
     """Return this process's secrets and remove them, so that no child inherits them.
 
     Args:
         environment: `os.environ`, from which they are removed.
+        venue: As of `secrets_from`.
 
     Raises:
         ConfigError: As `secrets_from`.
     """
-    secrets = secrets_from(environment, credentials_folder(environment))
+    secrets = secrets_from(environment, credentials_folder(environment), venue)
     environment.pop("CREDENTIALS_DIRECTORY", None)
-    variables = [*SECRET_VARIABLES.values(), *(variable for _, variable in OLD_NAMES.values())]
+    variables = [*SECRET_VARIABLES.values(), *(old.variable for old in old_names())]
     for name in variables:
         environment.pop(name, None)
     _wipe(variables)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -25,6 +25,7 @@ class VenueDescription:
         urls: Its environments, each with its address.
         path: Of the protocol at the simulated venue, such as `/v2`.
         closed: Why it takes no entries until an operator enables them; "" when it does.
+        old_names: Per secret the credential and the variable of earlier releases, still read.
     """
 
     name: str
@@ -32,6 +33,7 @@ class VenueDescription:
     urls: Mapping[str, str]
     path: str
     closed: str = ""
+    old_names: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @functools.cache

@@ -54,7 +54,7 @@ def check(options: argparse.Namespace) -> int:
     if config.alerts.enabled:
         services = f"{count(len(urls), 'service URL')}, well formed" if urls else NO_URLS
         print(f"alerts: {services}")
-    for text in found.in_words(TO_CORRECT).values():
+    for text in (*secrets.renamed(), *found.in_words(TO_CORRECT).values()):
         print(f"note: {text}")
     in_use = coins_in_use(config)
     for remark in in_words(config, in_use, kept(config, in_use)):

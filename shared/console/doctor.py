@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +18,7 @@ from shared.clock import SystemClock
 from shared.config import ports
 from shared.config.load import load
 from shared.config.running import RunningPlatform, find_running
+from shared.config.secrets import Secrets
 from shared.config.sections import Config
 from shared.console import probes
 from shared.console.probes import Finding
@@ -25,6 +26,7 @@ from shared.errors import EXIT_FAILED, EXIT_OK, BusUnavailable, ConfigError, Pla
 from shared.redis.connections import probe, server_version
 from shared.redis.files import RedisFiles
 from shared.redis.server import choose_binary, starts_own
+from shared.redis.users import Users
 from shared.schema import Role
 from shared.supervision import preflight
 from shared.supervision.control_client import ask_status
@@ -33,6 +35,7 @@ from shared.supervision.specs import listeners
 from shared.web.chart_library import chart_library
 from shared.web.hosts import is_loopback
 
+Logins = tuple[Secrets, Users | None]
 UNITS = Path("/etc/systemd/system")
 SYSTEMD = Path("/run/systemd/system")
 INSTALLED = Path("/etc/coinex")
@@ -74,7 +77,9 @@ def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     if config is None:
         yield Finding("redis, ports", "note", "unknown until the configuration can be read")
     else:
-        yield _redis(config, state_dir, options.environment)
+        logins, finding = _logins(config, options.environment)
+        yield finding
+        yield _redis(config, state_dir, options.environment, logins)
         yield from probes.ports(listeners(config), own, ports.taken)
     yield _clock(config if options.ask_exchange else None, state_dir)
     there, is_writable = probes.can_write(state_dir)
@@ -108,7 +113,20 @@ def _platform(running: RunningPlatform) -> tuple[dict[str, int | None], Finding]
     return own, Finding("platform", "ok", f"runs on {running.state_dir}, pid {pid}")
 
 
-def _redis(config: Config, state_dir: Path, environment: MutableMapping[str, str]) -> Finding:
+def _logins(config: Config, environment: MutableMapping[str, str]) -> tuple[Logins | None, Finding]:
+    """Return the secrets and Redis users, None if they are wrong, and the finding about them."""
+    try:
+        secrets, users = preflight.take_logins(config, environment)
+    except ConfigError as error:
+        return None, Finding("secrets", "wrong", "; ".join(error.faults))
+    if renamed := secrets.renamed():
+        return (secrets, users), Finding("secrets", "note", "; ".join(renamed))
+    return (secrets, users), Finding("secrets", "ok", "none is malformed")
+
+
+def _redis(
+    config: Config, state_dir: Path, environment: Mapping[str, str], logins: Logins | None
+) -> Finding:
     def own() -> Finding:
         files, path = RedisFiles(state_dir / "redis"), os.get_exec_path(environment)
         return probes.embedded_redis(lambda: choose_binary(files, path, config.mode))
@@ -117,10 +135,9 @@ def _redis(config: Config, state_dir: Path, environment: MutableMapping[str, str
     is_own = starts_own(section, config.mode)
     if is_own:
         return own()
-    try:
-        secrets, users = preflight.take_logins(config, environment)
-    except ConfigError as error:
-        return Finding("redis", "wrong", "; ".join(error.faults))
+    if logins is None:
+        return Finding("redis", "note", "unknown until its secrets can be read")
+    secrets, users = logins
     url = secrets.into_url(section.url)
     if users is not None:
         url = users.into_url(url, Role.SUPERVISOR)

@@ -147,7 +147,7 @@ def take_logins(
         ConfigError: They are invalid or contradict each other.
     """
     credentials = credentials_folder(environment)
-    secrets = take_secrets(environment)
+    secrets = take_secrets(environment, config.venue.name)
     users = given_users(config.redis, credentials)
     if users is not None and secrets.redis_password is not None:
         raise ConfigError(

@@ -55,7 +55,7 @@ async def trader(redis_url: str) -> AsyncIterator[StandIn]:
 
 def told(now_ms: int) -> TraderStatus:
     return TraderStatus(
-        as_of_ms=now_ms, mode="enabled", reason="entries and exits", venue="CoinEx (simulated)",
+        as_of_ms=now_ms, mode="enabled", reason="entries and exits", venue="Venue (simulated)",
         cycle_ms=None, next_cycle_ms=now_ms + 60_000, candles_from="none", trouble="",
         last_trade_ms=None, use_ta_signals=False, ours=[], foreign=[], unprotected=[], limits=[],
         skipped={}, pnl_today_quote=None, fees_today_quote=None, equity=[(now_ms, "1000")],
@@ -66,17 +66,17 @@ async def publish(bus: Bus) -> None:
     """Put on Redis what account and trader keep there."""
     now_ms = CLOCK.now_ms()
     await bus.put(schema.TRADER_STATUS, told(now_ms))
-    config = TraderConfig(as_of_ms=now_ms, venue="CoinEx", settings={"entry_score": 85})
+    config = TraderConfig(as_of_ms=now_ms, venue="Venue", settings={"entry_score": 85})
     await bus.put(schema.TRADER_CONFIG, config)
     position = Position(
         symbol="OLDUSDT", side="long", size_base="0.5", entry_price="10", mark_price="11",
         stop_loss="9", take_profit=None, liquidation_price=None, leverage=3, margin_quote="2",
         unrealized_pnl_quote="0.5", realized_pnl_quote="-0.01", opened_ms=now_ms,
     )  # fmt: skip
-    positions = Positions(as_of_ms=now_ms, venue="CoinEx", positions=[position])
+    positions = Positions(as_of_ms=now_ms, venue="Venue", positions=[position])
     await bus.put(schema.POSITIONS, positions)
     balance = Balance(
-        as_of_ms=now_ms, venue="CoinEx", currency="USDT", equity_quote="1000",
+        as_of_ms=now_ms, venue="Venue", currency="USDT", equity_quote="1000",
         available_quote="998", frozen_quote="0", margin_quote="2", unrealized_pnl_quote="0",
     )  # fmt: skip
     await bus.put(schema.BALANCE, balance)

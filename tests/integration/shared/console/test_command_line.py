@@ -20,6 +20,7 @@ import yaml
 from shared import codec
 from shared.api.address import AddressFile
 from shared.api.token import make_token, token_path
+from shared.config.secrets import SECRET_VARIABLES, old_names
 from shared.console import command_line
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.actors import ControlReply
@@ -296,7 +297,7 @@ def test_doctor_looks_at_every_part_and_fails_only_for_what_is_wrong(tmp_path: P
     code, lines = doctor_of(settings_in(tmp_path))
     parts = [line.split()[1] for line in lines[:-1]]
     assert parts == [
-        "python:", "configuration:", "platform:", "redis:", "ports:", "clock:", "disk:",
+        "python:", "configuration:", "platform:", "secrets:", "redis:", "ports:", "clock:", "disk:",
         "permissions:", "systemd:", "charts:",
     ]  # fmt: skip
     assert [line for line in lines if line.startswith("wrong")] == []
@@ -388,7 +389,8 @@ def test_check_finds_the_faults_of_the_environment_that_run_would_end_with(
         assert "abc-secret" not in ended.stderr + ended.stdout
 
 
-def test_check_and_doctor_find_a_redis_that_run_could_not_start(tmp_path: Path) -> None:
+def unreadable_redis(tmp_path: Path) -> list[str]:
+    """Leave files of a Redis too new for us; return options of paper mode that start it."""
     directory = tmp_path / "var" / "redis"
     directory.parent.mkdir(mode=0o700)
     directory.mkdir()
@@ -397,17 +399,37 @@ def test_check_and_doctor_find_a_redis_that_run_could_not_start(tmp_path: Path) 
     settings = (f"state_dir={tmp_path}/var", "redis.embedded=always", "redis.url=redis://127.0.0.1:0/0",
                 "health.port=0", "dashboard.port=0", "trader_api.port=0",
                 "simulator.port=0")  # fmt: skip
-    options = ["--mode", "paper", *(part for text in settings for part in ("--set", text))]
+    return ["--mode", "paper", *(part for text in settings for part in ("--set", text))]
+
+
+def test_keys_under_old_names_are_read_and_check_doctor_and_run_say_what_to_rename(
+    tmp_path: Path,
+) -> None:
+    environment = {old.variable: "abc-secret" for old in old_names()}
+    options = unreadable_redis(tmp_path)
+    # with an unreadable Redis `run` ends; `check` would say no more than that
+    for verb, given in (("check", options[2:]), ("doctor", options), ("run", options)):
+        ended = run(verb, *given, environment=environment)
+        said = ended.stderr + ended.stdout
+        for old in old_names():
+            now = f"it is now {SECRET_VARIABLES[old.secret]} (credential {old.secret})"
+            assert said.count(f"{old.variable}: a name of earlier releases, still read; {now}") == 1
+        assert "abc-secret" not in said
+
+
+def test_check_and_doctor_find_a_redis_that_run_could_not_start(tmp_path: Path) -> None:
+    options = unreadable_redis(tmp_path)
     for verb, code in (("check", 78), ("doctor", 1), ("run", 78)):
         ended = run(verb, *options)
         assert (ended.returncode, verb) == (code, verb)
         assert "were written by Redis 99.0, which no server found can read" in (
             ended.stderr + ended.stdout
         )
-    assert (directory / "dump.rdb").exists()
+    dump = tmp_path / "var" / "redis" / "dump.rdb"
+    assert dump.exists()
     settled = run("check", *options[2:])  # in demo mode they are set aside, by `run`
     assert (settled.returncode, settled.stderr) == (0, "")
-    assert (directory / "dump.rdb").exists()
+    assert dump.exists()
 
 
 def test_check_tries_the_form_of_each_alert_url_and_shows_none(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ def test_only_the_whole_token_opens(shown: str) -> None:
 
 def shown(**change: Any) -> str:
     status = TraderStatus(
-        as_of_ms=NOW_MS, mode="enabled", reason="entries and exits", venue="CoinEx",
+        as_of_ms=NOW_MS, mode="enabled", reason="entries and exits", venue="Venue",
         cycle_ms=NOW_MS, next_cycle_ms=NOW_MS + 200_000, candles_from="redis", trouble="",
         last_trade_ms=None, use_ta_signals=False, ours=["BTCUSDT"], foreign=["ETHUSDT"],
         unprotected=[], skipped={"SOLUSDT": "costs too much"}, pnl_today_quote="-3.5",
@@ -128,10 +128,10 @@ def shown(**change: Any) -> str:
     )  # fmt: skip
     foreign = {**asdict(position), "symbol": "ETHUSDT", "stop_loss": None}
     by_hand = {**asdict(position), "symbol": "XRPUSDT", "side": "short", "opened_ms": NOW_MS + 1}
-    positions = asdict(Positions(as_of_ms=NOW_MS - 9_000, venue="CoinEx", positions=[position]))
+    positions = asdict(Positions(as_of_ms=NOW_MS - 9_000, venue="Venue", positions=[position]))
     positions["positions"] += [foreign, by_hand]
     balance = Balance(
-        as_of_ms=NOW_MS - 5000, venue="CoinEx", currency="USDT", equity_quote="9996",
+        as_of_ms=NOW_MS - 5000, venue="Venue", currency="USDT", equity_quote="9996",
         available_quote="9796", frozen_quote="0", margin_quote="200", unrealized_pnl_quote="1",
     )  # fmt: skip
     found = {"status": asdict(answer) | change, "positions": positions, "balance": asdict(balance)}
@@ -143,7 +143,7 @@ def shown(**change: Any) -> str:
 
 def test_table_shows_mode_money_positions_limits_and_why_not() -> None:
     text = shown()
-    assert "TRADER  enabled  CoinEx: entries and exits; up 2 h" in text
+    assert "TRADER  enabled  Venue: entries and exits; up 2 h" in text
     assert "next in 3 min" in text
     assert "equity 9996 USDT, available 9796, 5 s ago; today -3.5, fees 0.4, 4 min ago" in text
     assert "positions, 9 s ago" in text
