@@ -33,7 +33,7 @@ def decimal_of(text: str, *, exponent: bool = False, digits: int = DIGITS) -> De
     """Return the number, exactly; None if the text is none.
 
     Args:
-        exponent: One of at most two digits may follow: CoinEx's tiny amounts, and our own.
+        exponent: One of at most two digits may follow: tiny amounts of a venue, and our own.
         digits: Most digits before the point, exponent included, and after it.
     """
     if not _pattern(digits, exponent).fullmatch(text):

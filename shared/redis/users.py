@@ -67,8 +67,8 @@ def read_users(path: Path, namespace: str) -> Users:
     missing = [role for role in Role if role not in passwords]
     if missing:
         raise ConfigError(
-            [f"{path}: no password for {', '.join(missing)}; add them with `coinex "
-             f"redis-acl --passwords {path}`, and load the ACL it prints into Redis"]
+            [f"{path}: no password for {', '.join(missing)}; add them with "
+             f"`coinex redis-acl --passwords {path}`, and load the ACL it prints into Redis"]
         )  # fmt: skip
     return Users(passwords, namespace)
 

@@ -76,8 +76,8 @@ def liquidation_distance(side: TradeSide, leverage: int, maintenance_rate: Decim
     Raises: ValueError: leverage below 1, or the rate not within 0..1.
     Source: margin + PnL = rate · value at that price. With a margin of entry / leverage this is
         entry (1 - 1/leverage) / (1 - rate) for longs and entry (1 + 1/leverage) / (1 + rate) for
-        shorts, as CoinEx documents for linear contracts. Fees and funding taken from the margin
-        are not included.
+        shorts, as venues document for linear contracts (docs/venues/coinex.md#liquidation). Fees
+        and funding taken from the margin are not included.
     """
     if leverage < 1 or not 0 <= maintenance_rate < 1:
         raise ValueError(

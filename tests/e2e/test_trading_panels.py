@@ -247,14 +247,14 @@ def test_no_keys_are_told_in_the_words_of_the_bus_and_nothing_is_claimed(
     opened(page, serve(trading.without_keys))
     expect(page.locator("#held-count")).to_have_text("positions unknown")
     for name in ("#positions", "#balance"):
-        expect(page.locator(f"{name} .newest")).to_have_text("Unknown: no keys for coinex.")
+        expect(page.locator(f"{name} .newest")).to_have_text("Unknown: no keys for the venue.")
     expect(page.locator("#positions .empty")).to_have_text(
         "Whether there are positions is not known."
     )
     expect(page.locator("#balance .empty")).to_have_text("The balance is not known.")
     expect(page.locator("#balance .facts")).to_be_hidden()
     expect(page.locator("#trader .facts")).to_contain_text("Troubleno keys")
-    expect(page.locator("#problems")).to_contain_text("no keys for coinex (no answer yet)")
+    expect(page.locator("#problems")).to_contain_text("no keys for the venue (no answer yet)")
     assert "No open position" not in page.locator("#positions").inner_text()
 
 

@@ -160,7 +160,7 @@ async def test_every_metric_that_is_served_is_in_the_documents(served: Served) -
 @pytest.mark.parametrize(
     ("expression", "shown", "fault"),
     [
-        ("coinex_helth == 1", "", "coinex_helth is not served"),
+        ("coinex_healthy == 1", "", "coinex_healthy is not served"),
         ('coinex_health{state="ok"}', "", "coinex_health has no label state"),
         ('coinex_health{status="okay"}', "", "coinex_health never has status=okay"),
         ("sum by (coin) (coinex_health)", "", "no label coin"),

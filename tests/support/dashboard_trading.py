@@ -201,11 +201,11 @@ def crashed(data: Document, now_ms: int) -> Document:
 def without_keys(data: Document, now_ms: int) -> Document:
     """Return the snapshot in live mode without keys of the venue."""
     status = trader_status(
-        now_ms - 2_000, mode="disabled", reason="no keys", venue="coinex", trouble="no keys",
+        now_ms - 2_000, mode="disabled", reason="no keys", venue="Venue", trouble="no keys",
         candles_from="none", pnl_today_quote=None, fees_today_quote=None, equity=[],
     )  # fmt: skip
     found = told(
-        data, now_ms, status=status, account_age_s=math.inf, account_reason="no keys for coinex"
+        data, now_ms, status=status, account_age_s=math.inf, account_reason="no keys for the venue"
     )
     return found | {"mode": "live", "source": "binance", "tradeEvents": []}
 
@@ -213,7 +213,7 @@ def without_keys(data: Document, now_ms: int) -> Document:
 def live_closed(data: Document, now_ms: int) -> Document:
     """Return the snapshot in live mode on a venue that has ended trading."""
     why = "live trading is closed: the venue ended futures on 2026-09-22"
-    status = trader_status(now_ms - 2_000, mode="disabled", reason=why, venue="coinex")
+    status = trader_status(now_ms - 2_000, mode="disabled", reason=why, venue="Venue")
     return told(data, now_ms, status=status) | {"mode": "live", "source": "binance"}
 
 

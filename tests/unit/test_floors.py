@@ -12,7 +12,7 @@ from graphlib import TopologicalSorter
 import pytest
 
 from shared.schema import TABLE
-from tests.support.paths import ROOT
+from tests.support.paths import ROOT, tree_files
 
 SOURCES = sorted(
     [ROOT / "supervisor.py", *ROOT.glob("actors/**/*.py"), *ROOT.glob("shared/**/*.py")]
@@ -552,21 +552,7 @@ def foreign(text: str) -> list[str]:
 
 
 def test_tree_names_no_registry_and_no_path_of_one_machine() -> None:
-    listed = subprocess.run(
-        ["git", "-c", "safe.directory=*", "ls-files", "-z", "-co", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        check=True,
-    )
-    names = [name for name in listed.stdout.decode().split("\0") if name]
-    assert "config.yaml" in names
-    found = []
-    for name in names:
-        try:
-            text = (ROOT / name).read_text(encoding="utf-8")
-        except (UnicodeDecodeError, FileNotFoundError):  # recorded data; deleted, not committed
-            continue
-        found += [f"{name}:{fault}" for fault in foreign(text)]
+    found = [f"{name}:{fault}" for name, text in tree_files() for fault in foreign(text)]
     assert found == []
 
 
@@ -576,7 +562,7 @@ def test_tree_names_no_registry_and_no_path_of_one_machine() -> None:
         "pip install --index-" + "url x",
         "https://py" + "pi.org/simple",
         "cd /ro" + "ot/checkout",
-        'path = "/ho' + 'me/ada/coinex"',
+        'path = "/ho' + 'me/ada/checkout"',
     ],
 )
 def test_foreign_line_is_found(line: str) -> None:

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from shared.candles.files import candle_file, read_candles, recorded_symbols
 from shared.candles.parquet import (
+    METADATA,
     FundingRates,
     StoreInUse,
     read_funding,
@@ -160,7 +161,7 @@ def test_parquet_that_others_wrote_is_read(tmp_path: Path) -> None:
 )
 def test_metadata_of_another_kind_are_refused(tmp_path: Path, about: bytes) -> None:
     path = store_file(tmp_path, "BTCUSDT", M5)
-    parquet.write_table(pyarrow.table(GOOD).replace_schema_metadata({"coinex": about}), path)
+    parquet.write_table(pyarrow.table(GOOD).replace_schema_metadata({METADATA: about}), path)
     with pytest.raises(BadCandle, match=r"BTCUSDT-5m\.parquet"):
         read_series(path, "BTCUSDT", M5)
 
@@ -244,6 +245,6 @@ def test_metadata_nested_without_end_are_refused(tmp_path: Path) -> None:
     path = store_file(tmp_path, "BTCUSDT", M5)
     written(tmp_path, BTC.merged(WHOLE))
     table = parquet.read_table(path)
-    parquet.write_table(table.replace_schema_metadata({b"coinex": b"[" * 100_000}), path)
+    parquet.write_table(table.replace_schema_metadata({METADATA: b"[" * 100_000}), path)
     with pytest.raises(BadCandle, match="BTCUSDT-5m"):
         read_series(path, "BTCUSDT", M5)

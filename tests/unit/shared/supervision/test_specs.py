@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from shared.config.defaults import Mode
+from shared.config.defaults import UNNAMED_VENUE, Mode
 from shared.config.secrets import Secrets
 from shared.config.sections import (
     AlertsSection,
@@ -16,6 +16,7 @@ from shared.config.sections import (
     SimulatorSection,
     TraderSection,
 )
+from shared.config.venue_catalog import venue_catalog
 from shared.exchanges.sim.keys import SimKeys
 from shared.schema import Role, role_of
 from shared.supervision.launch import launch_message, missing_secrets
@@ -109,8 +110,9 @@ def test_simulated_venue_is_given_its_own_keys_and_never_real_ones(mode: Mode) -
 def test_live_mode_uses_the_configured_venue_and_the_given_keys() -> None:
     there = children("live", enabled=True)
     assert "exchange-sim" not in there
+    url = venue_catalog()[UNNAMED_VENUE].urls["live"]
     for name in ("account", "trader"):
-        assert there[name].section["venue"]["base_url"] == "https://api.coinex.com/v2"
+        assert there[name].section["venue"]["base_url"] == url
         assert message(name, "live")["keys"] == {"access_id": "real-id", "secret": "real-key"}
         assert message(name, "live", Secrets())["keys"] is None
 

@@ -121,8 +121,8 @@ def test_a_lead_that_is_too_small_says_so() -> None:
             "candles come from binance, expected sim in this mode",
         ),
         (
-            {"sources": frozenset({"coinex", "binance"})},
-            "candles come from binance, coinex, expected sim in this mode",
+            {"sources": frozenset({"elsewhere", "binance"})},
+            "candles come from binance, elsewhere, expected sim in this mode",
         ),
     ],
 )
