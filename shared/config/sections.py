@@ -245,7 +245,7 @@ class FaultEntry:
         str | None,
         Field(
             pattern=r"^[a-z-]{1,60}$",
-            description="the last part of a venue path such as order or set-position-stop-loss",
+            description="the last part of a path of the venue, such as order",
         ),
     ] = None
 
