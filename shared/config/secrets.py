@@ -129,27 +129,14 @@ def secrets_from(
     """
     faults: list[str] = []
     found: dict[str, str | None] = {}
+    places: dict[str, str] = {}
     by_old_name: dict[str, OldName] = {}
     for name, variable in SECRET_VARIABLES.items():
-        given: dict[str, str] = {}
-        old = [each for each in old_names() if each.secret == name]
-        for credential, named, by in (
-            (name, variable, None),
-            *((each.credential, each.variable, each) for each in old),
-        ):
-            before = len(given)
-            if named in environment:
-                given[f"environment variable {named}"] = environment[named]
-            path = credentials_dir / credential if credentials_dir else None
-            if path is not None and path.exists():
-                try:
-                    text = path.read_text(encoding="utf-8").rstrip("\r\n")
-                except (OSError, UnicodeDecodeError) as error:
-                    faults.append(f"credential {path}: not readable ({error}); make it a text file")
-                else:
-                    given[f"credential {path}"] = text
-            if by is not None:
-                by_old_name |= dict.fromkeys(list(given)[before:], by)
+        given = _given(environment, credentials_dir, name, variable, faults)
+        for old in (each for each in old_names() if each.secret == name):
+            by_its_name = _given(environment, credentials_dir, old.credential, old.variable, faults)
+            by_old_name |= dict.fromkeys(by_its_name, old)
+            given |= by_its_name
         faults += [
             f"{where}: empty, expected a secret; set it or remove it"
             for where, value in given.items()
@@ -157,34 +144,57 @@ def secrets_from(
         ]
         if len(set(given.values())) > 1:
             faults.append(f"{' and '.join(given)} differ; keep one of them")
-        found[name] = next(iter(given.values()), None)
+        places[name], found[name] = next(iter(given.items()), ("", None))
     secrets = Secrets(**found, old_names=by_old_name)
-    faults += _half_a_pair(found) + _unfit(found) + secrets.of_another_venue(venue)
+    faults += _half_a_pair(found, places) + _unfit(found, places)
+    faults += secrets.of_another_venue(venue)
     if faults:
         raise ConfigError(faults)
     return secrets
 
 
+def _given(
+    environment: Mapping[str, str],
+    credentials_dir: Path | None,
+    credential: str,
+    variable: str,
+    faults: list[str],
+) -> dict[str, str]:
+    """Return the values given by a pair of names, each by where it was found."""
+    given: dict[str, str] = {}
+    if variable in environment:
+        given[f"environment variable {variable}"] = environment[variable]
+    path = credentials_dir / credential if credentials_dir else None
+    if path is not None and path.exists():
+        try:
+            text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        except (OSError, UnicodeDecodeError) as error:
+            faults.append(f"credential {path}: not readable ({error}); make it a text file")
+        else:
+            given[f"credential {path}"] = text
+    return given
+
+
 _VENUE_KEYS = ("venue_key", "venue_secret")
 
 
-def _unfit(found: Mapping[str, str | None]) -> list[str]:
+def _unfit(found: Mapping[str, str | None], places: Mapping[str, str]) -> list[str]:
     return [
-        f"{SECRET_VARIABLES[name]} (credential {name}): holds a blank, a line end or a letter "
-        "outside ASCII, which no key does; give it as the venue showed it"
+        f"{places[name]}: holds a blank, a line end or a letter outside ASCII, which no key does; "
+        "give it as the venue showed it"
         for name in _VENUE_KEYS
         if not all("!" <= letter <= "~" for letter in found[name] or "")
     ]
 
 
-def _half_a_pair(found: Mapping[str, str | None]) -> list[str]:
+def _half_a_pair(found: Mapping[str, str | None], places: Mapping[str, str]) -> list[str]:
     missing = [name for name in _VENUE_KEYS if found[name] is None]
     if len(missing) != 1:
         return []
     given = next(name for name in _VENUE_KEYS if name not in missing)
     return [
-        f"{SECRET_VARIABLES[given]} (credential {given}) is given without "
-        f"{SECRET_VARIABLES[missing[0]]} (credential {missing[0]}); give both, or neither"
+        f"{places[given]} is given without {SECRET_VARIABLES[missing[0]]} "
+        f"(credential {missing[0]}); give both, or neither"
     ]
 
 

@@ -667,7 +667,7 @@ def test_keys_may_come_from_different_places(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("key", ["hunter 2", "hunter2\nx", "hünter2"])
 def test_what_can_be_no_key_is_refused_and_not_shown(key: str) -> None:
-    with pytest.raises(ConfigError, match=r"COINEX_VENUE_SECRET .*: holds a blank") as caught:
+    with pytest.raises(ConfigError, match=r"COINEX_VENUE_SECRET: holds a blank") as caught:
         secrets_from({**KEYS, "COINEX_VENUE_SECRET": key}, None)
     assert key not in str(caught.value)
 
