@@ -266,6 +266,9 @@ def test_a_plan_breaks_no_cap_and_no_rule(
     gross = notional + Fraction(account.gross_notional)
     assert gross <= equity * Fraction(str(section.max_gross_notional))
     assert size % Fraction(rule.size_step) == 0 and size >= Fraction(rule.min_size)
+    if rule.min_value is not None:
+        worst_value = size * Fraction(min(plan.limit_price, plan.entry_price))
+        assert worst_value >= Fraction(rule.min_value)
     # one step more would break one of the three
     more = (size + Fraction(rule.size_step)) * max(best, limit)
     assert (

@@ -510,6 +510,28 @@ def test_a_liquidation_that_cannot_be_is_a_bug(leverage: int, rate: str) -> None
         liquidation_distance("long", leverage, D(rate))
 
 
+@pytest.mark.parametrize(
+    ("side", "value", "fits"),
+    [
+        ("long", "1248.12", True),  # 12.48 at the best price of 100.01
+        ("long", "1248.13", False),
+        ("short", "1248.75", True),  # 12.50 at the limit of 99.90
+        ("short", "1249.80", False),  # 1249.875 at the best price of 99.99
+    ],
+)
+def test_an_order_worth_less_than_the_venue_takes_is_none(
+    side: TradeSide, value: str, fits: bool
+) -> None:
+    assert outcome(side, rule={"min_value": D(value)}) == fits
+
+
+def test_an_order_worth_too_little_is_refused_in_words() -> None:
+    assert refused(rule={"min_value": D(5000)}) == (
+        "size 12.48 by risk of 25 is worth 1248.12, below the smallest value of 5000; it is never "
+        "rounded up"
+    )
+
+
 # Exposure.
 
 
