@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from actors.trader.journal_thread import JournalThread
@@ -19,6 +20,9 @@ from shared.messages.trading import TradeEvent, trade_event
 
 SETTLE_MS = 5_000
 """How long the venue may take, beyond the signature window, to list an accepted order."""
+
+RECEIVED_MS = 60_000
+"""The same for one that it answered as received: an engine behind it may be late."""
 
 LOOK_BACK_MS = 60_000
 
@@ -102,7 +106,7 @@ class OrderSender:
             text = f"not sent: {error}"
             await self._settle(intent, "not_taken", "refused", text, refused_before)
         else:
-            known = order if order.filled_size else await self._final_order(intent, order)
+            known = await self._final_order(intent, order)
             if known is not None and await self.record(intent, known, refused_before):
                 return known
         return None
@@ -132,7 +136,7 @@ class OrderSender:
         ]
 
     async def _final_order(self, intent: Intent, order: PlacedOrder) -> PlacedOrder | None:
-        """Return the final state of an order whose reply had no fill; None while unknown.
+        """Return what became of an order that the venue has answered; None while unknown.
 
         The reply may be older than the first fill, or say no more than that the order was received,
         and a position without a known order of ours would count as foreign.
@@ -142,11 +146,10 @@ class OrderSender:
             order = await self._read_back(order)
         except (VenueUnavailable, VenueRefused) as error:
             why = str(error)
-        else:
-            if order.state not in UNDECIDED:
-                return order
+        if _is_known(intent, order) or (order.filled_size and order.state in RESTING):
+            return order
         text = f"whether it was filled is not known ({why}); looked for by its id"
-        await self._settle(intent, "unknown", "unknown", text)
+        await self._settle(intent, "unknown", "unknown", text, order_id=order.order_id)
         return None
 
     async def _read_back(self, order: PlacedOrder) -> PlacedOrder:
@@ -160,7 +163,7 @@ class OrderSender:
             try:
                 order = await self._venue.order_status(order.symbol, order.order_id)
             except VenueRefused:
-                if self._clock.monotonic() >= until_s:
+                if order.filled_size or self._clock.monotonic() >= until_s:
                     raise
             if order.state != "accepted" or self._clock.monotonic() >= until_s:
                 break
@@ -181,6 +184,8 @@ class OrderSender:
         kind: str,
         text: str,
         refused_before: RefusalRun | None = None,
+        *,
+        order_id: str | None = None,
     ) -> None:
         is_known = refused_before is not None and has_reason(refused_before, text)
         await self._journal.do(
@@ -191,6 +196,7 @@ class OrderSender:
             end=text,
             # no copy in flight can have a younger signature than this
             sent_ms=self._venue.now_ms(),
+            order_id=order_id,
         )
 
     async def record(
@@ -237,9 +243,9 @@ class OrderSender:
     async def settle_unknown(self, intent: Intent, position: OpenPosition | None) -> bool:
         """Look up an order whose outcome is unknown; return whether it is known now.
 
-        It was not taken if the signature window and 5 s of venue time have passed since it was
-        sent, it is neither among pending nor finished orders, no fill belongs to it, and the
-        position matches the journal.
+        It was not taken if the signature window and 5 s of venue time (60 s if the venue said that
+        it received it) have passed since it was sent, it is neither among pending nor finished
+        orders, no fill belongs to it, and the position matches the journal.
 
         Args:
             position: In its coin, read from the venue after the fills of our own positions.
@@ -254,7 +260,7 @@ class OrderSender:
                 if now_ms <= self._deadline_ms(intent):
                     return False
             else:
-                if order.state == "accepted" and order.filled_size < order.size:
+                if order.state == "accepted" and not _is_known(intent, order):
                     return False  # the venue does not know either
             if order.state in RESTING:  # our orders never rest
                 cancelled = await self._cancel(order)
@@ -297,7 +303,8 @@ class OrderSender:
 
     def _deadline_ms(self, intent: Intent) -> int:
         """Return the venue time until which an unanswered order may still be accepted."""
-        return intent.sent_ms + self._venue.window_ms + SETTLE_MS
+        settle_ms = SETTLE_MS if intent.order_id is None else RECEIVED_MS
+        return intent.sent_ms + self._venue.window_ms + settle_ms
 
     async def in_doubt(self, symbol: str) -> list[Intent]:
         """Return the unsettled orders that block entries in a coin.
@@ -315,6 +322,9 @@ class OrderSender:
         found = await self._venue.orders_by_client_id(intent.symbol, intent.client_id)
         for order in found:
             return order
+        if intent.order_id is not None:
+            with suppress(VenueRefused):  # not listed yet, or not any more
+                return await self._venue.order_status(intent.symbol, intent.order_id)
         since_ms = intent.sent_ms - LOOK_BACK_MS
         fills = await self._venue.fills(intent.symbol, since_ms)
         for order_id in await self._unknown_orders(intent, fills):
@@ -341,3 +351,14 @@ class OrderSender:
             intent.symbol, intent.side, client_id=intent.client_id,
             size_base=intent.size, price=intent.price,
         )  # fmt: skip
+
+
+def _is_known(intent: Intent, order: PlacedOrder) -> bool:
+    """Return whether an order can be journalled as taken or rejected.
+
+    What an entry has filled is a position to protect, whatever becomes of the rest. A close is
+    known when it is over, so that no second one is sent beside it.
+    """
+    if order.state not in UNDECIDED or order.filled_size >= order.size:
+        return True
+    return intent.purpose == "entry" and order.filled_size > 0

@@ -29,6 +29,9 @@ LATE_MS = 60_000
 EXPECTED_ERRORS = (JournalUnavailable, VenueUnavailable, VenueRefused)
 """Failures of venue and journal, after which the trader goes on."""
 
+SAME_MS = 5_000
+"""An end this near to the last fill is that of the same position."""
+
 CUT = Decimal("0.000001")
 """A smaller difference in a partly closed position comes from rounding of its average price."""
 
@@ -163,12 +166,16 @@ class Reconciler:
         now_ms = self._venue.now_ms()
         gone_ms = self._gone_ms.setdefault(own.own_id, now_ms)
         record = await self._venue.ended(own.symbol, own.side, own.opened_ms, own.venue_id)
+        if record is not None and not _is_of(own, record):
+            record = None
         is_whole = not own.size and own.is_complete
         if (record is None or not is_whole) and now_ms - gone_ms < LATE_MS:
             return False
         del self._gone_ms[own.own_id]
         known = own.price_pnl - own.fees + own.funding
-        pnl = known if record is None else record.realized_pnl - own.adopted_pnl
+        pnl = known
+        if record is not None and own.adopted_pnl is not None:
+            pnl = record.realized_pnl - own.adopted_pnl
         closed_ms = max([fill.at_ms for fill in own.fills] or [now_ms])
         closed_ms = closed_ms if record is None else record.closed_ms
         how = own.closing or ("closed at the venue" if record is None else record.how)
@@ -192,7 +199,9 @@ class Reconciler:
         """Journal P&L of open positions that is not explained by their fills."""
         for matched in reconciled.ours:
             own, position = matched.own, matched.at_venue
-            if position.realized_pnl is None or not own.is_complete or own.size != position.size:
+            if position.realized_pnl is None or own.adopted_pnl is None:
+                continue
+            if not own.is_complete or own.size != position.size:
                 continue
             known = own.price_pnl - own.fees + own.funding
             amount = position.realized_pnl - own.adopted_pnl - known
@@ -225,6 +234,19 @@ class Reconciler:
     def _event(self, kind: str, own: OwnPosition, text: str, *, pnl_quote: Decimal) -> TradeEvent:
         now_ms, text = self._clock.now_ms(), f"{own.symbol}: {text}"
         return trade_event(now_ms, kind, text, own.symbol, own.side, pnl_quote=pnl_quote)
+
+
+def _is_of(own: OwnPosition, record: EndedPosition) -> bool:
+    """Return whether an end is that of our position.
+
+    Where the venue numbers no positions, it may be that of one before or after ours: ours ended
+    with its last fill.
+    """
+    if own.venue_id is not None or not own.fills:
+        return True
+    after_ms = record.closed_ms - max(fill.at_ms for fill in own.fills)
+    is_whole = not own.size and own.is_complete
+    return after_ms >= -SAME_MS and (after_ms <= SAME_MS or not is_whole)
 
 
 def _ended_by(own: OwnPosition, record: EndedPosition | None) -> EndedBy:

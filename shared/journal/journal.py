@@ -83,13 +83,14 @@ class Journal(JournalFile):
         *events: TradeEvent,
         end: str = "",
         sent_ms: int | None = None,
+        order_id: str | None = None,
     ) -> None:
         """Record the state of an intent that was not taken (yet)."""
         with self.writing():
             self._db.execute(
-                "UPDATE intents SET state = ?, end = ?, sent_ms = coalesce(?, sent_ms) "
-                "WHERE client_id = ?",
-                (state, end, sent_ms, client_id),
+                "UPDATE intents SET state = ?, end = ?, sent_ms = coalesce(?, sent_ms), "
+                "order_id = coalesce(?, order_id) WHERE client_id = ?",
+                (state, end, sent_ms, order_id, client_id),
             )
             self._add_events(events)
 
@@ -340,7 +341,7 @@ class Journal(JournalFile):
                 "target_fraction": target_fraction,
                 "unprotected_ms": None if position.stop_loss is not None else at_ms,
                 "adopted_size": position.size, "adopted_price": position.entry_price,
-                "adopted_pnl": position.realized_pnl or ZERO,
+                "adopted_pnl": position.realized_pnl,
             }  # fmt: skip
             self._insert("positions", row | self._place())
             self._add_events(events)

@@ -84,6 +84,7 @@ class Intent:
         own_id: The own position it closes; None for entries.
         why: The reason for it, in words.
         end: Why it was refused or counts as not taken; "" in other states.
+        order_id: The venue's id of one that it received without saying what became of it.
         stop_fraction, target_fraction: Of the position it opens, as shares of the entry price.
         plan: Of an entry; read back with the position it opened only.
     """
@@ -106,6 +107,7 @@ class Intent:
     plan: Plan | None = None
     state: IntentState = "sending"
     end: str = ""
+    order_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +133,7 @@ class OwnPosition:
         closing: Why it is to be closed, until it is; "" otherwise.
         closing_by: The same as a term.
         adopted_size, adopted_price: Size and price when it was adopted; zero otherwise.
-        adopted_pnl: P&L realised before that, which is not ours.
+        adopted_pnl: P&L realised before that, which is not ours; None if the venue does not tell.
         ordered_in, ordered_out: Filled sizes that the venue reported of its orders.
         fills: Those journalled, oldest first.
         funding: Sum of what was neither price nor fee; negative when paid.
@@ -160,7 +162,7 @@ class OwnPosition:
     closing_by: EndedBy | None
     adopted_size: Decimal
     adopted_price: Decimal
-    adopted_pnl: Decimal
+    adopted_pnl: Decimal | None
     ordered_in: Decimal
     ordered_out: Decimal
     fills: tuple[Fill, ...]

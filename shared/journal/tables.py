@@ -29,7 +29,7 @@ SCHEMA = (
         closing_by TEXT,
         adopted_size TEXT NOT NULL DEFAULT '0',
         adopted_price TEXT NOT NULL DEFAULT '0',
-        adopted_pnl TEXT NOT NULL DEFAULT '0',
+        adopted_pnl TEXT DEFAULT '0',
         closed_ms INTEGER,
         pnl TEXT,
         ended_by TEXT,
@@ -57,7 +57,8 @@ SCHEMA = (
         leverage INTEGER,
         state TEXT NOT NULL
             CHECK (state IN ('sending', 'unknown', 'taken', 'refused', 'not_taken')),
-        end TEXT NOT NULL
+        end TEXT NOT NULL,
+        order_id TEXT
     ) STRICT""",
     """CREATE TABLE plans (
         client_id TEXT PRIMARY KEY REFERENCES intents (client_id),

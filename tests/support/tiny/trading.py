@@ -13,7 +13,9 @@ from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
 from actors.trader.execution import Execution
 from actors.trader.journal_thread import JournalThread
+from shared.clock import Clock
 from shared.config.sections import TraderSection
+from shared.exchanges.ports import Venue
 from shared.exchanges.sim.save_file import fresh_state
 from shared.exchanges.sim.venue import SimVenue
 from shared.journal.journal import Journal
@@ -66,7 +68,14 @@ class TinyExecution:
     clock: ManualClock
     venue: TinyVenue
     journal: Journal
+    journal_thread: JournalThread
+    venue_clock: Clock
+    settings: TraderSection
     execution: Execution
+
+    def started_on(self, venue: Venue) -> Execution:
+        """Return the execution of the next process, on the same journal."""
+        return execution_of(venue, self.journal_thread, self.venue_clock, self.settings)
 
     async def enter(self, plan: EntryPlan) -> str:
         """Enter on the last close, on prices of now."""
@@ -98,10 +107,18 @@ async def tiny_execution(
     journal = Journal(directory / "trader.db", OWNER)
     thread = JournalThread(journal)
     try:
-        execution = Execution(
-            venue, thread, settings, clock=clock, log=logging.getLogger("execution"),
-            objection=lambda: "",
-        )  # fmt: skip
-        yield TinyExecution(feed, account, manual, venue, journal, execution)
+        execution = execution_of(venue, thread, clock, settings)
+        yield TinyExecution(
+            feed, account, manual, venue, journal, thread, clock, settings, execution
+        )
     finally:
         thread.close()
+
+
+def execution_of(
+    venue: Venue, journal: JournalThread, clock: Clock, settings: TraderSection
+) -> Execution:
+    return Execution(
+        venue, journal, settings, clock=clock, log=logging.getLogger("execution"),
+        objection=lambda: "",
+    )  # fmt: skip

@@ -8,7 +8,7 @@ used is remembered for ever. It has no wire: the account is called directly.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal
 
@@ -33,6 +33,7 @@ from shared.exchanges.venue import (
     OpenPosition,
     OrderBook,
     OrderRequest,
+    OrderState,
     PlacedOrder,
     Ticker,
     VenueEnd,
@@ -42,9 +43,15 @@ from shared.messages.trading import TradeSide
 CURRENCY = "USDX"
 LATER_MS, MUCH_LATER_MS = 150, 10_000
 NO_SUCH, REFUSED, NOT_FOUND = 901, 902, 903
-Trouble = Literal["", "lost", "unanswered", "repeated", "rejected", "late"]
+Trouble = Literal[
+    "", "lost", "unanswered", "repeated", "rejected", "late", "partly", "bare"
+]  # fmt: skip
 """Of one order: never received; received, without an answer; received twice; rejected after it was
-received; executed much later than others."""
+received; executed much later than others; half of it much later; without its stop and target."""
+
+DUE_MS: Mapping[str, tuple[int, ...]] = {
+    "late": (MUCH_LATER_MS,), "partly": (LATER_MS, MUCH_LATER_MS)
+}  # fmt: skip
 
 ENDS: Mapping[str, VenueEnd] = {
     "stop": "stop", "target": "target", "liquidation": "liquidation"
@@ -56,19 +63,36 @@ class Received:
     """An order that was received, and what became of it.
 
     Attributes:
-        due_ms: When it is executed.
-        done: Once it is.
+        due_ms: When each part of it is executed.
+        done: The parts that were.
         rejected: Why it was not.
     """
 
     order_id: str
     request: OrderRequest
     received_ms: int
-    due_ms: int
+    due_ms: tuple[int, ...]
     closes: bool = False
     whole: bool = False
-    done: SimOrder | None = None
+    is_bare: bool = False
+    done: list[SimOrder] = field(default_factory=list)
     rejected: str = ""
+
+    @property
+    def next_ms(self) -> int | None:
+        """Return when its next part is executed; None if it is over."""
+        is_over = self.rejected or len(self.done) == len(self.due_ms)
+        return None if is_over else self.due_ms[len(self.done)]
+
+
+@dataclass(slots=True)
+class Lags:
+    """How long after it happened the venue shows something."""
+
+    orders_ms: int = 0
+    fills_ms: int = 0
+    positions_ms: int = 0
+    ends_ms: int = 0
 
 
 class TinyVenue:
@@ -98,6 +122,8 @@ class TinyVenue:
         self._ahead_ms = 0
         self._is_known = is_known
         self.checks = checks
+        self.lags = Lags()
+        self._seen: list[tuple[int, list[OpenPosition]]] = []
         self._book = book or TinyBook()
 
     def now_ms(self) -> int:
@@ -160,7 +186,8 @@ class TinyVenue:
 
     async def positions(self) -> Sequence[OpenPosition]:
         self._signed()
-        return [self._position(each) for each in self._account.account.positions.values()]
+        shown_ms = self._account.now_ms - self.lags.positions_ms
+        return next((seen for at_ms, seen in reversed(self._seen) if at_ms <= shown_ms), [])
 
     def _position(self, each: SimPosition) -> OpenPosition:
         rule = self._account.rule(each.market)
@@ -180,7 +207,8 @@ class TinyVenue:
         self._signed()
         for each in self._account.account.ended:
             was = each.position
-            if (was.market, was.side) == (symbol, side) and was.updated_ms > opened_ms:
+            is_shown = was.updated_ms + self.lags.ends_ms <= self._account.now_ms
+            if is_shown and (was.market, was.side) == (symbol, side) and was.updated_ms > opened_ms:
                 numbers = {d.deal_id for d in self._account.account.deals
                            if d.position_id == was.position_id}  # fmt: skip
                 ledger = self._account.account.ledger
@@ -208,7 +236,8 @@ class TinyVenue:
         self, symbol: str, since_ms: int, until_ms: int | None = None
     ) -> Sequence[Fill]:
         self._signed()
-        until_ms = self._account.now_ms if until_ms is None else until_ms
+        shown_ms = self._account.now_ms - self.lags.fills_ms
+        until_ms = shown_ms if until_ms is None else min(until_ms, shown_ms)
         return [
             self._fill(deal)
             for deal in self._account.account.deals
@@ -229,7 +258,7 @@ class TinyVenue:
     async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
         self._signed()
         received = self._book.by_client_id.get(client_id)
-        if received is None or received.request.symbol != symbol:
+        if received is None or received.request.symbol != symbol or not self._is_listed(received):
             return []
         return [self._placed(received)]
 
@@ -264,8 +293,8 @@ class TinyVenue:
             raise OutcomeUnknown(order.client_id, "no answer")
         received = Received(
             order_id=self._book.next_number(order.symbol), request=order, closes=closes,
-            whole=whole, received_ms=self._account.now_ms,
-            due_ms=self._account.now_ms + (MUCH_LATER_MS if trouble == "late" else LATER_MS),
+            whole=whole, received_ms=self._account.now_ms, is_bare=trouble == "bare",
+            due_ms=tuple(self._account.now_ms + ms for ms in DUE_MS.get(trouble, (LATER_MS,))),
             rejected="the engine is full" if trouble == "rejected" else "",
         )  # fmt: skip
         self._book.by_client_id[order.client_id] = received
@@ -277,10 +306,10 @@ class TinyVenue:
 
     async def cancel(self, symbol: str, order_id: str) -> PlacedOrder:
         received = self._found(symbol, order_id)
-        if received.done is None:
+        if not received.done:
             raise VenueRefused(REFUSED, f"{order_id}: it does not rest")
         try:
-            self._account.cancel(symbol, received.done.order_id)
+            self._account.cancel(symbol, received.done[-1].order_id)
         except SimRefused as refused:
             raise VenueRefused(REFUSED, refused.text) from None
         return self._placed(received)
@@ -291,29 +320,32 @@ class TinyVenue:
     def _found(self, symbol: str, order_id: str) -> Received:
         self._signed()
         for received in self._book.by_client_id.values():
-            if (received.request.symbol, received.order_id) == (symbol, order_id):
+            is_it = (received.request.symbol, received.order_id) == (symbol, order_id)
+            if is_it and self._is_listed(received):
                 return received
         raise VenueRefused(NOT_FOUND, f"no order {order_id} in {symbol}")
 
+    def _is_listed(self, received: Received) -> bool:
+        return self._account.now_ms >= received.received_ms + self.lags.orders_ms
+
     def _placed(self, received: Received) -> PlacedOrder:
         order, done = received.request, received.done
-        placed = PlacedOrder(
+        filled = sum((part.filled for part in done), Decimal(0))
+        return PlacedOrder(
             order_id=received.order_id, client_id=order.client_id, symbol=order.symbol,
             side=order.side, kind=order.kind, size=order.size, price=order.price,
-            filled_size=Decimal(0), filled_value=Decimal(0), fee=Decimal(0),
-            fee_currency=CURRENCY,
-            state="rejected" if received.rejected and self._is_due(received) else "accepted",
-            created_ms=received.received_ms, updated_ms=self._account.now_ms,
-            why=received.rejected,
+            filled_size=filled, filled_value=sum((part.value for part in done), Decimal(0)),
+            fee=sum((part.fee for part in done), Decimal(0)), fee_currency=CURRENCY,
+            state=self._state(received, filled), created_ms=received.received_ms,
+            updated_ms=self._account.now_ms, why=received.rejected,
         )  # fmt: skip
-        if done is None:
-            return placed
-        return replace(
-            placed, state=done.state, filled_size=done.filled, filled_value=done.value, fee=done.fee
-        )
 
-    def _is_due(self, received: Received) -> bool:
-        return self._account.now_ms >= received.due_ms
+    def _state(self, received: Received, filled: Decimal) -> OrderState:
+        if received.rejected and self._account.now_ms >= received.due_ms[0]:
+            return "part_canceled" if filled else "rejected"
+        if received.rejected or received.next_ms is not None:
+            return "accepted"
+        return "filled" if filled == received.request.size else received.done[-1].state
 
     # Stops, targets, leverage
 
@@ -349,32 +381,47 @@ class TinyVenue:
     def _pass(self) -> int:
         """Let the venue's time pass until now, executing what is due; return it."""
         now_ms = self._true.now_ms()
-        due = [r for r in self._book.by_client_id.values() if not (r.done or r.rejected)]
-        for received in sorted(due, key=lambda r: r.due_ms):
-            if received.due_ms <= now_ms:
-                self._account.advance(received.due_ms)
-                self._execute(received)
-        self._account.advance(now_ms)
+        shown_ms = now_ms - self.lags.positions_ms
+        for at_ms in (shown_ms, now_ms):
+            if at_ms >= self._account.now_ms:
+                self._pass_until(at_ms)
+                here = [self._position(p) for p in self._account.account.positions.values()]
+                self._seen.append((at_ms, here))
+        self._seen = [each for each in self._seen if each[0] >= shown_ms - 60_000]
         return now_ms
+
+    def _pass_until(self, now_ms: int) -> None:
+        while due := [(r.next_ms, r) for r in self._book.by_client_id.values()
+                      if r.next_ms is not None and r.next_ms <= now_ms]:  # fmt: skip
+            next_ms, received = min(due, key=lambda each: each[0])
+            self._account.advance(next_ms)
+            self._execute(received)
+        self._account.advance(now_ms)
 
     def _execute(self, received: Received) -> None:
         order, account = received.request, self._account
+        is_last = len(received.done) == len(received.due_ms) - 1
+        first = order.size / len(received.due_ms)
+        size = order.size - first * len(received.done) if is_last else first
         try:
             if received.closes:
-                size = None if received.whole else order.size
-                received.done = account.close(order.symbol, order.kind, size, None)
+                left = None if received.whole and is_last else size
+                done = account.close(order.symbol, order.kind, left, None)
             else:
-                received.done = account.place(
-                    order.symbol, order.side, order.kind, order.size, order.price
-                )
+                done = account.place(order.symbol, order.side, order.kind, size, order.price)
         except SimRefused as refused:
             received.rejected = refused.text
             return
-        self._book.numbers[order.symbol, received.done.order_id] = received.order_id
-        for cause, price in (("stop", order.stop_loss), ("target", order.take_profit)):
-            if price is not None and order.symbol in account.account.positions:
-                account.set_trigger(order.symbol, "stop" if cause == "stop" else "target",
-                                    "mark", price, None)  # fmt: skip
+        received.done.append(done)
+        self._book.numbers[order.symbol, done.order_id] = received.order_id
+        if order.symbol not in account.account.positions or received.is_bare:
+            return
+        triggers: tuple[tuple[Cause, Decimal | None], ...] = (
+            ("stop", order.stop_loss), ("target", order.take_profit)
+        )  # fmt: skip
+        for cause, price in triggers:
+            if price is not None:
+                account.set_trigger(order.symbol, cause, "mark", price, None)
 
 
 class TinyBook:

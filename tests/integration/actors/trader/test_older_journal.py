@@ -60,7 +60,7 @@ async def test_trader_goes_on_where_one_of_an_older_release_was_killed(
                 each.symbol, each.side, each.opened_ms, each.venue_id
             )
             assert record is not None
-            assert each.pnl == record.realized_pnl - each.adopted_pnl
+            assert each.pnl == record.realized_pnl - (each.adopted_pnl or 0)
             assert each.pnl == each.price_pnl - each.fees + each.funding
         assert [p.symbol for p in await trader.client.positions()] == ["XRPUSDT"]
     assert path.with_name("trader.db.v1").exists()

@@ -42,6 +42,8 @@ def carried(table: str, row: dict[str, Any]) -> dict[str, Any]:
     row = {name: str(v) if name in IDS and v is not None else v for name, v in row.items()}
     if table == "orders":
         row |= {"state": row["state"] or "accepted", "why": ""}
+    if table == "intents":
+        row["order_id"] = None
     if table == "notes" and row["name"] == "owner":
         row["value"] = json.dumps(dataclasses.asdict(OWNER), separators=(",", ":"))
     if table == "positions":
