@@ -234,9 +234,12 @@ class Execution:
     async def _stop_unjournalled(self, plan: EntryPlan, placed: Sequence[PlacedOrder]) -> None:
         """Set the stop of a fill that, not being journalled, looks like a foreign position."""
         for price in filter(None, (order.average_price for order in placed)):
-            rule = await self.protection.rule(plan.symbol)
-            wanted = levels(plan.side, price, plan.stop_fraction, plan.target_fraction, rule.tick)
-            await self._venue.set_stop_loss(plan.symbol, wanted.stop)
+            await self._set_stop(plan, price)
+
+    async def _set_stop(self, plan: EntryPlan, price: Decimal) -> None:
+        rule = await self.protection.rule(plan.symbol)
+        wanted = levels(plan.side, price, plan.stop_fraction, plan.target_fraction, rule.tick)
+        await self._venue.set_stop_loss(plan.symbol, wanted.stop)
 
     async def _protect_unjournalled(self, reconciled: Reconciliation) -> None:
         """Keep a stop on the last fill until it is journalled: until then it looks foreign."""
@@ -246,8 +249,8 @@ class Execution:
         position = reconciled.at_venue(plan.symbol)
         if position is None or reconciled.matched(plan.symbol) is not None:
             self._unjournalled = None
-        elif position.stop_loss is None:
-            await self._stop_unjournalled(plan, placed)
+        elif position.stop_loss is None and position.side == plan.side and placed:
+            await self._set_stop(plan, position.entry_price)
 
     async def _conflict(self, plan: EntryPlan) -> str:
         reconciled = await self._reconcile()

@@ -120,6 +120,15 @@ class OrderSender:
         except OutcomeUnknown as error:
             self._unjournalled.append(replace(intent, state="unknown"))
             raise VenueUnavailable(str(error)) from error
+        intent = replace(intent, order_id=order.order_id)
+        with suppress(VenueUnavailable, VenueRefused):
+            order = await self._read_back(order)
+        if not _is_known(intent, order):
+            self._unjournalled.append(replace(intent, state="unknown"))
+            raise VenueUnavailable(f"{intent.symbol}: the outcome of a close is not known yet")
+        if _is_rejected(order):
+            self._unjournalled.append(replace(intent, state="refused"))
+            raise VenueRefused(0, _rejection(order))
         self._unjournalled.append(replace(intent, state="taken"))
         return order
 
@@ -130,7 +139,9 @@ class OrderSender:
         """
         now_ms = self._venue.now_ms()
         return [
-            replace(intent, state="taken") if now_ms > self._deadline_ms(intent) else intent
+            replace(intent, state="taken")
+            if intent.state == "unknown" and now_ms > self._deadline_ms(intent)
+            else intent
             for intent in self._unjournalled
             if intent.own_id == own_id
         ]
@@ -206,9 +217,8 @@ class OrderSender:
 
         One that it received and rejected afterwards counts as refused.
         """
-        if order.state == "rejected" and not order.filled_size:
-            text = f"received, then rejected: {order.why or 'the venue says no more'}"
-            await self._settle(intent, "refused", "refused", text, refused_before)
+        if _is_rejected(order):
+            await self._settle(intent, "refused", "refused", _rejection(order), refused_before)
             return False
         price = order.average_price
         text = f"order {order.order_id} taken, {order.filled_size} of {order.size} filled"
@@ -362,3 +372,11 @@ def _is_known(intent: Intent, order: PlacedOrder) -> bool:
     if order.state not in UNDECIDED or order.filled_size >= order.size:
         return True
     return intent.purpose == "entry" and order.filled_size > 0
+
+
+def _is_rejected(order: PlacedOrder) -> bool:
+    return order.state == "rejected" and not order.filled_size
+
+
+def _rejection(order: PlacedOrder) -> str:
+    return f"received, then rejected: {order.why or 'the venue says no more'}"

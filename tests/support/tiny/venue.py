@@ -124,7 +124,7 @@ class TinyVenue:
         self.checks = checks
         self.lags = Lags()
         self._seen: list[tuple[int, list[OpenPosition]]] = []
-        self._book = book or TinyBook()
+        self.book_kept = book or TinyBook()
 
     def now_ms(self) -> int:
         return self._clock.now_ms() + self._ahead_ms
@@ -246,8 +246,8 @@ class TinyVenue:
 
     def _fill(self, deal: SimFill) -> Fill:
         return Fill(
-            fill_id=self._book.text(deal.market, "f", deal.deal_id),
-            order_id=self._book.of_account(deal.market, deal.order_id),
+            fill_id=self.book_kept.text(deal.market, "f", deal.deal_id),
+            order_id=self.book_kept.of_account(deal.market, deal.order_id),
             position_id=None, symbol=deal.market, side=deal.side, price=deal.price,
             size=deal.amount, role=deal.role, fee=deal.fee, fee_currency=CURRENCY,
             at_ms=deal.at_ms,
@@ -257,7 +257,7 @@ class TinyVenue:
 
     async def orders_by_client_id(self, symbol: str, client_id: str) -> Sequence[PlacedOrder]:
         self._signed()
-        received = self._book.by_client_id.get(client_id)
+        received = self.book_kept.by_client_id.get(client_id)
         if received is None or received.request.symbol != symbol or not self._is_listed(received):
             return []
         return [self._placed(received)]
@@ -284,20 +284,20 @@ class TinyVenue:
     def _receive(
         self, order: OrderRequest, *, closes: bool = False, whole: bool = False
     ) -> PlacedOrder:
-        if order.client_id in self._book.by_client_id:
+        if order.client_id in self.book_kept.by_client_id:
             raise DuplicateOrder(order.client_id, "it was used before")
         if order.size <= 0:
             raise VenueRefused(REFUSED, "an order of nothing")
-        trouble = self._book.next_trouble()
+        trouble = self.book_kept.next_trouble()
         if trouble == "lost":
             raise OutcomeUnknown(order.client_id, "no answer")
         received = Received(
-            order_id=self._book.next_number(order.symbol), request=order, closes=closes,
+            order_id=self.book_kept.next_number(order.symbol), request=order, closes=closes,
             whole=whole, received_ms=self._account.now_ms, is_bare=trouble == "bare",
             due_ms=tuple(self._account.now_ms + ms for ms in DUE_MS.get(trouble, (LATER_MS,))),
             rejected="the engine is full" if trouble == "rejected" else "",
         )  # fmt: skip
-        self._book.by_client_id[order.client_id] = received
+        self.book_kept.by_client_id[order.client_id] = received
         if trouble == "unanswered":
             raise OutcomeUnknown(order.client_id, "no answer")
         if trouble == "repeated":
@@ -319,7 +319,7 @@ class TinyVenue:
 
     def _found(self, symbol: str, order_id: str) -> Received:
         self._signed()
-        for received in self._book.by_client_id.values():
+        for received in self.book_kept.by_client_id.values():
             is_it = (received.request.symbol, received.order_id) == (symbol, order_id)
             if is_it and self._is_listed(received):
                 return received
@@ -391,7 +391,7 @@ class TinyVenue:
         return now_ms
 
     def _pass_until(self, now_ms: int) -> None:
-        while due := [(r.next_ms, r) for r in self._book.by_client_id.values()
+        while due := [(r.next_ms, r) for r in self.book_kept.by_client_id.values()
                       if r.next_ms is not None and r.next_ms <= now_ms]:  # fmt: skip
             next_ms, received = min(due, key=lambda each: each[0])
             self._account.advance(next_ms)
@@ -413,7 +413,7 @@ class TinyVenue:
             received.rejected = refused.text
             return
         received.done.append(done)
-        self._book.numbers[order.symbol, done.order_id] = received.order_id
+        self.book_kept.numbers[order.symbol, done.order_id] = received.order_id
         if order.symbol not in account.account.positions or received.is_bare:
             return
         triggers: tuple[tuple[Cause, Decimal | None], ...] = (

@@ -12,8 +12,10 @@ from typing import Any, cast
 
 import pytest
 
+from shared.errors import JournalUnavailable, VenueUnavailable
 from shared.exchanges.ports import Venue
 from shared.exchanges.venue import EndedPosition
+from shared.journal.journal import Journal
 from tests.integration.actors.trader.test_tiny_venue import check_account, position, states
 from tests.support.execution import START_MS, D, plan
 from tests.support.tiny.trading import TinyExecution, tiny_execution, tiny_trader_on
@@ -205,3 +207,48 @@ async def test_trader_killed_at_any_call_loses_no_order_and_no_cent(tmp_path: Pa
         if is_done:
             assert at_call > 20
             return
+
+
+def closes(here: TinyExecution) -> int:
+    """Return how many closes the venue has received."""
+    return sum(each.closes for each in here.venue.book_kept.by_client_id.values())
+
+
+@pytest.mark.parametrize("trouble", ["", "late", "partly", "rejected"])
+async def test_close_without_a_journal_is_waited_for_before_the_next(
+    tmp_path: Path, trouble: Trouble
+) -> None:
+    async with tiny_execution(tmp_path, "", trouble) as here:
+        await here.enter(plan())
+        await here.pass_time(3)
+        await here.journal_thread.do(Journal._rows, "PRAGMA query_only=1")
+        with suppress(JournalUnavailable, VenueUnavailable):
+            await here.execution.close("BTCUSDT", "enough")
+        assert closes(here) == 1
+        for _ in range(6):
+            await here.clock.advance(3)
+            with suppress(JournalUnavailable):
+                await here.execution.protect()
+        assert here.account.account.positions == {}
+        assert closes(here) == (2 if trouble == "rejected" else 1)
+        await here.journal_thread.do(Journal._rows, "PRAGMA query_only=0")
+        await here.pass_time(90)
+        assert not here.journal.own_positions()
+        assert not here.journal.open_intents()
+        assert here.journal.closed_pnl() == here.account.account.wallet - 10_000
+
+
+async def test_entry_that_could_not_be_journalled_gets_its_stop(tmp_path: Path) -> None:
+    async with tiny_execution(tmp_path, "bare") as here:
+        await here.journal_thread.do(Journal._rows, "ALTER TABLE orders RENAME TO hidden")
+        with pytest.raises(JournalUnavailable):
+            await here.enter(plan())
+        for _ in range(2):
+            await here.clock.advance(3)
+            with suppress(JournalUnavailable):
+                await here.execution.protect()
+        (found,) = await here.venue.positions()
+        assert found.stop_loss is not None
+        await here.journal_thread.do(Journal._rows, "ALTER TABLE hidden RENAME TO orders")
+        await here.pass_time(12)
+        assert (await position(here)).stop is not None
