@@ -34,6 +34,11 @@ class JournalThread:
         return self._journal.identity
 
     @property
+    def place(self) -> str:
+        """Return where the account is, in words."""
+        return self._journal.owner.place
+
+    @property
     def trouble(self) -> str:
         """Return why the journal cannot be relied on now, or ""."""
         if self._stalled is not None and not self._stalled.done():

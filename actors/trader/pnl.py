@@ -69,7 +69,11 @@ class Pnl:
         note = await self._journal.do(Journal.note, "ledger")
         if note is not None:
             self._ledger = Ledger.decode(orjson.dumps(note["ledger"]), "journal: ledger")
-            self._capital = Decimal(note["capital"])
+            if note.get("place", self._journal.place) == self._journal.place:
+                self._capital = Decimal(note["capital"])
+            else:
+                # all of its equity there counts as moved here; breakers measure shares of it
+                self._ledger = replace(self._ledger, day_pnl=Decimal(0))
         rows = await self._journal.do(Journal.equity, 0, SHOWN_CYCLES)
         self.equity = [(row.cycle_ms, str(row.equity)) for row in rows]
 
@@ -107,6 +111,8 @@ class Pnl:
             transferred = capital - self._capital
             if account.reconciled.ours and abs(transferred) <= NOISE * abs(equity):
                 transferred, capital = Decimal(0), self._capital
+        elif self._ledger is not None:
+            transferred = equity - self._ledger.equity
         ended = await self._journal.do(Journal.unjudged)
         before = self._ledger
         ledger = observed(before, equity, transferred, self._settings, now_ms)
@@ -151,7 +157,8 @@ class Pnl:
             for latch in ledger.latches
             if latch not in known
         ]
-        note = {"ledger": orjson.loads(ledger.encode()), "capital": str(capital)}
+        place = self._journal.place if capital is not None else None
+        note = {"ledger": orjson.loads(ledger.encode()), "capital": str(capital), "place": place}
         await self._journal.do(Journal.judge, judged, note, *events)
         # together, after both are written: a transfer missing in one would count as a result
         self._ledger, self._capital = ledger, capital

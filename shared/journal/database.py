@@ -153,6 +153,8 @@ class JournalFile:
             if written != owner:
                 self._check_owner(written, owner)
                 self.set_note("owner", owner)
+                if ledger := self.note("ledger"):  # its money is that of the place before
+                    self.set_note("ledger", {"place": written.place} | ledger)
             if self.note("identity") is None:
                 self.set_note("identity", identity)
             self.identity: str = self.note("identity")

@@ -27,6 +27,8 @@ from shared.journal.rows import (
 )
 from shared.messages.trading import TradeEvent, TradeSide, trade_event
 
+HERE = "venue = ? AND environment = ?"
+
 
 class Journal(JournalFile):
     """The trader's intents, orders, fills, positions and P&L."""
@@ -98,9 +100,10 @@ class Journal(JournalFile):
         """Record an own order that the venue accepted; again, if it has filled further."""
         with self.writing():
             known = self._rows(
-                "SELECT filled_size FROM orders WHERE symbol = ? AND order_id = ?",
+                f"SELECT filled_size FROM orders WHERE symbol = ? AND order_id = ? AND {HERE}",
                 order.symbol,
                 order.order_id,
+                *self._here,
             )
             if known and Decimal(known[0][0]) > order.filled_size:
                 return  # an older state of it
@@ -108,6 +111,7 @@ class Journal(JournalFile):
             if intent is None:
                 raise ValueError(f"order {order.order_id}: no intent {order.client_id!r}")
             row = dataclasses.asdict(order)
+            row["venue"], row["environment"] = self._here
             self._insert("orders", row, "INSERT OR REPLACE")
             self._db.execute(
                 "UPDATE intents SET state = 'taken', end = '' WHERE client_id = ?",
@@ -125,6 +129,11 @@ class Journal(JournalFile):
         }  # fmt: skip
         self._insert("positions", row | self._place(), "INSERT OR IGNORE")
 
+    @property
+    def _here(self) -> tuple[str, str]:
+        """Return within what ids of a market are unique."""
+        return self.owner.venue, self.owner.environment
+
     def _place(self) -> dict[str, str]:
         owner = self.owner
         return {
@@ -134,7 +143,10 @@ class Journal(JournalFile):
     def order_client(self, symbol: str, order_id: str) -> str | None:
         """Return the `client_id` of an own order; None for any other."""
         rows = self._rows(
-            "SELECT client_id FROM orders WHERE symbol = ? AND order_id = ?", symbol, order_id
+            f"SELECT client_id FROM orders WHERE symbol = ? AND order_id = ? AND {HERE}",
+            symbol,
+            order_id,
+            *self._here,
         )
         return rows[0][0] if rows else None
 
@@ -147,6 +159,7 @@ class Journal(JournalFile):
             for each in fills:
                 row = dataclasses.asdict(each.fill)
                 row |= {"own_id": each.own_id, "client_id": each.client_id}
+                row["venue"], row["environment"] = self._here
                 if self._insert("fills", row, "INSERT OR IGNORE"):
                     added += 1
                     self._add_events([_fill_event(each, at_ms, self.owner.currency)])
@@ -175,8 +188,12 @@ class Journal(JournalFile):
         return [self._position(row) for row in found]
 
     def closed_pnl(self) -> Decimal:
-        """Return the P&L of all positions that ended."""
-        rows = self._rows("SELECT pnl FROM positions WHERE closed_ms IS NOT NULL")
+        """Return the P&L of all positions that ended at this venue, in its currency."""
+        rows = self._rows(
+            f"SELECT pnl FROM positions WHERE closed_ms IS NOT NULL AND {HERE} AND currency = ?",
+            *self._here,
+            self.owner.currency,
+        )
         return sum((Decimal(pnl) for (pnl,) in rows), ZERO)
 
     def unjudged(self) -> list[OwnPosition]:
@@ -218,9 +235,10 @@ class Journal(JournalFile):
     def fees_since(self, at_ms: int) -> Decimal:
         """Return the fees of fills since a venue time, in the settlement currency."""
         rows = self._rows(
-            "SELECT fee FROM fills WHERE at_ms >= ? AND fee_currency IN ('', ?)",
+            f"SELECT fee FROM fills WHERE at_ms >= ? AND fee_currency IN ('', ?) AND {HERE}",
             at_ms,
             self.owner.currency,
+            *self._here,
         )
         return sum((Decimal(fee) for (fee,) in rows), ZERO)
 
@@ -244,7 +262,8 @@ class Journal(JournalFile):
         )
         by_venue = self._rows(
             "SELECT size, side FROM fills WHERE own_id = ? AND client_id IS NULL "
-            "AND (symbol, order_id) NOT IN (SELECT symbol, order_id FROM orders)",
+            "AND (venue, environment, symbol, order_id) NOT IN "
+            "(SELECT venue, environment, symbol, order_id FROM orders)",
             own_id,
         )
         closes = CLOSES[row["side"]]
@@ -351,13 +370,17 @@ class Journal(JournalFile):
     def add_equity(self, row: EquityRow) -> None:
         """Record the account after a cycle; a repeated cycle replaces its row."""
         with self.writing():
-            self._insert("equity", dataclasses.asdict(row), "INSERT OR REPLACE")
+            self._insert("equity", dataclasses.asdict(row) | self._place(), "INSERT OR REPLACE")
 
     def equity(self, since_ms: int = 0, limit: int = 10_000) -> list[EquityRow]:
-        """Return the newest rows since a cycle, oldest first."""
+        """Return the newest rows since a cycle at this venue, oldest first."""
+        names = ", ".join(field.name for field in dataclasses.fields(EquityRow))
         rows = self._dicts(
-            "SELECT * FROM equity WHERE cycle_ms >= ? ORDER BY cycle_ms DESC LIMIT ?",
+            f"SELECT {names} FROM equity WHERE cycle_ms >= ? AND {HERE} AND currency = ? "
+            "ORDER BY cycle_ms DESC LIMIT ?",
             since_ms,
+            *self._here,
+            self.owner.currency,
             limit,
         )
         return [EquityRow(**_typed(EquityRow, row)) for row in reversed(rows)]

@@ -1,6 +1,6 @@
 """The tables of the trader's journal, as SQL. Money is TEXT, times are epoch ms.
 
-Ids of a venue are texts, unique within one market.
+Ids of a venue are texts, unique within one market of one environment.
 """
 
 from __future__ import annotations
@@ -77,6 +77,8 @@ SCHEMA = (
     # queried every few seconds; a handful of all rows
     "CREATE INDEX unsettled ON intents (state) WHERE state IN ('sending', 'unknown')",
     """CREATE TABLE orders (
+        venue TEXT NOT NULL,
+        environment TEXT NOT NULL,
         symbol TEXT NOT NULL,
         order_id TEXT NOT NULL,
         client_id TEXT NOT NULL UNIQUE REFERENCES intents (client_id),
@@ -92,9 +94,11 @@ SCHEMA = (
         created_ms INTEGER NOT NULL,
         updated_ms INTEGER NOT NULL,
         why TEXT NOT NULL DEFAULT '',
-        PRIMARY KEY (symbol, order_id)
+        PRIMARY KEY (venue, environment, symbol, order_id)
     ) STRICT""",
     """CREATE TABLE fills (
+        venue TEXT NOT NULL,
+        environment TEXT NOT NULL,
         symbol TEXT NOT NULL,
         fill_id TEXT NOT NULL,
         order_id TEXT NOT NULL,
@@ -108,7 +112,7 @@ SCHEMA = (
         at_ms INTEGER NOT NULL,
         own_id INTEGER NOT NULL REFERENCES positions (own_id),
         client_id TEXT REFERENCES intents (client_id),
-        PRIMARY KEY (symbol, fill_id)
+        PRIMARY KEY (venue, environment, symbol, fill_id)
     ) STRICT""",
     "CREATE INDEX fills_of ON fills (own_id)",
     "CREATE INDEX fills_at ON fills (at_ms)",
@@ -134,6 +138,9 @@ SCHEMA = (
     ) STRICT""",
     """CREATE TABLE equity (
         cycle_ms INTEGER PRIMARY KEY,
+        venue TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        currency TEXT NOT NULL,
         at_ms INTEGER NOT NULL,
         equity TEXT NOT NULL,
         available TEXT NOT NULL,

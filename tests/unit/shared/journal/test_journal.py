@@ -34,6 +34,10 @@ from tests.support.venue import simulated_owner
 
 D = Decimal
 NOW = 1_700_000_000_000
+ROW = EquityRow(
+    cycle_ms=NOW, at_ms=NOW + 5, equity=D("10000.10"), available=D("1"), pnl=D("-3.20"),
+    fees=D("0.1"),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -398,11 +402,9 @@ def test_command_is_taken_up_once(journal: Journal) -> None:
 
 
 def test_equity_and_notes_are_read_back(journal: Journal) -> None:
-    row = EquityRow(cycle_ms=NOW, at_ms=NOW + 5, equity=D("10000.10"), available=D("1"),
-                    pnl=D("-3.20"), fees=D("0.1"))  # fmt: skip
-    journal.add_equity(row)
-    journal.add_equity(row)
-    assert journal.equity() == [row]
+    journal.add_equity(ROW)
+    journal.add_equity(ROW)
+    assert journal.equity() == [ROW]
     assert journal.note("mode") is None
     journal.set_note("mode", {"choice": "reducing"})
     assert journal.note("mode") == {"choice": "reducing"}
@@ -547,6 +549,39 @@ def test_journal_goes_on_at_another_venue_once_nothing_is_left_at_the_one_before
     reader = Journal.read_only(path)
     assert reader.owner == elsewhere
     reader.close()
+
+
+@pytest.mark.parametrize("other", OTHER_PLACES, ids=str)
+def test_sums_and_ids_are_those_of_one_venue(tmp_path: Path, other: dict[str, str]) -> None:
+    path, owner = tmp_path / "trader.db", simulated_owner()
+    journal = Journal(path, owner)
+    own_id = opened(journal)
+    bought = fill(1, 1, "0.5", "100")
+    journal.add_fills([JournalFill(fill=bought, own_id=own_id, client_id="e1")], NOW)
+    end(journal, own_id, "stop", "5")
+    before = journal.closed_pnl(), journal.fees_since(0)
+    journal.add_equity(ROW)
+    journal.close()
+    journal = Journal(path, dataclasses.replace(owner, **other))
+    assert (journal.closed_pnl(), journal.fees_since(0), journal.equity()) == (D(0), D(0), [])
+    if "currency" not in other:
+        # ids begin anew where another venue counts them
+        assert journal.order_client("BTCUSDT", bought.order_id) is None
+        journal.intend(entry("e2"))
+        journal.take(order("e2", 1, "0.5"))
+        (own,) = journal.own_positions()
+        added = [JournalFill(fill=bought, own_id=own.own_id, client_id="e2")]
+        assert journal.add_fills(added, NOW) == 1
+        assert journal.order_client("BTCUSDT", bought.order_id) == "e2"
+        assert (journal.own_positions()[0].size, journal.closed(1)[0].ordered_in) == (
+            D("0.5"), D("0.3"),
+        )  # fmt: skip
+        end(journal, own.own_id, "stop")
+    journal.close()
+    journal = Journal(path, owner)
+    assert (journal.closed_pnl(), journal.fees_since(0)) == before
+    assert journal.equity() == [ROW]
+    journal.close()
 
 
 def place(own: OwnPosition) -> JournalOwner:

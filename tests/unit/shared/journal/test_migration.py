@@ -42,6 +42,10 @@ def carried(table: str, row: dict[str, Any]) -> dict[str, Any]:
     row = {name: str(v) if name in IDS and v is not None else v for name, v in row.items()}
     if table == "orders":
         row |= {"state": row["state"] or "accepted", "why": ""}
+    if table in ("orders", "fills"):
+        row |= {"venue": OWNER.venue, "environment": OWNER.environment}
+    if table == "equity":
+        row |= {name: getattr(OWNER, name) for name in ("venue", "environment", "currency")}
     if table == "intents":
         row["order_id"] = None
     if table == "notes" and row["name"] == "owner":
