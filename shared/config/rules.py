@@ -309,6 +309,14 @@ def _venue_environment(config: Config) -> str:
     )  # fmt: skip
 
 
+def _venue_currency(config: Config) -> str:
+    venue, currency = venue_catalog().get(config.venue.name), config.venue.currency
+    return "" if venue is None or currency in venue.currencies else (
+        f"found {currency!r}, and accounts of {venue.title} are in {', '.join(venue.currencies)}; "
+        "correct it"
+    )  # fmt: skip
+
+
 def _venue_url(config: Config) -> str:
     url = config.venue.base_url
     if url is None:
@@ -419,6 +427,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule(("binance", "futures_url"), text=_futures_url),
     _rule(("venue", "name"), text=_venue_name),
     _rule(("venue", "environment"), ("venue", "name"), text=_venue_environment),
+    _rule(("venue", "currency"), ("venue", "name"), text=_venue_currency),
     _rule(("venue", "base_url"), ("mode",), ("simulator", "port"), text=_venue_url),
     _at_most("trader", "base_floor", "entry_score",
              ": a base score good enough to be entered could not have its bonus counted"),

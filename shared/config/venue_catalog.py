@@ -23,6 +23,7 @@ class VenueDescription:
         name: In the configuration; also its directory.
         title: For people.
         urls: Its environments, each with its address.
+        currencies: Settlement currencies that an account may have.
         path: Of the protocol at the simulated venue, such as `/v2`.
         closed: Why it takes no entries until an operator enables them; "" when it does.
         old_names: Per secret the credential and the variable of earlier releases, still read.
@@ -31,6 +32,7 @@ class VenueDescription:
     name: str
     title: str
     urls: Mapping[str, str]
+    currencies: Sequence[str]
     path: str
     closed: str = ""
     old_names: Mapping[str, Sequence[str]] = field(default_factory=dict)

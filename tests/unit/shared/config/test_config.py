@@ -220,6 +220,10 @@ BROKEN = {
         SMALL + "venue: {base_url: 'https://ada:hunter2@venue.example'}\n",
         "config.yaml:3 venue.base_url: found 'https://***@venue.example', expected http:// or",
     ),
+    "account in a currency the venue does not have": (
+        SMALL + "venue: {currency: usdt}\n",
+        "config.yaml:3 venue.currency: found 'usdt', and accounts of",
+    ),
     "venue in the clear": (
         SMALL + "venue: {base_url: 'http://api.venue.example/v2'}\n",
         "config.yaml:3 venue.base_url: found 'http://api.venue.example/v2', expected https://",
