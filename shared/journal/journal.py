@@ -7,6 +7,7 @@ others open it with `Journal.read_only`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
@@ -72,7 +73,7 @@ class Journal(JournalFile):
         return None if newest is None else int(newest)
 
     def _intents(self, where: str, *values: Any) -> list[Intent]:
-        names = [field.name for field in dataclasses.fields(Intent) if field.name != "plan"]
+        names = [name for name in _names(Intent) if name != "plan"]
         rows = self._rows(
             f"SELECT {', '.join(names)} FROM intents WHERE {where} ORDER BY rowid", *values
         )
@@ -243,50 +244,51 @@ class Journal(JournalFile):
         return sum((Decimal(fee) for (fee,) in rows), ZERO)
 
     def _positions(self, where: str, *values: Any) -> list[dict[str, Any]]:
-        return self._dicts(f"SELECT * FROM positions WHERE {where}", *values)
+        plan = ", ".join(f"plans.{name} AS plan_{name}" for name in _names(Plan))
+        return self._dicts(
+            f"SELECT positions.*, {plan} FROM positions "
+            f"LEFT JOIN plans ON plans.client_id = positions.entry_id WHERE {where}",
+            *values,
+        )
 
     def _position(self, row: dict[str, Any]) -> OwnPosition:
         own_id, entry_id = row["own_id"], row["entry_id"]
-        names = [field.name for field in dataclasses.fields(Fill)]
-        fills = [
-            Fill(**_typed(Fill, dict(zip(names, values, strict=True))))
-            for values in self._rows(
-                f"SELECT {', '.join(names)} FROM fills WHERE own_id = ? ORDER BY at_ms, rowid",
-                own_id,
-            )
-        ]
-        # the entry order; close orders sent for it; fills of the venue's own closing orders
-        ordered_in = self._filled("client_id = ?", entry_id)
-        ordered_out = self._filled(
-            "client_id IN (SELECT client_id FROM intents WHERE own_id = ?)", own_id
-        )
-        by_venue = self._rows(
-            "SELECT size, side FROM fills WHERE own_id = ? AND client_id IS NULL "
-            "AND (venue, environment, symbol, order_id) NOT IN "
-            "(SELECT venue, environment, symbol, order_id FROM orders)",
+        names = _names(Fill)
+        filled = self._rows(
+            f"SELECT {', '.join(names)}, client_id IS NULL AND NOT EXISTS (SELECT 1 FROM orders "
+            "WHERE orders.venue = fills.venue AND orders.environment = fills.environment "
+            "AND orders.symbol = fills.symbol AND orders.order_id = fills.order_id) "
+            "FROM fills WHERE own_id = ? ORDER BY at_ms, rowid",
             own_id,
         )
-        closes = CLOSES[row["side"]]
-        ordered_out += sum((Decimal(size) for size, side in by_venue if side == closes), ZERO)
+        fills = [
+            Fill(**_typed(Fill, dict(zip(names, found[:-1], strict=True)))) for found in filled
+        ]
+        # the entry order; close orders sent for it; fills of the venue's own closing orders
+        ordered = self._rows(
+            "SELECT client_id, filled_size FROM orders WHERE client_id = ? "
+            "OR client_id IN (SELECT client_id FROM intents WHERE own_id = ?)",
+            entry_id,
+            own_id,
+        )
+        ordered_in = [Decimal(size) for client_id, size in ordered if client_id == entry_id]
+        ordered_out = [Decimal(size) for client_id, size in ordered if client_id != entry_id]
+        ordered_out += [
+            fill.size
+            for fill, (*_, is_by_venue) in zip(fills, filled, strict=True)
+            if is_by_venue and fill.side == CLOSES[row["side"]]
+        ]
         funding = self._rows("SELECT amount FROM funding WHERE own_id = ?", own_id)
-        columns = {f.name: row[f.name] for f in dataclasses.fields(OwnPosition) if f.name in row}
+        columns = {name: row[name] for name in _names(OwnPosition) if name in row}
+        plan = {name: row[f"plan_{name}"] for name in _names(Plan)}
         return OwnPosition(
             **_typed(OwnPosition, columns),
-            plan=self._plan(entry_id),
-            ordered_in=ordered_in,
-            ordered_out=ordered_out,
+            plan=None if plan["strategy"] is None else Plan(**_typed(Plan, plan)),
+            ordered_in=sum(ordered_in, ZERO),
+            ordered_out=sum(ordered_out, ZERO),
             fills=tuple(fills),
             funding=sum((Decimal(amount) for (amount,) in funding), ZERO),
         )
-
-    def _plan(self, entry_id: str | None) -> Plan | None:
-        names = ", ".join(field.name for field in dataclasses.fields(Plan))
-        rows = self._dicts(f"SELECT {names} FROM plans WHERE client_id = ?", entry_id)
-        return Plan(**_typed(Plan, rows[0])) if rows else None
-
-    def _filled(self, where: str, value: Any) -> Decimal:
-        rows = self._rows(f"SELECT filled_size FROM orders WHERE {where}", value)
-        return sum((Decimal(size) for (size,) in rows), ZERO)
 
     def seen_at_venue(self, own_id: int, venue_id: str) -> None:
         """Record the venue's id of an own position."""
@@ -374,7 +376,7 @@ class Journal(JournalFile):
 
     def equity(self, since_ms: int = 0, limit: int = 10_000) -> list[EquityRow]:
         """Return the newest rows since a cycle at this venue, oldest first."""
-        names = ", ".join(field.name for field in dataclasses.fields(EquityRow))
+        names = ", ".join(_names(EquityRow))
         rows = self._dicts(
             f"SELECT {names} FROM equity WHERE cycle_ms >= ? AND {HERE} AND currency = ? "
             "ORDER BY cycle_ms DESC LIMIT ?",
@@ -414,9 +416,19 @@ def _text(value: Decimal | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _typed(kind: type[Any], row: dict[str, Any]) -> dict[str, Any]:
+@functools.cache
+def _names(kind: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@functools.cache
+def _money(kind: Any) -> frozenset[str]:
+    return frozenset(f.name for f in dataclasses.fields(kind) if "Decimal" in str(f.type))
+
+
+def _typed(kind: Any, row: dict[str, Any]) -> dict[str, Any]:
     """Return a row with its money as Decimal."""
-    money = {f.name for f in dataclasses.fields(kind) if "Decimal" in str(f.type)}
+    money = _money(kind)
     return {
         name: Decimal(value) if name in money and value is not None else value
         for name, value in row.items()
