@@ -41,7 +41,7 @@ class VenueState:
 _WORDS = {
     b'"latest_price"': b'"last"', b'"mark_price"': b'"mark"', b'"index_price"': b'"index"',
     b'"stop_loss"': b'"stop"', b'"take_profit"': b'"target"', b'"liq"': b'"liquidation"',
-    b'"version":1': b'"version":2',
+    b'"version":1,': b'"version":2,',
 }  # fmt: skip
 """Words of version 1, each by that of version 2; none is a name or a key there."""
 
@@ -52,7 +52,7 @@ def _decoded(raw: bytes, where: str) -> VenueState:
     Raises:
         BadMessage: It is unreadable.
     """
-    if b'"version":1' in raw:
+    if b'"version":1,' in raw:
         for old, new in _WORDS.items():
             raw = raw.replace(old, new)
     return codec.decode(VenueState, raw, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from actors.exchange_sim.market.live_prices import LivePrices
 from actors.exchange_sim.market.market import Market
 from actors.exchange_sim.market.price_paths import MarketPrices
 from shared.exchanges.sim.prices import PriceFeed
-from shared.exchanges.sim.save_file import VenueFile
+from shared.exchanges.sim.save_file import VenueFile, fresh_state
 from tests.support.coinex.venue import FUTURES, CoinexUnderTest, coinex_on
 from tests.support.manual_clock import ManualClock
 from tests.support.venue import ScriptedPrices
@@ -487,6 +488,15 @@ async def test_broken_file_is_set_aside_and_named(
     assert str(aside) in caplog.text
     assert "begins anew" in caplog.text
     assert VenueFile(tmp_path / "venue.json").load(NOW).account.positions
+
+
+def test_file_of_a_newer_version_is_named_by_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = VenueFile(tmp_path / "venue.json")
+    file.save(dataclasses.replace(fresh_state(NOW), version=10))
+    file.load(NOW)
+    assert "found 10, expected" in caplog.text
 
 
 async def test_file_that_cannot_be_written_is_told_and_tried_again(
