@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from decimal import Decimal
 
 from actors.trader.journal_thread import JournalThread
 from actors.trader.refusals import RefusalRun, Situation, has_reason
@@ -231,7 +232,8 @@ class OrderSender:
         )
         # replies may lack the id
         order = replace(order, client_id=intent.client_id)
-        await self._journal.do(Journal.take, order, event)
+        is_over = order.state != "accepted" or order.filled_size >= order.size
+        await self._journal.do(Journal.take, order, event, is_over=is_over)
         return True
 
     async def mark_interrupted(self) -> None:
@@ -270,8 +272,11 @@ class OrderSender:
                 if now_ms <= self._deadline_ms(intent):
                     return False
             else:
-                if order.state == "accepted" and not _is_known(intent, order):
-                    return False  # the venue does not know either
+                if order.state == "accepted" and order.filled_size < order.size:
+                    # the venue does not know either
+                    if intent.purpose == "entry" and order.filled_size > await self._taken(intent):
+                        await self.record(intent, order)
+                    return False
             if order.state in RESTING:  # our orders never rest
                 cancelled = await self._cancel(order)
                 if cancelled is None:
@@ -287,8 +292,16 @@ class OrderSender:
         expected = 0 if own is None else own.size
         if (0 if position is None else position.size) != expected:
             return False
-        await self._settle(intent, "not_taken", "not taken", "not taken: the venue has no trace")
+        if await self._taken(intent):
+            await self._settle(intent, "taken", "taken", "no more of it is filled")
+        else:
+            text = "not taken: the venue has no trace"
+            await self._settle(intent, "not_taken", "not taken", text)
         return True
+
+    async def _taken(self, intent: Intent) -> Decimal:
+        """Return what is journalled of an order whose outcome is unknown."""
+        return await self._journal.do(Journal.filled_of, intent.client_id)
 
     async def _cancel(self, order: PlacedOrder) -> PlacedOrder | None:
         """Cancel a resting order; None if the venue refuses, now or a moment ago.

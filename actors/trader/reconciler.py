@@ -85,7 +85,7 @@ class Reconciler:
             reconciled = await self._read()
         for matched in reconciled.ours:
             self._gone_ms.pop(matched.own.own_id, None)
-        # how one ended is known only with all fills, and no order in doubt
+        # how one ended is known only with all fills
         ending = reconciled.ending if self.first_error is None else ()
         if [own for own in ending if await self._attempt(self._end(own))]:
             reconciled = compare(await self._own_positions(), reconciled.positions)
@@ -168,7 +168,7 @@ class Reconciler:
         record = await self._venue.ended(own.symbol, own.side, own.opened_ms, own.venue_id)
         if record is not None and not _is_of(own, record):
             record = None
-        is_whole = not own.size and own.is_complete
+        is_whole = not own.size and own.is_complete and not await self._is_in_doubt(own)
         if (record is None or not is_whole) and now_ms - gone_ms < LATE_MS:
             return False
         del self._gone_ms[own.own_id]
@@ -194,6 +194,10 @@ class Reconciler:
             by=_ended_by(own, record), how=how, events=events,
         )  # fmt: skip
         return True
+
+    async def _is_in_doubt(self, own: OwnPosition) -> bool:
+        """Return whether an order in a coin may still be filled."""
+        return any(i.symbol == own.symbol for i in await self._journal.do(Journal.open_intents))
 
     async def _note_funding(self, reconciled: Reconciliation) -> None:
         """Journal P&L of open positions that is not explained by their fills."""

@@ -97,8 +97,13 @@ class Journal(JournalFile):
             )
             self._add_events(events)
 
-    def take(self, order: PlacedOrder, *events: TradeEvent) -> None:
-        """Record an own order that the venue accepted; again, if it has filled further."""
+    def take(self, order: PlacedOrder, *events: TradeEvent, is_over: bool = True) -> None:
+        """Record an own order that the venue accepted; again, if it has filled further.
+
+        Args:
+            is_over: Whether nothing of it can be filled any more; until then its outcome is
+                unknown.
+        """
         with self.writing():
             known = self._rows(
                 f"SELECT filled_size FROM orders WHERE symbol = ? AND order_id = ? AND {HERE}",
@@ -115,8 +120,8 @@ class Journal(JournalFile):
             row["venue"], row["environment"] = self._here
             self._insert("orders", row, "INSERT OR REPLACE")
             self._db.execute(
-                "UPDATE intents SET state = 'taken', end = '' WHERE client_id = ?",
-                (order.client_id,),
+                "UPDATE intents SET state = ?, end = '', order_id = ? WHERE client_id = ?",
+                ("taken" if is_over else "unknown", order.order_id, order.client_id),
             )
             if intent.purpose == "entry" and order.filled_size:
                 self._begin_position(intent, order.created_ms)
@@ -150,6 +155,11 @@ class Journal(JournalFile):
             *self._here,
         )
         return rows[0][0] if rows else None
+
+    def filled_of(self, client_id: str) -> Decimal:
+        """Return the filled size that is recorded of an own order."""
+        rows = self._rows("SELECT filled_size FROM orders WHERE client_id = ?", client_id)
+        return Decimal(rows[0][0]) if rows else ZERO
 
     # Fills and positions
 

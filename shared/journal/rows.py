@@ -84,7 +84,7 @@ class Intent:
         own_id: The own position it closes; None for entries.
         why: The reason for it, in words.
         end: Why it was refused or counts as not taken; "" in other states.
-        order_id: The venue's id of one that it received without saying what became of it.
+        order_id: The venue's; None until it was received.
         stop_fraction, target_fraction: Of the position it opens, as shares of the entry price.
         plan: Of an entry; read back with the position it opened only.
     """

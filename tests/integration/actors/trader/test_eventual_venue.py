@@ -61,6 +61,19 @@ async def test_half_an_entry_is_protected_at_once_and_grows(tmp_path: Path) -> N
         assert here.journal.own_positions() == []
 
 
+async def test_rest_of_an_entry_that_is_filled_after_the_close_is_ours(tmp_path: Path) -> None:
+    async with tiny_execution(tmp_path, "partly") as here:
+        await here.enter(plan())
+        await here.execution.close("BTCUSDT", "enough")
+        assert here.account.account.positions == {}
+        await here.pass_time(90)
+        assert here.account.account.positions == {}
+        (own,) = here.journal.closed(2)
+        assert (own.entered[0], own.ended_by) == (D("0.01"), "command")
+        assert own.pnl == here.account.account.wallet - 10_000
+        assert "foreign" not in {event.kind for event in here.journal.events()}
+
+
 async def test_half_a_close_is_waited_for(tmp_path: Path) -> None:
     async with tiny_execution(tmp_path, "", "partly") as here:
         await here.enter(plan())
