@@ -29,7 +29,7 @@ LATE_MS = 60_000
 EXPECTED_ERRORS = (JournalUnavailable, VenueUnavailable, VenueRefused)
 """Failures of venue and journal, after which the trader goes on."""
 
-SAME_MS = 5_000
+SAME_MS = 1_000
 """An end this near to the last fill is that of the same position."""
 
 CUT = Decimal("0.000001")

@@ -61,9 +61,13 @@ async def test_half_an_entry_is_protected_at_once_and_grows(tmp_path: Path) -> N
         assert here.journal.own_positions() == []
 
 
-async def test_rest_of_an_entry_that_is_filled_after_the_close_is_ours(tmp_path: Path) -> None:
+@pytest.mark.parametrize("held_s", [0, 6])
+async def test_rest_of_an_entry_that_is_filled_after_the_close_is_ours(
+    tmp_path: Path, held_s: float
+) -> None:
     async with tiny_execution(tmp_path, "partly") as here:
         await here.enter(plan())
+        await here.pass_time(held_s)
         await here.execution.close("BTCUSDT", "enough")
         assert here.account.account.positions == {}
         await here.pass_time(90)
