@@ -391,7 +391,7 @@ class Execution:
                 return "no position in this coin"
             if reconciled.matched(symbol) is not None:
                 return "ours already"
-            if any(i.symbol == symbol for i in await self._journal.do(Journal.open_intents)):
+            if await self._orders.may_arrive(symbol):
                 return "an order of ours in this coin is not settled yet; try again"
             side, size = position.side, position.size
             text = f"{symbol}: {side} {size} is ours from now on"

@@ -341,6 +341,12 @@ class OrderSender:
             if intent.symbol == symbol or now_ms <= self._deadline_ms(intent)
         ]
 
+    async def may_arrive(self, symbol: str) -> bool:
+        """Return whether an unsettled order in a coin may still be accepted."""
+        now_ms = self._venue.now_ms()
+        intents = await self._journal.do(Journal.open_intents)
+        return any(i.symbol == symbol and now_ms <= self._deadline_ms(i) for i in intents)
+
     async def _find(self, intent: Intent) -> PlacedOrder | None:
         found = await self._venue.orders_by_client_id(intent.symbol, intent.client_id)
         for order in found:

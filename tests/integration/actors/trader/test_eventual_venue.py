@@ -130,6 +130,20 @@ async def test_loss_before_the_adoption_is_not_ours_where_the_venue_does_not_tel
         assert own.pnl == here.account.account.wallet - before
 
 
+async def test_position_beside_an_order_without_a_trace_can_be_adopted(tmp_path: Path) -> None:
+    async with tiny_execution(tmp_path, "lost") as here:
+        await here.enter(plan())
+        here.account.place("BTCUSDT", "buy", "market", D("0.02"), None)
+        outcome = await here.execution.adopt("BTCUSDT", D("0.02"), D("0.02"))
+        assert "not settled yet" in outcome
+        await here.pass_time(12)
+        assert states(here) == ["unknown"]
+        assert await here.execution.adopt("BTCUSDT", D("0.02"), D("0.02")) == "adopted"
+        await here.pass_time(3)
+        assert states(here) == ["not_taken"]
+        assert (await position(here)).size == D("0.02")
+
+
 async def test_answer_about_another_position_does_not_end_ours(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
