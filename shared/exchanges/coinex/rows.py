@@ -281,7 +281,7 @@ def open_position(row: Row) -> OpenPosition:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishedPosition:
-    """A position that ended, of one market or another."""
+    """A position that ended, of whichever market."""
 
     position_id: str
     symbol: str

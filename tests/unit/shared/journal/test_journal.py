@@ -590,7 +590,7 @@ def place(own: OwnPosition) -> JournalOwner:
     )
 
 
-async def test_scribe_works_in_order_on_a_thread_of_its_own(tmp_path: Path) -> None:
+async def test_calls_are_made_in_order_on_a_thread_of_their_own(tmp_path: Path) -> None:
     journal_thread = JournalThread(Journal(tmp_path / "trader.db", simulated_owner()))
     threads = set()
 
