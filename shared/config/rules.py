@@ -325,9 +325,12 @@ def _venue_url(config: Config) -> str:
     parts = urlsplit(url) if _is_url(url, "http", "https") else None
     if parts is None or parts.username is not None or parts.query or parts.fragment:
         return (
-            f"found {shown!r}, expected http:// or https://, a host and a path such as /v2, and no "
-            "more; correct it"
+            f"found {shown!r}, expected http:// or https://, a host and the path of the venue's "
+            "protocol, and no more; correct it"
         )
+    venue = venue_catalog().get(config.venue.name)
+    if venue is not None and not url.rstrip("/").endswith(venue.path):
+        return f"found {shown!r}, expected an address that ends in {venue.path}; correct it"
     if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
         return (
             f"found {shown!r}, expected https://: orders do not cross a network in the clear; "

@@ -224,6 +224,11 @@ BROKEN = {
         SMALL + "venue: {currency: usdt}\n",
         "config.yaml:3 venue.currency: found 'usdt', and accounts of",
     ),
+    "venue of another protocol": (
+        SMALL + "venue: {base_url: 'https://api.venue.example/v1'}\n",
+        "config.yaml:3 venue.base_url: found 'https://api.venue.example/v1', expected an address "
+        "that ends in /v2",
+    ),
     "venue in the clear": (
         SMALL + "venue: {base_url: 'http://api.venue.example/v2'}\n",
         "config.yaml:3 venue.base_url: found 'http://api.venue.example/v2', expected https://",
