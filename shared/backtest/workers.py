@@ -1,13 +1,12 @@
-"""Replays on every core: jobs of some weeks of one coin, their results in order.
+"""The jobs of a replay: some weeks of one coin each.
 
-The jobs do not depend on the number of processes, so neither does the output.
+They do not depend on the number of processes, so neither does the output.
 """
 
 from __future__ import annotations
 
 import gzip
-import multiprocessing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -41,6 +40,9 @@ class Job:
     settings: IndicatorsSection
     form: Form | None
     with_series: bool
+
+    def __str__(self) -> str:
+        return f"{self.symbol}, closes {self.indices.start} to {self.indices.stop}"
 
 
 class Done(NamedTuple):
@@ -92,18 +94,8 @@ def jobs_of(
     return jobs
 
 
-def carry_out(jobs: Sequence[Job], processes: int) -> Iterator[Done]:
-    """Yield the results of the jobs in their order."""
-    processes = min(processes, len(jobs))
-    if processes <= 1:
-        yield from map(_work, jobs)
-        return
-    # forking a process whose numerical library has threads may deadlock
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield from pool.imap(_work, jobs)
-
-
-def _work(job: Job) -> Done:
+def work(job: Job) -> Done:
+    """Carry out a job, in whichever process."""
     recording = _recording(job.directory, job.symbol)
     rows: list[tuple[Any, ...]] = []
     signals: list[TaSignal] = []

@@ -58,6 +58,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def replay(options: argparse.Namespace) -> int:
     """Replay recorded candles, write the signals, report on them; return the exit code."""
+    from shared.backtest.executor import JobFailed  # noqa: PLC0415
     from shared.backtest.recording import NothingToReplay  # noqa: PLC0415
 
     try:
@@ -65,9 +66,11 @@ def replay(options: argparse.Namespace) -> int:
     except (Misuse, NothingToReplay) as error:
         print(f"replay: {error}", file=sys.stderr)
         return EXIT_USAGE
-    except (BadCandle, NotInstalled, OSError) as error:
+    except (BadCandle, JobFailed, NotInstalled, OSError) as error:
         print(f"replay: {error}", file=sys.stderr)
-        return EXIT_FAILED
+    except MemoryError:
+        print("replay: out of memory; fewer --processes need less", file=sys.stderr)
+    return EXIT_FAILED
 
 
 def _replay(options: argparse.Namespace) -> int:
@@ -100,13 +103,14 @@ def _replay(options: argparse.Namespace) -> int:
 def _carry_out(jobs: list[Job], options: argparse.Namespace) -> dict[str, Series]:
     """Run the jobs, write the signals, print the speed; return the series by coin."""
     from shared.backtest import workers  # noqa: PLC0415
+    from shared.backtest.executor import carry_out  # noqa: PLC0415
 
     started = printed = time.monotonic()
     total, signals = sum(len(job.indices) for job in jobs), 0
     series: dict[str, Series] = {}
     first_ms, last_ms = ALWAYS[1], ALWAYS[0]
     with _output(options.out, jobs[0].form) as write:
-        for done in workers.carry_out(jobs, options.processes):
+        for done in carry_out(workers.work, jobs, options.processes):
             signals += done.signals
             write(done.written)
             symbol = done.job.symbol

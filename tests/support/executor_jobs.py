@@ -1,0 +1,29 @@
+"""Jobs whose processes die, for tests of what carries them out; loaded by each process."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import NamedTuple
+
+
+class Job(NamedTuple):
+    """A number to square. `deaths`: so often its process dies first, or raises, by `how`."""
+
+    number: int
+    notes: Path
+    deaths: int = 0
+    how: str = "SIGKILL"
+
+
+def work(job: Job) -> int:
+    with job.notes.open("a") as notes:
+        notes.write(f"{job.number}\n")
+    if job.notes.read_text().split().count(str(job.number)) <= job.deaths:
+        if job.how == "exit":
+            os._exit(7)
+        if job.how == "raise":
+            raise ValueError(f"job {job.number}")
+        os.kill(os.getpid(), signal.SIGKILL)
+    return job.number**2
