@@ -125,7 +125,7 @@ class _Worker:
 
     def start(self, index: int, job: Any) -> None:
         self.index = index
-        with contextlib.suppress(BrokenPipeError):  # it is dead: to be read from `result`
+        with contextlib.suppress(ConnectionError):  # it is dead: to be read from `result`
             self.connection.send(job)
 
     def result(self) -> Any:
@@ -141,7 +141,7 @@ class _Worker:
             self._process.join(EXIT_S)
             self.end()
             code = self._process.exitcode or 0
-            how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+            how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
             raise _Died(how) from None
         self.index = None
         if error is not None:
@@ -157,7 +157,7 @@ class _Worker:
 
 def _serve(connection: Connection[Any, Any], work: Callable[[Any], Any]) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    with contextlib.suppress(EOFError, BrokenPipeError):  # the other process is gone
+    with contextlib.suppress(EOFError, ConnectionError):  # the other process is gone
         while True:
             job = connection.recv()
             answer: tuple[Any, Exception | None]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 import numpy as np
 
-from shared.indicators.scoring import next_label
+from shared.indicators.scoring import CANDIDATE, CANDIDATE_KEPT, STRONG, STRONG_KEPT, WATCH
 from shared.market import Floats
 from shared.messages.signals import Label
 
@@ -19,11 +18,12 @@ def label_ranks(scores: Floats) -> Floats:
 
     Shapes: scores (closes,), oldest first -> (closes,), as in RANKS. An incomplete score (NaN)
         shows none, and the next one continues from the label before it.
+    Source: `next_label` close by close, from no label on.
     """
-    ranks = np.zeros(len(scores))
-    label: Label = "none"
-    for index, score in enumerate(scores.tolist()):
-        if math.isfinite(score):
-            label = next_label(label, int(score))
-            ranks[index] = RANKS[label]
+    ranks = np.where(scores >= WATCH, 1.0, 0.0)
+    for rank, (least, kept) in ((2, (CANDIDATE, CANDIDATE_KEPT)), (3, (STRONG, STRONG_KEPT))):
+        # kept: the newest score that decides was one that reaches the label
+        decides = np.where((scores >= least) | (scores < kept), np.arange(len(scores)), -1)
+        newest = np.maximum.accumulate(decides)
+        ranks[(newest >= 0) & (scores[newest] >= least) & ~np.isnan(scores)] = rank
     return ranks

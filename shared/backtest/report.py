@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from shared.backtest.bootstrap import DAY_MS, Counts, block_count, block_difference, block_means
+from shared.backtest.bootstrap import DAY_MS, Blocks, Counts
 from shared.backtest.labels import RANKS, label_ranks
 from shared.backtest.outcomes import (
+    AFTER_HALT,
+    AT_HALT,
+    BEFORE_HALT,
+    REFUSED,
     STOPPED,
     TARGET_HIT,
+    UNFINISHED,
     Flags,
     Trades,
     forward_returns,
+    hold_bars,
     starts,
     trades,
 )
 from shared.backtest.series import POINTS, Series
+from shared.backtest.trader_rule import trader_enters
 from shared.candles.admission import scale_breaks
+from shared.config.sections import TraderSection
 from shared.market import Candles, Floats, Timeframe, Times
 from shared.messages.signals import Label
+from shared.messages.trading import TradeSide
+
+COUNTED = (
+    "use_ta_signals", "entry_score", "base_floor", "margin", "bonus_cap",
+    "stop_atr", "stop_costs", "cost_share_pct", "target_r", "max_hold_h",
+)  # fmt: skip
+"""The settings of section `trader` that count in a report."""
 
 LEVELS = (10, 15, 20, 25, 30, 35, 45)
 ENTRY_LEVELS = (15, 25, 30, 35, 45)
@@ -30,6 +46,8 @@ LABELS: tuple[Label, ...] = ("watch", "candidate", "strong")
 BASE_ENTRY_LEVELS = (75, 80, 85, 90)
 BASELINE_BARS = 48
 BASELINE = "every 4 h, no signal"
+TRADER_RULES = {False: "the trader: base", True: "the trader: base + bonus"}
+"""The trader's rules by `use_ta_signals`."""
 NAMES = {
     "ribbon": ("ribbon aligned", "ribbon aligns"),
     "squeeze": ("squeeze fired", "squeeze fires"),
@@ -42,12 +60,12 @@ HOUR_MS = 3_600_000
 HORIZONS = {"1 h": HOUR_MS, "4 h": 4 * HOUR_MS, "24 h": 24 * HOUR_MS}
 BLOCK_DAYS = {"1 h": 1, "4 h": 1, "24 h": 3}
 TRADE_BLOCK_DAYS = 3
-"""Trades of up to 24 h overlap into the next day, so blocks have three days."""
+"""Of a block, for each day that a trade may last: trades overlap into the next days."""
 
 NET_EDGES = (-29.0, -19.0, -14.0, -9.0, 9.0, 14.0, 19.0, 29.0)
 """Edges of the groups of the net bonus, which is 0 most of the time."""
 
-Sides = {"long": 1, "short": -1}
+Sides: Mapping[TradeSide, int] = {"long": 1, "short": -1}
 BOTH = "both"
 """Long and short together, so that the market's own direction matters less."""
 
@@ -63,7 +81,7 @@ class Occupancy:
 
 @dataclass(frozen=True, slots=True)
 class Forward:
-    """The mean forward return of all closes with a variable in a range."""
+    """The mean forward return of all closes with a variable in a range, in `blocks` blocks."""
 
     variable: str
     horizon: str
@@ -71,6 +89,7 @@ class Forward:
     lowest: float
     highest: float
     count: int
+    blocks: int
     mean_bps: float
     low_bps: float
     high_bps: float
@@ -80,7 +99,13 @@ class Forward:
 class EntryRule:
     """Result of entering by one rule, in R per trade.
 
-    `edge` is its net result minus that of entering the same side without a signal.
+    Attributes:
+        edge: Its net result minus that of entering the same side without a signal.
+        blocks: Of days in which it entered.
+        before_halt, after_halt, at_halt: Trades before whose time was over trading halted; they
+            ended before it, ended after it, or are valued at the last close before it.
+        refused: Entries that the trader would not send, because of their cost or distance.
+        unfinished: Entries whose time is not over at the end of the recordings.
     """
 
     rule: str
@@ -98,17 +123,32 @@ class EntryRule:
     edge: float
     edge_low: float
     edge_high: float
+    blocks: int
+    before_halt: int
+    after_halt: int
+    at_halt: int
+    refused: int
+    unfinished: int
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole report. `blocks`: number of blocks of days that the intervals are drawn from."""
+    """The whole report.
+
+    Attributes:
+        settings: Those of section `trader` that it was made with.
+        blocks: Number of blocks of days that the intervals of a horizon are drawn from.
+        trade_blocks: The same for trades, in blocks of `trade_block_days`.
+    """
 
     coins: int
     closes: int
     first_ms: int
     last_ms: int
+    settings: Mapping[str, bool | int | float]
     blocks: Mapping[str, int]
+    trade_blocks: int
+    trade_block_days: int
     occupancy: Sequence[Occupancy]
     forward: Sequence[Forward]
     entries: Sequence[EntryRule]
@@ -127,34 +167,61 @@ class ReportCoin:
         found = scale_breaks(self.candles, Timeframe.M5)
         return np.array([each.at_ms for each in found], dtype=np.int64)
 
+    @cached_property
+    def indices(self) -> Counts:
+        """Which candle closes at each signal."""
+        found: Counts = np.searchsorted(
+            self.candles.open_time_ms, self.series.times - Timeframe.M5.ms
+        )
+        return found
 
-def make_report(coins: Mapping[str, ReportCoin], rng: np.random.Generator) -> Report:
+    @cached_property
+    def ranks(self) -> Mapping[str, Floats]:
+        """The rank of each side's label."""
+        return {side: label_ranks(self.series.columns[f"base_{side}"]) for side in Sides}
+
+
+def make_report(
+    coins: Mapping[str, ReportCoin],
+    rng: np.random.Generator,
+    settings: TraderSection = TraderSection(),  # noqa: B008  # frozen
+) -> Report:
     """Return the report on all coins together.
 
     Args:
         rng: Draws the bootstrap; the same seed gives the same intervals.
+        settings: Of these, `COUNTED` count.
     """
-    all_series = [coin.series for coin in coins.values()]
-    times = np.concatenate([series.times for series in all_series])
+    listed = list(coins.values())
+    times = np.concatenate([coin.series.times for coin in listed])
+    hold_days = math.ceil(hold_bars(settings) * Timeframe.M5.ms / DAY_MS)
+    trade_days = TRADE_BLOCK_DAYS * hold_days
+    blocks = {days: Blocks(times, days, rng) for days in sorted({*BLOCK_DAYS.values(), trade_days})}
     return Report(
         coins=len(coins),
         closes=len(times),
         first_ms=int(times.min()),
         last_ms=int(times.max()),
-        blocks={name: block_count(times, BLOCK_DAYS[name]) for name in HORIZONS},
-        occupancy=_occupancy(all_series),
-        forward=list(_forward(list(coins.values()), times, rng)),
-        entries=_entries(list(coins.values()), rng),
+        settings={name: getattr(settings, name) for name in COUNTED},
+        blocks={name: len(blocks[days]) for name, days in BLOCK_DAYS.items()},
+        trade_blocks=len(blocks[trade_days]),
+        trade_block_days=trade_days,
+        occupancy=_occupancy(listed),
+        forward=list(_forward(listed, times, blocks)),
+        entries=_entries(listed, blocks[trade_days], settings),
     )
 
 
 # How often.
 
 
-def states() -> dict[str, Callable[[Series], Flags]]:
+State = Callable[[ReportCoin], Flags]
+
+
+def states() -> dict[str, State]:
     """Return every state that is counted, by name."""
-    found: dict[str, Callable[[Series], Flags]] = {
-        "no bonus": lambda s: (s.columns["long"] == 0) & (s.columns["short"] == 0)
+    found: dict[str, State] = {
+        "no bonus": lambda c: (c.series.columns["long"] == 0) & (c.series.columns["short"] == 0)
     }
     for side in Sides:
         for level in LEVELS:
@@ -167,33 +234,29 @@ def states() -> dict[str, Callable[[Series], Flags]]:
     return found
 
 
-def _reaches(side: str, level: int) -> Callable[[Series], Flags]:
-    return lambda series: series.columns[side] >= level
+def _reaches(column: str, level: int) -> State:
+    return lambda coin: coin.series.columns[column] >= level
 
 
-def _gives(name: str, side: str) -> Callable[[Series], Flags]:
-    return lambda series: series.columns[name] == Sides[side]
+def _gives(name: str, side: TradeSide) -> State:
+    return lambda coin: coin.series.columns[name] == Sides[side]
 
 
-def _labelled(side: str, label: Label) -> Callable[[Series], Flags]:
-    return lambda series: label_ranks(series.columns[f"base_{side}"]) >= RANKS[label]
+def _labelled(side: TradeSide, label: Label) -> State:
+    return lambda coin: coin.ranks[side] >= RANKS[label]
 
 
-def _scores(side: str, level: int) -> Callable[[Series], Flags]:
-    return lambda series: series.columns[f"base_{side}"] >= level
-
-
-def _occupancy(all_series: Sequence[Series]) -> list[Occupancy]:
-    closes = sum(map(len, all_series))
+def _occupancy(coins: Sequence[ReportCoin]) -> list[Occupancy]:
+    closes = sum(len(coin.series) for coin in coins)
     coin_days = _coin_days(closes)
     found = []
     for name, state in states().items():
-        flags = [state(series) for series in all_series]
-        begun = sum(
-            int(starts(h, series.times).sum()) for h, series in zip(flags, all_series, strict=True)
-        )
-        share = sum(int(h.sum()) for h in flags) / closes
-        found.append(Occupancy(name, share, begun / coin_days))
+        lasting = begun = 0
+        for coin in coins:
+            flags = state(coin)
+            lasting += int(np.count_nonzero(flags))
+            begun += int(np.count_nonzero(starts(flags, coin.series.times)))
+        found.append(Occupancy(name, lasting / closes, begun / coin_days))
     return found
 
 
@@ -220,9 +283,8 @@ def _variables(all_series: Sequence[Series]) -> dict[str, Floats]:
 
 
 def _forward(
-    coins: Sequence[ReportCoin], times: Counts, rng: np.random.Generator
+    coins: Sequence[ReportCoin], times: Times, blocks: Mapping[int, Blocks]
 ) -> Iterator[Forward]:
-    all_series = [coin.series for coin in coins]
     after = {
         horizon: 1e4
         * np.concatenate(
@@ -233,19 +295,19 @@ def _forward(
         )
         for horizon, ms in HORIZONS.items()
     }
+    block = {days: blocks[days].at(times) for days in set(BLOCK_DAYS.values())}
     everything = np.zeros(len(times))
-    for variable, values in {ALL: everything, **_variables(all_series)}.items():
+    for variable, values in {ALL: everything, **_variables([c.series for c in coins])}.items():
         groups, count = grouped(values, NET_EDGES if variable == "net bonus" else None)
         known = groups >= 0
         ranges = [_range(values[groups == group]) for group in range(count)]
         for horizon, returns in after.items():
-            means = block_means(
-                returns[known], groups[known], times[known], count, rng,
-                block_days=BLOCK_DAYS[horizon],
-            )  # fmt: skip
+            days = BLOCK_DAYS[horizon]
+            means = blocks[days].means(returns[known], groups[known], block[days][known], count)
             for group, (lowest, highest) in enumerate(ranges):
                 yield Forward(
-                    variable, horizon, group + 1, lowest, highest, int(means.counts[group]),
+                    variable, horizon, group + 1, lowest, highest,
+                    int(means.counts[group]), int(means.blocks[group]),
                     float(means.mean[group]), float(means.low[group]), float(means.high[group]),
                 )  # fmt: skip
 
@@ -262,10 +324,9 @@ def grouped(values: Floats, edges: Sequence[float] | None = None) -> tuple[Count
     if edges is None:
         edges = np.unique(np.quantile(values[known], np.arange(1, 10) / 10)) if known.any() else []
     raw = np.searchsorted(np.asarray(edges), values, side="left")
-    kept, dense = np.unique(raw[known], return_inverse=True)
-    groups = np.full(len(values), -1, dtype=np.int64)
-    groups[known] = dense
-    return groups, len(kept)
+    occurs = np.bincount(raw[known], minlength=len(edges) + 1) > 0
+    dense = np.cumsum(occurs) - 1
+    return np.where(known, dense[np.where(known, raw, 0)], -1), int(np.count_nonzero(occurs))
 
 
 def _range(values: Floats) -> tuple[float, float]:
@@ -275,40 +336,80 @@ def _range(values: Floats) -> tuple[float, float]:
 # What trading it would have brought.
 
 
-def _entries(coins: Sequence[ReportCoin], rng: np.random.Generator) -> list[EntryRule]:
+def _entries(
+    coins: Sequence[ReportCoin], blocks: Blocks, settings: TraderSection
+) -> list[EntryRule]:
     coin_days = _coin_days(sum(len(coin.series) for coin in coins))
-    made: dict[tuple[str, str], Trades] = {}
-    for side in Sides:
-        rules: dict[str, Callable[[Series], Flags]] = {BASELINE: _now_and_then}
-        rules |= {NAMES[name][1]: _begins(_gives(name, side)) for name in POINTS}
-        rules |= {f"bonus reaches {at}": _begins(_reaches(side, at)) for at in ENTRY_LEVELS}
-        rules |= {f"label {at} begins": _begins(_labelled(side, at)) for at in LABELS[1:]}
-        rules |= {f"base reaches {at}": _begins(_scores(side, at)) for at in BASE_ENTRY_LEVELS}
-        for rule, enters in rules.items():
-            made[rule, side] = _joined([_traded(c, enters(c.series), side) for c in coins])
+    end_ms = max(int(coin.candles.open_time_ms[-1]) for coin in coins) + Timeframe.M5.ms
+    made: dict[tuple[str, str], list[Trades]] = {}
+    for coin in coins:
+        trader = {
+            name: trader_enters(
+                coin.series,
+                coin.candles.volume[coin.indices],
+                replace(settings, use_ta_signals=with_bonus),
+            )
+            for with_bonus, name in TRADER_RULES.items()
+        }
+        for side in Sides:
+            enters = {rule: flags(coin) for rule, flags in _rules(side).items()}
+            enters |= {name: flags[side] for name, flags in trader.items()}
+            for rule, found in _traded(coin, enters, side, settings, end_ms).items():
+                made.setdefault((rule, side), []).append(found)
+    joined = {key: _joined(parts) for key, parts in made.items()}
     for rule in dict.fromkeys(rule for rule, _ in made):
-        made[rule, BOTH] = _joined([made[rule, side] for side in Sides])
+        joined[rule, BOTH] = _joined([joined[rule, side] for side in Sides])
+    order = [BASELINE, *TRADER_RULES.values()]
+    rules = [*order, *(rule for rule in _rules("long") if rule not in order)]
     return [
-        _entry(rule, side, found, made[BASELINE, side], coin_days=coin_days, rng=rng)
-        for (rule, side), found in made.items()
+        _entry(
+            rule,
+            side,
+            joined[rule, side],
+            joined[BASELINE, side],
+            coin_days=coin_days,
+            blocks=blocks,
+        )
+        for side in (*Sides, BOTH)
+        for rule in rules
     ]
 
 
-def _now_and_then(series: Series) -> Flags:
-    every: Flags = series.times // Timeframe.M5.ms % BASELINE_BARS == 0
+def _rules(side: TradeSide) -> dict[str, State]:
+    """Return where each rule enters one side, the trader's own aside."""
+    return {
+        BASELINE: _now_and_then,
+        **{NAMES[name][1]: _begins(_gives(name, side)) for name in POINTS},
+        **{f"bonus reaches {at}": _begins(_reaches(side, at)) for at in ENTRY_LEVELS},
+        **{f"label {at} begins": _begins(_labelled(side, at)) for at in LABELS[1:]},
+        **{f"base reaches {at}": _begins(_reaches(f"base_{side}", at)) for at in BASE_ENTRY_LEVELS},
+    }
+
+
+def _now_and_then(coin: ReportCoin) -> Flags:
+    every: Flags = coin.series.times // Timeframe.M5.ms % BASELINE_BARS == 0
     return every
 
 
-def _begins(state: Callable[[Series], Flags]) -> Callable[[Series], Flags]:
-    return lambda series: starts(state(series), series.times)
+def _begins(state: State) -> State:
+    return lambda coin: starts(state(coin), coin.series.times)
 
 
-def _traded(coin: ReportCoin, enters: Flags, side: str) -> Trades:
-    indices = np.searchsorted(
-        coin.candles.open_time_ms, coin.series.times[enters] - Timeframe.M5.ms
-    )
-    atr = coin.series.columns["atr_1h"][enters]
-    return trades(coin.candles, indices, Sides[side], atr, coin.breaks_ms)
+def _traded(
+    coin: ReportCoin,
+    enters: Mapping[str, Flags],
+    side: TradeSide,
+    settings: TraderSection,
+    end_ms: int,
+) -> dict[str, Trades]:
+    """Return the trades of each rule; what several rules enter is traded once."""
+    entered = np.flatnonzero(np.any(list(enters.values()), axis=0))
+    found = trades(
+        coin.candles, coin.indices[entered], Sides[side],
+        coin.series.columns["atr_1h"][entered], coin.breaks_ms,
+        settings=settings, end_ms=end_ms,
+    )  # fmt: skip
+    return {rule: found.only(flags[entered]) for rule, flags in enters.items()}
 
 
 def _joined(made: Sequence[Trades]) -> Trades:
@@ -316,19 +417,19 @@ def _joined(made: Sequence[Trades]) -> Trades:
 
 
 def _entry(
-    rule: str, side: str, made: Trades, base: Trades, *, coin_days: float, rng: np.random.Generator
+    rule: str, side: str, entered: Trades, base: Trades, *, coin_days: float, blocks: Blocks
 ) -> EntryRule:
+    made, base = (each.only(each.ending >= 0) for each in (entered, base))
     count = len(made.entered_ms)
-    means = block_means(
-        made.net, np.zeros(count, dtype=np.int64), made.entered_ms, 1, rng,
-        block_days=TRADE_BLOCK_DAYS,
-    )  # fmt: skip
-    edge = block_difference(
-        made.net, made.entered_ms, base.net, base.entered_ms, rng, block_days=TRADE_BLOCK_DAYS
-    )
+    block, none = blocks.at(made.entered_ms), np.zeros(count, dtype=np.int64)
+    means = blocks.means(made.net, none, block, 1)
+    edge = blocks.difference(made.net, block, base.net, blocks.at(base.entered_ms))
 
     def mean(values: Floats | Flags) -> float:
         return float(values.mean()) if count else float("nan")
+
+    def number(flags: Flags) -> int:
+        return int(np.count_nonzero(flags))
 
     return EntryRule(
         rule=rule,
@@ -346,4 +447,10 @@ def _entry(
         edge=edge[0],
         edge_low=edge[1],
         edge_high=edge[2],
+        blocks=int(means.blocks[0]),
+        before_halt=number(made.halt == BEFORE_HALT),
+        after_halt=number(made.halt == AFTER_HALT),
+        at_halt=number(made.halt == AT_HALT),
+        refused=number(entered.ending == REFUSED),
+        unfinished=number(entered.ending == UNFINISHED),
     )

@@ -6,9 +6,19 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from shared.backtest.bootstrap import INTERVAL_PCT, MIN_BLOCKS
-from shared.backtest.outcomes import STOP_ATR, TAKER_FEE, TARGET_ATR
-from shared.backtest.report import ALL, BASELINE, HORIZONS, TRADE_BLOCK_DAYS, Forward, Report
+from shared.backtest.bootstrap import INTERVAL_PCT, MIN_BLOCKS, coverage_pct
+from shared.backtest.outcomes import ROUND_TRIP, TAKER_FEE
+from shared.backtest.report import (
+    ALL,
+    BASELINE,
+    BLOCK_DAYS,
+    BOTH,
+    HORIZONS,
+    TRADER_RULES,
+    EntryRule,
+    Forward,
+    Report,
+)
 from shared.clock import utc_text
 
 NOTHING = "–"
@@ -39,30 +49,79 @@ def _lines(report: Report) -> Iterator[str]:
     yield ""
     yield "## What the price did afterwards"
     yield ""
-    drawn = ", ".join(f"{blocks} blocks for {name}" for name, blocks in report.blocks.items())
     yield (
         f"Mean return in basis points (1/100 %), in brackets its {INTERVAL_PCT:g} % interval: a "
-        f"bootstrap of whole days of all coins together ({drawn}). Tenths are of all coins' "
-        f"values. Compare with `{ALL}`, which is how the market moved anyway. [{NOTHING}]: it "
-        f"occurred in fewer than {MIN_BLOCKS} blocks."
+        "bootstrap of whole days of all coins together. Tenths are of all coins' values. Compare "
+        f"with `{ALL}`, which is how the market moved anyway."
     )
+    yield ""
+    yield from _list(_about_blocks(h, report.blocks[h], BLOCK_DAYS[h]) for h in HORIZONS)
     for variable, rows in groupby(report.forward, key=lambda row: row.variable):
         yield ""
-        yield from _forward_table(variable, list(rows))
+        yield from _forward_table(variable, list(rows), report)
     yield ""
     yield "## What entering would have brought"
     yield ""
+    yield from _about_trades(report)
+    yield ""
+    yield from _entries_table(report.entries)
+    yield ""
+    yield from _list(_remarks(report))
+    yield ""
+    yield _verdict(report)
+
+
+def _about_blocks(what: str, blocks: int, days: int) -> str:
+    unit = "1 day" if days == 1 else f"{days} days"
+    if blocks < MIN_BLOCKS:
+        return (
+            f"{what}: no intervals: {blocks} of at least {MIN_BLOCKS} blocks of {unit}; it takes "
+            f"{(MIN_BLOCKS - blocks) * days} more days of candles"
+        )
+    return (
+        f"{what}: {blocks} blocks of {unit}; with so many, such an interval holds the true mean of "
+        f"made trades in {coverage_pct(blocks)} % of cases"
+    )
+
+
+def _seldom(what: str, blocks: int, of: int, days: int) -> str:
+    """Return why something has no interval, and when it would have one."""
+    if not blocks:
+        return f"{what} (never)"
+    more = (math.ceil(of * MIN_BLOCKS / blocks) - of) * days
+    return f"{what} (in {blocks} of {of} blocks: about {more} more days)"
+
+
+def _about_trades(report: Report) -> Iterator[str]:
+    s = report.settings
     yield (
-        f"In R, the distance of the stop. Entered at the close where a state begins; stop "
-        f"{STOP_ATR:g} ATR14 of 1h, target {TARGET_ATR:g} ATR, out after 24 h; fees "
+        "In R, the distance of the stop. Entered at the close where a state begins; stop "
+        f"{s['stop_atr']:g} ATR14 of 1h, but at least {100 * s['stop_costs'] * ROUND_TRIP:g} % "
+        f"away; target {s['target_r']:g} R; out after {s['max_hold_h']:g} h; fees "
         f"{100 * TAKER_FEE:g} % per side; no spread, slippage or funding. A candle that touches "
-        f"stop and target counts as stopped. Interval: blocks of {TRADE_BLOCK_DAYS} days. "
-        f"`against no signal`: net R less that of `{BASELINE}` on the same side and days."
+        "stop and target counts as stopped. `against no signal`: net R less that of "
+        f"`{BASELINE}` on the same side and days."
     )
     yield ""
+    yield from _list((
+        f"`{TRADER_RULES[False]}`: where its base score crosses {s['entry_score']}, {s['margin']} "
+        f"ahead of the other side; `{TRADER_RULES[True]}`: where that or the total does, with a "
+        f"bonus of at most {s['bonus_cap']} on a base of at least {s['base_floor']}. As "
+        f"`use_ta_signals` is {str(s['use_ta_signals']).lower()}, it enters by "
+        f"`{TRADER_RULES[bool(s['use_ta_signals'])]}`.",
+        f"Of section `trader` these count: {', '.join(s)}. Nothing else of it does: each entry is "
+        "a trade by itself, without account, limits, cool-down and breakers.",
+        "`halts`: trades before whose time was over the candles have a gap: ended before it / "
+        "after it / no candle follows, valued at the last close. A position stays open through a "
+        "gap; if its time is over by then, it is closed at the next open.",
+        _about_blocks("Trades", report.trade_blocks, report.trade_block_days) + ".",
+    ))  # fmt: skip
+
+
+def _entries_table(entries: Sequence[EntryRule]) -> Iterator[str]:
     yield from _table(
         ("rule", "side", "trades", "per coin day", "gross R", "fees R", "net R", "interval",
-         "against no signal", "won", "stopped", "target"),
+         "against no signal", "won", "stopped", "target", "halts"),
         (
             (
                 e.rule, e.side, str(e.count), f"{e.per_coin_day:.2f}", _shown(e.gross, "+.3f"),
@@ -73,15 +132,38 @@ def _lines(report: Report) -> Iterator[str]:
                     _shown(100 * share, ".0f", " %")
                     for share in (e.win_share, e.stopped_share, e.target_share)
                 ),
+                f"{e.before_halt} / {e.after_halt} / {e.at_halt}",
             )
-            for e in report.entries
+            for e in entries
         ),
     )  # fmt: skip
-    yield ""
-    yield _verdict(report)
 
 
-def _forward_table(variable: str, rows: Sequence[Forward]) -> Iterator[str]:
+def _remarks(report: Report) -> Iterator[str]:
+    """Yield what the table leaves out."""
+    refused = [f"{e.rule}, {e.side}: {e.refused}" for e in report.entries if e.refused]
+    if refused:
+        yield (
+            f"Not entered, as fees of {100 * ROUND_TRIP:g} % are more than "
+            f"{report.settings['cost_share_pct']:g} % of the stop, or stop and target have no "
+            f"price above 0: {'; '.join(refused)}."
+        )
+    unfinished = sum(e.unfinished for e in report.entries if (e.rule, e.side) == (BASELINE, BOTH))
+    if unfinished:
+        yield (
+            f"Not counted are entries of the last {report.settings['max_hold_h']:g} h of the "
+            f"recordings, whatever became of them; {unfinished} of `{BASELINE}`."
+        )
+    seldom = [
+        _seldom(f"{e.rule}, {e.side}", e.blocks, report.trade_blocks, report.trade_block_days)
+        for e in report.entries
+        if e.blocks < MIN_BLOCKS
+    ]
+    if seldom and report.trade_blocks >= MIN_BLOCKS:
+        yield f"No interval with fewer than {MIN_BLOCKS} blocks: {'; '.join(seldom)}."
+
+
+def _forward_table(variable: str, rows: Sequence[Forward], report: Report) -> Iterator[str]:
     of: dict[int, dict[str, Forward]] = {}
     for row in rows:
         of.setdefault(row.group, {})[row.horizon] = row
@@ -99,6 +181,15 @@ def _forward_table(variable: str, rows: Sequence[Forward]) -> Iterator[str]:
             for found in of.values()
         ),
     )
+    seldom = [
+        _seldom(f"{_span(r)} after {r.horizon}", r.blocks, report.blocks[r.horizon],
+                BLOCK_DAYS[r.horizon])
+        for r in rows
+        if r.blocks < MIN_BLOCKS <= report.blocks[r.horizon]
+    ]  # fmt: skip
+    if seldom:
+        yield ""
+        yield f"No interval with fewer than {MIN_BLOCKS} blocks: {'; '.join(seldom)}."
 
 
 def _shown(value: float, form: str, unit: str = "") -> str:
@@ -119,11 +210,16 @@ def _verdict(report: Report) -> str:
     ruled = [e for e in report.entries if e.rule != BASELINE]
     above = [f"{e.rule}, {e.side}" for e in ruled if e.low > 0]
     better = [f"{e.rule}, {e.side}" for e in ruled if e.edge_low > 0]
+    chance = len(ruled) * (1 - coverage_pct(report.trade_blocks) / 100) / 2
     return (
         f"Of {len(ruled)} rules and sides tried on the same candles, with its whole interval: "
-        f"above zero after fees {_listed(above)}; better than no signal {_listed(better)}. One in "
-        "forty is expected there by chance alone."
+        f"above zero after fees {_listed(above)}; better than no signal {_listed(better)}. About "
+        f"{chance:.1f} of them are expected there by chance alone."
     )
+
+
+def _list(items: Iterable[str]) -> Iterator[str]:
+    yield from (f"- {item}" for item in items)
 
 
 def _listed(names: Sequence[str]) -> str:

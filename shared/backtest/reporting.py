@@ -14,6 +14,7 @@ from shared.backtest.report import Report, ReportCoin, make_report
 from shared.backtest.report_text import as_markdown
 from shared.backtest.series import Series
 from shared.candles.files import candle_file, read_candles
+from shared.config.sections import TraderSection
 from shared.errors import NotInstalled
 from shared.market import Timeframe
 
@@ -21,7 +22,9 @@ SEED = 20250201
 """Seed of the bootstrap: the same candles give the same intervals."""
 
 
-def report(candles_dir: Path, series: Mapping[str, Series], directory: Path) -> None:
+def report(
+    candles_dir: Path, series: Mapping[str, Series], directory: Path, settings: TraderSection
+) -> None:
     """Print the report and write `report.md`, `report.json` and, with matplotlib, plots.
 
     Raises:
@@ -33,7 +36,7 @@ def report(candles_dir: Path, series: Mapping[str, Series], directory: Path) -> 
     for symbol, signals in series.items():
         path = candle_file(candles_dir, symbol, Timeframe.M5)
         coins[symbol] = ReportCoin(signals, read_candles(path, symbol, Timeframe.M5))
-    made = make_report(coins, np.random.default_rng(SEED))
+    made = make_report(coins, np.random.default_rng(SEED), settings)
     text = as_markdown(made)
     print(text)
     (directory / "report.md").write_text(text, encoding="utf-8")

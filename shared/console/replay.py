@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.clock import utc_text
-from shared.config.load import load
+from shared.config.load import load, overridden
 from shared.console.option_values import ALWAYS, Misuse, time_ms
 from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle, NotInstalled
 
@@ -79,6 +79,7 @@ def _replay(options: argparse.Namespace) -> int:
 
     config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
     settings = config.indicators
+    _refuse_without_effect(options)
     form = _form(options.out)
     if options.processes < 1:
         raise Misuse(f"--processes {options.processes}: expected at least 1")
@@ -96,8 +97,31 @@ def _replay(options: argparse.Namespace) -> int:
     if options.report is not None:
         from shared.backtest.reporting import report  # noqa: PLC0415
 
-        report(options.candles, series, options.report)
+        report(options.candles, series, options.report, config.trader)
     return EXIT_OK
+
+
+def _refuse_without_effect(options: argparse.Namespace) -> None:
+    """Refuse settings of the trader that would change nothing.
+
+    Raises:
+        Misuse: `--set` has one.
+    """
+    asked = [f"trader.{name}" for name in overridden(options.set).get("trader", {})]
+    if asked and options.report is None:
+        raise Misuse(
+            f"--set {', '.join(asked)}: no signal depends on it; the trader's settings count in a "
+            "report (--report)"
+        )
+    from shared.backtest.report import COUNTED  # noqa: PLC0415
+
+    counted = [f"trader.{name}" for name in COUNTED]
+    idle = [name for name in asked if name not in counted]
+    if idle:
+        raise Misuse(
+            f"--set {', '.join(idle)}: does not count in a report, where each entry is a trade by "
+            f"itself: that takes a backtest. Counted are {', '.join(counted)}"
+        )
 
 
 def _carry_out(jobs: list[Job], options: argparse.Namespace) -> dict[str, Series]:

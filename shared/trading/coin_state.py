@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -12,8 +13,23 @@ from shared.indicators.scoring import BaseScore, base_scores_at
 from shared.indicators.signals import CoinWindows
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow, Source
+from shared.messages.trading import TradeSide
 
 M5, H1 = Timeframe.M5, Timeframe.H1
+
+
+class Scored(Protocol):
+    """What an entry needs of a `BaseScore`, wherever it comes from."""
+
+    @property
+    def close(self) -> float: ...
+    @property
+    def closed_until_ms(self) -> int: ...
+    @property
+    def coverage(self) -> float: ...
+    @property
+    def fault(self) -> str: ...
+    def score(self, side: TradeSide) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +45,8 @@ class CoinAtClose:
     """
 
     symbol: str
-    now: BaseScore | Exception
-    before: BaseScore | Exception
+    now: Scored | Exception
+    before: Scored | Exception
     sources: frozenset[Source]
     volume: float
     atr_1h: float | None

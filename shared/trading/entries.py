@@ -23,13 +23,12 @@ from typing import Any, NamedTuple
 
 from shared.clock import utc_text
 from shared.config.sections import TraderSection
-from shared.indicators.scoring import BaseScore
 from shared.market import Timeframe
 from shared.messages.candles import Source
 from shared.messages.signals import CompositeScoreAdjustment, TaSignal
 from shared.messages.trading import TradeSide
 from shared.trading.amounts import exact
-from shared.trading.coin_state import CoinAtClose
+from shared.trading.coin_state import CoinAtClose, Scored
 from shared.trading.plan import Candidate, Refusal
 
 SIDES: tuple[TradeSide, ...] = ("long", "short")
@@ -148,7 +147,7 @@ def _counted(signals: Signals, symbol: str, rules: Rules, close_ms: int) -> TaSi
 
 
 def _points(
-    score: BaseScore, side: TradeSide, signal: TaSignal | None, settings: TraderSection
+    score: Scored, side: TradeSide, signal: TaSignal | None, settings: TraderSection
 ) -> _Points:
     """Return one side's points; its lead is over the other's base with its full bonus."""
     bonus = {each: min(_bonus(signal, each), settings.bonus_cap) for each in SIDES}
@@ -220,7 +219,7 @@ def _objections(
             yield f"cools down after a loss until {utc_text(until_ms)}"
 
 
-def _candidate(coin: CoinAtClose, score: BaseScore, side: TradeSide, points: _Points) -> Candidate:
+def _candidate(coin: CoinAtClose, score: Scored, side: TradeSide, points: _Points) -> Candidate:
     return Candidate(
         symbol=coin.symbol,
         side=side,

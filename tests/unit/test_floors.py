@@ -99,6 +99,7 @@ FREE_OF_IO = {
     "shared.backtest.report_text",
     "shared.backtest.series",
     "shared.backtest.table",
+    "shared.backtest.trader_rule",
     "shared.candles.column_texts",
     "shared.candles.freshness",
     "shared.candles.stored_series",

@@ -30,7 +30,9 @@ def test_the_job_of_a_killed_process_is_carried_out_again_and_the_order_kept(not
     assert [done.count(str(n)) for n in range(9)] == [MOST_DEATHS, 1, 1, 1, 1, 2, 1, 1, 1]
 
 
-@pytest.mark.parametrize(("how", "said"), [("SIGKILL", "by SIGKILL"), ("exit", "with exit code 7")])
+@pytest.mark.parametrize(
+    ("how", "said"), [("SIGKILL", "by signal 9"), ("exit", "with exit code 7")]
+)
 def test_a_job_that_kills_every_process_ends_in_words(notes: Path, how: str, said: str) -> None:
     jobs = [Job(n, notes, deaths=99 if n == 1 else 0, how=how) for n in range(3)]
     results = carry_out(work, jobs, 2)

@@ -8,6 +8,7 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from dataclasses import replace as with_
 from pathlib import Path
 
@@ -18,12 +19,13 @@ import pytest
 from shared.backtest import table
 from shared.backtest.recording import read_recording
 from shared.backtest.replay import replay
+from shared.backtest.report import COUNTED
 from shared.backtest.workers import JOB_CLOSES
 from shared.candles.files import aggregated, candle_file, read_candles
 from shared.candles.parquet import write_series
 from shared.candles.stored_series import StoredSeries, store_file
 from shared.clock import utc_text
-from shared.config.sections import IndicatorsSection
+from shared.config.sections import IndicatorsSection, TraderSection
 from shared.market import StoredTimeframe, Timeframe
 from tests.support.paths import ROOT
 from tests.support.recordings import generated, write_candles, write_recording
@@ -125,10 +127,13 @@ def test_settings_of_the_platform_apply(candles: Path, tmp_path: Path) -> None:
 def test_a_report_is_printed_and_written(candles: Path, tmp_path: Path) -> None:
     directory = tmp_path / "new" / "report"
     since, until = last_closes(candles, 3000)
-    done = run("--candles", candles, "--from", since, "--to", until, "--report", directory)
+    done = run("--candles", candles, "--from", since, "--to", until, "--report", directory,
+               "--set", "trader.entry_score=78", "--set", "trader.max_hold_h=6")  # fmt: skip
     text = (directory / "report.md").read_text()
     assert text in done.stdout and "No profit is claimed" in text
     figures = orjson.loads((directory / "report.json").read_bytes())
+    assert "crosses 78, 15 ahead" in text and "out after 6 h" in text
+    assert figures["settings"]["entry_score"] == 78 and figures["settings"]["target_r"] == 2
     assert figures["closes"] == 2 * 3000 and figures["coins"] == 2
     assert {row["state"] for row in figures["occupancy"]} >= {
         "squeeze fired long",
@@ -210,6 +215,14 @@ def test_parquet_holds_the_same_rows(candles: Path, tmp_path: Path) -> None:
         (("--out", "nowhere/signals.csv"), 2, "no directory 'nowhere'"),
         (("--processes", "0"), 2, "expected at least 1"),
         (("--set", "indicators.histroy=400"), 78, "did you mean indicators.history"),
+        (("--set", "trader.target_r=3"), 2, "--set trader.target_r: no signal depends on it"),
+        (
+            ("--report", "never", "--set", "trader.target_r=3", "--set", "trader.risk_pct=1"),
+            2,
+            "--set trader.risk_pct: does not count in a report, where each entry is a trade by",
+        ),
+        (("--report", "never", "--set", "trader={max_losses: 9}"), 2, "--set trader.max_losses:"),
+        (("--report", "never", "--set", "trader.target_r=0"), 78, "trader.target_r"),
     ],
 )
 def test_what_cannot_be_obeyed_is_said_in_one_line(
@@ -217,6 +230,16 @@ def test_what_cannot_be_obeyed_is_said_in_one_line(
 ) -> None:
     done = run("--candles", candles, *arguments, code=code)
     assert message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_no_setting_of_the_trader_is_accepted_and_does_not_count(candles: Path) -> None:
+    section = asdict(TraderSection(enabled=True))
+    idle = [name for name in section if name not in COUNTED]
+    assert len(idle) > 15 and set(COUNTED) < set(section)
+    settings = [f"--set=trader.{name}={str(section[name]).lower()}" for name in idle]
+    done = run("--candles", candles, "--report", "never", *settings, code=2)
+    assert all(f"trader.{name}" in done.stderr for name in idle)
+    assert not (ROOT / "never").exists()
 
 
 def test_a_broken_file_is_named_and_leaves_no_output(candles: Path, tmp_path: Path) -> None:

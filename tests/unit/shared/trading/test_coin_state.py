@@ -35,7 +35,7 @@ def at_close(given: CoinWindows, close_ms: int = CLOSE_MS) -> CoinAtClose:
     return coins_at_close([given], 500, close_ms)[0]
 
 
-def scored(found: BaseScore | Exception) -> BaseScore:
+def scored(found: object) -> BaseScore:
     assert isinstance(found, BaseScore), found
     return found
 
