@@ -35,14 +35,22 @@ def draw(report: Report, directory: Path) -> list[Path]:
     return [directory / name for name in figures]
 
 
-def _figure(title: str, width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.suptitle(title)
+def _figure(title: str, width: float, height: float, left: float, between: float = 0.2) -> Figure:
+    """Return an empty figure; sizes and margins in inches.
+
+    The margins are fixed: a layout that finds them draws every text several times.
+    """
+    figure = Figure(figsize=(width, height))
+    figure.suptitle(title, y=1 - 0.2 / height, va="center")
+    figure.subplots_adjust(
+        left=left / width, right=1 - 0.2 / width, bottom=0.6 / height, top=1 - 0.7 / height,
+        hspace=0.35, wspace=between,
+    )  # fmt: skip
     return figure
 
 
 def _occupancy(report: Report, title: str) -> Figure:
-    figure = _figure(f"How often, {title}", 11, 7)
+    figure = _figure(f"How often, {title}", 11, 7, left=2.4, between=0.05)
     left, right = figure.subplots(1, 2, sharey=True)
     states = [o for o in reversed(report.occupancy) if o.state != "no bonus"]
     names = [o.state for o in states]
@@ -57,7 +65,7 @@ def _occupancy(report: Report, title: str) -> Figure:
 def _forward(report: Report, title: str) -> Figure:
     variables = [v for v in dict.fromkeys(row.variable for row in report.forward)
                  if v != ALL]  # fmt: skip
-    figure = _figure(f"Mean return afterwards, {title}", 13, 2.6 * len(variables))
+    figure = _figure(f"Mean return afterwards, {title}", 13, 2.6 * len(variables), left=0.8)
     grid = figure.subplots(len(variables), len(HORIZONS), squeeze=False)
     for axes_row, variable in zip(grid, variables, strict=True):
         for axes, horizon in zip(axes_row, HORIZONS, strict=True):
@@ -90,7 +98,12 @@ def _one_forward(axes: Axes, rows: Sequence[Forward], base: Forward) -> None:
 
 
 def _entries(report: Report, title: str) -> Figure:
-    figure = _figure(f"Net R per trade after fees, 95 % interval, {title}", 9, 6)
+    figure = _figure(
+        f"Net R per trade after fees, 95 % interval, {title}",
+        9,
+        2 + 0.17 * len(report.entries),
+        left=3.2,
+    )
     axes = figure.subplots()
     entries = list(reversed(report.entries))
     for index, entry in enumerate(entries):

@@ -22,20 +22,28 @@ SEED = 20250201
 """Seed of the bootstrap: the same candles give the same intervals."""
 
 
-def report(
-    candles_dir: Path, series: Mapping[str, Series], directory: Path, settings: TraderSection
-) -> None:
-    """Print the report and write `report.md`, `report.json` and, with matplotlib, plots.
+def report_coins(candles_dir: Path, series: Mapping[str, Series]) -> dict[str, ReportCoin]:
+    """Return each coin's signals with the recorded candles they came from.
 
     Raises:
         BadCandle: A file of candles cannot be read any more.
+    """
+    return {
+        symbol: ReportCoin(
+            signals,
+            read_candles(candle_file(candles_dir, symbol, Timeframe.M5), symbol, Timeframe.M5),
+        )
+        for symbol, signals in series.items()
+    }
+
+
+def report(coins: Mapping[str, ReportCoin], directory: Path, settings: TraderSection) -> None:
+    """Print the report and write `report.md`, `report.json` and, with matplotlib, plots.
+
+    Raises:
         OSError: The directory cannot be written.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    coins = {}
-    for symbol, signals in series.items():
-        path = candle_file(candles_dir, symbol, Timeframe.M5)
-        coins[symbol] = ReportCoin(signals, read_candles(path, symbol, Timeframe.M5))
     made = make_report(coins, np.random.default_rng(SEED), settings)
     text = as_markdown(made)
     print(text)

@@ -95,9 +95,9 @@ def _replay(options: argparse.Namespace) -> int:
     )  # fmt: skip
     series = _carry_out(jobs, options)
     if options.report is not None:
-        from shared.backtest.reporting import report  # noqa: PLC0415
+        from shared.backtest.reporting import report, report_coins  # noqa: PLC0415
 
-        report(options.candles, series, options.report, config.trader)
+        report(report_coins(options.candles, series), options.report, config.trader)
     return EXIT_OK
 
 
