@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 PARTS: tuple[tuple[str, ...], ...] = (
     ("kernels.py",),
     ("admission.py",),
+    ("interval_coverage.py",),
     ("latency.py",),
     ("scale.py",),
     ("recovery.py", "--peers"),

@@ -79,8 +79,8 @@ def _about_blocks(what: str, blocks: int, days: int) -> str:
             f"{(MIN_BLOCKS - blocks) * days} more days of candles"
         )
     return (
-        f"{what}: {blocks} blocks of {unit}; with so many, such an interval holds the true mean of "
-        f"made trades in {coverage_pct(blocks)} % of cases"
+        f"{what}: {blocks} blocks of {unit}; {INTERVAL_PCT:g} % intervals from so many hold the "
+        f"true mean in about {coverage_pct(blocks)} % of cases"
     )
 
 

@@ -335,8 +335,8 @@ def test_too_few_blocks_give_no_interval_and_say_how_much_is_missing() -> None:
     text = as_markdown(short)
     assert "24 h: no intervals: 5 of at least 10 blocks of 3 days; it takes 15 more days" in text
     assert "Trades: no intervals: 5 of at least 10 blocks of 3 days" in text
-    assert "1 h: 13 blocks of 1 day; with so many, such an interval holds the true mean" in text
-    assert f"of made trades in {COVERAGE_PCT[10]} % of cases" in text
+    assert "1 h: 13 blocks of 1 day; 95 % intervals from so many hold the true mean" in text
+    assert f" in about {COVERAGE_PCT[10]} % of cases" in text
     assert all(math.isnan(e.low) for e in short.entries)
 
     coin = varied(days=40)
