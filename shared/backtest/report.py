@@ -301,9 +301,11 @@ def _forward(
         groups, count = grouped(values, NET_EDGES if variable == "net bonus" else None)
         known = groups >= 0
         ranges = [_range(values[groups == group]) for group in range(count)]
+        groups = groups[known]
+        places = {days: at[known] for days, at in block.items()}
         for horizon, returns in after.items():
             days = BLOCK_DAYS[horizon]
-            means = blocks[days].means(returns[known], groups[known], block[days][known], count)
+            means = blocks[days].means(returns[known], groups, places[days], count)
             for group, (lowest, highest) in enumerate(ranges):
                 yield Forward(
                     variable, horizon, group + 1, lowest, highest,

@@ -56,12 +56,21 @@ def children(pid: int) -> list[int]:
         return []
 
 
+def is_worker(pid: int) -> bool:
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def busy(pids: Sequence[int], at_least_s: float = 1.0) -> list[int]:
     return [pid for pid in pids if (cpu_s(pid) or 0.0) >= at_least_s]
 
 
 def a_busy_worker(run: subprocess.Popen[str]) -> int:
-    found: list[int] = wait_for(lambda: busy(children(run.pid)), WITHIN_S)
+    found: list[int] = wait_for(
+        lambda: busy([pid for pid in children(run.pid) if is_worker(pid)]), WITHIN_S
+    )
     return found[0]
 
 
@@ -76,3 +85,33 @@ def test_a_killed_worker_changes_no_byte(
     assert run.returncode == 0, said
     undisturbed.communicate(timeout=WITHIN_S)
     assert killed.read_bytes() == whole.read_bytes()
+
+
+def test_workers_that_are_killed_again_and_again_end_in_words(
+    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+) -> None:
+    run = started("--processes", 2, "--out", tmp_path / "out.csv")
+
+    def over() -> bool:
+        for pid in children(run.pid):
+            if is_worker(pid):
+                os.kill(pid, signal.SIGKILL)
+        return run.poll() is not None
+
+    wait_for(over, WITHIN_S)
+    _, said = run.communicate(timeout=WITHIN_S)
+    assert run.returncode == 1 and len(said.splitlines()) == 1, said
+    assert "USDT, closes 0 to 1200: its process died 3 times, at last by signal 9" in said
+    assert not (tmp_path / "out.csv").exists()
+
+
+def test_ctrl_c_ends_all_of_them_without_a_word(
+    started: Callable[..., subprocess.Popen[str]],
+) -> None:
+    run = started("--processes", 2)
+    a_busy_worker(run)
+    workers = children(run.pid)
+    os.killpg(run.pid, signal.SIGINT)
+    _, said = run.communicate(timeout=WITHIN_S)
+    assert run.returncode == 1 and not said
+    wait_for(lambda: not any(map(is_worker, workers)), WITHIN_S)
