@@ -14,6 +14,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
+from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from shared.errors import PlatformError
@@ -160,13 +161,12 @@ def _serve(connection: Connection[Any, Any], work: Callable[[Any], Any]) -> None
     with contextlib.suppress(EOFError, ConnectionError):  # the other process is gone
         while True:
             job = connection.recv()
-            answer: tuple[Any, Exception | None]
             try:
-                answer = work(job), None
+                answer = ForkingPickler.dumps((work(job), None))
             except Exception as error:  # noqa: BLE001  # raised in the other process
                 error.add_note("".join(traceback.format_exception(error)))
-                answer = None, error
-            connection.send(answer)
+                answer = ForkingPickler.dumps((None, error))
+            connection.send_bytes(answer)
 
 
 def _end_with_parent() -> None:

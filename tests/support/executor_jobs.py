@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Job(NamedTuple):
@@ -17,12 +17,14 @@ class Job(NamedTuple):
     how: str = "SIGKILL"
 
 
-def work(job: Job) -> int:
+def work(job: Job) -> Any:
     with job.notes.open("a") as notes:
         notes.write(f"{job.number}\n")
     if job.notes.read_text().split().count(str(job.number)) <= job.deaths:
         if job.how == "exit":
             os._exit(7)
+        if job.how == "no pickle":
+            return lambda: job.number
         if job.how == "raise":
             raise ValueError(f"job {job.number}")
         os.kill(os.getpid(), signal.SIGKILL)

@@ -46,6 +46,8 @@ def test_what_a_job_raises_is_raised_with_where_it_was(notes: Path) -> None:
     with pytest.raises(ValueError, match="job 1") as found:
         list(carry_out(work, jobs, 2))
     assert "in work" in found.value.__notes__[0]
+    with pytest.raises(AttributeError, match="pickle"):
+        list(carry_out(work, [job._replace(how="no pickle") for job in jobs], 2))
 
 
 DRIVER = """
