@@ -13,26 +13,31 @@ from aiohttp import WSMsgType, web
 from actors.dashboard.actor import LIBRARY, LIBRARY_FILE, STATIC
 from actors.dashboard.headers import page_guard
 from actors.dashboard.static_files import Files
-from shared.clock import SystemClock
 from tests.support import dashboard_document
+from tests.support.fast_clock import FastClock
 from tests.support.platform_run import wait_for
+
+START_MS = 1_795_170_100_000
+"""2026-11-20T10:21:40Z: no candle closes, and no day ends, within a test that begins then."""
 
 
 class PageServer:
     """Serves the page on a free port, in a thread of its own, until `close`.
+
+    Its time begins at `START_MS`, and passes as this machine's does.
 
     Args:
         has_library: The chart library is installed.
 
     Attributes:
         connections: Websockets made so far.
-        later_ms: How far its clock is ahead of this machine's.
+        later_ms: How far its time has jumped ahead.
         change_series: What a test wants different in every series.
     """
 
     def __init__(self, data: dict[str, Any], *, has_library: bool = True) -> None:
         self._data = data
-        self._clock = SystemClock()
+        self._clock = FastClock(START_MS, rate=1)
         self._open: dict[web.WebSocketResponse, int] = {}
         self.connections = 0
         self.later_ms = 0
