@@ -175,8 +175,8 @@ class Scene:
         self._add_to_outcome(self._monitor.now())
 
     def _await_healthy_start(self) -> None:
-        # deaths and problems of the start do not count
-        window = Window(planned=Planned(number=0, kind=Kind(name="start")), begun=0.0)
+        # deaths and problems of the start do not count, nor coins that have no signal yet
+        window = Window(planned=Planned(number=0, kind=Kind(name="start", stale="all")), begun=0.0)
         self._checker.open(window)
         self._monitor.start()
         while not (observation := self._monitor.next_observation()).is_well:
