@@ -19,10 +19,10 @@ from shared.messages.actors import ControlCommand, ControlReply
 from shared.supervision.control_client import ask
 from shared.supervision.test_hooks import trial_folder
 from tests.chaos.conftest import Make
+from tests.support.heeded_signals import HEEDING_SIGHUP
 from tests.support.platform_run import Platform, gone, wait_for
 
 ONLY_HEALTH = ("--only", "health")
-HEEDING_SIGHUP = ("env", "--default-signal=HUP")  # also where the tests run under nohup
 
 
 def final_reply(running: Platform, verb: Any) -> ControlReply:

@@ -12,6 +12,7 @@ import pytest
 
 from shared.backtest.executor import MOST_DEATHS, JobFailed, carry_out
 from tests.support.executor_jobs import Job, work
+from tests.support.heeded_signals import HEEDING_SIGINT
 from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
 
@@ -46,7 +47,7 @@ def test_what_a_job_raises_is_raised_with_where_it_was(notes: Path) -> None:
     with pytest.raises(ValueError, match="job 1") as found:
         list(carry_out(work, jobs, 2))
     assert "in work" in found.value.__notes__[0]
-    with pytest.raises(AttributeError, match="pickle"):
+    with pytest.raises(AttributeError, match="local object"):
         list(carry_out(work, [job._replace(how="no pickle") for job in jobs], 2))
 
 
@@ -70,7 +71,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, how: signal
     (tmp_path / "driver.py").write_text(DRIVER)
     notes = [tmp_path / "a", tmp_path / "b"]
     run = subprocess.Popen(
-        [sys.executable, tmp_path / "driver.py", *notes],
+        [*HEEDING_SIGINT, sys.executable, tmp_path / "driver.py", *notes],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
         process_group=0,
     )  # fmt: skip
