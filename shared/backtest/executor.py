@@ -13,6 +13,7 @@ import threading
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -116,6 +117,8 @@ class _Worker:
         self.index: int | None = None
         self.connection, theirs = _spawn.Pipe()
         self._process = _spawn.Process(target=_serve, args=(theirs, work), daemon=True)
+        # its own first start, within that of a process, would unblock SIGINT again
+        resource_tracker.ensure_running()
         # inherited: Ctrl-C is for this process, which ends the others
         before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
         try:

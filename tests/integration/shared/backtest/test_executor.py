@@ -66,6 +66,12 @@ if __name__ == "__main__":
 """
 
 
+def blocks_sigint(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status").read_text().splitlines()
+    (blocked,) = [line.split()[1] for line in status if line.startswith("SigBlk:")]
+    return bool(int(blocked, 16) & 1 << (signal.SIGINT - 1))
+
+
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, how: signal.Signals) -> None:
     (tmp_path / "driver.py").write_text(DRIVER)
@@ -78,6 +84,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, how: signal
     try:
         wait_for(lambda: all(p.exists() and p.read_text() for p in notes), WITHIN_S)
         pids = [int(path.read_text()) for path in notes]
+        assert all(map(blocks_sigint, pids))
         # as a terminal does, Ctrl-C goes to all of them
         (os.killpg if how == signal.SIGINT else os.kill)(run.pid, how)
         _, said = run.communicate(timeout=WITHIN_S)
