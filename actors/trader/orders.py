@@ -171,13 +171,13 @@ class OrderSender:
             VenueRefused: It was not listed all the while.
         """
         until_s, pause_s = self._clock.monotonic() + READ_BACK_S, FIRST_PAUSE_S
-        while order.state == "accepted" and order.filled_size < order.size:
+        while _is_only_received(order):
             try:
                 order = await self._venue.order_status(order.symbol, order.order_id)
             except VenueRefused:
                 if order.filled_size or self._clock.monotonic() >= until_s:
                     raise
-            if order.state != "accepted" or self._clock.monotonic() >= until_s:
+            if not _is_only_received(order) or self._clock.monotonic() >= until_s:
                 break
             await self._clock.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -185,7 +185,7 @@ class OrderSender:
 
     async def _with_state(self, order: PlacedOrder) -> PlacedOrder:
         """Return an order with its current state at the venue."""
-        if order.state != "accepted" or order.filled_size >= order.size:
+        if not _is_only_received(order):
             return order
         return await self._venue.order_status(order.symbol, order.order_id)
 
@@ -232,7 +232,7 @@ class OrderSender:
         )
         # replies may lack the id
         order = replace(order, client_id=intent.client_id)
-        is_over = order.state != "accepted" or order.filled_size >= order.size
+        is_over = not _is_only_received(order)
         await self._journal.do(Journal.take, order, event, is_over=is_over)
         return True
 
@@ -272,7 +272,7 @@ class OrderSender:
                 if now_ms <= self._deadline_ms(intent):
                     return False
             else:
-                if order.state == "accepted" and order.filled_size < order.size:
+                if _is_only_received(order):
                     # the venue does not know either
                     if intent.purpose == "entry" and order.filled_size > await self._taken(intent):
                         await self.record(intent, order)
@@ -380,6 +380,11 @@ class OrderSender:
             intent.symbol, intent.side, client_id=intent.client_id,
             size_base=intent.size, price=intent.price,
         )  # fmt: skip
+
+
+def _is_only_received(order: PlacedOrder) -> bool:
+    """Return whether the venue does not say yet what becomes of the rest of an order."""
+    return order.state == "accepted" and order.filled_size < order.size
 
 
 def _is_known(intent: Intent, order: PlacedOrder) -> bool:
