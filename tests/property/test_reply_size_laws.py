@@ -12,6 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from shared.http_client import Body, ReplyRefused, document_of
+from tests.support.reply_bodies import any_body
 
 MOST = 1000
 PLAIN = st.binary(max_size=50) | st.builds(
@@ -75,12 +76,7 @@ def test_another_encoding_is_named_and_refused(encoding: str) -> None:
     assert len(str(refused.value)) < 200 and str(refused.value).isprintable()
 
 
-@given(body=st.binary(max_size=60) | st.text('[]{}":,1e9-. \x1b', max_size=60).map(str.encode))
-@example(body=b"[" * 1025 + b"]" * 1025)
-@example(body=b'{"code":' + b"9" * 5000 + b"}")
-@example(body=b'{"code":1e999999}')
-@example(body=b'{"code":NaN}')
-@example(body=b"[" + b"[]," * 70_000 + b"[]]")
+@any_body
 def test_any_body_is_a_document_or_refused(body: bytes) -> None:
     try:
         document_of(body)

@@ -51,8 +51,23 @@ class JumpingClock:
         await self._manual.advance(max(0.0, seconds))
 
 
+class Protecting:
+    """Time that passes as it does for a trader."""
+
+    clock: ManualClock
+    execution: Execution
+
+    async def pass_time(self, seconds: float, every_s: float = 3) -> None:
+        """Advance time, protecting regularly as the trader does."""
+        passed = 0.0
+        while passed < seconds:
+            await self.clock.advance(every_s)
+            passed += every_s
+            await self.execution.protect()
+
+
 @dataclasses.dataclass
-class ExecutionUnderTest:
+class ExecutionUnderTest(Protecting):
     """An execution, its journal, and the venue it trades at."""
 
     at: VenueUnderTest
@@ -73,14 +88,6 @@ class ExecutionUnderTest:
 
     async def kinds(self) -> list[str]:
         return [event.kind for event in await self.events()]
-
-    async def pass_time(self, seconds: float, every_s: float = 3) -> None:
-        """Advance time, protecting regularly as the trader does."""
-        passed = 0.0
-        while passed < seconds:
-            await self.clock.advance(every_s)
-            passed += every_s
-            await self.execution.protect()
 
     async def enter(self, plan: EntryPlan, cycle_ms: int | None = None, priced_s: float = 0) -> str:
         """Enter, deciding on the last close by default, on prices that are `priced_s` old."""

@@ -190,8 +190,7 @@ async def trader_on(
             settings=settings, redis_url=redis_url,
         ) as run,
     ):  # fmt: skip
-        parts = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-        yield TraderUnderTest(**parts, at=at)
+        yield TraderUnderTest(**vars(run), at=at)
 
 
 @asynccontextmanager

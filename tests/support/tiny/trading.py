@@ -21,7 +21,7 @@ from shared.exchanges.sim.venue import SimVenue
 from shared.journal.journal import Journal
 from shared.journal.rows import JournalOwner
 from shared.trading.plan import EntryPlan
-from tests.support.execution import PRICES, SETTINGS, START_MS, JumpingClock
+from tests.support.execution import PRICES, SETTINGS, START_MS, JumpingClock, Protecting
 from tests.support.manual_clock import ManualClock
 from tests.support.tiny.venue import CURRENCY, TinyBook, TinyVenue, Trouble
 from tests.support.trading import TradingRun, trading_at
@@ -55,12 +55,11 @@ async def tiny_trader_on(
         venue, directory, owner=OWNER, market=market, manual=manual, symbols=symbols,
         redis_url=redis_url,
     ) as run:  # fmt: skip
-        parts = {field.name: getattr(run, field.name) for field in dataclasses.fields(run)}
-        yield TinyRun(**parts, account=account)
+        yield TinyRun(**vars(run), account=account)
 
 
 @dataclasses.dataclass
-class TinyExecution:
+class TinyExecution(Protecting):
     """An execution at the tiny venue, at prices that a test moves."""
 
     prices: ScriptedPrices
@@ -81,14 +80,6 @@ class TinyExecution:
         """Enter on the last close, on prices of now."""
         now_ms = self.clock.now_ms()
         return await self.execution.enter(plan, now_ms - now_ms % 300_000, now_ms)
-
-    async def pass_time(self, seconds: float, every_s: float = 3) -> None:
-        """Advance time, protecting regularly as the trader does."""
-        passed = 0.0
-        while passed < seconds:
-            await self.clock.advance(every_s)
-            passed += every_s
-            await self.execution.protect()
 
 
 @asynccontextmanager

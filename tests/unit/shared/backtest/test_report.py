@@ -19,7 +19,6 @@ from shared.backtest.bootstrap import (
     student_t,
 )
 from shared.backtest.labels import RANKS, label_ranks
-from shared.backtest.outcomes import forward_returns, starts
 from shared.backtest.report import (
     ALL,
     BASELINE,
@@ -158,24 +157,6 @@ def test_labels_are_those_of_the_scanner_close_by_close() -> None:
             label = next_label(label, int(score))
         expected.append(RANKS[label] if math.isfinite(score) else 0)
     assert label_ranks(scores).tolist() == expected and set(expected) == {0, 1, 2, 3}
-
-
-# What came after.
-
-
-def test_a_state_starts_where_it_did_not_hold_five_minutes_before() -> None:
-    times = np.array([0, 1, 2, 3, 7, 8], dtype=np.int64) * M5.ms
-    held = np.array([True, False, True, True, True, True])
-    assert starts(held, times).tolist() == [False, False, True, False, False, False]
-    held = np.array([False, False, False, False, True, True])
-    assert not starts(held, times).any(), "after a hole nobody knows"
-
-
-def test_a_forward_return_is_read_at_its_very_time_or_not_at_all() -> None:
-    times = np.array([0, 1, 2, 4], dtype=np.int64) * M5.ms
-    found = forward_returns(np.array([100.0, 110.0, 99.0, 120.0]), times, 2 * M5.ms, NO_BREAK)
-    assert found[[0, 2]].tolist() == pytest.approx([-0.01, 120 / 99 - 1])
-    assert np.isnan(found[[1, 3]]).all()
 
 
 # The whole of it.
