@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -19,6 +20,12 @@ from tests.support.private_redis import PrivateRedis, chosen_redis
 # The same examples every time, and no verdict that depends on how busy the machine is.
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
+
+# Under nohup or in the background these are ignored, and every program started here would inherit
+# that. A handler is not inherited, and with this one the tests themselves go on as before.
+for number in (signal.SIGHUP, signal.SIGINT):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, lambda *_: None)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

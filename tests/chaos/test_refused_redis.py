@@ -52,7 +52,10 @@ def test_failover_is_named_first_survived_and_followed_by_every_client(
         new.run("REPLICAOF", "NO", "ONE")
         old.run("REPLICAOF", "127.0.0.1", ports[1])
         wait_for(lambda: "refuses writes: READONLY" in first_problem(running), 20, "named first")
-        assert "READONLY" in str(running.status()["supervisor"]["problems"])
+        wait_for(
+            lambda: "READONLY" in str(running.status()["supervisor"]["problems"]),
+            10, "named by the supervisor, who writes each second",
+        )  # fmt: skip
         wait_for(lambda: page_redis(running)["fallback"], 30, "candles from the exchange")
         assert page_redis(running)["status"] == "refuses"
         running.kill_actor("scanner")

@@ -19,7 +19,6 @@ from shared.messages.actors import ControlCommand, ControlReply
 from shared.supervision.control_client import ask
 from shared.supervision.test_hooks import trial_folder
 from tests.chaos.conftest import Make
-from tests.support.heeded_signals import HEEDING_SIGHUP
 from tests.support.platform_run import Platform, gone, wait_for
 
 ONLY_HEALTH = ("--only", "health")
@@ -92,7 +91,7 @@ def test_addresses_are_printed_with_neither_binance_nor_redis(platform: Make) ->
 
 def test_nothing_is_started_or_changed_once_the_platform_stops(platform: Make) -> None:
     running = platform("testing.hooks=true")
-    running.start(*ONLY_HEALTH, through=HEEDING_SIGHUP)
+    running.start(*ONLY_HEALTH)
     order = trial_folder(running.state_dir) / "health.json"
     order.write_text('{"block_s": 4}')
     wait_for(lambda: not order.exists(), 30, "its loop is blocked")
@@ -121,8 +120,7 @@ def test_under_nohup_it_outlives_its_terminal(platform: Make) -> None:
 def test_without_nohup_it_ends_in_order_with_its_terminal(platform: Make) -> None:
     running = platform()
     master, slave = pty.openpty()
-    through = (*HEEDING_SIGHUP, "setsid", "--ctty")
-    running.start(*ONLY_HEALTH, stdin=slave, output=slave, through=through)
+    running.start(*ONLY_HEALTH, stdin=slave, output=slave, through=("setsid", "--ctty"))
     tree = running.tree()
     os.close(slave)
     os.close(master)

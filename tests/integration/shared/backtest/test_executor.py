@@ -12,7 +12,6 @@ import pytest
 
 from shared.backtest.executor import MOST_DEATHS, JobFailed, carry_out
 from tests.support.executor_jobs import Job, work
-from tests.support.heeded_signals import HEEDING_SIGINT
 from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
 
@@ -77,7 +76,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path, how: signal
     (tmp_path / "driver.py").write_text(DRIVER)
     notes = [tmp_path / "a", tmp_path / "b"]
     run = subprocess.Popen(
-        [*HEEDING_SIGINT, sys.executable, tmp_path / "driver.py", *notes],
+        [sys.executable, tmp_path / "driver.py", *notes],
         env=os.environ | {"PYTHONPATH": str(ROOT)}, stderr=subprocess.PIPE, text=True,
         process_group=0,
     )  # fmt: skip

@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from shared.proc_stats import cpu_s
-from tests.support.heeded_signals import HEEDING_SIGINT
 from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
 from tests.support.recordings import generated, write_recording
@@ -37,7 +36,7 @@ def started(candles: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
 
     def start(*arguments: object) -> subprocess.Popen[str]:
         run = subprocess.Popen(
-            [*HEEDING_SIGINT, sys.executable, "supervisor.py", "replay", "--candles", str(candles),
+            [sys.executable, "supervisor.py", "replay", "--candles", str(candles),
              *map(str, arguments)],
             cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
             process_group=0,

@@ -26,7 +26,6 @@ from shared.exchanges.binance.client import USD_M
 from shared.market import Candles, StoredTimeframe, Timeframe
 from shared.messages.candles import Ban
 from tests.support.exchange import Simulator, client_of, simulated
-from tests.support.heeded_signals import HEEDING_SIGINT
 from tests.support.manual_clock import ManualClock
 from tests.support.paths import ROOT
 from tests.support.waiting import eventually
@@ -53,7 +52,7 @@ class Command:
 
     async def start(self) -> asyncio.subprocess.Process:
         self.process = await asyncio.create_subprocess_exec(
-            *HEEDING_SIGINT, sys.executable, *self._arguments, cwd=ROOT,
+            sys.executable, *self._arguments, cwd=ROOT,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         return self.process
