@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from shared.config.ports import free_port
 from tests.chaos.conftest import LIGHT, Make, is_well
 from tests.support.moving_address import MovingAddress
 from tests.support.platform_run import Platform, wait_for
+from tests.support.ports import free_port
 from tests.support.private_redis import PrivateRedis
 
 SHARED = (*LIGHT, "supervisor.hung_s=3")

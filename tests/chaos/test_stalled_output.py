@@ -17,10 +17,10 @@ from pathlib import Path
 
 import pytest
 
-from shared.config.ports import free_port
 from tests.chaos.conftest import Make
 from tests.support.paths import ROOT
 from tests.support.platform_run import Platform, gone, wait_for
+from tests.support.ports import free_port
 
 ONLY_HEALTH = ("--only", "health")
 NOTHING_TO_FETCH = ("auditor.enabled=false",)

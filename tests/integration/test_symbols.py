@@ -17,11 +17,11 @@ from actors.dashboard.actor import Dashboard
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config.ports import free_port
 from shared.config.sections import FetcherSection
 from shared.market import Timeframe
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.market_data import RunningFetcher, SimulatedExchange
+from tests.support.ports import free_port
 from tests.support.running_actor import answering
 from tests.support.waiting import eventually
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from shared.config.ports import free_port
 from tests.support.health_site import site
 from tests.support.mutations import spoilt
+from tests.support.ports import free_port
 
 MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
 ANSWER_S = 5.0

@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from shared.config.ports import free_port
+from tests.support.ports import free_port
 
 
 class Receiver:

@@ -16,8 +16,8 @@ from actors.base import Context
 from actors.trader_api.actor import TraderApi
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config.ports import free_port
 from shared.supervision.status_pipe import StatusPipe
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 COINS = ["BTCUSDT", "ETHUSDT"]

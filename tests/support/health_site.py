@@ -17,8 +17,8 @@ from actors.health.actor import Health
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config.ports import free_port
 from shared.supervision.status_pipe import StatusPipe
+from tests.support.ports import free_port
 from tests.support.running_actor import answering
 from tests.support.sightings import heartbeat, lease, put_field, signal, status, supervisor_state
 

@@ -18,7 +18,6 @@ import redis
 
 from shared.bus import Bus, BusStatus
 from shared.clock import SystemClock
-from shared.config.ports import free_port
 from shared.errors import BusDenied, BusNotServing, BusUnavailable
 from shared.messages.actors import ControlCommand
 from shared.messages.candles import Ban
@@ -26,6 +25,7 @@ from shared.redis import connections
 from shared.schema import BAN_UNTIL, CONTROL
 from tests.support.certificates import certificates
 from tests.support.moving_address import MovingAddress
+from tests.support.ports import free_port
 from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 

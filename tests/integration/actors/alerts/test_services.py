@@ -18,11 +18,11 @@ from actors.alerts.http_calls import LONGEST_BODY, LONGEST_PAUSE_S, retry_after_
 from actors.alerts.services import MOST_RUNNING, Service, ServiceFailed, open_services
 from shared.alert_urls import parse_urls
 from shared.clock import SystemClock
-from shared.config.ports import free_port
 from shared.errors import ConfigError
 from tests.support.alert_receiver import Receiver, receiver
 from tests.support.certificates import certificates
 from tests.support.hostile_server import bomb
+from tests.support.ports import free_port
 from tests.support.waiting import eventually
 
 CLOCK = SystemClock()

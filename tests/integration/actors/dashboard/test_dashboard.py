@@ -26,7 +26,6 @@ from actors.dashboard.headers import HEADERS
 from shared import schema
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config.ports import free_port
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.market import Timeframe
@@ -38,6 +37,7 @@ from tests.support.candle_series import walk, window_at
 from tests.support.exchange import Simulator, simulated
 from tests.support.manual_clock import ManualClock
 from tests.support.market_data import SimulatedExchange, redenominated
+from tests.support.ports import free_port
 from tests.support.private_redis import PrivateRedis
 from tests.support.running_actor import answering
 from tests.support.sightings import heartbeat, put_field, signal, status

@@ -22,13 +22,13 @@ from actors.health.actor import Health
 from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock, SystemClock
-from shared.config.ports import free_port
 from shared.errors import BusUnavailable
 from shared.health.problems import masked
 from shared.health.verdict import Limits, Snapshot, judge
 from shared.messages.candles import Listings
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.manual_clock import ManualClock
+from tests.support.ports import free_port
 from tests.support.private_redis import PrivateRedis
 from tests.support.problem_states import STATES, WELL
 from tests.support.running_actor import answering

@@ -20,7 +20,6 @@ import pytest
 
 from shared.bus import Bus
 from shared.clock import SystemClock
-from shared.config.ports import free_port
 from shared.config.sections import RedisSection
 from shared.errors import BusUnavailable, ConfigError
 from shared.messages.candles import Ban
@@ -33,6 +32,7 @@ from shared.schema import BAN_UNTIL, Role
 from tests.conftest import missing
 from tests.support import redis_admin
 from tests.support.paths import ROOT
+from tests.support.ports import free_port
 from tests.support.private_redis import PrivateRedis
 from tests.support.waiting import eventually
 
