@@ -265,25 +265,7 @@ class OrderSender:
         now_ms = self._venue.now_ms()  # before the look-up, during which it may still arrive
         order = await self._find(intent)
         if order is not None:
-            try:
-                order = await self._with_state(order)
-            except VenueRefused:
-                # the venue forgets only ended orders: the listed state is final after the deadline
-                if now_ms <= self._deadline_ms(intent):
-                    return False
-            else:
-                if _is_only_received(order):
-                    # the venue does not know either
-                    if intent.purpose == "entry" and order.filled_size > await self._taken(intent):
-                        await self.record(intent, order)
-                    return False
-            if order.state in RESTING:  # our orders never rest
-                cancelled = await self._cancel(order)
-                if cancelled is None:
-                    return False
-                order = cancelled
-            await self.record(intent, order)
-            return True
+            return await self._settle_listed(intent, order, now_ms)
         # the look-up may have corrected the clock
         if min(now_ms, self._venue.now_ms()) <= self._deadline_ms(intent):
             return False
@@ -297,6 +279,27 @@ class OrderSender:
         else:
             text = "not taken: the venue has no trace"
             await self._settle(intent, "not_taken", "not taken", text)
+        return True
+
+    async def _settle_listed(self, intent: Intent, order: PlacedOrder, now_ms: int) -> bool:
+        """Journal what became of an order that the venue lists; return whether that is known."""
+        try:
+            order = await self._with_state(order)
+        except VenueRefused:
+            # the venue forgets only ended orders: the listed state is final after the deadline
+            if now_ms <= self._deadline_ms(intent):
+                return False
+        else:
+            if _is_only_received(order):  # the venue does not know either
+                if intent.purpose == "entry" and order.filled_size > await self._taken(intent):
+                    await self.record(intent, order)
+                return False
+        if order.state in RESTING:  # our orders never rest
+            cancelled = await self._cancel(order)
+            if cancelled is None:
+                return False
+            order = cancelled
+        await self.record(intent, order)
         return True
 
     async def _taken(self, intent: Intent) -> Decimal:

@@ -108,7 +108,9 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
         Misuse: `--set` has one.
     """
     asked = [f"trader.{name}" for name in overridden(options.set).get("trader", {})]
-    if asked and options.report is None:
+    if not asked:
+        return
+    if options.report is None:
         raise Misuse(
             f"--set {', '.join(asked)}: no signal depends on it; the trader's settings count in a "
             "report (--report)"
