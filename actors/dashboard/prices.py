@@ -68,7 +68,8 @@ class CoinPrices:
             self._closes.append(row.close)
         excess = max(0, len(self._times) - KEPT)
         del self._times[:excess], self._closes[:excess]
-        self.closed_until_ms = update.closed_until_ms
+        if closed:  # an open candle may be told before the close that it follows
+            self.closed_until_ms = update.closed_until_ms
         self.fetched_at_ms = update.at_ms
         newest = max(update.candles, key=lambda row: row.open_time_ms)
         if not self._times or newest.open_time_ms >= self._times[-1]:

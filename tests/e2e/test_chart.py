@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 from playwright.sync_api import Page, expect
 
 from actors.dashboard.actor import LIBRARY_FILE
@@ -16,7 +17,7 @@ from tests.support.page_server import PageServer
 Serve = Callable[..., PageServer]
 Document = dict[str, Any]
 CHEAP, CHINESE = "PEPEUSDT", "币安人生USDT"
-HOURS_MS = 3_600_000
+HOURS_MS, M5_MS = 3_600_000, 300_000
 
 
 @pytest.fixture(autouse=True)
@@ -71,6 +72,38 @@ def test_the_last_candle_is_at_the_price_above_it(page: Page, serve: Serve) -> N
         server.patch(coins={"BTCUSDT": changed})
         expect(head).to_contain_text(text)
         expect(chart).to_have_attribute("data-last", text)
+
+
+@pytest.mark.complains
+def test_a_series_read_before_its_newest_close_was_written_is_read_again(
+    page: Page, serve: Serve
+) -> None:
+    server = serve()
+    coin = next(c for c in server.document["coinData"] if c["symbol"] == "BTCUSDT")
+    chart, answers = page.locator("#chart"), list[int]()
+
+    def behind(series: Document) -> Document:
+        return series | {"closedUntilMs": coin["closedUntilMs"] - M5_MS}
+
+    def refused(_: Document) -> Document:
+        raise web.HTTPServiceUnavailable
+
+    def price(dollars: int) -> None:
+        changed = coin | {"price": dollars, "priceAtMs": server.now_ms()}
+        server.patch(coins={"BTCUSDT": changed})
+        expect(chart).to_have_attribute("data-last", f"{dollars:,}.00")
+
+    page.on("response", lambda a: answers.append(a.status) if "/series/" in a.url else None)
+    server.change_series = behind
+    opened(page, server, "BTCUSDT")
+    prices = iter(range(61_000, 62_000))
+    for count, then in ((2, refused), (3, None), (4, None)):
+        while len(answers) < count:
+            price(next(prices))
+        server.change_series = then
+    for _ in range(20):
+        price(next(prices))
+    assert answers == [200, 200, 503, 200]
 
 
 def test_six_averages_of_a_cheap_coin_are_six_texts(page: Page, serve: Serve) -> None:

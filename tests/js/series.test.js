@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { dotsOf, gapLabel, gapWords, gapsOf, levelsOf, lineOf, markersOf, momentumOf, movedBy, newestIndex, segmentsOf } from "../../actors/dashboard/static/js/series.js";
+import { dotsOf, gapLabel, gapWords, gapsOf, isBehind, levelsOf, lineOf, markersOf, momentumOf, movedBy, newestIndex, segmentsOf } from "../../actors/dashboard/static/js/series.js";
 import { sparkPath } from "../../actors/dashboard/static/js/spark.js";
 import { position } from "./samples.js";
 
@@ -88,6 +88,13 @@ test("between closes the price moves the open candle, and its high and low with 
 
 test("after the open candle's end the price begins the next one", () => {
   assert.deepEqual(movedBy(live(), { price: 12, priceAtMs: 2 * M5 }), [2 * M5, 12, 12, 12, 12, 0]);
+});
+
+test("a series is behind while the newest close of its own timeframe is not in it", () => {
+  const behind = (/** @type {"5m" | "1h"} */ timeframe, /** @type {number | null} */ known) =>
+    isBehind({ timeframe, closedUntilMs: 12 * M5 }, { closedUntilMs: known });
+  assert.deepEqual([null, 12 * M5, 13 * M5].map((known) => behind("5m", known)), [false, false, true]);
+  assert.deepEqual([12 * M5, 23 * M5, 24 * M5].map((known) => behind("1h", known)), [false, false, true]);
 });
 
 test("a closed candle stays as it closed, and a price without candles draws none", () => {

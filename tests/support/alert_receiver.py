@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ class Receiver:
     def __init__(self, port: int) -> None:
         self.port = port
         self.arrived: dict[str, list[dict[str, Any]]] = {}
-        self.asked: dict[str, int] = {}
+        self.asked: Counter[str] = Counter()
         self.refusing: set[str] = set()
         self.hanging: set[str] = set()
         self.odd: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse]]] = {}
@@ -37,7 +38,7 @@ class Receiver:
 
     async def take(self, request: web.Request) -> web.StreamResponse:
         name = request.match_info["name"]
-        self.asked[name] = self.asked.get(name, 0) + 1
+        self.asked[name] += 1
         if name in self.odd:
             return await self.odd[name](request)
         if name in self.refusing:

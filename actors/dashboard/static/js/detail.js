@@ -12,7 +12,7 @@ import { byId, el, setAttribute, setText, show } from "./dom.js";
 import { NOTHING, fixed, percent, price, prices, signed, time, trendGlyph } from "./format.js";
 import { charts } from "./library.js";
 import { verdict } from "./reading.js";
-import { gapWords, gapsOf, levelsOf, movedBy, newestIndex } from "./series.js";
+import { gapWords, gapsOf, isBehind, levelsOf, movedBy, newestIndex } from "./series.js";
 import { zone } from "./settings.js";
 import { openPositions } from "./store.js";
 import { makeTable } from "./table.js";
@@ -57,6 +57,9 @@ let gaps = [];
 let levels = levelsOf(undefined);
 /** Key of the series shown or loading: coin, timeframe, newest close. */
 let wanted = "";
+/** Until a series that failed or is behind is loaded again; doubles up to a minute. */
+const FIRST_PAUSE_MS = 500;
+let pauseMs = FIRST_PAUSE_MS;
 
 /**
  * @param {(change: Partial<View>) => void} change
@@ -202,6 +205,7 @@ function parts(all, total) {
  */
 async function load(symbol, timeframe, key, fresh) {
   if (fresh) {
+    pauseMs = FIRST_PAUSE_MS;
     drawnChart?.chart.remove();
     drawnChart = null;
     series = null;
@@ -216,17 +220,32 @@ async function load(symbol, timeframe, key, fresh) {
     if (key !== wanted) return;
     if (!answer.ok) throw new Error(body.detail ?? body.title ?? `the server answered ${answer.status}`);
     series = body;
+    if (shown !== null && isBehind(body, shown)) loadAgain(symbol, timeframe, key);
+    else pauseMs = FIRST_PAUSE_MS;
     describe(body);
     await paint(body);
   } catch (error) {
     if (key !== wanted) return;
-    if (series === null || fresh) {
+    if (series === null) {
       setText(message, error instanceof Error ? error.message : String(error));
       show(message, true);
     }
-    // Loaded again with the next change of this coin.
-    wanted = fresh ? `${symbol} ${timeframe} failed` : wanted;
+    follow();
+    loadAgain(symbol, timeframe, key);
   }
+}
+
+/**
+ * Load once more after a pause, with the next change of the coin.
+ * @param {string} symbol
+ * @param {Timeframe} timeframe
+ * @param {string} key
+ */
+function loadAgain(symbol, timeframe, key) {
+  setTimeout(() => {
+    if (key === wanted) wanted = `${symbol} ${timeframe} again`;
+  }, pauseMs);
+  pauseMs = Math.min(2 * pauseMs, 60_000);
 }
 
 /** @param {Series} drawn */

@@ -170,6 +170,16 @@ export function movedBy({ candles, closedUntilMs, timeframe }, { price, priceAtM
 }
 
 /**
+ * Tell whether a series lacks its newest closed candle, as a coin's 5m candles tell: it was read before that one was
+ * written. Of a timeframe that closed without a trade there is none to come.
+ * @param {Pick<Series, "closedUntilMs" | "timeframe">} series
+ * @param {Pick<CoinData, "closedUntilMs">} coin
+ */
+export function isBehind({ closedUntilMs, timeframe }, { closedUntilMs: knownMs }) {
+  return knownMs !== null && closedUntilMs < knownMs - (knownMs % LENGTH_MS[timeframe]);
+}
+
+/**
  * Return where candles are missing as of now: between those there are, and after the last.
  * @param {Series} series
  * @param {number} nowMs

@@ -51,6 +51,15 @@ def test_updates_lead_where_the_next_window_leads() -> None:
     assert followed.price == SERIES.close[640]
 
 
+def test_a_close_counts_once_its_candle_is_told() -> None:
+    prices = CoinPrices()
+    prices.apply_window(window(600))
+    assert prices.apply_update(update(601, closed=False, appends=False, bars=601))
+    assert prices.closed_until_ms == START + 600 * M5
+    assert prices.apply_update(update(600, bars=601))
+    assert prices.closed_until_ms == START + 601 * M5
+
+
 def test_change_is_from_the_close_288_bars_before_and_spark_is_half_hourly() -> None:
     prices = CoinPrices()
     prices.apply_window(window(600))
