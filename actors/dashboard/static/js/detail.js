@@ -226,7 +226,7 @@ async function load(symbol, timeframe, key, fresh) {
     await paint(body);
   } catch (error) {
     if (key !== wanted) return;
-    if (series === null) {
+    if (drawnChart === null) {
       setText(message, error instanceof Error ? error.message : String(error));
       show(message, true);
     }
