@@ -37,6 +37,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to go on where a group is not kept: each worker would run a platform of its own."""
+    if not session.config.getoption("loadgroup", default=False):
+        return
+    for item in session.items:
+        if item.get_closest_marker("xdist_group") and "@" not in item.nodeid:
+            raise pytest.UsageError(f"{item.nodeid}: pytest-xdist does not keep its group together")
+
+
 def missing(what: str) -> NoReturn:
     """Skip on a laptop, fail where everything is promised to be installed (`CI=true`)."""
     if os.environ.get("CI", "").lower() in ("1", "true"):
