@@ -10,7 +10,7 @@ import orjson
 
 from actors.trader.execution import AccountSnapshot
 from actors.trader.journal_thread import JournalThread
-from shared.clock import Clock
+from shared.clock import Clock, utc_text
 from shared.config.sections import TraderSection
 from shared.exchanges.ports import Venue
 from shared.journal.journal import Journal
@@ -79,7 +79,7 @@ class Pnl:
 
     @property
     def latches(self) -> tuple[Latch, ...]:
-        """Return the breakers that tripped and were not released."""
+        """Return the breakers that tripped and still hold."""
         return () if self._ledger is None else self._ledger.latches
 
     @property
@@ -153,9 +153,7 @@ class Pnl:
     async def _save(self, ledger: Ledger, capital: Decimal | None, judged: list[int]) -> None:
         known = self.latches
         events = [
-            self._event("breaker", f"{latch.why}: no new entries until it is released")
-            for latch in ledger.latches
-            if latch not in known
+            self._event("breaker", _told(latch)) for latch in ledger.latches if latch not in known
         ]
         place = self._journal.place if capital is not None else None
         note = {"ledger": orjson.loads(ledger.encode()), "capital": str(capital), "place": place}
@@ -176,3 +174,8 @@ class Pnl:
 
     def _event(self, kind: str, text: str) -> TradeEvent:
         return trade_event(self._clock.now_ms(), kind, text)
+
+
+def _told(latch: Latch) -> str:
+    end = "it is released" if latch.until_ms is None else utc_text(latch.until_ms)
+    return f"{latch.why}: no new entries until {end}"

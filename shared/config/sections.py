@@ -215,6 +215,7 @@ class TraderSection:
     daily_loss_pct: Percent = 2
     drawdown_pct: Percent = 8
     max_losses: Count = 5
+    loss_pause_h: Annotated[float, Field(ge=0, le=8760)] = 24
     max_orders_per_hour: Count = 30
     max_refusals_per_hour: Count = 30
     warn_pct: Percent = 80

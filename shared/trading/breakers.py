@@ -1,13 +1,13 @@
 """Breakers and limits of the whole account, as values and pure functions of them.
 
 A breaker that trips is *latched*: it forbids entries until an operator releases it, whatever
-happens to the account, and closes nothing. The ledger has all that breakers need, and is stored as
-the bytes of `encode`.
+happens to the account, and closes nothing. Only the latch of losses in a row may end by itself,
+after `loss_pause_h`. The ledger has all that breakers need, and is stored as the bytes of `encode`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal, InvalidOperation, localcontext
 from typing import Literal
@@ -28,11 +28,23 @@ HOUR_MS = 3_600_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Latch:
-    """A tripped breaker."""
+    """A tripped breaker.
+
+    Attributes:
+        until_ms: When it ends by itself; None: it does not.
+    """
 
     breaker: Breaker
     at_ms: int
     why: str
+    until_ms: int | None = None
+
+    def text(self) -> str:
+        """Return why it holds, since when and until when, in words."""
+        until = (
+            "" if self.until_ms is None else f", entries are paused until {utc_text(self.until_ms)}"
+        )
+        return f"{self.why} at {utc_text(self.at_ms)}{until}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +148,8 @@ def observed(
 ) -> Ledger:
     """Return the ledger updated by the account's equity, with tripped breakers latched.
 
-    A UTC day begins with the first update in it; a clock set back begins none.
+    A UTC day begins with the first update in it; a clock set back begins none. What is latched for
+    a time ends with the first update after it, and is counted anew.
 
     Args:
         ledger: None the first time.
@@ -148,6 +161,10 @@ def observed(
     day = now_ms // DAY_MS
     if ledger is None:
         return Ledger(day=day, day_equity=equity, peak=equity, equity=equity)
+    over = [
+        latch for latch in ledger.latches if latch.until_ms is not None and latch.until_ms <= now_ms
+    ]
+    ledger = _without(ledger, over)
     with localcontext(EXACT):
         traded = equity - transferred
         if day > ledger.day:
@@ -172,13 +189,21 @@ def closed(ledger: Ledger, pnl: Decimal, settings: TraderSection, now_ms: int) -
 
 def released(ledger: Ledger) -> Ledger:
     """Return the ledger with all latches released and their breakers reset."""
-    if ledger.is_latched("daily loss"):
-        ledger = replace(ledger, day_equity=ledger.equity)
-    if ledger.is_latched("drawdown"):
-        ledger = replace(ledger, peak=ledger.equity)
-    if ledger.is_latched("losses in a row"):
-        ledger = replace(ledger, losses=0)
-    return replace(ledger, latches=())
+    return _without(ledger, ledger.latches)
+
+
+def _without(ledger: Ledger, ended: Collection[Latch]) -> Ledger:
+    """Return the ledger without some latches, their breakers reset."""
+    if not ended:
+        return ledger
+    breakers = {latch.breaker for latch in ended}
+    return replace(
+        ledger,
+        day_equity=ledger.equity if "daily loss" in breakers else ledger.day_equity,
+        peak=ledger.equity if "drawdown" in breakers else ledger.peak,
+        losses=0 if "losses in a row" in breakers else ledger.losses,
+        latches=tuple(latch for latch in ledger.latches if latch not in ended),
+    )
 
 
 def _judged(ledger: Ledger, settings: TraderSection, now_ms: int) -> Ledger:
@@ -186,7 +211,10 @@ def _judged(ledger: Ledger, settings: TraderSection, now_ms: int) -> Ledger:
     for breaker, used, limit, unit in _breakers(ledger, settings):
         if used >= limit and not ledger.is_latched(breaker):
             why = f"{breaker} of {shown(used)} {unit} reached the limit of {shown(limit)}"
-            latch = Latch(breaker=breaker, at_ms=now_ms, why=why)
+            until_ms = None
+            if breaker == "losses in a row" and settings.loss_pause_h > 0:
+                until_ms = now_ms + round(settings.loss_pause_h * HOUR_MS)
+            latch = Latch(breaker=breaker, at_ms=now_ms, why=why, until_ms=until_ms)
             ledger = replace(ledger, latches=(*ledger.latches, latch))
     return ledger
 
@@ -234,7 +262,10 @@ def _recent(times_ms: tuple[int, ...], now_ms: int) -> int:
 
 def objections(ledger: Ledger, settings: TraderSection, now_ms: int) -> list[str]:
     """Return why nothing may be entered now, by the ledger; empty if it may."""
-    found = [f"{latch.why} at {utc_text(latch.at_ms)}: release it" for latch in ledger.latches]
+    found = [
+        latch.text() if latch.until_ms is not None else f"{latch.text()}: release it"
+        for latch in ledger.latches
+    ]
     sent = _recent(ledger.orders_ms, now_ms)
     if sent >= settings.max_orders_per_hour:
         found.append(
@@ -248,9 +279,9 @@ def limits(
     ledger: Ledger, account: Exposure, settings: TraderSection, now_ms: int
 ) -> list[TraderLimit]:
     """Return the use of every limit, cut, never rounded up."""
-    latched = {latch.breaker for latch in ledger.latches}
+    latched = {latch.breaker: latch for latch in ledger.latches}
     found = [
-        _limit(breaker, used, limit, unit, settings, is_latched=breaker in latched)
+        _limit(breaker, used, limit, unit, settings, latch=latched.get(breaker))
         for breaker, used, limit, unit in _breakers(ledger, settings)
     ]
     with localcontext(EXACT):
@@ -281,12 +312,12 @@ def _limit(
     unit: str,
     settings: TraderSection,
     *,
-    is_latched: bool = False,
+    latch: Latch | None = None,
 ) -> TraderLimit:
     state: Literal["ok", "warned", "reached", "latched"] = "ok"
-    if is_latched:
+    if latch is not None and latch.until_ms is None:
         state = "latched"
-    elif used >= limit:
+    elif used >= limit or latch is not None:
         state = "reached"
     elif used >= share(settings.warn_pct) * limit:
         state = "warned"

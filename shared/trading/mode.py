@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from shared.clock import utc_text
 from shared.config.defaults import Mode
 from shared.config.sections import TraderSection
 from shared.messages.trading import TraderMode
@@ -45,7 +44,7 @@ class ModeInputs:
     Attributes:
         lock: The lock file; None if there is certainly none.
         flag: The kill flag of the bus; its last known value while the bus is down.
-        latches: Breakers not released.
+        latches: Breakers that tripped and were not released, and whose pause is not over.
         is_enabled: By the configuration, see `is_enabled`.
         choice: An operator's last choice, if any; overrides the configuration.
         after_quarantine: Restarted after a crash loop, and not enabled by an operator since.
@@ -77,8 +76,8 @@ def mode(inputs: ModeInputs) -> tuple[TraderMode, str]:
 
     The strictest reason decides: `locked` (lock, flag, a latched breaker: only a release ends it; a
     doubtful journal: only accepting it does), `disabled` (operator, configuration), `reducing`
-    (operator, after a quarantine, a venue without entries, an account not set up for it, a journal
-    not compared yet), `enabled`.
+    (operator, a pause after losses, after a quarantine, a venue without entries, an account not set
+    up for it, a journal not compared yet), `enabled`.
     Only `enabled` allows entries; open positions are managed in all modes.
     """
     found = list(_restraints(inputs))
@@ -98,7 +97,7 @@ def _restraints(inputs: ModeInputs) -> Iterator[tuple[TraderMode, str]]:
     if inputs.flag is not None:
         yield "locked", f"kill flag set by {inputs.flag.who}: {inputs.flag.reason}"
     for latch in inputs.latches:
-        yield "locked", f"{latch.why} at {utc_text(latch.at_ms)}"
+        yield "locked" if latch.until_ms is None else "reducing", latch.text()
     if inputs.journal_doubt:
         yield "locked", inputs.journal_doubt
     if not inputs.is_compared:

@@ -206,7 +206,9 @@ async def test_losses_in_a_row_latch_and_begin_a_cool_down(tmp_path: Path) -> No
         losses = await trader.journal_thread.do(Journal.last_losses, 0)
         assert set(losses) == {("BTCUSDT", "long"), ("SOLUSDT", "long")}
         await trader.trading.pnl.observe(await trader.trading.execution.account())
-        assert "losses in a row" in trader.trading.gates.mode()[1]
+        mode, why = trader.trading.gates.mode()
+        assert mode == "reducing" and "losses in a row" in why
+        assert "no new entries until" in " ".join(e.text for e in await trader.events())
 
 
 async def test_money_moved_in_or_out_is_neither_gain_nor_loss(tmp_path: Path) -> None:

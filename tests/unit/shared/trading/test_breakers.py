@@ -14,6 +14,7 @@ from shared.errors import BadMessage
 from shared.messages.trading import TraderLimit, TradeSide
 from shared.trading.breakers import (
     DAY_MS,
+    HOUR_MS,
     Latch,
     Ledger,
     closed,
@@ -217,6 +218,40 @@ def test_a_win_does_not_release() -> None:
     ledger = closed(looked((1000,)), D(-1), TraderSection(max_losses=1), NOON_MS)
     ledger = closed(ledger, D(5), TraderSection(max_losses=1), NOON_MS)
     assert (ledger.losses, latched(ledger)) == (0, ["losses in a row"])
+
+
+def test_a_pause_after_losses_ends_by_itself_and_counts_anew() -> None:
+    settings, end_ms = TraderSection(max_losses=2, loss_pause_h=6), NOON_MS + 6 * HOUR_MS
+    ledger = looked((1000,))
+    for _ in range(3):
+        ledger = closed(ledger, D(-1), settings, NOON_MS)
+    pause = (
+        "losses in a row of 2 trades reached the limit of 2 at 2023-11-14T12:00:00Z, entries are "
+    )
+    assert objections(ledger, settings, NOON_MS) == [pause + "paused until 2023-11-14T18:00:00Z"]
+    assert limit(ledger, "losses in a row").state == "reached"
+    assert observed(ledger, D(1000), D(0), settings, end_ms - 1) == ledger
+    after = observed(ledger, D(1000), D(0), settings, end_ms)
+    assert (after.latches, after.losses) == ((), 0)
+    assert (after.day_equity, after.peak) == (ledger.day_equity, ledger.peak)
+
+
+def test_a_pause_ends_no_other_breaker() -> None:
+    ledger = looked((1000,), (980,))
+    for _ in range(5):
+        ledger = closed(ledger, D(-1), TraderSection(), NOON_MS)
+    assert latched(ledger) == ["daily loss", "losses in a row"]
+    after = observed(ledger, D(980), D(0), TraderSection(), NOON_MS + 24 * HOUR_MS)
+    assert latched(after) == ["daily loss"]
+
+
+def test_without_a_pause_losses_in_a_row_hold_until_released() -> None:
+    settings = TraderSection(max_losses=1, loss_pause_h=0)
+    ledger = closed(looked((1000,)), D(-1), settings, NOON_MS)
+    later = observed(ledger, D(1000), D(0), settings, NOON_MS + 1000 * HOUR_MS)
+    assert latched(later) == ["losses in a row"]
+    assert limit(later, "losses in a row").state == "latched"
+    assert objections(later, settings, NOON_MS)[0].endswith(": release it")
 
 
 # Orders per hour.

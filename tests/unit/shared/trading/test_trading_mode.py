@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pytest
@@ -82,6 +82,13 @@ def test_an_operators_enable_goes_before_the_configuration_and_nothing_else() ->
     assert mode(ModeInputs(lock=LockFile("disabled"), choice="enabled"))[0] == "disabled"
     assert mode(ModeInputs(flag=FLAG, choice="enabled"))[0] == "locked"
     assert mode(ModeInputs(latches=(LATCH,), choice="enabled"))[0] == "locked"
+
+
+def test_a_pause_takes_entries_and_is_over_by_itself() -> None:
+    pause = replace(LATCH, breaker="losses in a row", until_ms=LATCH.at_ms + 3_600_000)
+    found, why = mode(ModeInputs(latches=(pause,), choice="enabled"))
+    assert found == "reducing" and "entries are paused until" in why
+    assert mode(ModeInputs(latches=(pause, LATCH)))[0] == "locked"
     assert mode(ModeInputs(closed_venue="closed", choice="enabled"))[0] == "reducing"
 
 
