@@ -90,7 +90,7 @@ class Recording:
 
 def replay(
     recording: Recording,
-    indices: range,
+    indices: Sequence[int],
     settings: IndicatorsSection,
     *,
     source: Source = "sim",
@@ -109,7 +109,7 @@ def replay(
 
 
 def replay_scores(
-    recording: Recording, indices: range, history: int, *, block: int = BLOCK
+    recording: Recording, indices: Sequence[int], history: int, *, block: int = BLOCK
 ) -> Iterator[list[BaseScore]]:
     """Yield the base scores at the close of each 5m candle in `indices`, as `replay` the signals.
 
@@ -121,11 +121,11 @@ def replay_scores(
 
 
 def _window_batches(
-    recording: Recording, indices: range, history: int, source: Source, block: int
+    recording: Recording, indices: Sequence[int], history: int, source: Source, block: int
 ) -> Iterator[list[tuple[CoinWindows, int]]]:
     windows = _Windows(recording, history, source)
-    for start in range(indices.start, indices.stop, block):
-        yield [windows.at(index) for index in range(start, min(start + block, indices.stop))]
+    for start in range(0, len(indices), block):
+        yield [windows.at(index) for index in indices[start : start + block]]
 
 
 def _all[T](results: Sequence[T | Exception]) -> list[T]:

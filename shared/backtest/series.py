@@ -21,6 +21,7 @@ REASONS = {"ribbon": "EMA ribbon", "squeeze": "TTM squeeze", "divergence": "Stoc
 POINTS = {"ribbon": RIBBON_POINTS, "squeeze": SQUEEZE_POINTS, "divergence": DIVERGENCE_POINTS}
 
 _SIGNS = {"bullish": 1, "bearish": -1}
+_STATES = {**_SIGNS, "mixed": 0, None: math.nan}
 
 
 class Series:
@@ -29,7 +30,7 @@ class Series:
     Attributes:
         times: Closes, epoch ms.
         columns: `close`, `atr_1h` (quote currency), `long`, `short` (points), `spread_5m`,
-            `stacked_5m` (1, 0, -1), `momentum`, `stoch_k`, `rsi`, and the side (1, 0, -1) that
+            `stacked_5m`, `stacked_1h`, `stacked_4h` (1, 0, -1), `momentum`, `stoch_k`, `rsi`, and the side (1, 0, -1) that
             each contribution of `POINTS` gives its points to; the base scores `base_long` and
             `base_short`, NaN if incomplete. NaN for missing numbers.
     """
@@ -57,7 +58,7 @@ def series_of(signals: Sequence[TaSignal], scores: Sequence[BasePair]) -> Series
             s.composite_score_adjustment.long_bonus,
             s.composite_score_adjustment.short_bonus,
             s.ema_ribbon.spread_5m,
-            _SIGNS.get(s.ema_ribbon.state_5m or "", 0),
+            *(_STATES[getattr(s.ema_ribbon, f"state_{t}")] for t in ("5m", "1h", "4h")),
             s.ttm_squeeze.momentum,
             s.stoch_rsi_divergence.stoch_k,
             s.stoch_rsi_divergence.rsi,
@@ -67,8 +68,8 @@ def series_of(signals: Sequence[TaSignal], scores: Sequence[BasePair]) -> Series
         for s, base in zip(signals, scores, strict=True)
     ]
     names = (
-        "close", "atr_1h", "long", "short", "spread_5m", "stacked_5m", "momentum", "stoch_k", "rsi",
-        *REASONS, "base_long", "base_short",
+        "close", "atr_1h", "long", "short", "spread_5m", "stacked_5m", "stacked_1h",
+        "stacked_4h", "momentum", "stoch_k", "rsi", *REASONS, "base_long", "base_short",
     )  # fmt: skip
     table = np.array(rows, dtype=np.float64).reshape(-1, len(names))
     return Series(

@@ -94,7 +94,7 @@ def inputs_of(bars: Bars) -> Inputs:
         ema50_1h=ema50_1h[:, -1],
         hist=hist[:, -1],
         hist_before=_before(hist),
-        atr=_moving(atr(bars.high, bars.low, close)[:, -1], close[:, -1]),
+        atr=moving(atr(bars.high, bars.low, close)[:, -1], close[:, -1]),
         rsi=rsi(close)[:, -1],
         percent_b=percent_b(close[:, recent])[:, -1],
         volume=relative_volume(bars.volume[:, recent])[:, -1],
@@ -106,7 +106,7 @@ def _before(x: Floats) -> Floats:
     return before
 
 
-def _moving(range_: Floats, price: Floats) -> Floats:
+def moving(range_: Floats, price: Floats) -> Floats:
     """Return the range, NaN where it is noise and unusable as a unit."""
     return np.where(range_ > FLAT * np.abs(price), range_, np.nan)
 

@@ -48,18 +48,34 @@ def ema_ribbon(close: Floats, atr14: Floats) -> Ribbon:
     """
     close, atr14 = by_bar(close), by_bar(atr14)
     values = ema(close, PERIODS)
-    steps = values[:-1] - values[1:]
     margin = FLAT * np.abs(close)
+    return Ribbon(values, stacking(values, margin), spread(values, atr14, margin))
+
+
+def stacking(values: Floats, margin: Floats) -> npt.NDArray[np.int8]:
+    """Return the ribbon's state; `margin` is what steps must exceed.
+
+    Shapes: values (periods, rows, bars), margin (rows, bars) -> (rows, bars).
+    """
+    steps = values[:-1] - values[1:]
     bullish = np.minimum.reduce(steps, axis=0) > margin
     bearish = np.maximum.reduce(steps, axis=0) < -margin
+    state: npt.NDArray[np.int8] = bullish.view(np.int8) - bearish.view(np.int8)
+    return state
 
+
+def spread(values: Floats, atr14: Floats, margin: Floats) -> Floats:
+    """Return the ribbon's spread; an ATR14 up to `margin` is that of a flat row.
+
+    Shapes: values (periods, rows, bars), atr14, margin (rows, bars) -> (rows, bars).
+    """
     width = np.maximum.reduce(values, axis=0)
     width -= np.minimum.reduce(values, axis=0)
     moving = atr14 > margin
     width /= np.where(moving, atr14, np.inf)
     width /= -SPREAD_SCALE
-    spread = np.exp(width, out=width)
-    np.subtract(1.0, spread, out=spread)
-    spread *= 100.0
-    np.copyto(spread, np.nan, where=np.isnan(atr14))
-    return Ribbon(values, bullish.view(np.int8) - bearish.view(np.int8), spread)
+    result: Floats = np.exp(width, out=width)
+    np.subtract(1.0, result, out=result)
+    result *= 100.0
+    np.copyto(result, np.nan, where=np.isnan(atr14))
+    return result

@@ -19,6 +19,14 @@ def percent_b(close: Floats, period: int = 20, mult: float = 2.0) -> Floats:
         BBANDS and TradingView to 1e-9.
     """
     mean, sd = rolling_mean_sd(close, period)
-    width = 2.0 * mult * sd
-    result: Floats = 0.5 + (close - mean) / np.where(width > FLAT * np.abs(close), width, np.nan)
+    return within_bands(close, mean, mult * sd)
+
+
+def within_bands(close: Floats, middle: Floats, half: Floats) -> Floats:
+    """Return where the close lies between two bands; see `percent_b`.
+
+    Shapes: close, middle of the bands, half of their distance: (rows, bars) -> (rows, bars).
+    """
+    width = 2.0 * half
+    result: Floats = 0.5 + (close - middle) / np.where(width > FLAT * np.abs(close), width, np.nan)
     return result

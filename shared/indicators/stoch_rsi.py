@@ -47,8 +47,15 @@ def rsi(close: Floats, period: int = 14) -> Floats:
     np.negative(change, out=change)
     np.maximum(change, 0.0, out=both[rows:, 1:])
     smooth = rma(both, period)
-    up = smooth[:rows]
-    total = up + smooth[rows:]
+    return strength_index(smooth[:rows], smooth[rows:])
+
+
+def strength_index(up: Floats, down: Floats) -> Floats:
+    """Return the share of the rises in all moves, 0..100; 50 where nothing has moved.
+
+    Shapes: up, down (rows, bars), Wilder's means of rises and falls -> (rows, bars).
+    """
+    total = up + down
     still = total == 0.0
     np.copyto(total, 1.0, where=still)
     index: Floats = np.divide(up, total, out=total)
@@ -70,11 +77,19 @@ def stoch_rsi(close: Floats) -> StochRsi:
         calls its unsmoothed value fastk; its fastd is this %K (to 1e-6).
     """
     index = rsi(close)
+    k = stochastic(index)
+    return StochRsi(index, k, rolling_mean(k, 3))
+
+
+def stochastic(index: Floats) -> Floats:
+    """Return %K of an RSI; see `stoch_rsi`.
+
+    Shapes: index (rows, bars) -> (rows, bars).
+    """
     top, bottom = rolling_max(index, 14), rolling_min(index, 14)
     spread = top - bottom
     np.copyto(spread, np.nan, where=spread <= FLAT)
     raw = index - bottom
     raw /= spread
     raw *= 100.0
-    k = rolling_mean(raw, 3)
-    return StochRsi(index, k, rolling_mean(k, 3))
+    return rolling_mean(raw, 3)

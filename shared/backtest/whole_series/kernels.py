@@ -1,0 +1,166 @@
+"""The indicators of one stretch of candles, at every bar: what the window that ends there gives."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shared.backtest.whole_series.window_means import window_ema, window_rma
+from shared.config.sections import IndicatorsSection
+from shared.indicators.base_score import moving
+from shared.indicators.divergence import divergences
+from shared.indicators.ema_ribbon import PERIODS, spread, stacking
+from shared.indicators.macd import FAST, SIGNAL, SLOW
+from shared.indicators.outliers import ATR_PERIOD, find_outliers
+from shared.indicators.percent_b import within_bands
+from shared.indicators.relative_volume import relative_volume
+from shared.indicators.rolling import FLAT, rolling_mean, true_range
+from shared.indicators.stoch_rsi import stochastic, strength_index
+from shared.indicators.ttm_squeeze import FIRED_BARS, REACH, Flags, Squeeze, ttm_squeeze
+from shared.market import Candles, Floats
+
+LOST = 1e-12
+"""A share of an average that counts for nothing."""
+
+RSI_PERIOD = 14
+TREND = (20, 50)
+LONG_COLUMNS = ("stacked", "atr14", "close", "ema20", "ema50")
+COLUMNS = (
+    "stacked", "spread", "momentum", "stoch_k", "rsi", "squeeze", "divergence", "doubt", "atr14",
+    "open", "close", "close_before", "ema20", "ema50", "hist", "hist_before", "percent_b", "volume",
+)  # fmt: skip
+
+Columns = dict[str, Floats]
+
+
+def long_columns(candles: Candles, settings: IndicatorsSection) -> Columns:
+    """Return `LONG_COLUMNS` of a longer timeframe, each (bars,)."""
+    high, low, close = _rows(candles, "high", "low", "close")
+    ribbon, margin = _ribbon(close, settings.history), FLAT * close
+    ema20, ema50 = (window_ema(close, period, settings.history) for period in TREND)
+    found = (
+        _state(ribbon, margin), _atr(true_range(high, low, close), high - low, settings.history),
+        close, ema20, ema50,
+    )  # fmt: skip
+    return {name: values[0] for name, values in zip(LONG_COLUMNS, found, strict=True)}
+
+
+def columns(candles: Candles, settings: IndicatorsSection) -> Columns:
+    """Return `COLUMNS` of the 5m candles, each (bars,).
+
+    `squeeze` and `divergence` are the side that each gives points to, as far as this bar's candles
+    decide; `doubt` is 1 where something else does, or where rounding would: such a close is
+    computed from its window.
+    """
+    history = settings.history
+    open_, high, low, close, volume = _rows(candles, "open", "high", "low", "close", "volume")
+    ranges, margin = true_range(high, low, close), FLAT * close
+    atr14 = _atr(ranges, high - low, history)
+    ribbon = _ribbon(close, history)
+    index, faded = _rsi(close, history)
+    k = stochastic(index)
+    ema20, ema50 = (window_ema(close, period, history) for period in TREND)
+    hist = _macd_histogram(close, history)
+
+    squeeze = ttm_squeeze(
+        high, low, close, volume, ranges=ranges,
+        bb_mult=settings.squeeze.bb_mult, kc_mult=settings.squeeze.kc_mult,
+        min_squeeze_bars=settings.squeeze.min_squeeze_bars,
+    )  # fmt: skip
+    fired = squeeze.fired_ago >= 0
+    agree = fired & (squeeze.direction == squeeze.fired_direction)
+    options = settings.divergence
+    found = divergences(
+        high, low, k, atr14,
+        left=options.left, right=options.right, window=options.window, fresh=options.fresh,
+    )  # fmt: skip
+    doubt = _after(faded, recent_bars(settings) + 2 * RSI_PERIOD)
+    doubt |= fired & _squeeze_doubt(squeeze, ranges, close, atr14, settings)
+
+    values = (
+        _state(ribbon, margin), spread(ribbon, atr14, margin),
+        squeeze.momentum / np.where(atr14 > margin, atr14, np.nan), k, index,
+        np.where(agree, squeeze.direction, 0),
+        np.where(found.strength >= options.min_strength, found.side, 0),
+        doubt, moving(atr14, close), open_, close, _before(close), ema20, ema50, hist,
+        _before(hist), within_bands(close, squeeze.mid, squeeze.bollinger_half),
+        relative_volume(volume),
+    )  # fmt: skip
+    return {name: each[0] for name, each in zip(COLUMNS, values, strict=True)}
+
+
+def recent_bars(settings: IndicatorsSection) -> int:
+    """Return how many bars a divergence may be made of."""
+    return settings.divergence.window + settings.divergence.left + 1
+
+
+def _rows(candles: Candles, *names: str) -> tuple[Floats, ...]:
+    return tuple(getattr(candles, name)[None] for name in names)
+
+
+def _ribbon(close: Floats, history: int) -> Floats:
+    return np.stack([window_ema(close, period, history) for period in PERIODS])
+
+
+def _state(ribbon: Floats, margin: Floats) -> Floats:
+    """Return 1, 0, -1, or NaN where it is not known."""
+    return np.where(np.isnan(ribbon[-1]), np.nan, stacking(ribbon, margin))
+
+
+def _atr(ranges: Floats, first: Floats, history: int) -> Floats:
+    return window_rma(ranges, ATR_PERIOD, history, first)
+
+
+def _rsi(close: Floats, history: int) -> tuple[Floats, Flags]:
+    """Return the RSI, and where the window's first moves still count in it.
+
+    There nothing has moved since, and the windows of the bars around have other RSIs.
+    """
+    change = np.diff(close)
+    rises, falls = np.maximum(change, 0.0), np.maximum(-change, 0.0)
+    up, down = (window_rma(moves, RSI_PERIOD, history - 1) for moves in (rises, falls))
+    index, faded = np.full_like(close, np.nan), np.zeros(close.shape, np.bool_)
+    index[:, 1:] = strength_index(up, down)
+    later = history - 1 - RSI_PERIOD
+    weight = (1.0 - 1.0 / RSI_PERIOD) ** later / LOST
+    opening = rolling_mean(np.abs(change), RSI_PERIOD)[:, : max(0, change.shape[1] - later)]
+    faded[:, 1 + later :] = weight * opening > (up + down)[:, later:]
+    return index, faded
+
+
+def _macd_histogram(close: Floats, history: int) -> Floats:
+    line = window_ema(close, FAST, history) - window_ema(close, SLOW, history)
+    known = slice(SLOW - 1, None)
+    if close.shape[1] >= SLOW:
+        line[:, known] -= window_ema(line[:, known], SIGNAL, history - SLOW + 1)
+    return line
+
+
+def _before(x: Floats) -> Floats:
+    before = np.full_like(x, np.nan)
+    before[:, 1:] = x[:, :-1]
+    return before
+
+
+def _after(flags: Flags, bars: int) -> Flags:
+    """Return where a flag is set at this bar or one of the `bars` before."""
+    place = np.arange(flags.shape[1])
+    newest = np.maximum.accumulate(np.where(flags, place, -bars - 1), axis=1)
+    after: Flags = place - newest <= bars
+    return after
+
+
+def _squeeze_doubt(
+    squeeze: Squeeze, ranges: Floats, close: Floats, atr14: Floats, settings: IndicatorsSection
+) -> Flags:
+    """Return where a release may depend on an outlier, or its direction on the bars before."""
+    found = np.zeros(close.shape, np.bool_)
+    limit = settings.squeeze.outlier_atr
+    done = 0
+    for at in np.flatnonzero(limit and ranges[0, 1:] > limit * atr14[0, :-1]).tolist():
+        if at < done:
+            continue
+        done = at + settings.history
+        part = (slice(None), slice(at, done))
+        found[part] = find_outliers(ranges[part], close[part], atr14[part], limit).found
+    near = _after(found, REACH + FIRED_BARS + settings.squeeze.min_squeeze_bars)
+    return near | ~(np.abs(squeeze.momentum) > FLAT * close)

@@ -1,0 +1,150 @@
+"""The signals and base scores of a coin's recording in one pass over its candles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from shared.backtest.replay import Recording, replay, replay_scores
+from shared.backtest.series import POINTS, Series, base_pair, series_of
+from shared.backtest.whole_series.kernels import (
+    COLUMNS,
+    LONG_COLUMNS,
+    Columns,
+    columns,
+    long_columns,
+    recent_bars,
+)
+from shared.backtest.whole_series.placement import Placement, place, stretches
+from shared.config.sections import IndicatorsSection
+from shared.indicators.base_score import SIGNS, Inputs, points
+from shared.indicators.rolling import FLAT
+from shared.market import Candles, Floats, Timeframe
+
+M5, H1, H4 = Timeframe.M5, Timeframe.H1, Timeframe.H4
+
+FORGOTTEN_BARS = 390
+"""After so many bars it makes no difference to Wilder's mean of 14 where it began: 1e-12."""
+
+_KEPT_BYTES = 31 * 2**20
+
+
+def signal_series(
+    recording: Recording, settings: IndicatorsSection, indices: range | None = None
+) -> Series:
+    """Return what `replay` and `replay_scores` give at the close of each 5m candle in `indices`.
+
+    States, bonuses and scores are equal, other numbers to 1e-9. Closes where a window of the last
+    `settings.history` candles is not what the bars around make of it (a release by an outlier, a
+    market that has stood still for hours) are computed from their windows, and so is everything
+    where the settings leave a window too few bars.
+
+    Args:
+        indices: All closes if None.
+
+    Source: the kernels of `shared/indicators/`, over whole series; see
+        `docs/adr/0056-whole-series-for-what-judges.md`.
+    """
+    chosen = range(len(recording.closes)) if indices is None else indices
+    if not _wide_enough(settings):
+        return _from_windows(recording, settings, chosen)
+    # one freed block of this size makes the allocator keep smaller ones: see indicators/blocks.py
+    np.empty(_KEPT_BYTES, dtype=np.uint8)
+    times = recording.closes[chosen.start : chosen.stop]
+    placed = {t: place(recording, t, times, settings.history) for t in Timeframe}
+    found, doubt = _columns(recording, settings, placed)
+    doubtful = np.flatnonzero(doubt)
+    series = Series(times, found)
+    if len(doubtful):
+        exact = _from_windows(recording, settings, [chosen[at] for at in doubtful.tolist()])
+        for name, values in exact.columns.items():
+            series.columns[name][doubtful] = values
+    return series
+
+
+def _wide_enough(settings: IndicatorsSection) -> bool:
+    used = max(recent_bars(settings), settings.squeeze.min_squeeze_bars)
+    return settings.history - used >= FORGOTTEN_BARS
+
+
+def _from_windows(
+    recording: Recording, settings: IndicatorsSection, indices: Sequence[int]
+) -> Series:
+    signals = [s for block in replay(recording, indices, settings) for s in block]
+    scores = [s for block in replay_scores(recording, indices, settings.history) for s in block]
+    return series_of(signals, [base_pair(score) for score in scores])
+
+
+def _columns(
+    recording: Recording, settings: IndicatorsSection, placed: Mapping[Timeframe, Placement]
+) -> tuple[Columns, Floats]:
+    """Return the columns of a `Series`, and where they are in doubt."""
+    def computed(
+        timeframe: Timeframe,
+        names: Sequence[str],
+        compute: Callable[[Candles, IndicatorsSection], Columns],
+    ) -> Columns:
+        return _at_closes(recording.candles[timeframe], placed[timeframe], names, compute, settings)
+
+    m5 = computed(M5, COLUMNS, columns)
+    h1, h4 = (computed(t, LONG_COLUMNS, long_columns) for t in (H1, H4))
+    scored = ~placed[M5].fault
+    aligned = scored & ~placed[H1].fault & (m5["stacked"] == h1["stacked"])
+    sides = {
+        "ribbon": np.where(aligned, m5["stacked"], 0.0),
+        "squeeze": np.where(scored, m5["squeeze"], 0.0),
+        "divergence": np.where(scored, m5["divergence"], 0.0),
+    }
+    due_ms = placed[M5].closed_until_ms // H1.ms * H1.ms
+    whole = scored & ~placed[H1].fault & (placed[H1].closed_until_ms >= due_ms)
+    found = {
+        "close": recording.candles[M5].close[placed[M5].end - 1],
+        "atr_1h": h1["atr14"],
+        **{
+            name: np.sum([POINTS[p] * (sides[p] == sign) for p in POINTS], axis=0, dtype=np.float64)
+            for name, sign in SIGNS.items()
+        },
+        "spread_5m": m5["spread"],
+        "stacked_5m": m5["stacked"],
+        "stacked_1h": h1["stacked"],
+        "stacked_4h": h4["stacked"],
+        **{name: m5[name] for name in ("momentum", "stoch_k", "rsi")},
+        **sides,
+        **{
+            f"base_{side}": np.where(whole, score, np.nan)
+            for side, score in _base_scores(m5, h1).items()
+        },
+    }
+    return found, m5["doubt"]
+
+
+def _at_closes(
+    candles: Candles,
+    placement: Placement,
+    names: Sequence[str],
+    compute: Callable[[Candles, IndicatorsSection], Columns],
+    settings: IndicatorsSection,
+) -> Columns:
+    """Return what is computed of each timeframe at every close, NaN where it is not usable."""
+    found = {name: np.full(len(placement.end), np.nan) for name in names}
+    for stretch in stretches(placement, settings.history):
+        at = placement.end[stretch.closes] - 1 - stretch.candles.start
+        for name, values in compute(candles[stretch.candles], settings).items():
+            found[name][stretch.closes] = values[at]
+    unusable = np.flatnonzero(~placement.usable)
+    for values in found.values():
+        values[unusable] = np.nan
+    return found
+
+
+def _base_scores(m5: Columns, h1: Columns) -> Mapping[str, Floats]:
+    """Return each side's base score, NaN where an input is missing."""
+    inputs = Inputs(
+        open=m5["open"], close=m5["close"], close_before=m5["close_before"],
+        ema20=m5["ema20"], ema50=m5["ema50"],
+        close_1h=h1["close"], ema20_1h=h1["ema20"], ema50_1h=h1["ema50"],
+        hist=m5["hist"], hist_before=m5["hist_before"], atr=m5["atr14"], rsi=m5["rsi"],
+        percent_b=m5["percent_b"], volume=m5["volume"],
+    )  # fmt: skip
+    return {side: np.floor(points(inputs, side).sum(axis=0) + FLAT) for side in SIGNS}

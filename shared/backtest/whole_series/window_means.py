@@ -1,0 +1,77 @@
+"""The exponential means that windows give, at every bar of a series at once.
+
+A window's mean is seeded with the plain mean of the window's own first bars, so it differs from
+one that has been running since the series began. It is a weighted sum of the window's bars, and
+such sums are put together from shorter ones like the other windows (`rolling.windows`): no term of
+a bar before the window ever enters, to be taken out again with its rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shared.indicators.rolling import Parts, rolling_mean, windows
+from shared.market import Floats
+
+NEGLIGIBLE = 1e-17
+"""A weight below this moves no mean of prices."""
+
+
+def window_ema(x: Floats, period: int, history: int) -> Floats:
+    """Return `rolling.ema` of the last `history` bars, at each bar; of all while there are fewer.
+
+    Shapes: x (1, bars), of one scale, such as prices -> (1, bars); the first `period - 1` are NaN.
+    """
+    keep = 1.0 - 2.0 / (period + 1)
+    enough = 1
+    while keep**enough > NEGLIGIBLE:
+        enough *= 2
+    if enough <= history - period:
+        # the seed has no weight left once there are that many bars after it
+        return _means(x, period, keep, rolling_mean(x, period), enough, seeded=False)
+    return _means(x, period, keep, rolling_mean(x, period), history - period, seeded=True)
+
+
+def window_rma(x: Floats, period: int, history: int, first: Floats | None = None) -> Floats:
+    """Return `rolling.rma` of the last `history` bars, at each bar; of all while there are fewer.
+
+    Args:
+        first: What a bar counts where it is its window's first.
+
+    Shapes: x, first (1, bars) -> (1, bars); the first `period - 1` are NaN.
+    """
+    seeds = rolling_mean(x, period)
+    if first is not None:
+        bars = x.shape[1] - period + 1
+        seeds[:, period - 1 :] += (first[:, :bars] - x[:, :bars]) / period
+    return _means(x, period, 1.0 - 1.0 / period, seeds, history - period, seeded=True)
+
+
+def _means(
+    x: Floats, period: int, keep: float, seeds: Floats, later: int, *, seeded: bool
+) -> Floats:
+    """Return the means of windows with `later` bars after their seed, and of the shorter first ones.
+
+    Args:
+        seeds: The mean of `period` bars, at the last of them.
+        seeded: A seed `later` bars ago counts.
+    """
+    bars = x.shape[1]
+    if bars < period:
+        return np.full_like(x, np.nan)
+    # Nothing before the first seed, which enters like any other bar.
+    weighted = np.zeros((1, later - 1 + bars))
+    body = weighted[:, later - 1 :]
+    np.multiply(x[:, period:], 1.0 - keep, out=body[:, period:])
+    body[:, period - 1] = seeds[:, period - 1]
+
+    def join(older: Parts, newer: Parts, older_bars: int, newer_bars: int) -> Parts:
+        total = older[0] * keep**newer_bars
+        total += newer[0]
+        return (total,)
+
+    (means,) = windows((weighted,), later, join)
+    if seeded:
+        means[:, later + period - 1 :] += keep**later * seeds[:, period - 1 : bars - later]
+    means[:, : period - 1] = np.nan
+    return means
