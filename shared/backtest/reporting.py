@@ -13,7 +13,7 @@ import orjson
 from shared.backtest.report import Report, ReportCoin, make_report
 from shared.backtest.report_text import as_markdown
 from shared.backtest.series import Series
-from shared.candles.files import candle_file, read_candles
+from shared.backtest.workers import recording_of
 from shared.config.sections import TraderSection
 from shared.errors import NotInstalled
 from shared.market import Timeframe
@@ -29,10 +29,7 @@ def report_coins(candles_dir: Path, series: Mapping[str, Series]) -> dict[str, R
         BadCandle: A file of candles cannot be read any more.
     """
     return {
-        symbol: ReportCoin(
-            signals,
-            read_candles(candle_file(candles_dir, symbol, Timeframe.M5), symbol, Timeframe.M5),
-        )
+        symbol: ReportCoin(signals, recording_of(candles_dir, symbol).candles[Timeframe.M5])
         for symbol, signals in series.items()
     }
 

@@ -1,4 +1,4 @@
-"""The jobs of a replay: some weeks of one coin each.
+"""The jobs of a replay: one coin each, or some weeks of it where its windows are computed.
 
 They do not depend on the number of processes, so neither does the output.
 """
@@ -14,13 +14,17 @@ from typing import Any, Literal, NamedTuple
 
 from shared.backtest import table
 from shared.backtest.recording import NothingToReplay, read_recording
-from shared.backtest.replay import Recording, replay, replay_scores
-from shared.backtest.series import Series, base_pair, series_of
+from shared.backtest.replay import Recording, replay
+from shared.backtest.series import Series
+from shared.backtest.whole_series.signal_series import signal_series
 from shared.config.sections import IndicatorsSection
-from shared.messages.signals import TaSignal
 
 JOB_CLOSES = 8064
-"""Closes of one job: four weeks, short enough to keep every core busy to the end."""
+"""Closes of one job that computes windows: four weeks, short enough to keep every core busy to the
+end."""
+
+KEPT_RECORDINGS = 32
+"""Recordings kept in memory, so that they are read once: 2 MB each for four months."""
 
 Form = Literal["csv", "csv.gz", "parquet"]
 
@@ -78,12 +82,14 @@ def jobs_of(
     """
     jobs = []
     for symbol in symbols:
-        recording = _recording(directory, symbol)
+        recording = recording_of(directory, symbol)
         for remark in recording.remarks:
             warn(remark)
         indices = recording.indices(from_ms, to_ms)
-        for start in range(indices.start, indices.stop, JOB_CLOSES):
-            part = range(start, min(start + JOB_CLOSES, indices.stop))
+        windows = form is not None or not with_series
+        step = JOB_CLOSES if windows else max(1, len(indices))
+        for start in range(indices.start, indices.stop, step):
+            part = range(start, min(start + step, indices.stop))
             jobs.append(Job(directory, symbol, part, settings, form, with_series))
     if not jobs:
         shown = symbols[0] if len(symbols) == 1 else f"{len(symbols)} coins"
@@ -96,35 +102,25 @@ def jobs_of(
 
 def work(job: Job) -> Done:
     """Carry out a job, in whichever process."""
-    recording = _recording(job.directory, job.symbol)
+    recording = recording_of(job.directory, job.symbol)
     rows: list[tuple[Any, ...]] = []
-    signals: list[TaSignal] = []
-    count = 0
-    for block in replay(recording, job.indices, job.settings):
-        count += len(block)
-        if job.form is not None:
-            rows += map(table.row, block)
-        if job.with_series:
-            signals += block
-    bases = [
-        base_pair(score)
-        for scored in replay_scores(
-            recording, job.indices if job.with_series else range(0), job.settings.history
-        )
-        for score in scored
-    ]
+    if job.form is not None or not job.with_series:
+        for block in replay(recording, job.indices, job.settings):
+            if job.form is not None:
+                rows += map(table.row, block)
     return Done(
         job,
-        count,
+        len(job.indices),
         int(recording.closes[job.indices[0]]),
         int(recording.closes[job.indices[-1]]),
         None if job.form is None else _written(rows, job.form),
-        series_of(signals, bases) if job.with_series else None,
+        signal_series(recording, job.settings, job.indices) if job.with_series else None,
     )
 
 
-@lru_cache(maxsize=1)
-def _recording(directory: Path, symbol: str) -> Recording:
+@lru_cache(maxsize=KEPT_RECORDINGS)
+def recording_of(directory: Path, symbol: str) -> Recording:
+    """Return all candles of a coin, as `read_recording` does."""
     return read_recording(directory, symbol)
 
 

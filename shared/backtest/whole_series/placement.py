@@ -15,6 +15,8 @@ from shared.market import Timeframe, Times
 Flags = npt.NDArray[np.bool_]
 Indices = npt.NDArray[np.int64]
 
+_ALWAYS = np.iinfo(np.int64).max
+
 
 class Placement(NamedTuple):
     """The windows of some closes on one timeframe: each the last candles before its `end`.
@@ -37,31 +39,28 @@ class Placement(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Candles that some of the closes have their windows in; `closes` says which of them."""
+    """Candles that some closes have their windows in.
+
+    Attributes:
+        closes: Which closes; a slice where they are all in a row.
+        newest: The newest candle of each one's window, by its place in the stretch.
+    """
 
     candles: slice
-    closes: Indices
+    closes: Indices | slice
+    newest: Indices | slice
 
 
-def place(
-    recording: Recording, timeframe: Timeframe, closes_ms: Times, history: int
-) -> Placement:
-    """Return the windows at some closes.
-
-    Shapes: closes_ms (closes,), ascending.
-    """
+def place(recording: Recording, timeframe: Timeframe, indices: range, history: int) -> Placement:
+    """Return the windows at the close of each 5m candle in `indices`."""
     times = recording.candles[timeframe].open_time_ms
-    end = np.searchsorted(times + timeframe.ms, closes_ms, side="right")
-    begins = np.max(
-        [
-            since[np.searchsorted(known, closes_ms, side="right") - 1]
-            for t, (known, since) in recording.beginnings.items()
-            if t.ms <= timeframe.ms
-        ],
-        axis=0,
-    )
-    base = np.searchsorted(times, [timeframe.first_open(ms) for ms in np.unique(begins).tolist()])
-    base = base[np.searchsorted(np.unique(begins), begins)]
+    closes_ms = recording.closes[indices.start : indices.stop]
+    end = _reached(times + timeframe.ms, closes_ms)
+    base = np.zeros_like(end)
+    for t, (known, since) in recording.beginnings.items():
+        if t.ms <= timeframe.ms:
+            first = np.searchsorted(times, [timeframe.first_open(ms) for ms in since.tolist()])
+            base = np.maximum(base, first[_reached(known, closes_ms) - 1])
     bars = np.clip(end - base, 0, history)
 
     gaps = recording.absent[timeframe]
@@ -77,21 +76,43 @@ def place(
     return Placement(base, end, usable, fault, closed_until_ms)
 
 
+def _reached(moments: Times, closes_ms: Times) -> Indices:
+    """Return how many of the moments each close is at or after; both ascend."""
+    steps = np.bincount(np.searchsorted(closes_ms, moments), minlength=len(closes_ms) + 1)
+    return np.cumsum(steps[: len(closes_ms)])
+
+
 def _since(
     times: Times, gaps: list[tuple[int, int]] | tuple[tuple[int, int], ...], end: Indices,
     bars: Indices,
 ) -> Indices:  # fmt: skip
     """Return how many bars of each window follow its newest gap; very many where it has none."""
+    if not gaps:
+        return np.full_like(end, _ALWAYS)
     after = np.searchsorted(times, [0, *(until for _, until in gaps)])
     newest = after[np.searchsorted(after[1:], end, side="left")]
-    return np.where(newest > end - bars, end - newest, np.iinfo(np.int64).max)
+    return np.where(newest > end - bars, end - newest, _ALWAYS)
 
 
 def stretches(placement: Placement, history: int) -> Iterator[Stretch]:
     """Yield stretches that together hold the candles of every window that has some."""
     there = placement.end > placement.base
-    for base in np.unique(placement.base[there]).tolist():
+    for base in _distinct(placement.base[there]):
         closes = np.flatnonzero(there & (placement.base == base))
         ends = placement.end[closes]
         # A window that begins the stretch is a full one, or the history's first.
-        yield Stretch(slice(max(base, int(ends.min()) - history), int(ends.max())), closes)
+        first = max(base, int(ends[0]) - history)
+        yield Stretch(slice(first, int(ends[-1])), _in_a_row(closes), _in_a_row(ends - 1 - first))
+
+
+def _distinct(values: Indices) -> list[int]:
+    changed = np.flatnonzero(np.diff(values)) + 1
+    return sorted({*values[:1].tolist(), *values[changed].tolist()})
+
+
+def _in_a_row(places: Indices) -> Indices | slice:
+    """Return a slice if it chooses the same: views cost nothing."""
+    first, last = int(places[0]), int(places[-1])
+    if last - first + 1 == len(places) and bool((np.diff(places) == 1).all()):
+        return slice(first, last + 1)
+    return places

@@ -52,7 +52,7 @@ def signal_series(
     # one freed block of this size makes the allocator keep smaller ones: see indicators/blocks.py
     np.empty(_KEPT_BYTES, dtype=np.uint8)
     times = recording.closes[chosen.start : chosen.stop]
-    placed = {t: place(recording, t, times, settings.history) for t in Timeframe}
+    placed = {t: place(recording, t, chosen, settings.history) for t in Timeframe}
     found, doubt = _columns(recording, settings, placed)
     doubtful = np.flatnonzero(doubt)
     series = Series(times, found)
@@ -129,9 +129,8 @@ def _at_closes(
     """Return what is computed of each timeframe at every close, NaN where it is not usable."""
     found = {name: np.full(len(placement.end), np.nan) for name in names}
     for stretch in stretches(placement, settings.history):
-        at = placement.end[stretch.closes] - 1 - stretch.candles.start
         for name, values in compute(candles[stretch.candles], settings).items():
-            found[name][stretch.closes] = values[at]
+            found[name][stretch.closes] = values[stretch.newest]
     unusable = np.flatnonzero(~placement.usable)
     for values in found.values():
         values[unusable] = np.nan

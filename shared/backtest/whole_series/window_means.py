@@ -72,6 +72,6 @@ def _means(
 
     (means,) = windows((weighted,), later, join)
     if seeded:
-        means[:, later + period - 1 :] += keep**later * seeds[:, period - 1 : bars - later]
+        means[:, later + period - 1 :] += keep**later * seeds[:, period - 1 : max(0, bars - later)]
     means[:, : period - 1] = np.nan
     return means
