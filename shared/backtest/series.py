@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Self
 
 import numpy as np
@@ -21,7 +21,7 @@ REASONS = {"ribbon": "EMA ribbon", "squeeze": "TTM squeeze", "divergence": "Stoc
 POINTS = {"ribbon": RIBBON_POINTS, "squeeze": SQUEEZE_POINTS, "divergence": DIVERGENCE_POINTS}
 
 _SIGNS = {"bullish": 1, "bearish": -1}
-_STATES = {**_SIGNS, "mixed": 0, None: math.nan}
+_STATES: Mapping[str | None, float] = {"bullish": 1, "bearish": -1, "mixed": 0, None: math.nan}
 
 
 class Series:
@@ -30,9 +30,10 @@ class Series:
     Attributes:
         times: Closes, epoch ms.
         columns: `close`, `atr_1h` (quote currency), `long`, `short` (points), `spread_5m`,
-            `stacked_5m`, `stacked_1h`, `stacked_4h` (1, 0, -1), `momentum`, `stoch_k`, `rsi`, and the side (1, 0, -1) that
-            each contribution of `POINTS` gives its points to; the base scores `base_long` and
-            `base_short`, NaN if incomplete. NaN for missing numbers.
+            `stacked_5m`, `stacked_1h`, `stacked_4h` (1, 0, -1), `momentum`, `stoch_k`, `rsi`, and
+            the side (1, 0, -1) that each contribution of `POINTS` gives its points to; the base
+            scores `base_long` and `base_short`, NaN if incomplete. NaN for missing numbers and
+            states.
     """
 
     def __init__(self, times: Times, columns: dict[str, Floats]) -> None:

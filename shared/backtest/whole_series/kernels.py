@@ -21,6 +21,9 @@ from shared.market import Candles, Floats
 LOST = 1e-12
 """A share of an average that counts for nothing."""
 
+ROUNDED_ATR = 3e-5
+"""Share of price: against a smaller ATR, the rounding of averages of prices shows."""
+
 RSI_PERIOD = 14
 TREND = (20, 50)
 LONG_COLUMNS = ("stacked", "atr14", "close", "ema20", "ema50")
@@ -74,6 +77,7 @@ def columns(candles: Candles, settings: IndicatorsSection) -> Columns:
         left=options.left, right=options.right, window=options.window, fresh=options.fresh,
     )  # fmt: skip
     doubt = _after(faded, recent_bars(settings) + 2 * RSI_PERIOD)
+    doubt |= (atr14 > margin) & (atr14 < ROUNDED_ATR * close)
     doubt |= fired & _squeeze_doubt(squeeze, ranges, close, atr14, settings)
 
     values = (
@@ -115,10 +119,12 @@ def _rsi(close: Floats, history: int) -> tuple[Floats, Flags]:
 
     There nothing has moved since, and the windows of the bars around have other RSIs.
     """
+    index, faded = np.full_like(close, np.nan), np.zeros(close.shape, np.bool_)
+    if close.shape[1] < 2:
+        return index, faded
     change = np.diff(close)
     rises, falls = np.maximum(change, 0.0), np.maximum(-change, 0.0)
     up, down = (window_rma(moves, RSI_PERIOD, history - 1) for moves in (rises, falls))
-    index, faded = np.full_like(close, np.nan), np.zeros(close.shape, np.bool_)
     index[:, 1:] = strength_index(up, down)
     later = history - 1 - RSI_PERIOD
     weight = (1.0 - 1.0 / RSI_PERIOD) ** later / LOST

@@ -69,7 +69,7 @@ def place(recording: Recording, timeframe: Timeframe, indices: range, history: i
     since_halt = _since(times, gaps, end, bars)
     unfilled = _since(times, unconfirmed, end, bars) <= HALT_BARS
 
-    closed_until_ms = np.where(bars > 0, times[np.maximum(end, 1) - 1] + timeframe.ms, 0)
+    closed_until_ms = np.append(0, times + timeframe.ms)[np.where(bars > 0, end, 0)]
     stale = closes_ms - (closed_until_ms + timeframe.ms) > STALE_GRACE_MS
     usable = (bars > 0) & ~unfilled
     fault = ~usable | stale | (bars < WARM_BARS) | (since_halt <= HALT_BARS)
@@ -100,8 +100,8 @@ def stretches(placement: Placement, history: int) -> Iterator[Stretch]:
     for base in _distinct(placement.base[there]):
         closes = np.flatnonzero(there & (placement.base == base))
         ends = placement.end[closes]
-        # A window that begins the stretch is a full one, or the history's first.
-        first = max(base, int(ends[0]) - history)
+        # With a history more: numbers made of those of the bars before are then as in the whole.
+        first = max(base, int(ends[0]) - 2 * history)
         yield Stretch(slice(first, int(ends[-1])), _in_a_row(closes), _in_a_row(ends - 1 - first))
 
 

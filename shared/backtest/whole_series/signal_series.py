@@ -21,6 +21,7 @@ from shared.config.sections import IndicatorsSection
 from shared.indicators.base_score import SIGNS, Inputs, points
 from shared.indicators.rolling import FLAT
 from shared.market import Candles, Floats, Timeframe
+from shared.messages.trading import TradeSide
 
 M5, H1, H4 = Timeframe.M5, Timeframe.H1, Timeframe.H4
 
@@ -80,6 +81,7 @@ def _columns(
     recording: Recording, settings: IndicatorsSection, placed: Mapping[Timeframe, Placement]
 ) -> tuple[Columns, Floats]:
     """Return the columns of a `Series`, and where they are in doubt."""
+
     def computed(
         timeframe: Timeframe,
         names: Sequence[str],
@@ -90,32 +92,31 @@ def _columns(
     m5 = computed(M5, COLUMNS, columns)
     h1, h4 = (computed(t, LONG_COLUMNS, long_columns) for t in (H1, H4))
     scored = ~placed[M5].fault
-    aligned = scored & ~placed[H1].fault & (m5["stacked"] == h1["stacked"])
+    h1_scored = scored & ~placed[H1].fault
+    aligned = h1_scored & (m5["stacked"] == h1["stacked"])
     sides = {
         "ribbon": np.where(aligned, m5["stacked"], 0.0),
         "squeeze": np.where(scored, m5["squeeze"], 0.0),
         "divergence": np.where(scored, m5["divergence"], 0.0),
     }
     due_ms = placed[M5].closed_until_ms // H1.ms * H1.ms
-    whole = scored & ~placed[H1].fault & (placed[H1].closed_until_ms >= due_ms)
-    found = {
+    complete = h1_scored & (placed[H1].closed_until_ms >= due_ms)
+    found: Columns = {
         "close": recording.candles[M5].close[placed[M5].end - 1],
         "atr_1h": h1["atr14"],
-        **{
-            name: np.sum([POINTS[p] * (sides[p] == sign) for p in POINTS], axis=0, dtype=np.float64)
-            for name, sign in SIGNS.items()
-        },
         "spread_5m": m5["spread"],
         "stacked_5m": m5["stacked"],
         "stacked_1h": h1["stacked"],
         "stacked_4h": h4["stacked"],
-        **{name: m5[name] for name in ("momentum", "stoch_k", "rsi")},
+        "momentum": m5["momentum"],
+        "stoch_k": m5["stoch_k"],
+        "rsi": m5["rsi"],
         **sides,
-        **{
-            f"base_{side}": np.where(whole, score, np.nan)
-            for side, score in _base_scores(m5, h1).items()
-        },
     }
+    for side, score in _base_scores(m5, h1).items():
+        found[f"base_{side}"] = np.where(complete, score, np.nan)
+        given = [POINTS[name] * (sides[name] == SIGNS[side]) for name in POINTS]
+        found[side] = np.sum(given, axis=0, dtype=np.float64)
     return found, m5["doubt"]
 
 
@@ -127,7 +128,7 @@ def _at_closes(
     settings: IndicatorsSection,
 ) -> Columns:
     """Return what is computed of each timeframe at every close, NaN where it is not usable."""
-    found = {name: np.full(len(placement.end), np.nan) for name in names}
+    found: Columns = {name: np.full(len(placement.end), np.nan) for name in names}
     for stretch in stretches(placement, settings.history):
         for name, values in compute(candles[stretch.candles], settings).items():
             found[name][stretch.closes] = values[stretch.newest]
@@ -137,7 +138,7 @@ def _at_closes(
     return found
 
 
-def _base_scores(m5: Columns, h1: Columns) -> Mapping[str, Floats]:
+def _base_scores(m5: Columns, h1: Columns) -> Mapping[TradeSide, Floats]:
     """Return each side's base score, NaN where an input is missing."""
     inputs = Inputs(
         open=m5["open"], close=m5["close"], close_before=m5["close_before"],

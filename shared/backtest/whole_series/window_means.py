@@ -42,7 +42,7 @@ def window_rma(x: Floats, period: int, history: int, first: Floats | None = None
     """
     seeds = rolling_mean(x, period)
     if first is not None:
-        bars = x.shape[1] - period + 1
+        bars = max(0, x.shape[1] - period + 1)
         seeds[:, period - 1 :] += (first[:, :bars] - x[:, :bars]) / period
     return _means(x, period, 1.0 - 1.0 / period, seeds, history - period, seeded=True)
 
@@ -50,7 +50,7 @@ def window_rma(x: Floats, period: int, history: int, first: Floats | None = None
 def _means(
     x: Floats, period: int, keep: float, seeds: Floats, later: int, *, seeded: bool
 ) -> Floats:
-    """Return the means of windows with `later` bars after their seed, and of the shorter first ones.
+    """Return the means of windows with `later` bars after their seed, and of the first, shorter.
 
     Args:
         seeds: The mean of `period` bars, at the last of them.
