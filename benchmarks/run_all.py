@@ -26,6 +26,7 @@ from tests.support.private_redis import chosen_redis
 HERE = Path(__file__).resolve().parent
 PARTS: tuple[tuple[str, ...], ...] = (
     ("kernels.py",),
+    ("whole_series.py",),
     ("admission.py",),
     ("interval_coverage.py",),
     ("latency.py",),

@@ -125,15 +125,19 @@ def points(x: Inputs, side: TradeSide) -> Floats:
     index = x.rsi if sign > 0 else 100.0 - x.rsi
     place = x.percent_b if sign > 0 else 1.0 - x.percent_b
 
-    def above(a: Floats, b: Floats, price: Floats) -> Floats:
-        return np.where(sign * (a - b) > FLAT * np.abs(price), 1.0, 0.0)
+    noise, noise_1h = FLAT * np.abs(x.close), FLAT * np.abs(x.close_1h)
+
+    def above(a: Floats, b: Floats, noise: Floats) -> Floats:
+        return np.where(sign * (a - b) > noise, 1.0, 0.0)
 
     def known(value: Floats, *needed: Floats) -> Floats:
-        there = np.logical_and.reduce([np.isfinite(each) for each in needed])
+        there = np.isfinite(needed[0])
+        for each in needed[1:]:
+            there &= np.isfinite(each)
         return np.where(there, value, np.nan)
 
-    over20 = above(x.close, x.ema20, x.close)
-    rising = above(x.hist, x.hist_before, x.close) * above(x.hist, np.zeros_like(x.hist), x.close)
+    over20 = above(x.close, x.ema20, noise)
+    rising = above(x.hist, x.hist_before, noise) * above(x.hist, np.zeros_like(x.hist), noise)
     with_price = np.where(sign * (x.close - x.close_before) > 0.0, 1.0, 0.0)
     body = np.where(sign * (x.close - x.open) > 0.0, 1.0, 0.0)
     room = _share(np.minimum((index - 35.0) / 10.0, (75.0 - index) / 13.0))
@@ -141,11 +145,11 @@ def points(x: Inputs, side: TradeSide) -> Floats:
     return np.stack(
         [
             known(
-                9.5 * above(x.close_1h, x.ema50_1h, x.close_1h)
-                + 9.5 * above(x.ema20_1h, x.ema50_1h, x.close_1h),
+                9.5 * above(x.close_1h, x.ema50_1h, noise_1h)
+                + 9.5 * above(x.ema20_1h, x.ema50_1h, noise_1h),
                 x.close_1h, x.ema20_1h, x.ema50_1h,
             ),
-            known(7.0 * over20 + 7.0 * above(x.ema20, x.ema50, x.close), x.ema20, x.ema50),
+            known(7.0 * over20 + 7.0 * above(x.ema20, x.ema50, noise), x.ema20, x.ema50),
             known(
                 12.0 * _share(sign * x.hist / (0.25 * x.atr)) + 8.0 * rising,
                 x.hist, x.hist_before, x.atr,

@@ -134,7 +134,7 @@ def test_series_equal_windows_at_any_close(
         IndicatorsSection(history=1000),
         IndicatorsSection(history=300),
         IndicatorsSection(
-            squeeze=SqueezeSection(outlier_atr=2.5, min_squeeze_bars=1, kc_mult=2.0),
+            squeeze=SqueezeSection(outlier_atr=2.5, min_squeeze_bars=1, bb_mult=2.5, kc_mult=2.0),
             divergence=DivergenceSection(left=2, right=1, window=100, fresh=30, min_strength=0.0),
         ),
     ],

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from shared.backtest.whole_series.releases import Bars, after, squeeze_sides
 from shared.backtest.whole_series.window_means import window_ema, window_rma
 from shared.config.sections import IndicatorsSection
 from shared.indicators.base_score import moving
 from shared.indicators.divergence import divergences
 from shared.indicators.ema_ribbon import PERIODS, spread, stacking
 from shared.indicators.macd import FAST, SIGNAL, SLOW
-from shared.indicators.outliers import ATR_PERIOD, find_outliers
+from shared.indicators.outliers import ATR_PERIOD
 from shared.indicators.percent_b import within_bands
 from shared.indicators.relative_volume import relative_volume
 from shared.indicators.rolling import FLAT, rolling_mean, true_range
 from shared.indicators.stoch_rsi import stochastic, strength_index
-from shared.indicators.ttm_squeeze import FIRED_BARS, REACH, Flags, Squeeze, ttm_squeeze
+from shared.indicators.ttm_squeeze import Flags
 from shared.market import Candles, Floats
 
 LOST = 1e-12
@@ -64,29 +65,24 @@ def columns(candles: Candles, settings: IndicatorsSection) -> Columns:
     ema20, ema50 = (window_ema(close, period, history) for period in TREND)
     hist = _macd_histogram(close, history)
 
-    squeeze = ttm_squeeze(
-        high, low, close, volume, ranges=ranges,
-        bb_mult=settings.squeeze.bb_mult, kc_mult=settings.squeeze.kc_mult,
-        min_squeeze_bars=settings.squeeze.min_squeeze_bars,
-    )  # fmt: skip
-    fired = squeeze.fired_ago >= 0
-    agree = fired & (squeeze.direction == squeeze.fired_direction)
+    bars = Bars(high, low, close, volume, ranges, atr14)
+    squeeze_side, doubt, squeeze = squeeze_sides(bars, settings)
     options = settings.divergence
     found = divergences(
         high, low, k, atr14,
         left=options.left, right=options.right, window=options.window, fresh=options.fresh,
     )  # fmt: skip
-    doubt = _after(faded, recent_bars(settings) + 2 * RSI_PERIOD)
+    doubt |= after(faded, recent_bars(settings) + 2 * RSI_PERIOD)
     doubt |= (atr14 > margin) & (atr14 < ROUNDED_ATR * close)
-    doubt |= fired & _squeeze_doubt(squeeze, ranges, close, atr14, settings)
 
     values = (
         _state(ribbon, margin), spread(ribbon, atr14, margin),
         squeeze.momentum / np.where(atr14 > margin, atr14, np.nan), k, index,
-        np.where(agree, squeeze.direction, 0),
+        squeeze_side,
         np.where(found.strength >= options.min_strength, found.side, 0),
         doubt, moving(atr14, close), open_, close, _before(close), ema20, ema50, hist,
-        _before(hist), within_bands(close, squeeze.mid, squeeze.bollinger_half),
+        _before(hist),
+        within_bands(close, squeeze.mid, squeeze.bollinger_half * (2.0 / settings.squeeze.bb_mult)),
         relative_volume(volume),
     )  # fmt: skip
     return {name: each[0] for name, each in zip(COLUMNS, values, strict=True)}
@@ -145,28 +141,3 @@ def _before(x: Floats) -> Floats:
     before = np.full_like(x, np.nan)
     before[:, 1:] = x[:, :-1]
     return before
-
-
-def _after(flags: Flags, bars: int) -> Flags:
-    """Return where a flag is set at this bar or one of the `bars` before."""
-    place = np.arange(flags.shape[1])
-    newest = np.maximum.accumulate(np.where(flags, place, -bars - 1), axis=1)
-    after: Flags = place - newest <= bars
-    return after
-
-
-def _squeeze_doubt(
-    squeeze: Squeeze, ranges: Floats, close: Floats, atr14: Floats, settings: IndicatorsSection
-) -> Flags:
-    """Return where a release may depend on an outlier, or its direction on the bars before."""
-    found = np.zeros(close.shape, np.bool_)
-    limit = settings.squeeze.outlier_atr
-    done = 0
-    for at in np.flatnonzero(limit and ranges[0, 1:] > limit * atr14[0, :-1]).tolist():
-        if at < done:
-            continue
-        done = at + settings.history
-        part = (slice(None), slice(at, done))
-        found[part] = find_outliers(ranges[part], close[part], atr14[part], limit).found
-    near = _after(found, REACH + FIRED_BARS + settings.squeeze.min_squeeze_bars)
-    return near | ~(np.abs(squeeze.momentum) > FLAT * close)
