@@ -14,7 +14,7 @@ import sys
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from shared import proc_stats, schema
 from shared.backoff import backoff_s
@@ -36,6 +36,14 @@ AFTER_JUMP_S = 5.0
 RETRY_FIRST_S, RETRY_CAP_S = 1.0, 15.0
 
 
+class UsageReader(Protocol):
+    """Reads what a process uses, as `proc_stats` does."""
+
+    def pss_mb(self, pid: int) -> float | None: ...
+    def rss_mb(self, pid: int) -> float: ...
+    def cpu_s(self, pid: int) -> float | None: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Context:
     """Everything an actor depends on; it builds nothing global and reads no environment.
@@ -49,6 +57,7 @@ class Context:
         alert_urls: URLs of the alert services; they contain secrets.
         once: Exit after one step.
         trial: Fault injection hooks of a trial; None outside trials.
+        usage: Reads this process's memory and processor time, for the heartbeat.
     """
 
     name: str
@@ -68,6 +77,7 @@ class Context:
     alert_urls: tuple[str, ...] = ()
     once: bool = False
     trial: Hooks | None = None
+    usage: UsageReader = proc_stats
 
 
 class Actor:
@@ -260,15 +270,15 @@ class Actor:
             self.look_at_clock()
 
     async def _publish_heartbeats(self) -> None:
-        pid = os.getpid()
+        pid, usage = os.getpid(), self.context.usage
         code = ""  # sent from the second beat on: startup waits for the first
         beats, pss_mb, cpu_s, cpu_at_s = 0, 0.0, 0.0, self.clock.monotonic()
         while True:
             if beats == 1:
                 code = loaded_code_digest()
             if beats % PSS_EVERY_BEATS == 1:
-                pss_mb = proc_stats.pss_mb(pid) or 0.0
-            used_s, now_s = proc_stats.cpu_s(pid) or 0.0, self.clock.monotonic()
+                pss_mb = usage.pss_mb(pid) or 0.0
+            used_s, now_s = usage.cpu_s(pid) or 0.0, self.clock.monotonic()
             cpu_pct = 100 * (used_s - cpu_s) / (now_s - cpu_at_s) if beats else 0.0
             cpu_s, cpu_at_s = used_s, now_s
             heartbeat = Heartbeat(
@@ -280,7 +290,7 @@ class Actor:
                 last_step_ms=self._last_step_ms,
                 step_ms=self._step_ms,
                 lag_ms=round(self._lag_ms, 2),
-                rss_mb=round(proc_stats.rss_mb(pid), 1),
+                rss_mb=round(usage.rss_mb(pid), 1),
                 pss_mb=round(pss_mb, 1),
                 cpu_pct=round(cpu_pct, 1),
                 code=code,

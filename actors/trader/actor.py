@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import dataclasses
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import cast
 
@@ -60,6 +61,7 @@ PROBE_S = 5.0
 """Between writes that show whether the journal can be written."""
 
 POLL_S, COMMANDS_S, EVENTS_S = 1.0, 0.5, 0.5
+LEAST_PAUSE_S = 0.05
 IDLE_PROTECT_S = 30.0
 """Between reads of the venue while nothing is open and no order is in doubt."""
 
@@ -75,10 +77,21 @@ class Trader(Actor):
     The section has `trader`, `venue`, `binance`, `symbols` and `history`; the context has the keys.
     A step protects positions when due; the cycle, commands, gates and publishing run beside it, so
     that none of them waits for another.
+
+    Args:
+        session: Opens the HTTP session for venue and Binance; called once a loop runs.
+        executor: See `JournalThread`.
     """
 
-    def __init__(self, context: Context) -> None:
+    def __init__(
+        self,
+        context: Context,
+        *,
+        session: Callable[[], aiohttp.ClientSession] = open_session,
+        executor: Executor | None = None,
+    ) -> None:
         super().__init__(context)
+        self._open_session, self._executor = session, executor
         section = context.section
         self._settings = codec.from_plain(TraderSection, section["trader"], "config: trader")
         self._venue_settings = codec.from_plain(VenueSection, section["venue"], "config: venue")
@@ -93,7 +106,7 @@ class Trader(Actor):
         self._is_cycling = self._is_resumed = False
         self._trouble = "the venue has not been read yet"
         self._next_protect_s = float("-inf")
-        self._published: tuple[object, ...] = ()
+        self._published: TraderStatus | None = None
         self._published_s = float("-inf")
         self._started_ms, self._started_s = self.clock.now_ms(), self.clock.monotonic()
 
@@ -118,7 +131,7 @@ class Trader(Actor):
                 f"{error.filename}: cannot be locked ({error.strerror}), and without that nothing "
                 "may be traded; correct its owner and mode"
             ) from error
-        session = await self.resources.enter_async_context(open_session())
+        session = await self.resources.enter_async_context(self._open_session())
         self._venue = open_venue(
             self._venue_settings,
             session,
@@ -167,12 +180,13 @@ class Trader(Actor):
             currency=venue.currency,
         )
         try:
-            return JournalThread(await asyncio.to_thread(Journal, path, owner))
+            journal = await asyncio.to_thread(Journal, path, owner)
         except (PermanentError, JournalUnavailable) as error:
             if self.context.once:
                 raise
             await self._publish_unusable(str(error))
             raise JournalUnavailable(str(error)) from error
+        return JournalThread(journal, self._executor)
 
     async def _publish_unusable(self, why: str) -> None:
         now_ms = self.clock.now_ms()
@@ -279,7 +293,8 @@ class Trader(Actor):
             self._next_protect_s = min(self._next_protect_s, soon_s)
             self.background(self._run_cycle(due_ms), "cycle")
         self._update_detail()
-        return min(POLL_S, max(0.05, self._next_protect_s - self.clock.monotonic()))
+        pause_s = min(self._next_protect_s - self.clock.monotonic(), self._until_due_s())
+        return min(POLL_S, max(LEAST_PAUSE_S, pause_s))
 
     async def _once(self) -> None:
         """Protect, run the cycle of the last close, and wait until all positions have a stop.
@@ -360,6 +375,11 @@ class Trader(Actor):
         is_new = self._begun_ms is None or close_ms > self._begun_ms
         return close_ms if is_new and late_ms <= 1000 * self._settings.wait_s else None
 
+    def _until_due_s(self) -> float:
+        """Return the seconds until the next close is to be decided on."""
+        due_ms = self.clock.now_ms() - round(1000 * self._settings.delay_s)
+        return (Timeframe.M5.open_at(due_ms) + Timeframe.M5.ms - due_ms) / 1000
+
     async def _run_cycle(self, cycle_ms: int) -> None:
         try:
             self._report = await self._trading.cycle.run(cycle_ms)
@@ -389,8 +409,7 @@ class Trader(Actor):
 
     async def _publish_status(self) -> None:
         status = await self._status()
-        timeless = dataclasses.replace(status, as_of_ms=0, uptime_s=None, looked_ms=None)
-        content = dataclasses.astuple(timeless)
+        content = dataclasses.replace(status, as_of_ms=0, uptime_s=None, looked_ms=None)
         now_s = self.clock.monotonic()
         if content == self._published and now_s < self._published_s + STATUS_S:
             return

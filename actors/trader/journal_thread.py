@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, Concatenate
 
 from shared.errors import JournalUnavailable
@@ -20,11 +20,15 @@ class JournalThread:
 
     On the event loop a hanging disk would stop the heartbeat, and the supervisor would kill the
     actor. While a call hangs, later ones fail at once, so that nothing old is written afterwards.
+
+    Args:
+        executor: Runs the calls, one at a time and in order; a thread of their own by default. It
+            is shut down by `close`.
     """
 
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, executor: Executor | None = None) -> None:
         self._journal = journal
-        self._thread = ThreadPoolExecutor(1, "journal")
+        self._thread = executor or ThreadPoolExecutor(1, "journal")
         self._stalled: Future[Any] | None = None
         self._stalled_s = 0.0
 
@@ -65,6 +69,8 @@ class JournalThread:
             raise JournalUnavailable(self.trouble)
         began_s = asyncio.get_running_loop().time()
         running = self._thread.submit(functools.partial(call, self._journal, *args, **named))
+        if running.done():
+            return running.result()
         answer = asyncio.wrap_future(running)
         try:
             async with asyncio.timeout(ANSWER_S):

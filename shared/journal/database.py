@@ -57,6 +57,7 @@ class JournalFile:
 
     failing = ""
     is_misplaced = False
+    _noted = 0
 
     def __init__(self, path: Path, owner: JournalOwner, *, identity: str | None = None) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -328,10 +329,14 @@ class JournalFile:
     def set_note(self, name: str, value: Any, *events: TradeEvent) -> None:
         """Store plain values or a message under a name."""
         with self.writing():
-            self._insert(
-                "notes", {"name": name, "value": codec.encode(value).decode()}, "INSERT OR REPLACE"
-            )
+            row = {"name": name, "value": codec.encode(value).decode()}
+            self._noted += self._insert("notes", row, "INSERT OR REPLACE")
             self._add_events(events)
+
+    def _state(self) -> tuple[int, int]:
+        """Return what is another after any change, of this process or another, but of a note."""
+        ((elsewhere,),) = self._rows("PRAGMA data_version")
+        return self._db.total_changes - self._noted, elsewhere
 
 
 def _identity_of_file(path: Path) -> tuple[int, int] | None:

@@ -34,6 +34,8 @@ HERE = "venue = ? AND environment = ?"
 class Journal(JournalFile):
     """The trader's intents, orders, fills, positions and P&L."""
 
+    _owned: tuple[tuple[int, int], list[OwnPosition]] | None = None
+
     # Intents and orders
 
     def intend(self, intent: Intent, *events: TradeEvent) -> None:
@@ -178,7 +180,13 @@ class Journal(JournalFile):
 
     def own_positions(self) -> list[OwnPosition]:
         """Return the open own positions, oldest first."""
-        return [self._position(row) for row in self._positions("closed_ms IS NULL")]
+        state = self._state()
+        if self._owned is None or self._owned[0] != state or self._db.in_transaction:
+            found = [self._position(row) for row in self._positions("closed_ms IS NULL")]
+            if self._db.in_transaction:  # it may be rolled back
+                return found
+            self._owned = state, found
+        return list(self._owned[1])
 
     def own_of_entry(self, client_id: str) -> int | None:
         """Return the number of the position that an entry opened."""
