@@ -90,7 +90,7 @@ NODE := if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)
 
 # The quick kinds first, so that a plain mistake shows in seconds. Each with the number of processes
 # that run its tests: as many as there are cores where tests compute, more where they wait.
-KINDS := unit:0 property:2 integration:3 chaos:3 systemd:2 e2e:2
+KINDS := unit:0 property:2 lockstep:2 integration:3 chaos:3 systemd:2 e2e:2
 QUICK := unit:0 property:2
 RUN_KINDS = @failed=; for kind in $(1); do \
 	  set -- tests/$${kind%:*} -n $${kind\#*:}; echo "make: $$1"; \

@@ -15,14 +15,21 @@ class NothingLeft(Exception):
 
 
 class _NoDescriptors(selectors.BaseSelector):
-    """Waits for nothing: time passes at once."""
+    """Waits for nothing: it is at once the time of the next timer.
 
-    passed_s = 0.0
+    Args:
+        next_s: Returns that time.
+    """
+
+    def __init__(self, next_s: Callable[[], float]) -> None:
+        self._next_s = next_s
+        self.now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise NothingLeft("nothing is ready, and no timer is set")
-        self.passed_s += max(0.0, timeout)
+        if timeout > 0:
+            self.now_s = self._next_s()  # a sum would be off by what floats leave out
         return []
 
     def register(self, fileobj: Any, events: int, data: Any = None) -> Never:
@@ -39,11 +46,17 @@ class SimulatedLoop(selector_events.BaseSelectorEventLoop):
     """An event loop whose time is simulated; other threads are run inline, so nothing is random."""
 
     def __init__(self) -> None:
-        self._timeless = _NoDescriptors()
+        self._timeless = _NoDescriptors(self._next_timer_s)
         super().__init__(self._timeless)
+        # what is due within it is due now; below a float's own step a timer would never be
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
-        return self._timeless.passed_s
+        return self._timeless.now_s
+
+    def _next_timer_s(self) -> float:
+        timers: list[asyncio.TimerHandle] = vars(self)["_scheduled"]
+        return timers[0].when()
 
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any

@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Literal, cast
 
@@ -48,6 +49,7 @@ class Outcome:
         orders: Of the venue, its own closing orders included, in order of their numbers.
         trades: Positions that ended, in order of their beginning.
         still_open: Those that had not ended.
+        wallet: Of the venue's account, in quote currency.
         requests: To the venue, by endpoint.
         digest: SHA-256 over every row of the journal.
     """
@@ -57,6 +59,7 @@ class Outcome:
     still_open: list[OwnPosition]
     events: list[TradeEvent]
     equity: list[EquityRow]
+    wallet: Decimal
     requests: Mapping[str, int]
     digest: str
 
@@ -78,7 +81,7 @@ class World:
         faults: Of the venue; their times count from `begin_ms`.
 
     Attributes:
-        venue: To be changed by `at`.
+        venue, bus, trader: For `at`; bus and trader are there once it runs.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class World:
         }
         self._planned: list[tuple[int, Callable[[World], object]]] = []
         self.bus: MemoryBus
+        self.trader: Trader
 
     def at(self, at_ms: int, act: Callable[[World], object]) -> None:
         """Have something done at a time, after the venue's time has passed until then."""
@@ -144,18 +148,19 @@ class World:
     async def _live(self) -> None:
         self.bus = MemoryBus(self.clock, self._published)
         session = InProcessSession(Routes(self._wire), self._wait)
-        trader = Trader(
+        self.trader = trader = Trader(
             self._context(),
             session=lambda: cast(aiohttp.ClientSession, session),
             executor=InlineExecutor(),
         )
         for at_ms, act in self._planned:
-            self._loop.call_at((at_ms - self._begin_ms) / 1000, self._do, act)
+            trader.background(self._do(at_ms, act), "planned")
         self._loop.call_at((self._end_ms - self._begin_ms) / 1000, trader.stop)
         await trader.run()
 
-    def _do(self, act: Callable[[World], object]) -> None:
-        self.venue.advance(self.clock.now_ms())
+    async def _do(self, at_ms: int, act: Callable[[World], object]) -> None:
+        await self.clock.sleep((at_ms - self._begin_ms) / 1000)
+        self.venue.advance(at_ms)
         act(self)
 
     def _context(self) -> Context:
@@ -193,6 +198,7 @@ class World:
                 still_open=journal.own_positions(),
                 events=journal.events(0, MOST),
                 equity=journal.equity(0, MOST),
+                wallet=self._venue_state.account.wallet,
                 requests=dict(self._wire.counts),
                 digest=_digest(journal),
             )
