@@ -24,6 +24,8 @@ from actors.exchange_sim.venue_wire import VenueWire, wire_of
 from shared import codec
 from shared.config.sections import SimulatorSection
 from shared.errors import TransientError, UnknownSymbol
+from shared.exchanges.sim.adverse_prices import AdversePrices
+from shared.exchanges.sim.prices import PriceFeed
 from shared.exchanges.sim.save_file import VenueFile, VenueState
 from shared.exchanges.sim.venue import SimVenue
 from shared.web.guard import Guard
@@ -127,7 +129,10 @@ class ExchangeSim(Actor):
         self._script.add(self._section.faults, self.clock.now_ms())
         self._wire = BinanceWire(market, self._script, self.clock, log=self.log)
         self._wire.add_routes(app)
-        self._add_venue(app, file, SimVenue(MarketPrices(market), state), self._script)
+        prices: PriceFeed = MarketPrices(market)
+        if self._section.path == "adverse":
+            prices = AdversePrices(prices, state.side)
+        self._add_venue(app, file, SimVenue(prices, state), self._script)
         self.background(self._warm_up(market), "warm-up")
 
     async def _warm_up(self, market: Market) -> None:

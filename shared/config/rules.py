@@ -353,6 +353,14 @@ def _candles_dir(config: Config) -> str:
     )  # fmt: skip
 
 
+def _price_path(config: Config) -> str:
+    is_known = config.simulator.path == "by_body" or config.mode == "demo"
+    return "" if is_known else (
+        f"found 'adverse' in {config.mode} mode, expected by_body: how far a bar will go is known "
+        "of simulated prices only; remove the line"
+    )  # fmt: skip
+
+
 def _state_dir(config: Config) -> str:
     kind = _kind_of(config.state_dir)
     return "" if kind in ("a directory", "absent") else (
@@ -440,6 +448,7 @@ _RULES: tuple[_Rule, ...] = (
     _at_most("trader", "max_notional", "max_gross_notional", ", the sizes of all positions"),
     _at_most("trader", "max_same_side", "max_positions"),
     _rule(("simulator", "candles_dir"), text=_candles_dir),
+    _rule(("simulator", "path"), ("mode",), text=_price_path),
     _rule(("state_dir",), text=_state_dir),
     (tuple((name, "port") for name in _LISTENING), _ports),
 )  # fmt: skip

@@ -258,6 +258,7 @@ class SimulatorSection:
     allowed_hosts: list[HostName] = field(default_factory=list)
     candles_dir: Text | None = None
     seed: Annotated[int, Field(ge=0)] = 7
+    path: Literal["by_body", "adverse"] = "by_body"
     faults: list[FaultEntry] = field(default_factory=list)
 
 

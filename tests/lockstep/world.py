@@ -108,7 +108,7 @@ class World:
         self._published = Publications(recordings, indicators, self.clock)
         self._venue_state = fresh_state(begin_ms)
         prices = RecordedPrices(recordings)
-        feed = AdversePrices(prices, self._side) if path == "adverse" else prices
+        feed = AdversePrices(prices, self._venue_state.side) if path == "adverse" else prices
         self.venue = SimVenue(feed, self._venue_state)
         script = FaultScript(None)
         script.add(list(faults), begin_ms)
@@ -184,10 +184,6 @@ class World:
     async def _wait(self) -> None:
         if self._latency_s[1]:
             await self.clock.sleep(self._rng.uniform(*self._latency_s))
-
-    def _side(self, symbol: str) -> Literal["long", "short"] | None:
-        position = self._venue_state.account.positions.get(symbol)
-        return None if position is None else position.side
 
     def _outcome(self) -> Outcome:
         orders = self._venue_state.orders

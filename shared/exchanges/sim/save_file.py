@@ -13,6 +13,7 @@ from shared.errors import BadMessage
 from shared.exchanges.sim.account import SimAccount
 from shared.exchanges.sim.orders import SimOrders
 from shared.files import write_atomically
+from shared.messages.trading import TradeSide
 
 VERSION = 2
 START_USDT = Decimal(10_000)
@@ -36,6 +37,11 @@ class VenueState:
         """Return the markets with a position or a resting order."""
         resting = (order.market for order in self.orders.pending)
         return list(dict.fromkeys((*self.account.positions, *resting)))
+
+    def side(self, market: str) -> TradeSide | None:
+        """Return the side of a market's position; None without one."""
+        position = self.account.positions.get(market)
+        return None if position is None else position.side
 
 
 _WORDS = {

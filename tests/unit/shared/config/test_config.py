@@ -285,6 +285,10 @@ BROKEN = {
         SMALL + "simulator: {candles_dir: no/such/place}\n",
         "config.yaml:3 simulator.candles_dir: found 'no/such/place', expected a directory that",
     ),
+    "adverse path of prices that are not simulated": (
+        SMALL + "mode: paper\nsimulator: {path: adverse}\n",
+        "config.yaml:4 simulator.path: found 'adverse' in paper mode, expected by_body",
+    ),
     "endpoint beside a fault of no venue": (
         SMALL + "simulator:\n  faults:\n    - {kind: hang, endpoint: order}\n",
         "config.yaml:5 simulator.faults[0].endpoint: found 'order' beside hang, expected it with",

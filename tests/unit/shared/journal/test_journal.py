@@ -362,6 +362,38 @@ def test_second_open_position_in_a_coin_is_impossible(journal: Journal) -> None:
     assert len(journal.own_positions()) == 1
 
 
+def test_open_positions_are_read_again_only_after_a_change(journal: Journal) -> None:
+    own_id = opened(journal)
+    (before,) = journal.own_positions()
+    journal.set_note("alive", 1)
+    assert journal.own_positions()[0] is before
+    journal.set_triggers(own_id, D("99"), D("102"))
+    assert journal.own_positions()[0].stop == D("99")
+    end(journal, own_id, "stop")
+    assert journal.own_positions() == []
+
+
+def test_open_positions_are_read_again_after_a_change_of_another_process(
+    journal: Journal,
+) -> None:
+    own_id = opened(journal)
+    reader = Journal.read_only(journal.path)
+    assert reader.own_positions()[0].stop is None
+    journal.set_triggers(own_id, D("99"), D("102"))
+    assert reader.own_positions()[0].stop == D("99")
+    reader.close()
+
+
+def test_open_position_that_was_rolled_back_is_none(journal: Journal) -> None:
+    with pytest.raises(ZeroDivisionError), journal.writing():
+        opened(journal)
+        assert len(journal.own_positions()) == 1
+        raise ZeroDivisionError
+    assert journal.own_positions() == []
+    opened(journal)
+    assert len(journal.own_positions()) == 1
+
+
 def test_adopted_position_is_ours_at_the_size_it_has(journal: Journal) -> None:
     position = OpenPosition(
         position_id="4", symbol="BTCUSDT", side="short", size=D("0.7"), entry_price=D("90"),
