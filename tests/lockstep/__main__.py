@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Mapping
@@ -68,17 +67,14 @@ def market(chosen: argparse.Namespace) -> tuple[Mapping[str, Recording], TraderS
 def main(arguments: list[str]) -> int:
     chosen = parse_arguments(arguments)
     recordings, settings, begin_ms, end_ms = market(chosen)
-    with tempfile.TemporaryDirectory(prefix="lockstep-") as directory:
-        world = World(
-            recordings, settings, begin_ms, end_ms, chosen.seed, directory=Path(directory),
-            latency_s=(chosen.latency / 10, chosen.latency),
-        )  # fmt: skip
-        if chosen.release == "daily":
-            for at_ms in range(begin_ms - begin_ms % DAY_MS + DAY_MS, end_ms, DAY_MS):
-                world.at(at_ms, lambda there: there.bus.command("release"))
-        began_s = time.process_time()
-        outcome = world.run()
-        took_s = time.process_time() - began_s
+    latency_s = (chosen.latency / 10, chosen.latency)
+    world = World(recordings, settings, begin_ms, end_ms, chosen.seed, latency_s=latency_s)
+    if chosen.release == "daily":
+        for at_ms in range(begin_ms - begin_ms % DAY_MS + DAY_MS, end_ms, DAY_MS):
+            world.at(at_ms, lambda there: there.bus.command("release"))
+    began_s = time.process_time()
+    outcome = world.run()
+    took_s = time.process_time() - began_s
     times = (end_ms - begin_ms) / 1000 / took_s
     print(f"{len(recordings)} coins, {utc_text(begin_ms)} to {utc_text(end_ms)}")
     print(f"{took_s:.1f} s of processor time, {times:,.0f} x real time")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -24,11 +23,10 @@ BEGUN: list[int | None] = []
 
 
 @pytest.fixture(scope="module")
-def outcome(tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def outcome() -> Outcome:
     """Seventy-six minutes in which people at the venue and the venue itself interfere."""
     world = World(
-        RECORDINGS, SETTINGS, BEGIN_MS, BEGIN_MS + 76 * MINUTE_MS,
-        directory=tmp_path_factory.mktemp("exits"), faults=[REFUSED],
+        RECORDINGS, SETTINGS, BEGIN_MS, BEGIN_MS + 76 * MINUTE_MS, faults=[REFUSED]
     )  # fmt: skip
     for minute, act in (
         (30, lambda there: there.bus.command("close", "SOLUSDT")),
@@ -68,8 +66,8 @@ def test_cycle_begins_at_its_time(outcome: Outcome) -> None:
     assert [row.cycle_ms for row in outcome.equity[1:]] == BEGUN
 
 
-def test_planned_act_that_fails_fails_the_run(tmp_path: Path) -> None:
-    world = World(RECORDINGS, SETTINGS, BEGIN_MS, BEGIN_MS + MINUTE_MS, directory=tmp_path)
+def test_planned_act_that_fails_fails_the_run() -> None:
+    world = World(RECORDINGS, SETTINGS, BEGIN_MS, BEGIN_MS + MINUTE_MS)
     world.at(BEGIN_MS + 1_000, lambda there: there.venue.close("SOLUSDT", "market", None, None))
     with pytest.raises(Exception, match="no position in SOLUSDT"):
         world.run()

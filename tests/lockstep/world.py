@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import os
 import random
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, cast
 
 import aiohttp
@@ -39,6 +41,7 @@ from tests.support.venue import KEYS, simulated_owner, simulated_url
 TABLES = ("intents", "plans", "orders", "fills", "positions", "funding", "events", "equity",
           "commands", "notes")  # fmt: skip
 MOST = 1_000_000
+IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # no disk to wait for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,7 +78,6 @@ class World:
         settings: Of the trader.
         begin_ms, end_ms: When the trader starts and is stopped, in epoch ms.
         seed: Of latencies and of the trader's jitter.
-        directory: Empty; gets the trader's journal.
         path: See `simulator.path`.
         latency_s: The least and the longest time a request, and its reply, takes.
         faults: Of the venue; their times count from `begin_ms`.
@@ -92,14 +94,12 @@ class World:
         end_ms: int,
         seed: int = 0,
         *,
-        directory: Path,
         indicators: IndicatorsSection | None = None,
         path: Literal["adverse", "by_body"] = "adverse",
         latency_s: tuple[float, float] = (0.0, 0.0),
         faults: Sequence[FaultEntry] = (),
     ) -> None:
         self._begin_ms, self._end_ms = begin_ms, end_ms
-        self._directory = directory
         self._latency_s = latency_s
         self._rng = random.Random(seed)
         self._loop = SimulatedLoop()
@@ -112,7 +112,7 @@ class World:
         self.venue = SimVenue(feed, self._venue_state)
         script = FaultScript(None)
         script.add(list(faults), begin_ms)
-        file = _NoFile(directory / "venue.json")
+        file = _NoFile(Path("venue.json"))
         self._wire = wire_of(UNNAMED_VENUE)(self.venue, file, script, self.clock, keys=KEYS)
         self._section = {
             "trader": asdict(settings),
@@ -135,21 +135,19 @@ class World:
         Raises:
             Exception: Whatever ended the trader early.
         """
-        # its identity is part of the ids of its orders
-        Journal(self._journal, simulated_owner(), identity="10c857e9").close()
-        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
-            runner.run(self._live())
-        return self._outcome()
+        with TemporaryDirectory(prefix="lockstep-", dir=IN_MEMORY) as directory:
+            path = Path(directory) / "trader.db"
+            # its identity is part of the ids of its orders
+            Journal(path, simulated_owner(), identity="10c857e9").close()
+            with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+                runner.run(self._live(path.parent))
+            return self._outcome(path)
 
-    @property
-    def _journal(self) -> Path:
-        return self._directory / "trader.db"
-
-    async def _live(self) -> None:
+    async def _live(self, state_dir: Path) -> None:
         self.bus = MemoryBus(self.clock, self._published)
         session = InProcessSession(Routes(self._wire), self._wait)
         self.trader = trader = Trader(
-            self._context(),
+            self._context(state_dir),
             session=lambda: cast(aiohttp.ClientSession, session),
             executor=InlineExecutor(),
         )
@@ -163,12 +161,12 @@ class World:
         self.venue.advance(at_ms)
         act(self)
 
-    def _context(self) -> Context:
+    def _context(self, state_dir: Path) -> Context:
         return Context(
             name="trader",
             mode="demo",
             source="sim",
-            state_dir=self._directory,
+            state_dir=state_dir,
             section=self._section,
             bus=self.bus,
             clock=self.clock,
@@ -185,9 +183,9 @@ class World:
         if self._latency_s[1]:
             await self.clock.sleep(self._rng.uniform(*self._latency_s))
 
-    def _outcome(self) -> Outcome:
+    def _outcome(self, path: Path) -> Outcome:
         orders = self._venue_state.orders
-        with closing(Journal.read_only(self._journal)) as journal:
+        with closing(Journal.read_only(path)) as journal:
             return Outcome(
                 orders=sorted([*orders.over, *orders.pending], key=lambda each: each.order_id),
                 trades=journal.closed(MOST)[::-1],
