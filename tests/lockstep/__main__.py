@@ -67,6 +67,11 @@ def market(chosen: argparse.Namespace) -> tuple[Mapping[str, Recording], TraderS
 def main(arguments: list[str]) -> int:
     chosen = parse_arguments(arguments)
     recordings, settings, begin_ms, end_ms = market(chosen)
+    known_ms = max(int(each.closes[0]) for each in recordings.values())
+    if begin_ms < known_ms:
+        why = f"begins at {utc_text(begin_ms)}, not all coins do before {utc_text(known_ms)}"
+        print(f"lockstep: it {why}: give fewer --weeks, or --symbols", file=sys.stderr)
+        return 2
     latency_s = (chosen.latency / 10, chosen.latency)
     world = World(recordings, settings, begin_ms, end_ms, chosen.seed, latency_s=latency_s)
     if chosen.release == "daily":

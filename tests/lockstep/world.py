@@ -29,13 +29,14 @@ from shared.exchanges.sim.orders import SimOrder
 from shared.exchanges.sim.save_file import VenueFile, VenueState, fresh_state
 from shared.exchanges.sim.venue import SimVenue
 from shared.journal.journal import Journal
-from shared.journal.rows import EquityRow, OwnPosition
+from shared.journal.rows import EquityRow, Intent, OwnPosition
 from shared.messages.trading import TradeEvent
 from shared.supervision.status_pipe import StatusPipe
 from tests.lockstep.in_process_wire import InProcessSession, Routes
 from tests.lockstep.memory_redis import MemoryBus
 from tests.lockstep.recorded_market import Publications, RecordedPrices
 from tests.lockstep.simulated_time import InlineExecutor, SimulatedClock, SimulatedLoop
+from tests.support.execution import all_intents
 from tests.support.venue import KEYS, simulated_owner, simulated_url
 
 TABLES = ("intents", "plans", "orders", "fills", "positions", "funding", "events", "equity",
@@ -49,7 +50,9 @@ class Outcome:
     """What a run left behind.
 
     Attributes:
-        orders: Of the venue, its own closing orders included, in order of their numbers.
+        intents: Every order the trader decided to send, in their order.
+        orders: Of the venue, its own closing orders included, in order of their numbers; the newest
+            2,000 of those that ended.
         trades: Positions that ended, in order of their beginning.
         still_open: Those that had not ended.
         wallet: Of the venue's account, in quote currency.
@@ -57,6 +60,7 @@ class Outcome:
         digest: SHA-256 over every row of the journal.
     """
 
+    intents: list[Intent]
     orders: list[SimOrder]
     trades: list[OwnPosition]
     still_open: list[OwnPosition]
@@ -82,6 +86,9 @@ class World:
         latency_s: The least and the longest time a request, and its reply, takes.
         faults: Of the venue; their times count from `begin_ms`.
 
+    Raises:
+        ValueError: There is no coin, or no time between begin and end.
+
     Attributes:
         venue, bus, trader: For `at`; bus and trader are there once it runs.
     """
@@ -99,6 +106,10 @@ class World:
         latency_s: tuple[float, float] = (0.0, 0.0),
         faults: Sequence[FaultEntry] = (),
     ) -> None:
+        if not recordings:
+            raise ValueError("recordings: found none, expected those of one coin or more")
+        if begin_ms >= end_ms:
+            raise ValueError(f"end_ms: found {end_ms}, expected more than begin_ms, {begin_ms}")
         self._begin_ms, self._end_ms = begin_ms, end_ms
         self._latency_s = latency_s
         self._rng = random.Random(seed)
@@ -187,6 +198,7 @@ class World:
         orders = self._venue_state.orders
         with closing(Journal.read_only(path)) as journal:
             return Outcome(
+                intents=all_intents(journal),
                 orders=sorted([*orders.over, *orders.pending], key=lambda each: each.order_id),
                 trades=journal.closed(MOST)[::-1],
                 still_open=journal.own_positions(),
