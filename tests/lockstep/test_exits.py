@@ -12,6 +12,8 @@ from tests.lockstep.by_candles import contradictions
 from tests.lockstep.made_market import BEGIN_MS, SETTINGS, made_market
 from tests.lockstep.world import Outcome, World
 
+pytestmark = pytest.mark.xdist_group("one run of all exits")
+
 MINUTE_MS = 60_000
 RECORDINGS = made_market(ETHUSDT=(BEGIN_MS + 70 * MINUTE_MS, 2.5))
 REFUSED = FaultEntry(
