@@ -35,13 +35,13 @@ def trader_enters(
     Shapes: volume (closes,), of the candle that closes -> (closes,) for each side.
     """
     found = {side: np.zeros(len(series), dtype=np.bool_) for side in SIDES}
-    for index in np.flatnonzero(_may_cross(series, settings)).tolist():
+    for index in np.flatnonzero(may_cross(series, settings)).tolist():
         close_ms = int(series.times[index])
         chosen, _ = candidates(
-            [_coin(series, index, float(volume[index]))],
-            {_SYMBOL: _signal(series, index)},
+            [coin_at(_SYMBOL, series, index, float(volume[index]))],
+            {_SYMBOL: signal_at(_SYMBOL, series, index)},
             Rules(settings, cycle_ms=close_ms, now_ms=close_ms, source="sim"),
-            signals_before={_SYMBOL: _signal(series, index - 1)},
+            signals_before={_SYMBOL: signal_at(_SYMBOL, series, index - 1)},
         )
         for candidate in chosen:
             found[candidate.side][index] = True
@@ -69,10 +69,12 @@ class _Score:
         return int(self.points[side])
 
 
-def _may_cross(series: Series, settings: TraderSection) -> Flags:
+def may_cross(series: Series, settings: TraderSection) -> Flags:
     """Return where a side may cross `entry_score`: never false where it does.
 
     It does not if base and bonus do not reach it now, or did on the candle before.
+
+    Shapes: (closes,).
     """
     most = settings.bonus_cap if settings.use_ta_signals else 0
     may = np.zeros(len(series), dtype=np.bool_)
@@ -84,10 +86,11 @@ def _may_cross(series: Series, settings: TraderSection) -> Flags:
     return may
 
 
-def _coin(series: Series, index: int, volume: float) -> CoinAtClose:
+def coin_at(symbol: str, series: Series, index: int, volume: float) -> CoinAtClose:
+    """Return a coin as of one of its closes but the first; `volume`: of the candle that closes."""
     atr = float(series.columns["atr_1h"][index])
     return CoinAtClose(
-        symbol=_SYMBOL,
+        symbol=symbol,
         now=_score(series, index),
         before=_score(series, index - 1),
         sources=frozenset(["sim"]),
@@ -104,9 +107,11 @@ def _score(series: Series, index: int) -> _Score:
     )
 
 
-def _signal(series: Series, index: int) -> TaSignal:
+def signal_at(symbol: str, series: Series, index: int) -> TaSignal:
+    """Return what an entry reads of the signal at a close."""
     return TaSignal(
         **_BLANK,
+        symbol=symbol,
         closed_until_ms=int(series.times[index]),
         composite_score_adjustment=CompositeScoreAdjustment(
             long_bonus=int(series.columns["long"][index]),
@@ -117,7 +122,6 @@ def _signal(series: Series, index: int) -> TaSignal:
 
 
 _BLANK: Mapping[str, Any] = dict(
-    symbol=_SYMBOL,
     source="sim",
     timestamp="",
     close=0.0,

@@ -190,6 +190,11 @@ def parser(run: CarryOut) -> Parser:
         ),
         ("replay", "signals from recorded candles, and a report", "shared.console.replay:replay"),
         (
+            "backtest",
+            "what the trader would have earned on recorded candles",
+            "shared.console.backtest:backtest",
+        ),
+        (
             "candles",
             "fetch, import and check candles to test on",
             "shared.console.candles:candles",

@@ -5,7 +5,7 @@ The book is made from the price alone; what our orders took from it is missing f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_FLOOR, ROUND_HALF_UP, Decimal
 from typing import NamedTuple
@@ -34,10 +34,6 @@ class SimBook:
     bids: tuple[Level, ...]
     asks: tuple[Level, ...]
 
-    def against(self, side: OrderSide) -> tuple[Level, ...]:
-        """Return the side an order of `side` trades with."""
-        return self.asks if side == "buy" else self.bids
-
 
 class BookMaker:
     """Makes books, less what orders took from them recently."""
@@ -47,11 +43,26 @@ class BookMaker:
 
     def book(self, rule: VenueRule, price: Decimal, at_ms: int, share: Decimal) -> SimBook:
         """Return the book around a price; `share` below 1 makes it thin, at 0 it is empty."""
-        gap = spacing(rule, price)
         return SimBook(
-            bids=tuple(self._levels(rule, price, -gap, at_ms, share)),
-            asks=tuple(self._levels(rule, price, gap, at_ms, share)),
+            bids=tuple(self.against("sell", rule, price, at_ms, share)),
+            asks=tuple(self.against("buy", rule, price, at_ms, share)),
         )
+
+    def against(
+        self, side: OrderSide, rule: VenueRule, price: Decimal, at_ms: int, share: Decimal
+    ) -> Iterator[Level]:
+        """Yield the levels that an order of `side` trades with, best price first."""
+        gap = spacing(rule, price) * (1 if side == "buy" else -1)
+        middle = whole_ticks(price, rule.tick)
+        for number in range(LEVELS):
+            price = middle + gap * (number + 1)
+            if price <= 0:
+                break
+            notional = _FIRST_NOTIONAL * (1 + _GROWTH * number) * share
+            size = (notional / price).quantize(rule.step, ROUND_FLOOR)
+            size -= self._missing((rule.market, side, price), at_ms)
+            if size > 0:
+                yield Level(price, size)
 
     def take(self, market: str, side: OrderSide, fills: Sequence[Level], at_ms: int) -> None:
         """Remove what an order of `side` took."""
@@ -66,23 +77,6 @@ class BookMaker:
         size, when_ms = self._taken.get(key, (Decimal(0), 0))
         return size if at_ms - when_ms < REFILL_MS else Decimal(0)
 
-    def _levels(
-        self, rule: VenueRule, middle: Decimal, gap: Decimal, at_ms: int, share: Decimal
-    ) -> list[Level]:
-        side: OrderSide = "buy" if gap > 0 else "sell"
-        middle = whole_ticks(middle, rule.tick)
-        levels = []
-        for number in range(LEVELS):
-            price = middle + gap * (number + 1)
-            if price <= 0:
-                break
-            notional = _FIRST_NOTIONAL * (1 + _GROWTH * number) * share
-            size = (notional / price).quantize(rule.step, ROUND_FLOOR)
-            size -= self._missing((rule.market, side, price), at_ms)
-            if size > 0:
-                levels.append(Level(price, size))
-        return levels
-
 
 def whole_ticks(price: Decimal, tick: Decimal) -> Decimal:
     """Round a price to the nearest tick."""
@@ -94,7 +88,7 @@ def spacing(rule: VenueRule, price: Decimal) -> Decimal:
     return max(whole_ticks(price * _STEP, rule.tick), rule.tick)
 
 
-def walk(levels: Sequence[Level], amount: Decimal, limit: tuple[OrderSide, Decimal] | None
+def walk(levels: Iterable[Level], amount: Decimal, limit: tuple[OrderSide, Decimal] | None
          ) -> list[Level]:  # fmt: skip
     """Return an order's fills, level by level, until it is filled, at its limit, or the book empty.
 

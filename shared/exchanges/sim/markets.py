@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from decimal import Decimal
 
 from shared.errors import UnknownSymbol
 from shared.exchanges.sim.account import NOTHING, SimAccount, money
-from shared.exchanges.sim.book import BookMaker, SimBook
+from shared.exchanges.sim.book import BookMaker, Level, SimBook
 from shared.exchanges.sim.errors import Reason, SimRefused
 from shared.exchanges.sim.prices import PriceFeed
 from shared.exchanges.sim.rules import (
@@ -17,6 +18,7 @@ from shared.exchanges.sim.rules import (
     usual_price,
 )
 from shared.exchanges.sim.save_file import VenueState
+from shared.exchanges.venue import OrderSide
 
 STALE_MS = 90_000  # with older prices a market cannot be traded
 
@@ -103,8 +105,16 @@ class VenueMarkets:
 
     def book(self, market: str) -> SimBook:
         """Return a market's order book now; empty while it cannot be traded."""
-        depth = self.depth if self.is_open(market) else NOTHING
-        return self._books.book(self.rule(market), self.mark(market), self.now_ms, depth)
+        rule, price = self.rule(market), self.mark(market)
+        return self._books.book(rule, price, self.now_ms, self._depth(market))
+
+    def against(self, market: str, side: OrderSide) -> Iterator[Level]:
+        """Yield the levels of that book that an order of `side` trades with."""
+        rule, price = self.rule(market), self.mark(market)
+        return self._books.against(side, rule, price, self.now_ms, self._depth(market))
+
+    def _depth(self, market: str) -> Decimal:
+        return self.depth if self.is_open(market) else NOTHING
 
     def marks(self) -> dict[str, Decimal]:
         return {market: self.mark(market) for market in self.account.positions}

@@ -171,7 +171,7 @@ class VenueOrders(VenueMarkets):
 
     def _matches(self, rule: VenueRule, order: SimOrder) -> list[Level]:
         """Return an order's immediate fills."""
-        levels = self.book(rule.market).against(order.side)
+        levels = self.against(rule.market, order.side)
         if order.kind == "market":
             fills = walk(levels, order.unfilled, None)
             if total(fills) < order.unfilled:

@@ -246,8 +246,8 @@ class SimVenue(VenueOrders):
         triggers.remove(trigger)
         amount = position.size if trigger.amount is None else min(trigger.amount, position.size)
         side = CLOSES[position.side]
-        book = self._books.book(rule, hit.price, self.now_ms, self.depth)
-        fills = walk(book.against(side), amount, None)
+        levels = self._books.against(side, rule, hit.price, self.now_ms, self.depth)
+        fills = walk(levels, amount, None)
         missing = amount - total(fills)
         if missing:
             sign = 1 if side == "buy" else -1

@@ -1,0 +1,64 @@
+"""Digests of what went into a result, and of what came out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import asdict
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import orjson
+
+from shared.backtest.replay import Recording
+from shared.backtest.simulation.fill_model import FillModel
+from shared.backtest.simulation.trades import AccountHistory
+from shared.config.sections import IndicatorsSection, TraderSection
+from shared.market import COLUMNS, Candles
+
+
+def settings_hash(trader: TraderSection, indicators: IndicatorsSection, model: FillModel) -> str:
+    """Return the SHA-256 of the settings that decide: canonical JSON, defaults filled in."""
+    plain = {"trader": asdict(trader), "indicators": asdict(indicators), "fill": asdict(model)}
+    return _sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS))
+
+
+def data_hash(recordings: Mapping[str, Recording], history: int, from_ms: int, to_ms: int) -> str:
+    """Return the SHA-256 of the candles used, whatever files they are from.
+
+    Args:
+        history: Closed candles that count for a score, before `from_ms`.
+    """
+    digest = hashlib.sha256()
+    for symbol in sorted(recordings):
+        for timeframe, candles in sorted(recordings[symbol].candles.items()):
+            since_ms = from_ms - history * timeframe.ms
+            first, end = candles.open_time_ms.searchsorted([since_ms, to_ms])
+            digest.update(f"{symbol} {timeframe} {end - first}\n".encode())
+            _add(digest, candles[int(first) : int(end)])
+    return digest.hexdigest()
+
+
+def history_digest(history: AccountHistory) -> str:
+    """Return the SHA-256 of trades, prices and sizes as decimal text, and of equity to 1e-8."""
+    digest = hashlib.sha256()
+    for trade in history.trades:
+        row = [_text(value) for value in asdict(trade).values()]
+        digest.update(" ".join(row).encode() + b"\n")
+    digest.update(np.ascontiguousarray(history.at_ms).tobytes())
+    digest.update((np.round(history.equity, 8) + 0.0).tobytes())
+    return digest.hexdigest()
+
+
+def _add(digest: Any, candles: Candles) -> None:
+    for name in COLUMNS:
+        digest.update(np.ascontiguousarray(getattr(candles, name)).tobytes())
+
+
+def _text(value: object) -> str:
+    return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
+
+
+def _sha256(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()

@@ -1,0 +1,314 @@
+"""Runs the trader's rule over an account: exact at events, leaping over what lies between them.
+
+An event is a close at which a coin may be entered, a candle that may reach a stop, a target or a
+liquidation, a time stop, a funding, a UTC day's first close, or a close at which a breaker may
+trip. There, the trader's own functions decide and the simulated venue executes, in decimals.
+Between them nothing can happen but that equity moves with the marks: NumPy computes that.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+
+from shared.backtest.outcomes import Flags
+from shared.backtest.simulation.bar_prices import BAR_MS, THIRD_MS
+from shared.backtest.simulation.coin_scores import CoinScores, Crossings
+from shared.backtest.simulation.execution import Execution, OpenTrade
+from shared.backtest.simulation.fill_model import FillModel
+from shared.backtest.simulation.trades import AccountHistory, Locked
+from shared.config.sections import TraderSection
+from shared.exchanges.sim.rules import FUNDING_MS
+from shared.market import Floats
+from shared.messages.trading import TradeSide
+from shared.trading.breakers import DAY_MS, HOUR_MS, Ledger, closed, objections, observed, released
+from shared.trading.entries import Rules, candidates
+from shared.trading.plan import Candidate, Refusal
+
+_NUMBERS = re.compile(r"[-+]?\d[\d.:TZ-]*")
+_NEAR = 1e-9
+"""Equities nearer to a limit than this share are compared in decimals."""
+
+_MIN_MS = 60_000
+
+
+def run_account(
+    coins: Sequence[CoinScores],
+    settings: TraderSection,
+    model: FillModel,
+    from_ms: int,
+    to_ms: int,
+) -> AccountHistory:
+    """Return what the trader's account would have done with the closes in `[from_ms, to_ms)`.
+
+    What is open at `to_ms` is closed then, at the market.
+
+    Raises:
+        ValueError: There is no close in that time, or a delay that a candle's first third does
+            not hold.
+    """
+    return AccountRun(coins, settings, model, from_ms, to_ms).run()
+
+
+class AccountRun:
+    def __init__(
+        self,
+        coins: Sequence[CoinScores],
+        settings: TraderSection,
+        model: FillModel,
+        from_ms: int,
+        to_ms: int,
+    ) -> None:
+        self._first_ms = -(-from_ms // BAR_MS) * BAR_MS
+        self._end_ms = to_ms - to_ms % BAR_MS
+        self._delay_ms = round(1000 * settings.delay_s)
+        if self._first_ms >= self._end_ms:
+            raise ValueError("no close of 5m candles lies in the time asked for")
+        if self._delay_ms + model.latency_ms >= THIRD_MS:
+            raise ValueError(
+                f"a delay of {settings.delay_s:g} s and a latency of {model.latency_ms} ms: "
+                f"expected less than {THIRD_MS // 1000} s together"
+            )
+        self._settings = settings
+        self._model = model
+        self._protect_ms = round(1000 * settings.protect_s)
+        self._crossings = Crossings(coins, settings, self._first_ms, self._end_ms)
+        bars = {coin.symbol: coin.bars for coin in coins}
+        self._execution = Execution(bars, settings, model, self._first_ms)
+        self._ledger: Ledger | None = None
+        self._judged = 0
+        self._last_losses: dict[tuple[str, TradeSide], int] = {}
+        self._refusals: Counter[str] = Counter()
+        self._locked: list[Locked] = []
+        self._released_ms = -1
+        self._at_ms = np.arange(self._first_ms, self._end_ms, BAR_MS, dtype=np.int64)
+        self._equity: Floats = np.empty(len(self._at_ms))
+
+    def run(self) -> AccountHistory:
+        close_ms = self._first_ms
+        while close_ms < self._end_ms:
+            self._decide(close_ms)
+            close_ms = self._leap(close_ms, self.next_event(close_ms))
+        self._pass_until(self._end_ms)
+        self._execution.close_all("end")
+        self._note_lock(self._end_ms)
+        return AccountHistory(
+            trades=self._execution.trades,
+            at_ms=self._at_ms,
+            equity=self._equity,
+            locked=self._locked,
+            refusals=dict(self._refusals.most_common()),
+        )
+
+    # One close
+
+    def _decide(self, close_ms: int) -> None:
+        """Do what the trader does in the cycle of a close."""
+        now_ms = close_ms + self._delay_ms
+        self._pass_until(now_ms)
+        self._execution.close_due()
+        if self._model.release == "daily" and close_ms % DAY_MS == 0:
+            self._release(close_ms)
+        self._observe()
+        if not self._objection():
+            self._enter(close_ms)
+            self._observe()
+        self._equity[(close_ms - self._first_ms) // BAR_MS] = float(self._execution.equity)
+
+    def _enter(self, close_ms: int) -> None:
+        chosen = list(self._crossings.at(close_ms))
+        if not chosen:
+            return
+        uses_signals = self._settings.use_ta_signals
+        before = uses_signals and self._decided_before(close_ms)
+        found, refused = candidates(
+            [coin.at(index) for coin, index in chosen],
+            {c.symbol: c.signal(i) for c, i in chosen} if uses_signals else {},
+            Rules(self._settings, close_ms, self._execution.now_ms, "sim"),
+            signals_before={c.symbol: c.signal(i - 1) for c, i in chosen} if before else {},
+            occupied=self._execution.open.keys(),
+            last_losses=self._last_losses,
+        )
+        for refusal in refused:
+            self._refuse(refusal.why)
+        for candidate in found:
+            why = self._try_entry(candidate)
+            if why:
+                self._refuse(why)
+
+    def _try_entry(self, candidate: Candidate) -> str:
+        """Enter a candidate; return why it was not entered, or ""."""
+        if objection := self._objection():
+            return objection
+        self._observe()
+        plan = self._execution.plan(candidate)
+        if isinstance(plan, Refusal):
+            return plan.why
+        return self._objection() or self._execution.enter(plan)
+
+    def _decided_before(self, close_ms: int) -> bool:
+        """Return whether the trader read the signals of the close before."""
+        before_ms = close_ms - BAR_MS
+        now_ms = before_ms + self._delay_ms
+        sent = sum(now_ms - HOUR_MS < at_ms <= now_ms for at_ms in self._execution.sent_ms[-999:])
+        was_free = before_ms >= self._first_ms and self._released_ms != close_ms
+        return was_free and sent < self._settings.max_orders_per_hour
+
+    def _refuse(self, why: str) -> None:
+        self._refusals.update(without_numbers(reason) for reason in why.split("; "))
+
+    # Breakers
+
+    def _observe(self) -> None:
+        """Update the breakers' ledger by the account and the trades that ended."""
+        now_ms, execution = self._execution.now_ms, self._execution
+        ledger = observed(self._ledger, execution.equity, Decimal(0), self._settings, now_ms)
+        for trade in execution.trades[self._judged :]:
+            ledger = closed(ledger, trade.pnl, self._settings, now_ms)
+            if trade.pnl < 0:
+                self._last_losses[trade.symbol, trade.side] = trade.left_ms
+        self._judged = len(execution.trades)
+        sent = tuple(at_ms for at_ms in execution.sent_ms[-999:] if at_ms > now_ms - HOUR_MS)
+        self._ledger = replace(ledger, orders_ms=sent)
+
+    def _objection(self) -> str:
+        assert self._ledger is not None, "it was observed"
+        found = objections(self._ledger, self._settings, self._execution.now_ms)
+        return "; ".join(found)
+
+    def _release(self, close_ms: int) -> None:
+        if self._ledger is not None and self._ledger.latches:
+            self._note_lock(close_ms)
+            self._ledger = released(self._ledger)
+            self._released_ms = close_ms
+
+    def _note_lock(self, to_ms: int) -> None:
+        if self._ledger is None or not self._ledger.latches:
+            return
+        first = min(latch.at_ms for latch in self._ledger.latches)
+        why = "; ".join(latch.why for latch in self._ledger.latches)
+        self._locked.append(Locked(from_ms=first, to_ms=to_ms, why=why))
+        missed = self._crossings.between(first, to_ms)
+        if missed:
+            self._refusals["locked by a breaker"] += missed
+
+    # Time
+
+    def next_event(self, close_ms: int) -> int:
+        """Return the next close at which something may happen, at most the end."""
+        assert self._ledger is not None, "it was observed"
+        nearest = [self._end_ms, close_ms - close_ms % DAY_MS + DAY_MS]
+        if not self._ledger.latches:
+            crossing_ms = self._crossings.next_ms(close_ms)
+            nearest += [] if crossing_ms is None else [crossing_ms]
+        execution = self._execution
+        if execution.open:
+            nearest.append(close_ms - close_ms % FUNDING_MS + FUNDING_MS)
+            nearest += [self._look_ms(trade) for trade in execution.open.values()]
+        until_ms = max(min(nearest), close_ms + BAR_MS)
+        if until_ms > close_ms + BAR_MS:
+            for symbol, trade in execution.open.items():
+                calm_ms = self._calm_until(trade, close_ms, until_ms)
+                execution.prices.calm_until_ms[symbol] = calm_ms
+                until_ms = min(until_ms, max(calm_ms, close_ms + BAR_MS))
+        else:
+            execution.prices.calm_until_ms.clear()
+        return until_ms
+
+    def _look_ms(self, trade: OpenTrade) -> int:
+        """Return the close at or before which a position's time stop works."""
+        due_ms = self._execution.due_ms(trade) - self._delay_ms
+        return -(-due_ms // BAR_MS) * BAR_MS
+
+    def _calm_until(self, trade: OpenTrade, from_ms: int, to_ms: int) -> int:
+        """Return the open of the first candle that may reach a level of a position."""
+        bars = self._execution.prices.coins[trade.plan.symbol]
+        c = bars.candles
+        first, end = bars.place(from_ms), bars.place(to_ms) + 1
+        low, high = (trade.stop, trade.target)[:: 1 if trade.plan.side == "long" else -1]
+        if trade.closing is not None:
+            return from_ms
+        reached = (c.low[first:end] <= float(low) * (1 + _NEAR)) | (
+            c.high[first:end] >= float(high) * (1 - _NEAR)
+        )
+        if not reached.any():
+            return to_ms
+        return int(c.open_time_ms[first + int(reached.argmax())])
+
+    def _pass_until(self, now_ms: int) -> None:
+        """Let time pass; the trader looks for time stops every `protect_s`."""
+        execution = self._execution
+        while execution.open:
+            guarded = [trade for trade in execution.open.values() if trade.closing is None]
+            looks = [self._next_look(execution.due_ms(trade)) for trade in guarded]
+            look_ms = min(looks, default=now_ms)
+            if look_ms >= now_ms:
+                break
+            execution.advance(look_ms)
+            execution.close_due()
+        execution.advance(now_ms)
+
+    def _next_look(self, due_ms: int) -> int:
+        decision_ms = due_ms - (due_ms - self._delay_ms) % BAR_MS
+        looks = -(-(due_ms - decision_ms) // self._protect_ms)
+        return min(decision_ms + looks * self._protect_ms, decision_ms + BAR_MS)
+
+    def _leap(self, close_ms: int, until_ms: int) -> int:
+        """Compute equity at the closes in between; return the close at which to decide next.
+
+        That is `until_ms`, or an earlier one at which a breaker may trip.
+        """
+        assert self._ledger is not None, "it was observed"
+        first_ms = close_ms + BAR_MS
+        count = (until_ms - first_ms) // BAR_MS
+        if not count:
+            return until_ms
+        execution = self._execution
+        equity: Floats = np.full(count, float(execution.wallet))
+        for symbol, trade in execution.open.items():
+            side, position = trade.plan.side, trade.position
+            marks = execution.prices.at_closes(symbol, side, first_ms, count, self._delay_ms)
+            moved = marks * float(position.size) - float(position.cost)
+            equity += moved if side == "long" else -moved
+        if execution.open:
+            near = self._near_a_limit(equity, self._ledger)
+            if near.any():
+                count = int(near.argmax())
+                until_ms = first_ms + count * BAR_MS
+                equity = equity[:count]
+            if count:
+                self._raise_peak(equity, first_ms)
+        place = (first_ms - self._first_ms) // BAR_MS
+        self._equity[place : place + count] = equity
+        return until_ms
+
+    def _near_a_limit(self, equity: Floats, ledger: Ledger) -> Flags:
+        """Return where a breaker may trip that has not."""
+        near = np.zeros(len(equity), dtype=np.bool_)
+        settings = self._settings
+        if not ledger.is_latched("daily loss"):
+            floor = float(ledger.day_equity) * (1 - settings.daily_loss_pct / 100)
+            near |= equity <= floor * (1 + _NEAR)
+        if not ledger.is_latched("drawdown"):
+            highest: Floats = np.maximum.accumulate(equity).clip(min=float(ledger.peak))
+            near |= equity <= highest * (1 - settings.drawdown_pct / 100) * (1 + _NEAR)
+        return near
+
+    def _raise_peak(self, equity: Floats, first_ms: int) -> None:
+        ledger, highest = self._ledger, int(equity.argmax())
+        assert ledger is not None, "it was observed"
+        if equity[highest] < float(ledger.peak) * (1 - _NEAR):
+            return
+        at_ms = first_ms + highest * BAR_MS + self._delay_ms
+        exactly = self._execution.equity_at(at_ms)
+        self._ledger = replace(ledger, peak=max(ledger.peak, exactly))
+
+
+def without_numbers(why: str) -> str:
+    """Return a reason with "…" for every number and time in it."""
+    return _NUMBERS.sub("…", why)

@@ -1,0 +1,183 @@
+"""`coinex backtest`: what the trader's rule would have earned on recorded candles."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import orjson
+
+from shared.config.load import load, overridden
+from shared.console.option_values import ALWAYS, Misuse, time_ms
+from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle, NotInstalled
+
+# NumPy and the kernels are loaded when something is tested, not with every command.
+if TYPE_CHECKING:
+    from shared.backtest.results.document import Result
+    from shared.config.sections import Config
+
+IDLE = ("enabled", "wait_s", "unprotected_s", "warn_pct", "max_refusals_per_hour")
+"""Settings of the trader without effect where candles come at once and the venue always answers."""
+
+SECTIONS = ("trader", "indicators")
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `backtest`."""
+    parser.add_argument(
+        "--candles",
+        required=True,
+        metavar="DIR",
+        type=Path,
+        help="a candle store, or SYMBOL-5m.csv.gz files",
+    )
+    parser.add_argument(
+        "--from", dest="since", metavar="T", help="first close, UTC: 2025-02-01[T12:00]"
+    )
+    parser.add_argument("--to", dest="until", metavar="T", help="end, not included")
+    parser.add_argument(
+        "--symbols", default="", metavar="A,B", help="only these coins (all that are recorded)"
+    )
+    parser.add_argument(
+        "--release",
+        choices=("never", "daily"),
+        default="never",
+        help="when breakers that tripped are released (never)",
+    )
+    parser.add_argument(
+        "--path",
+        choices=("adverse", "by_body"),
+        default="adverse",
+        help="the price within a candle: what hurts a position first, or as its body says",
+    )
+    parser.add_argument(
+        "--latency-ms", type=int, default=0, metavar="N", help="from prices to the order (0)"
+    )
+    parser.add_argument(
+        "--start", type=float, default=10_000.0, metavar="USDT", help="first equity (10000)"
+    )
+    parser.add_argument(
+        "--no-funding", action="store_true", help="without the simulated venue's funding"
+    )
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="(one per core)"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where report.html and the other files go (state_dir/results/backtest-DIGEST)",
+    )
+    parser.add_argument("--json", action="store_true", help="print result.json, for programs")
+
+
+def backtest(options: argparse.Namespace) -> int:
+    """Run the rule, print the result, write it; return the exit code."""
+    from shared.backtest.executor import JobFailed  # noqa: PLC0415
+    from shared.backtest.recording import NothingToReplay  # noqa: PLC0415
+
+    try:
+        return _backtest(options)
+    except (Misuse, NothingToReplay) as error:
+        print(f"backtest: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except (BadCandle, JobFailed, NotInstalled, OSError) as error:
+        print(f"backtest: {error}", file=sys.stderr)
+    except MemoryError:
+        print("backtest: out of memory; fewer --symbols or --processes need less", file=sys.stderr)
+    return EXIT_FAILED
+
+
+def _backtest(options: argparse.Namespace) -> int:
+    from shared.backtest.results.result_files import write_result  # noqa: PLC0415
+    from shared.backtest.results.words import as_text  # noqa: PLC0415
+
+    config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
+    _refuse_without_effect(options)
+    began_s = time.perf_counter()
+    result = _result(config, options)
+    took_s = round(time.perf_counter() - began_s, 3)
+    if options.json:
+        print(orjson.dumps(result.document, option=orjson.OPT_SORT_KEYS).decode())
+    else:
+        print(as_text(result.document))
+    directory = options.out or _usual_directory(Path(config.state_dir), result)
+    run = {
+        "candles": str(options.candles.resolve()),
+        "processes": options.processes,
+        "took_s": took_s,
+        "set": options.set,
+    }
+    written = write_result(result, run, directory)
+    print(f"written to {directory}: {', '.join(written)}", file=sys.stderr)
+    return EXIT_OK
+
+
+def _result(config: Config, options: argparse.Namespace) -> Result:
+    from shared.backtest.recording import chosen_symbols  # noqa: PLC0415
+    from shared.backtest.results.document import Question, result_of  # noqa: PLC0415
+    from shared.backtest.simulation.fill_model import FillModel  # noqa: PLC0415
+    from shared.backtest.simulation.prepared import Prepared  # noqa: PLC0415
+
+    if options.processes < 1:
+        raise Misuse(f"--processes {options.processes}: expected at least 1")
+    if options.latency_ms < 0:
+        raise Misuse(f"--latency-ms {options.latency_ms}: expected 0 or more")
+    if not 0 < options.start < 1e12:
+        raise Misuse(f"--start {options.start:g}: expected more than 0 and less than 1e12")
+    from_ms = time_ms(options.since, "--from", ALWAYS[0])
+    to_ms = time_ms(options.until, "--to", ALWAYS[1])
+    if from_ms >= to_ms:
+        raise Misuse(f"--from {options.since} is not before --to {options.until}")
+    symbols = chosen_symbols(options.candles, [s for s in options.symbols.split(",") if s])
+    model = FillModel(
+        path=options.path,
+        latency_ms=options.latency_ms,
+        start_quote=options.start,
+        has_funding=not options.no_funding,
+        release=options.release,
+    )
+    prepared = Prepared.read(
+        options.candles, symbols, config.indicators, (from_ms, to_ms),
+        processes=options.processes,
+        warn=lambda remark: print(f"backtest: {remark}", file=sys.stderr),
+    )  # fmt: skip
+    try:
+        history = prepared.run(config.trader, model)
+    except ValueError as error:
+        raise Misuse(str(error)) from None
+    question = Question(
+        recordings=prepared.recordings, trader=config.trader, indicators=config.indicators,
+        model=model, from_ms=prepared.from_ms, to_ms=prepared.to_ms,
+    )  # fmt: skip
+    return result_of(question, history)
+
+
+def _refuse_without_effect(options: argparse.Namespace) -> None:
+    """Refuse settings that would change nothing.
+
+    Raises:
+        Misuse: `--set` has one.
+    """
+    given = overridden(options.set)
+    idle = [f"trader.{name}" for name in given.get("trader", {}) if name in IDLE]
+    idle += [name for name in given if name not in (*SECTIONS, "state_dir")]
+    if idle:
+        raise Misuse(
+            f"--set {', '.join(idle)}: does not count in a backtest; what counts are those "
+            f"settings of {' and '.join(SECTIONS)} that decide on entries and exits"
+        )
+
+
+def _usual_directory(state_dir: Path, result: Result) -> Path:
+    """Return where a result goes if nothing is said: `results/` of the state, or of here."""
+    name = f"backtest-{result.document['digest'][:12]}"
+    writable = next(path for path in (state_dir, *state_dir.resolve().parents) if path.exists())
+    if os.access(writable, os.W_OK | os.X_OK):
+        return state_dir / "results" / name
+    print(f"backtest: {state_dir} cannot be written: results/ here instead", file=sys.stderr)
+    return Path("results") / name
