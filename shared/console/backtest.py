@@ -85,6 +85,8 @@ def backtest(options: argparse.Namespace) -> int:
     except (Misuse, NothingToReplay) as error:
         print(f"backtest: {error}", file=sys.stderr)
         return EXIT_USAGE
+    except BrokenPipeError:  # the reader of our output has closed it
+        raise
     except (BadCandle, JobFailed, NotInstalled, OSError) as error:
         print(f"backtest: {error}", file=sys.stderr)
     except MemoryError:
@@ -101,10 +103,6 @@ def _backtest(options: argparse.Namespace) -> int:
     began_s = time.perf_counter()
     result = _result(config, options)
     took_s = round(time.perf_counter() - began_s, 3)
-    if options.json:
-        print(orjson.dumps(result.document, option=orjson.OPT_SORT_KEYS).decode())
-    else:
-        print(as_text(result.document))
     directory = options.out or _usual_directory(Path(config.state_dir), result)
     run = {
         "candles": str(options.candles.resolve()),
@@ -113,6 +111,10 @@ def _backtest(options: argparse.Namespace) -> int:
         "set": options.set,
     }
     written = write_result(result, run, directory)
+    if options.json:
+        print(orjson.dumps(result.document, option=orjson.OPT_SORT_KEYS).decode())
+    else:
+        print(as_text(result.document))
     print(f"written to {directory}: {', '.join(written)}", file=sys.stderr)
     return EXIT_OK
 

@@ -133,7 +133,7 @@ def _drawdown(result: Result) -> str:
     area = Band(at=history.at_ms, low=below, high=np.zeros(len(below)), style="own")
     return chart(
         [], [area], title="drawdown over time", zero=True, height_px=150,
-        value_text=lambda value: f"{value:.1f} %", place_texts=_dates(result),
+        value_text=lambda value: f"{value:.1f} %" if value else "0 %", place_texts=_dates(result),
     )  # fmt: skip
 
 
@@ -148,7 +148,7 @@ def _held(result: Result) -> str:
     ]
     return chart(
         lines, title="return of this rule and of buying and holding", zero=True, height_px=220,
-        value_text=lambda value: f"{value:+.0f} %", place_texts=_dates(result),
+        value_text=lambda value: f"{value:+.0f} %" if value else "0 %", place_texts=_dates(result),
     )  # fmt: skip
 
 
@@ -169,7 +169,7 @@ def _distribution(trades: Sequence[Trade]) -> str:
     counts, _ = np.histogram(results, edges)
     return histogram(
         counts.tolist(), edges.tolist(), title="distribution of the trades' results in R",
-        value_text=lambda value: f"{value:+g} R",
+        value_text=lambda value: f"{value:+g} R" if value else "0 R",
     )  # fmt: skip
 
 

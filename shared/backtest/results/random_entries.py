@@ -23,9 +23,9 @@ class RandomEntries:
 
     Attributes:
         net_return_pct: Of each run, ascending. Shape: (runs,).
-        at_ms: The ends of days of 24 h from the first close on. Shape: (days,).
+        at_ms: The first close, and the ends of days of 24 h from it on. Shape: (1 + days,).
         band: Equity then that 5, 50 and 95 % of runs are at most at, of trades that ended. Shape:
-            (3, days).
+            (3, 1 + days).
         beaten_pct: Share of runs that earned less than the rule.
     """
 
@@ -48,18 +48,18 @@ def random_entries(
     rng = np.random.default_rng(SEED)
     begin_ms, first = int(history.at_ms[0]), float(history.equity[0])
     days = (int(history.at_ms[-1]) - begin_ms) // DAY_MS + 1
-    gained = np.zeros((runs, days))
+    gained = np.zeros((runs, 1 + days))
     rows = np.arange(runs)
     for trade in history.trades:
         pnl, ended_ms = _at_random(trade, candles[trade.symbol], history, rng, runs)
-        gained[rows, np.minimum((ended_ms - begin_ms) // DAY_MS, days - 1)] += pnl
+        gained[rows, 1 + np.minimum((ended_ms - begin_ms) // DAY_MS, days - 1)] += pnl
     final = gained.sum(axis=1)
     equity = first + np.cumsum(gained, axis=1)
     net = 100 * final / first
     own = sum(float(trade.pnl) for trade in history.trades)
     return RandomEntries(
         net_return_pct=np.sort(net),
-        at_ms=begin_ms + DAY_MS * np.arange(1, days + 1, dtype=np.int64),
+        at_ms=begin_ms + DAY_MS * np.arange(days + 1, dtype=np.int64),
         band=np.percentile(equity, LEVELS_PCT, axis=0),
         beaten_pct=100 * float(np.mean(final < own)),
     )

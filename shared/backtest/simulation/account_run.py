@@ -9,6 +9,7 @@ Between them nothing can happen but that equity moves with the marks: NumPy comp
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -33,8 +34,6 @@ from shared.trading.plan import Candidate, Refusal
 _NUMBERS = re.compile(r"[-+]?\d[\d.:TZ-]*")
 _NEAR = 1e-9
 """Equities nearer to a limit than this share are compared in decimals."""
-
-_MIN_MS = 60_000
 
 
 def run_account(
@@ -82,6 +81,7 @@ class AccountRun:
         self._execution = Execution(bars, settings, model, self._first_ms)
         self._ledger: Ledger | None = None
         self._judged = 0
+        self._observed = (-1, 0, 0)
         self._last_losses: dict[tuple[str, TradeSide], int] = {}
         self._refusals: Counter[str] = Counter()
         self._locked: list[Locked] = []
@@ -155,9 +155,14 @@ class AccountRun:
         """Return whether the trader read the signals of the close before."""
         before_ms = close_ms - BAR_MS
         now_ms = before_ms + self._delay_ms
-        sent = sum(now_ms - HOUR_MS < at_ms <= now_ms for at_ms in self._execution.sent_ms[-999:])
         was_free = before_ms >= self._first_ms and self._released_ms != close_ms
+        sent = len(self._sent_within_an_hour(now_ms))
         return was_free and sent < self._settings.max_orders_per_hour
+
+    def _sent_within_an_hour(self, now_ms: int) -> tuple[int, ...]:
+        sent_ms = self._execution.sent_ms
+        first, end = bisect_right(sent_ms, now_ms - HOUR_MS), bisect_right(sent_ms, now_ms)
+        return tuple(sent_ms[first:end])
 
     def _refuse(self, why: str) -> None:
         self._refusals.update(without_numbers(reason) for reason in why.split("; "))
@@ -167,14 +172,17 @@ class AccountRun:
     def _observe(self) -> None:
         """Update the breakers' ledger by the account and the trades that ended."""
         now_ms, execution = self._execution.now_ms, self._execution
+        state = now_ms, len(execution.sent_ms), len(execution.trades)
+        if state == self._observed:
+            return  # nothing has happened since
+        self._observed = state
         ledger = observed(self._ledger, execution.equity, Decimal(0), self._settings, now_ms)
         for trade in execution.trades[self._judged :]:
             ledger = closed(ledger, trade.pnl, self._settings, now_ms)
             if trade.pnl < 0:
                 self._last_losses[trade.symbol, trade.side] = trade.left_ms
         self._judged = len(execution.trades)
-        sent = tuple(at_ms for at_ms in execution.sent_ms[-999:] if at_ms > now_ms - HOUR_MS)
-        self._ledger = replace(ledger, orders_ms=sent)
+        self._ledger = replace(ledger, orders_ms=self._sent_within_an_hour(now_ms))
 
     def _objection(self) -> str:
         assert self._ledger is not None, "it was observed"
@@ -237,7 +245,7 @@ class AccountRun:
             c.high[first:end] >= float(high) * (1 - _NEAR)
         )
         if not reached.any():
-            return to_ms
+            return to_ms + BAR_MS
         return int(c.open_time_ms[first + int(reached.argmax())])
 
     def _pass_until(self, now_ms: int) -> None:
@@ -254,9 +262,13 @@ class AccountRun:
         execution.advance(now_ms)
 
     def _next_look(self, due_ms: int) -> int:
-        decision_ms = due_ms - (due_ms - self._delay_ms) % BAR_MS
-        looks = -(-(due_ms - decision_ms) // self._protect_ms)
-        return min(decision_ms + looks * self._protect_ms, decision_ms + BAR_MS)
+        """Return when the trader first looks for a time stop at or after a time.
+
+        It does within a cycle, and every `protect_s` from then on.
+        """
+        passed_ms = (due_ms - self._delay_ms) % BAR_MS
+        look_ms = -(-passed_ms // self._protect_ms) * self._protect_ms
+        return due_ms - passed_ms + min(look_ms, BAR_MS)
 
     def _leap(self, close_ms: int, until_ms: int) -> int:
         """Compute equity at the closes in between; return the close at which to decide next.

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -84,19 +85,32 @@ class BarPrices:
     kind: PathKind = "adverse"
     side_of: Callable[[str], TradeSide | None] = lambda symbol: None
     calm_until_ms: dict[str, int] = field(default_factory=dict)
+    _known: dict[str, tuple[int, TradeSide | None, Decimal]] = field(default_factory=dict)
 
     def symbols(self) -> Sequence[str]:
+        return self._symbols
+
+    @cached_property
+    def _symbols(self) -> tuple[str, ...]:
         return tuple(self.coins)
 
     def digits(self, symbol: str, at_ms: int) -> int:
         return self.coins[symbol].digits
 
     def price(self, symbol: str, at_ms: int) -> Decimal | None:
+        side, known = self._side(symbol), self._known.get(symbol)
+        if known is not None and known[:2] == (at_ms, side):
+            return known[2]
         bars = self.coins[symbol]
         place = bars.place(at_ms)
         if place < 0:
             return None
-        points = bars.points(place, self._side(symbol))
+        price = self._price(bars, place, side, at_ms)
+        self._known[symbol] = at_ms, side, price
+        return price
+
+    def _price(self, bars: CoinBars, place: int, side: TradeSide | None, at_ms: int) -> Decimal:
+        points = bars.points(place, side)
         passed_ms = at_ms - int(bars.candles.open_time_ms[place])
         if passed_ms >= BAR_MS:
             return Decimal(points[-1]).scaleb(-bars.digits)
@@ -108,7 +122,12 @@ class BarPrices:
         begins = self.price(symbol, from_ms)
         if begins is None:
             return []
-        since_ms = max(from_ms, min(self.calm_until_ms.get(symbol, from_ms), until_ms))
+        calm_ms = self.calm_until_ms.get(symbol, from_ms)
+        if calm_ms >= until_ms and until_ms % BAR_MS:  # between two candles the price may jump
+            ends = self.price(symbol, until_ms)
+            assert ends is not None, "there was a price before"
+            return [Corner(from_ms, begins), Corner(until_ms, ends)]
+        since_ms = max(from_ms, min(calm_ms, until_ms))
         corners = self._corners(symbol, since_ms, until_ms)
         path = between(corners, since_ms, until_ms, self.coins[symbol].digits)
         if since_ms == from_ms:

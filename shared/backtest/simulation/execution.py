@@ -43,13 +43,13 @@ from shared.exchanges.venue import (
 )
 from shared.messages.trading import TradeSide
 from shared.trading.amounts import exact
+from shared.trading.breakers import HOUR_MS
 from shared.trading.entries import OTHER
 from shared.trading.exits import is_beyond, levels
 from shared.trading.exposure import Exposure, Holding
 from shared.trading.plan import Candidate, EntryPlan, Refusal
 from shared.trading.sizing import plan_entry
 
-_HOUR_MS = 3_600_000
 _BY_ORDER = "market"
 _ZERO = Decimal(0)
 _SIDES: tuple[OrderSide, ...] = ("buy", "sell")
@@ -93,6 +93,7 @@ class Execution:
         begin_ms: int,
     ) -> None:
         self._settings = settings
+        self._hold_ms = int(exact(settings.max_hold_h) * HOUR_MS)
         self._model = model
         self.prices = BarPrices(bars, model.path, self._side_of)
         state = VenueState(at_ms=begin_ms, account=SimAccount(), orders=SimOrders())
@@ -148,7 +149,7 @@ class Execution:
 
     def due_ms(self, trade: OpenTrade) -> int:
         """Return when a position has been open for too long."""
-        return trade.opened_ms + int(exact(self._settings.max_hold_h) * _HOUR_MS)
+        return trade.opened_ms + self._hold_ms
 
     def close_all(self, how: How) -> None:
         """Close every position at the market."""
