@@ -57,7 +57,7 @@ def plan_entry(
         raise ValueError(f"expected one coin, found {', '.join(sorted(symbols))}")
     with localcontext(EXACT):
         faults = [
-            *_room(candidate, rule, account, settings),
+            *no_room(candidate, rule, account, settings),
             *_prices(candidate, book, ticker, settings),
             *_funding(candidate.side, funding, settings, now_ms),
         ]
@@ -119,9 +119,10 @@ class _Quote(NamedTuple):
     worst: Decimal
 
 
-def _room(
+def no_room(
     candidate: Candidate, rule: MarketRule, account: Exposure, settings: TraderSection
 ) -> Iterator[str]:
+    """Yield why there is no entry at any price."""
     if not rule.available:
         yield "the venue says that this market cannot be traded now"
     if not account.equity > 0:

@@ -9,6 +9,7 @@ several coins are entered at one close, which a backtest knows only as `latency_
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -86,6 +87,16 @@ def differences(history: AccountHistory, outcome: Outcome) -> list[str]:
     ]
 
 
+def equity_differs_at(history: AccountHistory, outcome: Outcome) -> list[int]:
+    """Return the closes at which the account is worth something else."""
+    ours = dict(zip(history.at_ms.tolist(), history.equity.tolist(), strict=True))
+    return [
+        row.cycle_ms
+        for row in outcome.equity
+        if not math.isclose(ours[row.cycle_ms], row.equity, rel_tol=1e-12)
+    ]
+
+
 def main(arguments: list[str]) -> int:
     chosen = parse_arguments(arguments)
     asked = market(chosen)
@@ -96,6 +107,7 @@ def main(arguments: list[str]) -> int:
     print(f"backtest {between_s - began_s:.2f} s, lockstep {time.process_time() - between_s:.1f} s "
           "of processor time")  # fmt: skip
     found = differences(history, outcome)
+    found += [f"equity differs at {at_ms}" for at_ms in equity_differs_at(history, outcome)]
     print("\n".join(found) or f"{len(outcome.trades)} trades agree")
     return 1 if found else 0
 

@@ -172,10 +172,9 @@ class AccountRun:
     def _observe(self) -> None:
         """Update the breakers' ledger by the account and the trades that ended."""
         now_ms, execution = self._execution.now_ms, self._execution
-        state = now_ms, len(execution.sent_ms), len(execution.trades)
-        if state == self._observed:
+        if execution.state == self._observed:
             return  # nothing has happened since
-        self._observed = state
+        self._observed = execution.state
         ledger = observed(self._ledger, execution.equity, Decimal(0), self._settings, now_ms)
         for trade in execution.trades[self._judged :]:
             ledger = closed(ledger, trade.pnl, self._settings, now_ms)

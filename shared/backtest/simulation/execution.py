@@ -48,7 +48,7 @@ from shared.trading.entries import OTHER
 from shared.trading.exits import is_beyond, levels
 from shared.trading.exposure import Exposure, Holding
 from shared.trading.plan import Candidate, EntryPlan, Refusal
-from shared.trading.sizing import plan_entry
+from shared.trading.sizing import no_room, plan_entry
 
 _BY_ORDER = "market"
 _ZERO = Decimal(0)
@@ -103,6 +103,7 @@ class Execution:
         self._venue = SimVenue(self.prices, state)
         self._venue.depth = exact(model.depth)
         self._rules: dict[str, MarketRule] = {}
+        self._exposure: tuple[tuple[int, int, int], Exposure] | None = None
         self.open: dict[str, OpenTrade] = {}
         self.trades: list[Trade] = []
         self.sent_ms: list[int] = []
@@ -126,7 +127,18 @@ class Execution:
         known = {symbol: mark for symbol, mark in marks.items() if mark is not None}
         return self.wallet + self._venue.account.unrealized(known)
 
+    @property
+    def state(self) -> tuple[int, int, int]:
+        """Return what changes whenever the account or a mark may have."""
+        return self.now_ms, len(self.sent_ms), len(self.trades)
+
     def exposure(self) -> Exposure:
+        """Return equity, free margin and positions now."""
+        if self._exposure is None or self._exposure[0] != self.state:
+            self._exposure = self.state, self._current_exposure()
+        return self._exposure[1]
+
+    def _current_exposure(self) -> Exposure:
         venue = self._venue
         positions = venue.account.positions.values()
         holdings = tuple(_holding(each, venue.mark(each.market)) for each in positions)
@@ -165,14 +177,20 @@ class Execution:
     # Entries
 
     def plan(self, candidate: Candidate) -> EntryPlan | Refusal:
-        """Return the trader's plan for a candidate at the venue's prices now, or its refusal."""
+        """Return the trader's plan for a candidate at the venue's prices now, or its refusal.
+
+        Prices are looked at only if there is room for an entry.
+        """
         symbol, venue = candidate.symbol, self._venue
+        rule, account = self._market_rule(venue.rule(symbol)), self.exposure()
+        if faults := list(no_room(candidate, rule, account, self._settings)):
+            return Refusal(symbol=symbol, side=candidate.side, why="; ".join(faults))
         price = venue.mark(symbol)
         next_ms = next_funding_ms(self.now_ms)
         latest_ms = next_ms - FUNDING_MS
         return plan_entry(
             candidate,
-            rule=self._market_rule(venue.rule(symbol)),
+            rule=rule,
             book=self._book(candidate),
             ticker=Ticker(symbol=symbol, last=price, mark=price, index=price),
             funding=Funding(
@@ -182,7 +200,7 @@ class Execution:
                 next_rate=venue.funding_rate(symbol, next_ms),
                 next_ms=next_ms,
             ),
-            account=self.exposure(),
+            account=account,
             settings=self._settings,
             now_ms=self.now_ms,
         )
