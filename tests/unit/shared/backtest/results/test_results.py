@@ -29,15 +29,14 @@ from shared.backtest.results.random_entries import buy_and_hold, random_entries
 from shared.backtest.results.result_files import trade_columns, write_result
 from shared.backtest.results.svg import Scale, thinned
 from shared.backtest.results.words import as_text, verdict
-from shared.backtest.simulation.account_run import run_account
 from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.trades import AccountHistory, Locked, Trade
 from shared.config.sections import IndicatorsSection, TraderSection
 from shared.market import Timeframe
-from tests.support.made_scores import BAR_MS, BEGIN_MS, DAY_MS, flat, random_coins
+from tests.support.made_results import made_result
+from tests.support.made_scores import BAR_MS, BEGIN_MS, DAY_MS, flat
 
 HOUR_MS = 3_600_000
-SPAN = (BEGIN_MS + DAY_MS, BEGIN_MS + 12 * DAY_MS)
 
 
 def trade(**change: Any) -> Trade:
@@ -58,14 +57,7 @@ def history(trades: list[Trade], days: int = 1, equity: Any = None) -> AccountHi
 
 @pytest.fixture(scope="module")
 def result() -> Result:
-    coins = random_coins(8, ("BTCUSDT", "ETHUSDT", "SOLUSDT"), 288 * 12 + 1)
-    recordings = {c.symbol: Recording(c.symbol, {Timeframe.M5: c.bars.candles}) for c in coins}
-    trader, model = TraderSection(use_ta_signals=True), FillModel(release="daily")
-    question = Question(
-        recordings=recordings, trader=trader, indicators=IndicatorsSection(), model=model,
-        from_ms=SPAN[0], to_ms=SPAN[1],
-    )  # fmt: skip
-    return result_of(question, run_account(coins, trader, model, *SPAN))
+    return made_result()
 
 
 def test_figures_of_two_trades_by_hand() -> None:
