@@ -1,4 +1,4 @@
-"""Packages that only what judges recorded candles needs: Parquet, plots."""
+"""Packages that only what judges recorded candles needs: Parquet, plots, statistics."""
 
 from __future__ import annotations
 

@@ -201,6 +201,13 @@ def parser(run: CarryOut) -> Parser:
         ),
     ):
         verb(name, summary, code, own_options=True)
+    verb(
+        "evidence",
+        "how many trades it takes to tell an edge from luck",
+        "shared.console.evidence:evidence",
+        own_options=True,
+        parents=(),
+    )
 
     def show_help(options: argparse.Namespace) -> int:
         of = made.commands[options.of] if options.of else made
