@@ -1,36 +1,13 @@
-"""`coinex evidence`: says how many trades it takes to tell an edge from luck."""
+"""`coinex evidence`: what it takes to believe a result."""
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
 
+from shared.console import evidence_power
 from shared.console.option_values import Misuse
-from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, NotInstalled
-
-if TYPE_CHECKING:
-    from shared.backtest.sweep.power import Made
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """How often the verdict on made sweeps was right, as shares of the runs.
-
-    Attributes:
-        trades: Of each setting.
-        found: An edge was found where one setting has it.
-        undecided: There was too little to tell.
-        false: An edge was found where no setting has one.
-    """
-
-    trades: int
-    found: float
-    undecided: float
-    false: float
+from shared.errors import EXIT_FAILED, EXIT_USAGE, PlatformError
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -43,78 +20,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         description=f"{summary[0].upper()}{summary[1:]}: one of the settings has an edge, or none.",
         epilog="Exit codes: 0 done, 1 a package is missing, 2 usage.",
     )
-    power.add_argument("--edge", type=float, default=0.1, metavar="R",
-                       help="mean result of a trade, net of costs, in R (0.1)")  # fmt: skip
-    power.add_argument("--sd", type=float, default=1.3, metavar="R",
-                       help="standard deviation of a trade's result (1.3)")  # fmt: skip
-    power.add_argument("--settings", type=int, default=200, metavar="N", help="tried (200)")
-    power.add_argument("--trades", default="600,2000,4000,8000", metavar="A,B",
-                       help="of each setting, in all days (600,2000,4000,8000)")  # fmt: skip
-    power.add_argument("--days", type=int, default=120, metavar="N", help="recorded (120)")
-    power.add_argument("--together", type=float, default=0.0, metavar="SHARE",
-                       help="correlation of two trades of one day (0)")  # fmt: skip
-    power.add_argument("--runs", type=int, default=100, metavar="N", help="made sweeps (100)")
-    power.add_argument("--seed", type=int, default=1, metavar="N", help="of the random numbers (1)")
-    power.add_argument("--json", action="store_true", help="print the result for programs")
+    evidence_power.add_options(power)
 
 
 def evidence(options: argparse.Namespace) -> int:
     """Do what was asked and return the exit code."""
     try:
-        return _power(options)
+        return evidence_power.power(options)
     except Misuse as error:
         code, fault = EXIT_USAGE, str(error)
-    except NotInstalled as error:
+    except PlatformError as error:
         code, fault = EXIT_FAILED, str(error)
     print(f"evidence {options.action}: {fault}", file=sys.stderr)
     return code
-
-
-def _power(options: argparse.Namespace) -> int:
-    made = _made(options)
-    rows = _rows(made, options)
-    if options.json:
-        print(json.dumps([asdict(row) for row in rows]))
-        return EXIT_OK
-    together = f", trades of one day correlated by {options.together:g}" if options.together else ""
-    print(
-        f"an edge of {options.edge:g} R (sd {options.sd:g} R) in 1 of {options.settings} settings, "
-        f"{options.days} days{together}; {options.runs} runs\n"
-        "trades  edge found  undecided  false edge"
-    )
-    for row in rows:
-        print(
-            f"{row.trades:6}  {row.found:10.0%}  {row.undecided:9.0%}  {row.false:10.1%}",
-            flush=True,
-        )
-    return EXIT_OK
-
-
-def _made(options: argparse.Namespace) -> list[Made]:
-    """Return the sweeps to make.
-
-    Raises:
-        Misuse: An option makes none.
-        NotInstalled: A package is missing.
-    """
-    from shared.backtest.sweep.power import Made  # noqa: PLC0415  # loads arch
-
-    if options.runs < 1 or options.seed < 0:
-        raise Misuse("--runs is at least 1, --seed at least 0")
-    texts = options.trades.split(",")
-    if not all(text.strip().isdecimal() for text in texts):
-        raise Misuse(f"--trades {options.trades}: expected whole numbers such as 600,8000")
-    shared = (options.settings, options.edge, options.sd, options.together, options.days)
-    try:
-        return [Made(int(text), *shared) for text in texts]
-    except ValueError as error:
-        raise Misuse(str(error)) from None
-
-
-def _rows(made: list[Made], options: argparse.Namespace) -> Iterator[Row]:
-    from shared.backtest.sweep.power import outcomes  # noqa: PLC0415
-
-    for each in made:
-        with_edge = outcomes(each, options.runs, options.seed)
-        without = outcomes(replace(each, edge_r=0.0), options.runs, options.seed)
-        yield Row(each.trades, with_edge["edge"], with_edge["undecided"], without["edge"])

@@ -17,7 +17,7 @@ FIRST_TEST_DAY, TEST_DAYS = 30, 10
 HOLD_OUT = 0.2
 LEAST_DAYS = 50
 """Enough for one test before the hold-out."""
-DRAWS = 500
+DRAWS = 300
 """Fewer samples than a sweep takes: its p-value is within 0.01 of theirs at 0.05."""
 
 
@@ -32,6 +32,7 @@ class Made:
         trades: About how many each setting makes in all days, the hold-out included.
         edge_r: Mean result of the last setting's trades, R, net of costs; that of the others is 0.
         together: Correlation of two trades of one setting on one day, 0 to below 1.
+        chosen_on: The last so many days, on which settings are chosen; None for all so far.
     """
 
     trades: int
@@ -40,6 +41,7 @@ class Made:
     sd_r: float = 1.3
     together: float = 0.0
     days: int = 120
+    chosen_on: int | None = None
 
     def __post_init__(self) -> None:
         for name, value, holds, expected in (
@@ -49,6 +51,12 @@ class Made:
             ("edge", self.edge_r, -1.0 < self.edge_r < 100.0, "above -1 and below 100"),
             ("together", self.together, 0.0 <= self.together < 1.0, "from 0 to below 1"),
             ("days", self.days, self.days >= LEAST_DAYS, f"at least {LEAST_DAYS}"),
+            (
+                "chosen on",
+                self.chosen_on,
+                self.chosen_on is None or self.chosen_on >= 2,
+                "at least 2 days",
+            ),
         ):
             if not holds:
                 raise ValueError(f"{name} {value}: expected {expected}")
@@ -57,7 +65,7 @@ class Made:
         """Return what `judge` takes: days by settings, and the chosen settings' trades.
 
         The days before the hold-out. From `FIRST_TEST_DAY` on, every `TEST_DAYS`, the setting with
-        the best Sharpe ratio of all days so far is chosen, and traded for as long.
+        the best Sharpe ratio so far is chosen, and traded for as long.
 
         Shapes: (days, settings), (trades,), (trades,).
         Units:  R per day (a share of the equity when each trade risks the same), R, epoch ms.
@@ -78,9 +86,10 @@ class Made:
             wins = rng.binomial(number, chance)
         daily = ((1.0 + gain) * wins - number).astype(np.float64)
         results, times = [], []
-        for first in range(FIRST_TEST_DAY, days - TEST_DAYS + 1, TEST_DAYS):
-            best = int(np.argmax(sharpe(daily[:first])))
-            for day in range(first, first + TEST_DAYS):
+        for first in range(FIRST_TEST_DAY, days, TEST_DAYS):
+            since = 0 if self.chosen_on is None else max(first - self.chosen_on, 0)
+            best = int(np.argmax(sharpe(daily[since:first])))
+            for day in range(first, min(first + TEST_DAYS, days)):
                 won, all_ = wins[day, best], number[day, best]
                 results.append(np.repeat([gain[best], -1.0], [won, all_ - won]))
                 times.append(np.full(all_, day * DAY_MS, dtype=np.int64))

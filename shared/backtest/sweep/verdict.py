@@ -116,11 +116,13 @@ def judge(
             f"{len(results_r)} results with {len(entered_ms)} times, {tries} tries for "
             f"{daily.shape[1]} settings: expected a time for each, and at least as many tries"
         )
+    if random_entries is not None and random_entries.shape != daily.shape[:1]:
+        raise ValueError(f"random entries of {random_entries.shape}: expected {daily.shape[:1]}")
+    out = _out_of_sample(results_r, entered_ms, rng)
     traded = daily[:, np.ptp(daily, axis=0) > 0.0]
     selection = None
     if len(daily) >= MIN_DAYS and traded.shape[1]:
         selection = _selection(traded, tries, rng, random_entries, draws)
-    out = _out_of_sample(results_r, entered_ms, rng)
     missing = _missing(len(daily), traded.shape[1], out)
     failed = () if selection is None else _failed(selection, out)
     outcome: Outcome = "undecided" if missing else "no_edge" if failed else "edge"
@@ -143,15 +145,12 @@ def _selection(
     random_entries: Floats | None,
     draws: int,
 ) -> Selection:
+    pbo = overfitting_probability(traded) if traded.shape[1] > 1 else None
+    against_cash = superiority_p(traded, rng, draws=draws)
     against_random = None
     if random_entries is not None:
         against_random = superiority_p(traded - random_entries[:, None], rng, draws=draws)
-    return Selection(
-        deflated_sharpe(traded, tries),
-        overfitting_probability(traded) if traded.shape[1] > 1 else None,
-        superiority_p(traded, rng, draws=draws),
-        against_random,
-    )
+    return Selection(deflated_sharpe(traded, tries), pbo, against_cash, against_random)
 
 
 def _out_of_sample(results_r: Floats, entered_ms: Times, rng: np.random.Generator) -> OutOfSample:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -128,9 +130,13 @@ def test_random_entries_are_shown_and_do_not_decide() -> None:
     daily = chosen_on(0.6)
     found = verdict(daily, out_of_sample(0.4), random_entries=daily[:, BEST] * 1.01)
     assert found.outcome == "edge" and found.selection is not None
+    selection = replace(found.selection, spa_p_random=None)
+    assert replace(found, selection=selection) == verdict(daily, out_of_sample(0.4))
     assert found.selection.spa_p_random is not None and found.selection.spa_p_random > 0.5
     easy = verdict(daily, out_of_sample(0.4), random_entries=np.full(DAYS, -1e-3))
     assert easy.selection is not None and easy.selection.spa_p_random == 0.0
+    with pytest.raises(ValueError, match=r"random entries of \(99,\): expected \(100,\)"):
+        verdict(daily, out_of_sample(0.4), random_entries=np.zeros(DAYS - 1))
 
 
 @pytest.mark.parametrize(
