@@ -65,11 +65,13 @@ def power(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps([asdict(row) for row in rows]))
         return EXIT_OK
-    together = f", trades of one day correlated by {options.together:g}" if options.together else ""
+    remarks = f", trades of one day correlated by {options.together:g}" if options.together else ""
+    if options.chosen_on is not None:
+        remarks += f", chosen on the last {count(options.chosen_on, 'day')}"
     print(
         f"an edge of {options.edge:g} R (sd {options.sd:g} R) in 1 of "
-        f"{count(options.settings, 'setting')}, {options.days} days{together}; "
-        f"{options.runs} runs\ntrades  edge found  undecided  false edge"
+        f"{count(options.settings, 'setting')}, {options.days} days{remarks}; "
+        f"{count(options.runs, 'run')}\ntrades  edge found  undecided  false edge"
     )
     for row in rows:
         print(

@@ -25,7 +25,13 @@ def test_table_has_a_row_per_number_of_trades(capsys: pytest.CaptureFixture[str]
         "   300          0%         0%        0.0%",
         " 20000        100%         0%        0.0%",
     ]
-    assert run(*few, "--json", "--together", "0.5") == EXIT_OK
+    clustered = (*few, "--together", "0.5")
+    assert run(*clustered, "--chosen-on", "20", "--runs", "1", "--trades", "300") == EXIT_OK
+    head = capsys.readouterr().out.splitlines()[0]
+    assert head.endswith(
+        "120 days, trades of one day correlated by 0.5, chosen on the last 20 days; 1 run"
+    )
+    assert run(*clustered, "--json") == EXIT_OK
     rows = json.loads(capsys.readouterr().out)
     assert [row["trades"] for row in rows] == [300, 20000]
     # Where half of each trade is the day's, more trades a day say little more.
