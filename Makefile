@@ -56,7 +56,7 @@ node-dev:
 	  cmp -s package-lock.json node_modules/.lock-with-dev \
 	    || { $(NPM_CI) >/dev/null && cp package-lock.json node_modules/.lock-with-dev; }
 
-install-evidence: install ## as well what Parquet and plots need: `coinex candles`, `replay`
+install-evidence: install ## as well what Parquet, plots and statistics need: `coinex candles`, `replay`, `evidence`
 	@cat requirements.txt requirements-evidence.txt | cmp -s - .venv/requirements-evidence.txt || { \
 	  $(PIP) -r requirements-evidence.txt \
 	    && cat requirements.txt requirements-evidence.txt > .venv/requirements-evidence.txt; }
