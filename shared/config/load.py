@@ -58,17 +58,20 @@ def load(
     return config
 
 
-def overridden(overrides: Sequence[str]) -> dict[str, Any]:
+def overridden(overrides: Sequence[str], origin: str = "--set") -> dict[str, Any]:
     """Return the values of `--set`, without a file.
+
+    Args:
+        origin: The option that they were given with.
 
     Raises:
         ConfigError: An unknown key, or a value of the wrong type; texts as of `load`.
     """
     document = Document("", root={})
     for override in overrides:
-        _apply(document, override)
+        _apply(document, override, origin)
     _, faults, _ = _typed(document, document.root)
-    faults = document.faults + [fault for fault in faults if fault.origin == "--set"]
+    faults = document.faults + [fault for fault in faults if fault.origin == origin]
     if faults:
         raise ConfigError([str(fault) for fault in faults])
     found: dict[str, Any] = document.root
@@ -100,10 +103,9 @@ def _read(path: Path) -> Document:
     return document
 
 
-def _apply(document: Document, override: str) -> None:
+def _apply(document: Document, override: str, origin: str = "--set") -> None:
     name, equals, text = override.partition("=")
     name = name.strip()
-    origin = "--set"
     if not equals or not name:
         shown = override if not _looks_secret(override) else "..."
         document.faults.append(

@@ -189,6 +189,7 @@ def parser(run: CarryOut) -> Parser:
             "shared.console.acl:show",
         ),
         ("replay", "signals from recorded candles, and a report", "shared.console.replay:replay"),
+        ("sweep", "try many settings on recorded candles", "shared.console.sweep:sweep"),
         (
             "backtest",
             "what the trader would have earned on recorded candles",

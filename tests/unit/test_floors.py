@@ -45,7 +45,14 @@ FLOORS: dict[str, float] = {
     "shared": WORDS,
     **{name: 3 + layer / 10 for layer, names in enumerate(LAYERS) for name in names},
     **dict.fromkeys(
-        ("shared.schema", "shared.config", "shared.indicators", "shared.trading"), PURE
+        (
+            "shared.schema",
+            "shared.config",
+            "shared.evidence",
+            "shared.indicators",
+            "shared.trading",
+        ),
+        PURE,
     ),
     **dict.fromkeys(
         (
@@ -101,6 +108,8 @@ FREE_OF_IO = {
     "shared.backtest.statistics.overfitting",
     "shared.backtest.statistics.sharpe",
     "shared.backtest.statistics.superiority",
+    "shared.backtest.sweep.folds",
+    "shared.backtest.sweep.grid",
     "shared.backtest.sweep.power",
     "shared.backtest.sweep.verdict",
     "shared.backtest.table",

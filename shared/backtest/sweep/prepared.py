@@ -1,0 +1,97 @@
+"""Scores and candles of a span, prepared once and mapped into the memory of every worker.
+
+Workers read nothing else, so what is not prepared, such as a hold-out, none of them can read.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from shared.backtest.bootstrap import DAY_MS
+from shared.backtest.replay import Recording
+from shared.backtest.series import Series
+from shared.backtest.simulation.coin_scores import CoinScores
+from shared.backtest.whole_series.signal_series import signal_series
+from shared.config.sections import IndicatorsSection
+from shared.files import sync_directory
+from shared.market import COLUMNS, Candles, Timeframe
+
+BEFORE_MS = DAY_MS
+"""Candles and scores of so long before a span are prepared, too: for the price and the score before
+its first close."""
+
+READ = ("close", "atr_1h", "long", "short", "base_long", "base_short")
+"""Columns of a series that the trader's rule reads."""
+
+_SYMBOLS = "symbols.txt"
+M5 = Timeframe.M5
+
+
+def until(recording: Recording, to_ms: int) -> Recording:
+    """Return a recording without the candles that close after a time."""
+    candles = {t: c.closed(t, to_ms) for t, c in recording.candles.items()}
+    return Recording(recording.symbol, candles, recording.refused, recording.remarks)
+
+
+def prepare(
+    directory: Path,
+    recordings: Iterable[Recording],
+    settings: IndicatorsSection,
+    from_ms: int,
+    to_ms: int,
+) -> None:
+    """Write scores and 5m candles of `[from_ms, to_ms)`; do nothing if they are there.
+
+    Raises:
+        OSError: Not writable, or the disk is full.
+    """
+    if directory.exists():
+        return
+    unfinished = directory.with_name(f"{directory.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    symbols = []
+    for whole in recordings:
+        recording = until(whole, to_ms)
+        indices = recording.indices(from_ms - BEFORE_MS, to_ms)
+        if not len(indices):
+            continue
+        series = signal_series(recording, settings, indices)
+        candles = recording.candles[M5][indices.start : indices.stop]
+        symbols.append(recording.symbol)
+        arrays = {
+            "closes": series.times,
+            "series": np.stack([series.columns[name] for name in READ]),
+            "opens": candles.open_time_ms,
+            "candles": np.stack([getattr(candles, name) for name in COLUMNS[1:]]),
+        }
+        for name, array in arrays.items():
+            np.save(_file(unfinished, recording.symbol, name), array, allow_pickle=False)
+    (unfinished / _SYMBOLS).write_text("\n".join(symbols), encoding="utf-8")
+    unfinished.rename(directory)
+    sync_directory(directory.parent)
+
+
+@lru_cache(maxsize=1)
+def prepared(directory: Path) -> Sequence[CoinScores]:
+    """Return what was prepared there."""
+    symbols = (directory / _SYMBOLS).read_text(encoding="utf-8").split()
+    return [_coin(directory, symbol) for symbol in symbols]
+
+
+def _coin(directory: Path, symbol: str) -> CoinScores:
+    closes, series, opens, candles = (
+        np.load(_file(directory, symbol, name), mmap_mode="r", allow_pickle=False).view(np.ndarray)
+        for name in ("closes", "series", "opens", "candles")
+    )
+    columns = dict(zip(READ, series, strict=True))
+    return CoinScores.of(symbol, Series(closes, columns), Candles.of(opens, *candles))
+
+
+def _file(directory: Path, symbol: str, name: str) -> Path:
+    return directory / f"{symbol}-{name}.npy"

@@ -1,0 +1,381 @@
+"""`coinex sweep`: tries many settings on recorded candles, and says whether one is no luck."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_args
+
+from shared import codec
+from shared.clock import Clock, SystemClock
+from shared.config.defaults import Mode
+from shared.config.load import load
+from shared.console.option_values import ALWAYS, Misuse, print_list, time_ms
+from shared.errors import (
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    EXIT_USAGE,
+    BadMessage,
+    ConfigError,
+    PlatformError,
+    count,
+)
+from shared.files import write_atomically
+from shared.pid_lock import AlreadyLocked, PidLock
+
+# NumPy and the kernels are loaded when something is swept, not with every command.
+if TYPE_CHECKING:
+    from shared.backtest.replay import Recording
+    from shared.backtest.sweep.ledger import Kind, Ledger, LedgerLine
+    from shared.backtest.sweep.run import Question, Tried
+    from shared.config.sections import Config
+    from shared.market import Floats
+
+BUILT_IN = "base"
+RESULT, RUN, LOCK = "sweep.json", "run.json", "sweep.lock"
+PROGRESS_S = 10.0
+Document = dict[str, Any]
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of `sweep`."""
+    parser.epilog = (
+        "A sweep that was stopped goes on when it is given again. Exit codes: 0 done, whatever it "
+        "shows, 1 failed, 2 usage, 78 bad configuration or --param, 130 interrupted."
+    )
+    parser.add_argument(
+        "--candles", type=Path, metavar="DIR", help="a candle store, or SYMBOL-5m.csv.gz files"
+    )
+    parser.add_argument("--from", dest="since", metavar="T", help="begin, UTC: 2025-02-01[T12:00]")
+    parser.add_argument("--to", dest="until", metavar="T", help="end, not included")
+    parser.add_argument("--symbols", default="", metavar="A,B", help="(all that are recorded)")
+    parser.add_argument(
+        "--param", action="append", default=[], metavar="KEY=VALUES",
+        help="vary one value: trader.entry_score=70:95:5, or =80,85,90; may be given often",
+    )  # fmt: skip
+    parser.add_argument("--random", type=int, metavar="N", help="draw N of all combinations")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (0)")
+    parser.add_argument(
+        "--walk-forward", default="30d/10d", metavar="A/B",
+        help="days to choose on and to test on, or none (30d/10d)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--hold-out", default="20%", metavar="SHARE", help="of the days, not looked at (20%%)"
+    )
+    parser.add_argument(
+        "--objective", choices=("sharpe", "return"), default="sharpe", help="to choose by (sharpe)"
+    )
+    parser.add_argument(
+        "--release", choices=("never", "daily"), default="never",
+        help="when latched breakers are released (never)",
+    )  # fmt: skip
+    parser.add_argument("--engine", choices=("local",), default="local", help="(local)")
+    parser.add_argument(
+        "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="(one per core)"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="directory for the result")
+    parser.add_argument("--json", action="store_true", help="print the result for programs")
+    verbs = parser.add_subparsers(dest="action", metavar="ACTION")
+    every = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    # as before the action, where they may stand, too
+    every.add_argument("--config", metavar="FILE", help="the configuration")
+    every.add_argument("--mode", choices=get_args(Mode), help="instead of the file's mode")
+    every.add_argument("--json", action="store_true", help="print the result for programs")
+    summary = "look at a sweep's hold-out with the one setting that was chosen, and note it"
+    opening = verbs.add_parser("open-hold-out", help=summary, description=summary, parents=[every])
+    opening.add_argument("directory", type=Path, metavar="DIR", help="the sweep's result")
+
+
+def sweep(options: argparse.Namespace) -> int:
+    """Do what was asked and return the exit code."""
+    from shared.backtest.recording import NothingToReplay  # noqa: PLC0415
+    from shared.backtest.sweep.folds import BadPlan  # noqa: PLC0415
+
+    verb = f"sweep {options.action}" if options.action else "sweep"
+    try:
+        if options.action:
+            return _open_hold_out(options, SystemClock())
+        return _sweep(options, SystemClock())
+    except (Misuse, BadPlan, NothingToReplay) as error:
+        code, fault = EXIT_USAGE, str(error)
+    except (ConfigError, BrokenPipeError):
+        raise
+    except (PlatformError, OSError) as error:
+        code, fault = EXIT_FAILED, str(error)
+    except MemoryError:
+        code, fault = EXIT_FAILED, "out of memory; fewer --processes need less"
+    except KeyboardInterrupt:
+        code, fault = EXIT_INTERRUPTED, "interrupted; the same command goes on where it was"
+    print(f"{verb}: {fault}", file=sys.stderr)
+    return code
+
+
+def _sweep(options: argparse.Namespace, clock: Clock) -> int:
+    from shared.backtest.results.hashes import data_hash  # noqa: PLC0415
+    from shared.backtest.sweep import document as made  # noqa: PLC0415
+    from shared.backtest.sweep.engines import LocalExecutor  # noqa: PLC0415
+    from shared.backtest.sweep.prepared import prepare  # noqa: PLC0415
+    from shared.backtest.sweep.run import run_sweep  # noqa: PLC0415
+
+    if options.candles is None:
+        raise Misuse("--candles DIR is missing: a candle store, or SYMBOL-5m.csv.gz files")
+    for name, least in (("processes", 1), ("random", 1), ("seed", 0)):
+        if (given := getattr(options, name)) is not None and given < least:
+            raise Misuse(f"--{name} {given}: expected at least {least}")
+    config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
+    began_ms, began = clock.now_ms(), clock.monotonic()
+    recordings = _recordings(options.candles, options.symbols.split(","))
+    question, left_out = _question(options, config, recordings)
+    plan = question.plan
+    end_ms = plan.hold_out.to_ms if plan.hold_out else plan.selection.to_ms
+    everything = data_hash(
+        recordings, config.indicators.history, plan.selection.from_ms, end_ms
+    )  # fmt: skip
+    print_list(f"{len(left_out)} left out", left_out, sys.stderr)
+    out = options.out or _results(Path(config.state_dir)) / f"sweep-{question.id[:12]}"
+    with _alone(out):
+        # before the first look: what was tried counts, even if it is stopped
+        ledger = _noted(options.candles, _sweep_line(question, everything, clock))
+        scores = out / "prepared" / question.scores_key[:16]
+        span_ms = (plan.selection.from_ms, plan.selection.to_ms)
+        prepare(scores, recordings.values(), config.indicators, *span_ms)
+        symbols = list(recordings)
+        recordings.clear()
+        executor = LocalExecutor(options.processes)
+        tried = run_sweep(question, scores, out / "settings", executor, _Progress(clock))
+        verdict = made.verdict_on(question, tried, ledger, _random_entries(question, tried, scores))
+        found = made.document(question, tried, verdict, ledger, everything)
+        found["left_out"] = list(left_out)
+        _write(out / RUN, {
+            "candles": str(options.candles.resolve()),
+            "ledger": str(_ledger_path(options.candles)),
+            "symbols": symbols,
+            "began_ms": began_ms,
+            "took_s": round(clock.monotonic() - began, 3),
+            "processes": options.processes,
+            "engine": options.engine,
+        })  # fmt: skip
+        if (out / RESULT).exists():
+            found = made.still_opened(found, _read(out / RESULT))
+        _write(out / RESULT, found)
+    _show(found, out, as_json=options.json)
+    return EXIT_OK
+
+
+def _question(
+    options: argparse.Namespace, config: Config, recordings: Mapping[str, Recording]
+) -> tuple[Question, Sequence[str]]:
+    """Return what is asked, and what was left out of it."""
+    from shared.backtest.results.hashes import data_hash  # noqa: PLC0415
+    from shared.backtest.simulation.fill_model import FillModel  # noqa: PLC0415
+    from shared.backtest.sweep.folds import (  # noqa: PLC0415
+        hold_out_share,
+        time_plan,
+        walk_forward,
+    )
+    from shared.backtest.sweep.grid import grid  # noqa: PLC0415
+    from shared.backtest.sweep.run import Question  # noqa: PLC0415
+
+    if (strategy := getattr(config, "strategy", BUILT_IN)) != BUILT_IN:
+        raise Misuse(f"strategy {strategy}: a sweep runs the built-in strategy {BUILT_IN} only")
+    fold, held = walk_forward(options.walk_forward), hold_out_share(options.hold_out)
+    asked = grid(options.param, config, draw=options.random, seed=options.seed)
+    first = min(int(recording.closes[0]) for recording in recordings.values())
+    last = max(int(recording.closes[-1]) for recording in recordings.values())
+    from_ms = max(time_ms(options.since, "--from", ALWAYS[0]), first)
+    to_ms = min(time_ms(options.until, "--to", ALWAYS[1]), last)
+    plan = time_plan(from_ms, to_ms, held, fold)
+    selection = plan.selection
+    question = Question(
+        settings=asked.settings,
+        plan=plan,
+        model=FillModel(release=options.release),
+        objective=options.objective,
+        indicators=config.indicators,
+        data_hash=data_hash(
+            recordings, config.indicators.history, selection.from_ms, selection.to_ms
+        ),
+    )
+    return question, asked.left_out
+
+
+def _random_entries(question: Question, tried: Tried, scores: Path) -> Floats | None:
+    """Return what the best setting's trades earn per day where entered at random, if any."""
+    from shared.backtest.sweep.prepared import prepared  # noqa: PLC0415
+    from shared.backtest.sweep.settings_run import random_daily  # noqa: PLC0415
+
+    if tried.chosen is None:
+        return None
+    trader = question.settings[tried.chosen].trader
+    return random_daily(prepared(scores), trader, question.model, question.plan.selection)
+
+
+def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
+    from shared.backtest.results.hashes import data_hash  # noqa: PLC0415
+    from shared.backtest.simulation.fill_model import FillModel  # noqa: PLC0415
+    from shared.backtest.sweep import document as made  # noqa: PLC0415
+    from shared.backtest.sweep.folds import Part  # noqa: PLC0415
+    from shared.backtest.sweep.ledger import append  # noqa: PLC0415
+    from shared.backtest.sweep.prepared import prepare, prepared  # noqa: PLC0415
+    from shared.backtest.sweep.settings_run import run_setting  # noqa: PLC0415
+    from shared.backtest.sweep.stored import key_of  # noqa: PLC0415
+    from shared.config.sections import IndicatorsSection, TraderSection  # noqa: PLC0415
+
+    out: Path = options.directory
+    with _alone(out, must_exist=True):
+        found, run = _read(out / RESULT), _read(out / RUN)
+        try:
+            chosen, held = found["chosen"], found["hold_out"]
+            if held is None:
+                raise Misuse(f"{out}: this sweep has no hold-out (--hold-out 0%)")
+            if chosen is None:
+                raise Misuse(f"{out}: no setting ever traded, so none was chosen to look with")
+            trader = codec.from_plain(TraderSection, chosen["trader"], RESULT)
+            model = codec.from_plain(FillModel, found["fill_model"], RESULT)
+            indicators = codec.from_plain(IndicatorsSection, found["indicators"], RESULT)
+            part = Part(held["from_ms"], held["to_ms"], held["to_ms"])
+            candles, symbols = options.candles or Path(run["candles"]), run["symbols"]
+            id_ = key_of(chosen["settings_hash"], found["data_hash"], held["from_ms"])
+            begin_ms = found["selection"]["from_ms"]
+        except (KeyError, TypeError) as error:
+            raise BadMessage(str(out), str(error), "missing; run the sweep again") from None
+        recordings = _recordings(candles, symbols)
+        if data_hash(recordings, indicators.history, begin_ms, part.to_ms) != found["data_hash"]:
+            raise BadMessage(
+                str(candles), "", "other candles than those of the sweep; run the sweep again"
+            )
+        held_ms = (part.from_ms, part.to_ms, part.to_ms)
+        line = _line("opening", id_, found["data_hash"], held_ms, 1, at_ms=clock.now_ms())
+        ledger = append(candles, line)  # before the first look
+        scores = out / "prepared" / f"hold-out-{id_[:16]}"
+        prepare(scores, recordings.values(), indicators, part.from_ms, part.to_ms)
+        result = run_setting(prepared(scores), trader, model, part)
+        found = made.opened(found, result, ledger.openings(part.from_ms, part.to_ms))
+        _write(out / RESULT, found)
+    _show(found, out, as_json=options.json)
+    return EXIT_OK
+
+
+# The ledger
+
+
+def _noted(candles: Path, line: LedgerLine) -> Ledger | None:
+    """Append a sweep to the ledger; return it, or None, said in words, if tries are unknown."""
+    from shared.backtest.sweep.ledger import LedgerBroken, append  # noqa: PLC0415
+
+    try:
+        ledger = append(candles, line)
+    except (LedgerBroken, OSError) as error:
+        print(f"sweep: tries unknown, so nothing can count as an edge: {error}", file=sys.stderr)
+        return None
+    for other in ledger.touched(line.from_ms, line.to_ms):
+        if other.id != line.id:
+            print(
+                f"sweep: this chooses on candles that a sweep of {count(other.tries, 'setting')} "
+                "held out: it counts as openings of that hold-out",
+                file=sys.stderr,
+            )
+    return ledger
+
+
+def _sweep_line(question: Question, data_hash: str, clock: Clock) -> LedgerLine:
+    selection, hold_out = question.plan.selection, question.plan.hold_out
+    span = (selection.from_ms, selection.to_ms, (hold_out or selection).to_ms)
+    return _line(
+        "sweep", question.id, data_hash, span, len(question.settings), at_ms=clock.now_ms()
+    )
+
+
+def _line(
+    kind: Kind, id_: str, data_hash: str, span: tuple[int, int, int], tries: int, *, at_ms: int
+) -> LedgerLine:
+    from shared.backtest.sweep.ledger import LedgerLine  # noqa: PLC0415
+
+    return LedgerLine(
+        before="", at_ms=at_ms, kind=kind, id=id_, data_hash=data_hash,
+        from_ms=span[0], to_ms=span[1], held_out_ms=span[2], tries=tries, what="coinex sweep",
+    )  # fmt: skip
+
+
+def _ledger_path(candles: Path) -> Path:
+    from shared.backtest.sweep.ledger import NAME  # noqa: PLC0415
+
+    return candles.resolve() / NAME
+
+
+# Files
+
+
+def _recordings(candles: Path, wanted: Sequence[str]) -> dict[str, Recording]:
+    from shared.backtest.recording import chosen_symbols, read_recording  # noqa: PLC0415
+
+    found = {}
+    for symbol in chosen_symbols(candles, [name for name in wanted if name]):
+        found[symbol] = read_recording(candles, symbol)
+        for remark in found[symbol].remarks:
+            print(f"sweep: {remark}", file=sys.stderr)
+    return found
+
+
+def _results(state_dir: Path) -> Path:
+    """Return the directory for results of somebody who named none."""
+    if os.access(state_dir, os.W_OK):
+        return state_dir / "results"
+    print(f"sweep: {state_dir} is not yours to write: the result is in ./results", file=sys.stderr)
+    return Path("results")
+
+
+@contextmanager
+def _alone(out: Path, *, must_exist: bool = False) -> Iterator[None]:
+    """Let nobody else write to a result meanwhile."""
+    if must_exist and not (out / RESULT).is_file():
+        raise Misuse(f"{out}: no {RESULT} there; name the --out of a sweep that has ended")
+    try:
+        lock = PidLock(out / LOCK)
+    except AlreadyLocked as error:
+        raise Misuse(f"{out}: being written by {error.holder}; wait until that has ended") from None
+    try:
+        for unfinished in out.glob("**/.*.npz.*"):  # of a process that was killed
+            unfinished.unlink(missing_ok=True)
+        yield
+    finally:
+        lock.close()
+
+
+def _read(path: Path) -> Document:
+    return codec.json_object(path.read_bytes(), str(path))
+
+
+def _write(path: Path, found: Document) -> None:
+    write_atomically(path, json.dumps(found, indent=1, allow_nan=False).encode() + b"\n")
+
+
+# What is printed
+
+
+class _Progress:
+    """Prints how far it is, every `PROGRESS_S`."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._printed = clock.monotonic()
+
+    def __call__(self, done: int, total: int) -> None:
+        if self._clock.monotonic() - self._printed > PROGRESS_S:
+            self._printed = self._clock.monotonic()
+            print(f"{done} of {count(total, 'backtest')}", file=sys.stderr)
+
+
+def _show(found: Document, out: Path, *, as_json: bool) -> None:
+    from shared.console.sweep_text import lines  # noqa: PLC0415
+
+    if as_json:
+        print(json.dumps(found, allow_nan=False))
+    else:
+        print("\n".join(lines(found, out)))

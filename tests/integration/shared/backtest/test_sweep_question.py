@@ -1,0 +1,146 @@
+"""What a sweep looks at, counts and says; in this process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shared.backtest.sweep.ledger import NAME, read_ledger
+from shared.console.command_line import parser
+from shared.market import Timeframe
+from tests.support.recordings import generated, write_recording
+
+DAY_MS = 86_400_000
+CLOSES = 6_000
+SMALL = (
+    "--set", "trader.base_floor=0", "--set", "trader.margin=0", "--release", "daily",
+    "--walk-forward", "10d/4d", "--processes", "1", "--param", "trader.entry_score=75,80",
+)  # fmt: skip
+
+
+@pytest.fixture
+def candles(tmp_path: Path) -> Path:
+    directory = tmp_path / "candles"
+    directory.mkdir()
+    write_recording(directory, generated("BTCUSDT", CLOSES))
+    return directory
+
+
+def coinex(*arguments: object) -> int:
+    def run(_: object) -> int:
+        raise AssertionError("nothing is started")
+
+    options = parser(run).parse_args(["sweep", *map(str, arguments)])
+    return int(options.carry_out(options))
+
+
+def swept(candles: Path, out: Path, *more: object) -> dict[str, Any]:
+    assert coinex("--candles", candles, "--out", out, *SMALL, *more) == 0
+    return result(out)
+
+
+def result(out: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((out / "sweep.json").read_text())
+    return found
+
+
+def kinds(candles: Path) -> list[str]:
+    ledger = read_ledger(candles)
+    assert ledger is not None
+    return [line.kind for line in ledger.lines]
+
+
+def test_nothing_in_the_hold_out_changes_what_a_sweep_says(candles: Path, tmp_path: Path) -> None:
+    found = swept(candles, tmp_path / "a")
+    cut_ms = found["hold_out"]["from_ms"]
+    for path in (tmp_path / "a").glob("prepared/*/*-opens.npy"):
+        assert np.load(path).max() < cut_ms
+    changed = generated("BTCUSDT", CLOSES)
+    m5 = changed.candles[Timeframe.M5]
+    held = m5.open_time_ms >= cut_ms
+    for column in (m5.open, m5.high, m5.low, m5.close):
+        column[held] *= 1.5
+    write_recording(candles, changed)
+    again = swept(candles, tmp_path / "b")
+    differing = {name for name in found if found[name] != again[name]}
+    assert differing == {"data_hash", "hold_out", "ledger_head"} - (
+        {"ledger_head"} if found["ledger_head"] == again["ledger_head"] else set()
+    )
+    assert found["hold_out"]["data_hash"] != again["hold_out"]["data_hash"]
+
+
+def test_a_hold_out_is_looked_at_once_and_noted(
+    candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    before = swept(candles, out)
+    assert (before["hold_out"]["opened"], before["hold_out"]["trades"]) == (0, [])
+    capsys.readouterr()
+    for _ in range(2):  # the second look shows the same
+        assert coinex("open-hold-out", out, "--json") == 0
+        assert json.loads(capsys.readouterr().out) == result(out)
+        assert kinds(candles) == ["sweep", "opening"]
+    found = result(out)
+    assert found["hold_out"]["opened"] == 1
+    assert found["hold_out"]["trades"]
+    for entered_ms, _ in found["hold_out"]["trades"]:
+        assert before["hold_out"]["from_ms"] <= entered_ms < before["hold_out"]["to_ms"]
+    assert found["digest"] == before["digest"]
+    again = swept(candles, out)
+    assert again["hold_out"] == found["hold_out"]
+    # a later sweep that chooses on these days has looked at them with all its settings
+    other = swept(candles, tmp_path / "other", "--hold-out", "0%")
+    assert other["hold_out"] is None
+    assert other["tries"] == 4
+    assert "it counts as openings of that hold-out" in capsys.readouterr().err
+    assert swept(candles, out)["hold_out"]["opened"] == 3
+
+
+def test_other_candles_than_those_of_the_sweep_open_nothing(
+    candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swept(candles, tmp_path / "out")
+    write_recording(candles, generated("BTCUSDT", CLOSES - 300))
+    assert coinex("open-hold-out", tmp_path / "out") == 1
+    assert "other candles than those of the sweep" in capsys.readouterr().err
+    assert kinds(candles) == ["sweep"]
+
+
+def test_tries_are_counted_across_sweeps_and_unknown_without_a_sound_ledger(
+    candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert swept(candles, tmp_path / "a")["tries"] == 2
+    assert swept(candles, tmp_path / "a")["tries"] == 2
+    assert swept(candles, tmp_path / "b", "--set", "trader.target_r=3")["tries"] == 4
+    ledger = candles / NAME
+    ledger.write_bytes(ledger.read_bytes().replace(b'"tries":2', b'"tries":1', 1))
+    capsys.readouterr()
+    found = swept(candles, tmp_path / "a")
+    assert (found["tries"], found["verdict"]) == (None, "undecided")
+    printed = capsys.readouterr()
+    assert "tries unknown" in printed.out
+    assert "a line was changed, taken out or put in" in printed.err
+    assert coinex("open-hold-out", tmp_path / "a") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((), "--candles DIR is missing"),
+        (("--candles", "CANDLES", "--processes", "0"), "--processes 0: expected at least 1"),
+        (("--candles", "CANDLES", "--walk-forward", "3"), "--walk-forward 3: expected days"),
+        (("--candles", "CANDLES", "--to", "2023-11-16"), "expected at least 31 before the hold"),
+        (("--candles", "CANDLES", "--symbols", "ETHUSDT"), "no 5m candles of ETHUSDT"),
+        (("open-hold-out", "CANDLES"), "no sweep.json there"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_in_words(
+    arguments: tuple[str, ...], said: str, candles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert coinex(*(str(candles) if each == "CANDLES" else each for each in arguments)) == 2
+    assert said in capsys.readouterr().err
+    assert not (candles / NAME).exists()
