@@ -11,17 +11,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from shared.clock import SystemClock
 from shared.config.load import load, overridden
-from shared.console.option_values import ALWAYS, Misuse, time_ms
+from shared.console.option_values import ALWAYS, Misuse, results_directory, time_ms
 from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle, NotInstalled
 
 # NumPy and the kernels are loaded when something is tested, not with every command.
 if TYPE_CHECKING:
     from shared.backtest.results.document import Result
     from shared.config.sections import Config
-
-IDLE = ("enabled", "wait_s", "unprotected_s", "warn_pct", "max_refusals_per_hour")
-"""Settings of the trader without effect where candles come at once and the venue always answers."""
 
 SECTIONS = ("trader", "indicators")
 
@@ -97,13 +95,17 @@ def backtest(options: argparse.Namespace) -> int:
 def _backtest(options: argparse.Namespace) -> int:
     from shared.backtest.results.result_files import write_result  # noqa: PLC0415
     from shared.backtest.results.words import as_text  # noqa: PLC0415
+    from shared.backtest.sweep.hold_outs import note_look  # noqa: PLC0415
 
     config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
     _refuse_without_effect(options)
     began_s = time.perf_counter()
     result = _result(config, options)
     took_s = round(time.perf_counter() - began_s, 3)
-    directory = options.out or _usual_directory(Path(config.state_dir), result)
+    if said := note_look(options.candles, result.document, SystemClock().now_ms()):
+        print(f"backtest: {said}", file=sys.stderr)
+    name = f"backtest-{result.document['digest'][:12]}"
+    directory = options.out or results_directory(Path(config.state_dir), name)
     run = {
         "candles": str(options.candles.resolve()),
         "processes": options.processes,
@@ -165,6 +167,8 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
     Raises:
         Misuse: `--set` has one.
     """
+    from shared.backtest.sweep.grid import IDLE  # noqa: PLC0415
+
     given = overridden(options.set)
     idle = [f"trader.{name}" for name in given.get("trader", {}) if name in IDLE]
     idle += [name for name in given if name not in (*SECTIONS, "state_dir")]
@@ -173,13 +177,3 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
             f"--set {', '.join(idle)}: does not count in a backtest; what counts are those "
             f"settings of {' and '.join(SECTIONS)} that decide on entries and exits"
         )
-
-
-def _usual_directory(state_dir: Path, result: Result) -> Path:
-    """Return where a result goes if nothing is said: `results/` of the state, or of here."""
-    name = f"backtest-{result.document['digest'][:12]}"
-    writable = next(path for path in (state_dir, *state_dir.resolve().parents) if path.exists())
-    if os.access(writable, os.W_OK | os.X_OK):
-        return state_dir / "results" / name
-    print(f"backtest: {state_dir} cannot be written: results/ here instead", file=sys.stderr)
-    return Path("results") / name

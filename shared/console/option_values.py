@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TextIO
 
 ALWAYS = (0, 2**62)
@@ -36,6 +38,15 @@ def time_ms(text: str | None, option: str, otherwise: int) -> int:
     if time_.tzinfo is None:
         time_ = time_.replace(tzinfo=UTC)
     return round(time_.timestamp() * 1000)
+
+
+def results_directory(state_dir: Path, name: str) -> Path:
+    """Return where a result goes if nothing is said: `results/` of the state, or of here."""
+    writable = next(path for path in (state_dir, *state_dir.resolve().parents) if path.exists())
+    if os.access(writable, os.W_OK | os.X_OK):
+        return state_dir / "results" / name
+    print(f"{state_dir} cannot be written: results/ here instead", file=sys.stderr)
+    return Path("results") / name
 
 
 def print_list(what: str, texts: Sequence[str], where: TextIO | None = None) -> None:

@@ -15,7 +15,7 @@ from shared import codec
 from shared.clock import Clock, SystemClock
 from shared.config.defaults import Mode
 from shared.config.load import load
-from shared.console.option_values import ALWAYS, Misuse, print_list, time_ms
+from shared.console.option_values import ALWAYS, Misuse, print_list, results_directory, time_ms
 from shared.errors import (
     EXIT_FAILED,
     EXIT_INTERRUPTED,
@@ -138,7 +138,7 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
         recordings, config.indicators.history, plan.selection.from_ms, end_ms
     )  # fmt: skip
     print_list(f"{len(left_out)} left out", left_out, sys.stderr)
-    out = options.out or _results(Path(config.state_dir)) / f"sweep-{question.id[:12]}"
+    out = options.out or results_directory(Path(config.state_dir), f"sweep-{question.id[:12]}")
     with _alone(out):
         # before the first look: what was tried counts, even if it is stopped
         ledger = _noted(options.candles, _sweep_line(question, everything, clock))
@@ -321,14 +321,6 @@ def _recordings(candles: Path, wanted: Sequence[str]) -> dict[str, Recording]:
         for remark in found[symbol].remarks:
             print(f"sweep: {remark}", file=sys.stderr)
     return found
-
-
-def _results(state_dir: Path) -> Path:
-    """Return the directory for results of somebody who named none."""
-    if os.access(state_dir, os.W_OK):
-        return state_dir / "results"
-    print(f"sweep: {state_dir} is not yours to write: the result is in ./results", file=sys.stderr)
-    return Path("results")
 
 
 @contextmanager

@@ -144,3 +144,19 @@ def test_what_cannot_be_asked_is_refused_in_words(
     assert coinex(*(str(candles) if each == "CANDLES" else each for each in arguments)) == 2
     assert said in capsys.readouterr().err
     assert not (candles / NAME).exists()
+
+
+def test_a_backtest_over_held_out_candles_says_so_and_counts_as_a_look(
+    candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    held = swept(candles, tmp_path / "out")["hold_out"]
+    cut = np.datetime64(held["from_ms"], "ms")
+    for end, looked in ((cut, 0), (cut + np.timedelta64(5, "m"), 1), (None, 2), (None, 2)):
+        until = () if end is None else ("--to", str(end))
+        options = parser(lambda _: 1).parse_args(
+            ["backtest", "--candles", str(candles), "--out", str(tmp_path / "test"), *until]
+        )
+        assert options.carry_out(options) == 0
+        assert ("the ledger notes that it was looked at" in capsys.readouterr().err) == bool(looked)
+        assert kinds(candles) == ["sweep", *["opening"] * looked]
+    assert swept(candles, tmp_path / "out")["hold_out"]["opened"] == 2
