@@ -40,6 +40,7 @@ from shared.errors import (
     TransientError,
     VenueRefused,
 )
+from shared.evidence.fits import demanded
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.ports import Venue
@@ -155,6 +156,7 @@ class Trader(Actor):
                 history=self.context.section["history"],
                 after_quarantine=reducing_ms is not None and reducing_ms > self.clock.now_ms(),
                 closed_venue=closed_to_entries(self._venue_settings, mode),
+                evidence=demanded(self._settings, mode, self._venue_settings.environment),
             ),
             candles=self._candles(session),
             bus=self.bus,
@@ -225,6 +227,7 @@ class Trader(Actor):
         )
 
     def _start_background(self) -> None:
+        self.background(self._trading.evidence.read(), "evidence")
         for name, work, pause_s in (
             ("lock", self._check_lock, POLL_S),
             ("flag", lambda: self._trading.gates.check_flag(self.bus), POLL_S),
@@ -475,6 +478,7 @@ class Trader(Actor):
             started_ms=self._started_ms,
             uptime_s=round(self.clock.monotonic() - self._started_s, 1),
             journal=journal,
+            evidence=self._trading.evidence.status(),
         )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 from actors.trader.account_set_up import AccountSetUp
 from actors.trader.candles import CycleCandles
@@ -15,6 +16,7 @@ from actors.trader.commands import TraderCommands
 from actors.trader.continuity import Continuity
 from actors.trader.cycle import Cycle
 from actors.trader.events import EventLog
+from actors.trader.evidence_gate import EvidenceGate
 from actors.trader.execution import Execution
 from actors.trader.gates import Gates
 from actors.trader.journal_thread import JournalThread
@@ -27,7 +29,9 @@ from shared.errors import PlatformError, TransientError
 from shared.exchanges.ports import Venue
 from shared.kill_switch import KillSwitch
 from shared.messages.candles import Source
+from shared.messages.trading import EvidenceDemand
 from shared.trading.amounts import exact
+from shared.trading.strategy import BASE
 
 ATR_S = 2.0
 """How long a refused close may wait for the ATR of its coin."""
@@ -45,6 +49,8 @@ class TraderContext:
         history: Closed candles that count for a score.
         after_quarantine: Restarted after a crash loop: it may only reduce.
         closed_venue: Why the venue takes no entries until an operator enables; "" when it does.
+        evidence: What a lack of evidence means.
+        strategy_parameters: Defaults filled in.
     """
 
     mode: Mode
@@ -54,6 +60,8 @@ class TraderContext:
     history: int
     after_quarantine: bool = False
     closed_venue: str = ""
+    evidence: EvidenceDemand = "advise"
+    strategy_parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Trading:
@@ -78,6 +86,16 @@ class Trading:
         self.pnl = Pnl(journal, venue, settings, clock)
         self.continuity = Continuity(venue, journal, context.state_dir, clock, log)
         self.set_up = AccountSetUp(venue, context.symbols, clock, log)
+        self.evidence = EvidenceGate(
+            venue,
+            settings,
+            demand=context.evidence,
+            strategy=BASE,
+            parameters=context.strategy_parameters,
+            symbols=context.symbols,
+            clock=clock,
+            log=log,
+        )
         self.gates = Gates(
             KillSwitch(context.state_dir),
             journal,
@@ -85,6 +103,7 @@ class Trading:
             self.continuity,
             settings,
             set_up=self.set_up,
+            evidence=self.evidence,
             run_mode=context.mode,
             after_quarantine=context.after_quarantine,
             closed_venue=context.closed_venue,
@@ -109,6 +128,7 @@ class Trading:
             gates=self.gates,
             continuity=self.continuity,
             set_up=self.set_up,
+            evidence=self.evidence,
             pnl=self.pnl,
             bus=bus,
             settings=settings,

@@ -13,6 +13,7 @@ from typing import Literal
 from actors.trader.account_set_up import AccountSetUp
 from actors.trader.candles import CycleCandles, Gathered
 from actors.trader.continuity import Continuity
+from actors.trader.evidence_gate import EvidenceGate
 from actors.trader.execution import AccountSnapshot, Execution
 from actors.trader.gates import Gates
 from actors.trader.journal_thread import JournalThread
@@ -72,6 +73,7 @@ class Cycle:
         gates: Gates,
         continuity: Continuity,
         set_up: AccountSetUp,
+        evidence: EvidenceGate,
         pnl: Pnl,
         bus: Bus,
         settings: TraderSection,
@@ -87,6 +89,7 @@ class Cycle:
         self._gates = gates
         self._continuity = continuity
         self._set_up = set_up
+        self._evidence = evidence
         self._pnl = pnl
         self._bus = bus
         self._settings = settings
@@ -108,6 +111,7 @@ class Cycle:
             await self._venue.server_time()
             await self._continuity.compare(await self._execution.protect())
             await self._set_up.look()
+            await self._evidence.look()
             await self._pnl.observe(await self._execution.account(), cycle_ms)
             objection = self._gates.objection()
             if objection:

@@ -13,6 +13,7 @@ from typing import Literal, cast
 
 from actors.trader.account_set_up import AccountSetUp
 from actors.trader.continuity import Continuity
+from actors.trader.evidence_gate import EvidenceGate
 from actors.trader.journal_thread import JournalThread
 from actors.trader.pnl import Pnl
 from shared import codec, schema
@@ -51,6 +52,7 @@ class Gates:
         settings: TraderSection,
         *,
         set_up: AccountSetUp,
+        evidence: EvidenceGate,
         run_mode: Mode,
         after_quarantine: bool,
         closed_venue: str,
@@ -62,6 +64,7 @@ class Gates:
         self._pnl = pnl
         self._continuity = continuity
         self._set_up = set_up
+        self._evidence = evidence
         self._settings = settings
         self._is_enabled = is_enabled(settings, run_mode)
         self._after_quarantine = after_quarantine
@@ -100,6 +103,7 @@ class Gates:
                 after_quarantine=self._after_quarantine,
                 closed_venue="" if self._choice == "enabled" else self._closed_venue,
                 unfit_account=self._set_up.unfit,
+                without_evidence=self._evidence.restraint,
                 journal_doubt=self._continuity.doubt,
                 is_compared=self._continuity.is_compared,
             )
@@ -111,7 +115,7 @@ class Gates:
         now, why = self.mode()
         if now != "enabled":
             return f"{now}: {why}"
-        trouble = self._journal.trouble or self._set_up.objection()
+        trouble = self._journal.trouble or self._set_up.objection() or self._evidence.objection()
         return trouble or "; ".join(self._pnl.objections())
 
     async def check_lock(self) -> None:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from shared.config.defaults import NAMESPACE, REDIS_URL, STATE_DIR, UNNAMED_VENUE, Mode
 from shared.config.venue_catalog import Environment
+from shared.messages.trading import EvidenceDemand
 from shared.symbols import SYMBOL_WORDS, is_symbol
 
 
@@ -35,6 +36,14 @@ Count = Annotated[int, Field(ge=1)]
 Points = Annotated[int, Field(ge=0, le=100)]
 Percent = Annotated[float, Field(gt=0, le=100)]
 SymbolText = Annotated[str, Field(description=SYMBOL_WORDS), AfterValidator(_symbol)]
+Reason = Annotated[
+    str,
+    Field(
+        max_length=200,
+        pattern=r"^[^\x00-\x1f\x7f]*[^\s\x00-\x1f\x7f][^\x00-\x1f\x7f]*$",
+        description="a reason in one line of 1 to 200 characters",
+    ),
+]
 GroupName = Annotated[
     str,
     Field(
@@ -182,6 +191,10 @@ class AccountSection:
 class TraderSection:
     enabled: bool | None = None
     use_ta_signals: bool = False
+    # evidence
+    evidence: EvidenceDemand | None = None
+    evidence_file: Text | None = None
+    accept_without_evidence: Reason | None = None
     # when
     delay_s: Annotated[float, Field(ge=0, le=60)] = 3
     wait_s: Annotated[float, Field(ge=1, le=240)] = 75

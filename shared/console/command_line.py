@@ -204,7 +204,7 @@ def parser(run: CarryOut) -> Parser:
         verb(name, summary, code, own_options=True)
     verb(
         "evidence",
-        "how many trades it takes to tell an edge from luck",
+        "record what a sweep showed; how many trades it takes to tell an edge from luck",
         "shared.console.evidence:evidence",
         own_options=True,
         parents=(),

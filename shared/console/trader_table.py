@@ -65,6 +65,7 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         next_s = (status["next_cycle_ms"] - now_ms) / 1000
         candles = f", candles from {status['candles_from']}" if cycle is not None else ""
         yield Text(f"{last}{candles}, next in {span(next_s)}")
+        yield from _evidence(status["evidence"])
         if status["journal"]:
             yield Text(f"! journal: {status['journal']}", style="red")
         if status["trouble"]:
@@ -76,6 +77,17 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         closing = "; its positions are closed" if lock["flatten"] else ""
         text = f"! lock file: {lock['mode']} by {lock['who']}{ago}: {lock['reason']}{closing}"
         yield Text(text, style="red")
+
+
+def _evidence(evidence: Mapping[str, Any] | None) -> Iterator[Text]:
+    if evidence is None:
+        return
+    if evidence["accepted"]:
+        yield Text(f"! accepted without evidence: {evidence['accepted']}", style="yellow")
+    if evidence["fits"] is False:
+        yield Text(f"! no evidence of these settings: {evidence['text']}", style="yellow")
+    else:
+        yield Text(f"evidence: {evidence['text']}")
 
 
 def _balance(balance: Mapping[str, Any], status: Mapping[str, Any] | None, now_ms: int) -> Text:

@@ -156,7 +156,20 @@ def trading_notes(
         for symbol in view.status.foreign
     ]
     full = [_room_text(each) for each in view.status.limits if each.is_room and each.state != "ok"]
-    return kept + foreign + full
+    return kept + foreign + full + _evidence_notes(view.status)
+
+
+def _evidence_notes(status: TraderStatus) -> list[str]:
+    evidence = status.evidence
+    if evidence is None:
+        return []
+    if evidence.accepted:
+        fits = "" if evidence.fits else f" ({evidence.text})"
+        return [f"trader: accepted without evidence: {evidence.accepted}{fits}"]
+    if evidence.fits is not False:
+        return []
+    meanwhile = "no new entries" if evidence.demand == "require" else "it enters all the same"
+    return [f"trader: no evidence of its settings, {meanwhile}: {evidence.text}"]
 
 
 def share(limit: TraderLimit) -> float | None:

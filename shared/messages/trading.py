@@ -12,6 +12,7 @@ TraderMode = Literal["enabled", "reducing", "disabled", "locked"]
 TraderVerb = Literal[
     "enable", "disable", "reduce", "close", "flatten", "kill", "release", "adopt", "accept-journal"
 ]
+EvidenceDemand = Literal["ignore", "advise", "require"]
 WITH_SYMBOL: frozenset[TraderVerb] = frozenset({"close", "adopt"})
 """These concern one coin, the others none."""
 
@@ -95,6 +96,32 @@ class TraderLimit:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StrategyIdentity:
+    """What scored: a strategy, its version, and the SHA-256 of what decides its scores."""
+
+    name: str
+    version: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceStatus:
+    """Whether what the trader does has been tested.
+
+    Attributes:
+        demand: What the configuration makes of that.
+        fits: Whether there is evidence of these settings; None while that is not known.
+        text: What the evidence is, or what is missing.
+        accepted: Why it may enter without evidence, by the configuration; or "".
+    """
+
+    demand: EvidenceDemand
+    fits: bool | None
+    text: str
+    accepted: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TraderStatus:
     """The trader's mode, its last cycle, and the use of its limits.
 
@@ -112,6 +139,7 @@ class TraderStatus:
         equity: (epoch ms, equity) of the newest cycles, oldest first.
         pnl_today_quote, fees_today_quote: Since 00:00 UTC; None before the first answer.
         pnl_as_of_ms: When these and the use of the limits were computed.
+        evidence: None in a status of an earlier version.
     """
 
     as_of_ms: int
@@ -137,6 +165,7 @@ class TraderStatus:
     looked_ms: int | None = None
     pnl_as_of_ms: int | None = None
     journal: str = ""
+    evidence: EvidenceStatus | None = None
     v: int = 1
 
     def is_foreign(self, position: Position) -> bool | None:

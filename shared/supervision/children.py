@@ -13,6 +13,7 @@ from typing import Any
 from shared import proc_stats
 from shared.config import ports
 from shared.config.sections import Config
+from shared.evidence.record import digest_of
 from shared.supervision.actor_log import ActorLog
 from shared.supervision.child import Child, ChildContext
 from shared.supervision.coins_in_use import coins_in_use, in_words, kept
@@ -272,7 +273,9 @@ class Children:
         in_use = coins_in_use(config)
         self._kept = kept(config, in_use, [*self._config.symbols, *self._kept])
         self.remarks = list(in_words(config, in_use, self._kept))
-        specs = child_specs(config, self._ports, self._kept)
+        file = config.trader.evidence_file
+        evidence = "" if file is None else digest_of(Path(file))
+        specs = child_specs(config, self._ports, self._kept, evidence=evidence)
         return [spec for spec in specs if fnmatch.fnmatch(spec.name, self._only)]
 
     def _add(self, spec: ChildSpec) -> Child:

@@ -72,15 +72,16 @@ def trades(config: Config) -> bool:
 
 
 def child_specs(
-    config: Config, ports: Mapping[str, int], kept: Sequence[str] = ()
+    config: Config, ports: Mapping[str, int], kept: Sequence[str] = (), *, evidence: str = ""
 ) -> list[ChildSpec]:
     """Return the actors of a configuration, in order of start.
 
     Args:
         ports: The port of each listening actor (a configured 0 already replaced).
         kept: Coins in no group that need candles, as something is open in them.
+        evidence: The digest of the trader's evidence, so that a reload sees a change.
     """
-    given = _Given(config, ports, kept)
+    given = _Given(config, ports, kept, evidence)
     specs = [
         *([_exchange_sim(given)] if config.mode != "live" else []),
         _fetcher(given),
@@ -98,8 +99,11 @@ def child_specs(
 class _Given:
     """Inputs of the actors' specs."""
 
-    def __init__(self, config: Config, ports: Mapping[str, int], kept: Sequence[str]) -> None:
+    def __init__(
+        self, config: Config, ports: Mapping[str, int], kept: Sequence[str], evidence: str
+    ) -> None:
         self.config = config
+        self.evidence = evidence
         self.plain = dataclasses.asdict(config)
         self.ports = ports
         self.symbols = config.symbols
@@ -223,6 +227,7 @@ def _trader(given: _Given) -> ChildSpec:
         code="actors.trader.actor:Trader",
         section={
             "trader": {**given.plain["trader"], "enabled": True},
+            "evidence": given.evidence,
             "venue": given.venue,
             "binance": given.binance,
             "history": given.config.indicators.history,

@@ -50,6 +50,7 @@ class ModeInputs:
         after_quarantine: Restarted after a crash loop, and not enabled by an operator since.
         closed_venue: Why the venue takes no entries; "" when it does.
         unfit_account: What has to be put right about the account at the venue; or "".
+        without_evidence: What is missing to show that the settings earn anything; or "".
         journal_doubt: Why the journal may not be the one our orders are in; or "".
         is_compared: Whether that is decided.
     """
@@ -62,6 +63,7 @@ class ModeInputs:
     after_quarantine: bool = False
     closed_venue: str = ""
     unfit_account: str = ""
+    without_evidence: str = ""
     journal_doubt: str = ""
     is_compared: bool = True
 
@@ -77,7 +79,7 @@ def mode(inputs: ModeInputs) -> tuple[TraderMode, str]:
     The strictest reason decides: `locked` (lock, flag, a latched breaker: only a release ends it; a
     doubtful journal: only accepting it does), `disabled` (operator, configuration), `reducing`
     (operator, a pause after losses, after a quarantine, a venue without entries, an account not set
-    up for it, a journal not compared yet), `enabled`.
+    up for it, settings without the evidence that is required, a journal not compared yet), `enabled`.
     Only `enabled` allows entries; open positions are managed in all modes.
     """
     found = list(_restraints(inputs))
@@ -114,3 +116,5 @@ def _restraints(inputs: ModeInputs) -> Iterator[tuple[TraderMode, str]]:
         yield "reducing", inputs.closed_venue
     if inputs.unfit_account:
         yield "reducing", f"the account has to be set up: {inputs.unfit_account}"
+    if inputs.without_evidence:
+        yield "reducing", inputs.without_evidence

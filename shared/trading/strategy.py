@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StrategyIdentity:
-    """A strategy, for what is kept of its trades. `hash`: SHA-256 of what decides its scores."""
-
-    name: str
-    version: str
-    hash: str
-
+from shared.messages.trading import StrategyIdentity
 
 RULES = 1
 """Raised with every change of rules that changes a score, a plan or an exit."""

@@ -90,7 +90,8 @@ export function trader(changes = {}) {
       as_of_ms: 1000, mode: "enabled", reason: "", venue: "sim", cycle_ms: null, next_cycle_ms: 2000,
       candles_from: "redis", trouble: "", last_trade_ms: null, use_ta_signals: false, ours: [], foreign: [],
       unprotected: [], limits: [], skipped: {}, pnl_today_quote: null, fees_today_quote: null,
-      pnl_as_of_ms: null, started_ms: null, uptime_s: null, looked_ms: null, ...changes,
+      pnl_as_of_ms: null, started_ms: null, uptime_s: null, looked_ms: null,
+      evidence: null, ...changes,
     },
   };
 }

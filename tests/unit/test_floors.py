@@ -105,6 +105,7 @@ FREE_OF_IO = {
     "shared.backtest.report",
     "shared.backtest.report_text",
     "shared.backtest.series",
+    "shared.backtest.statistics.lower_bound",
     "shared.backtest.statistics.overfitting",
     "shared.backtest.statistics.sharpe",
     "shared.backtest.statistics.superiority",

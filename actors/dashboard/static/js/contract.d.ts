@@ -123,6 +123,13 @@ export interface TraderLimit {
   is_room: boolean;
 }
 
+/** Whether what the trader does has been tested; `fits` is null while that is not known. */
+export interface Evidence {
+  demand: "ignore" | "advise" | "require"; fits: boolean | null; text: string;
+  /** Why it may enter without evidence, by the configuration; or "". */
+  accepted: string;
+}
+
 /** As on the bus, without `equity`, which is a topic of its own. */
 export interface TraderStatus {
   as_of_ms: number; mode: TraderMode; reason: string; venue: string;
@@ -139,6 +146,8 @@ export interface TraderStatus {
   /** When these and the use of the limits were computed. */
   pnl_as_of_ms: number | null;
   started_ms: number | null; uptime_s: number | null; looked_ms: number | null;
+  /** null: by a trader of an earlier version. */
+  evidence: Evidence | null;
 }
 
 export interface TraderConfig { as_of_ms: number; venue: string; settings: Record<string, unknown> }

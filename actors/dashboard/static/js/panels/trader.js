@@ -63,6 +63,7 @@ function lines(status, isAnswering) {
     ["Last cycle", status.cycle_ms === null ? "none yet" : `on the close of ${time(status.cycle_ms, zone())}`],
     ["Candles from", ...candles(status)],
     ["TA bonus", status.use_ta_signals ? "counts in entries, capped" : "not used: the base score alone decides"],
+    ...evidence(status),
     ["Positions", positions(status), status.unprotected.length ? "bad" : "none"],
     ["Last trade", status.last_trade_ms === null ? "none" : `${age(nowMs() - status.last_trade_ms)} ago`],
     ["Venue", status.venue],
@@ -81,6 +82,19 @@ function lines(status, isAnswering) {
 function candles({ candles_from: from, cycle_ms }) {
   if (cycle_ms === null) return ["not needed yet", "none"];
   return [CANDLES[from] ?? from, from === "redis" ? "none" : "warn"];
+}
+
+/**
+ * @param {TraderStatus} status
+ * @returns {[string, string, string][]}
+ */
+function evidence({ evidence: found }) {
+  if (found === null) return [];
+  const text = found.fits === false ? `none of these settings: ${found.text}` : found.text;
+  /** @type {[string, string, string][]} */
+  const lines = [["Evidence", text, found.fits === false ? "warn" : "none"]];
+  if (found.accepted) lines.push(["Accepted without", found.accepted, "warn"]);
+  return lines;
 }
 
 /** @param {TraderStatus} status */

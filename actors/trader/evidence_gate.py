@@ -1,0 +1,165 @@
+"""Whether there is evidence of what the trader does; read from a file, and compared.
+
+Reads `trader.evidence_file` and, where there is one, the venue's fees. What protects positions
+waits for none of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from shared.clock import Clock
+from shared.config.sections import TraderSection
+from shared.errors import BadMessage, VenueRefused, VenueUnavailable
+from shared.evidence.fits import missing, summary
+from shared.evidence.record import EvidenceRecord, read_record
+from shared.exchanges.ports import Venue
+from shared.messages.trading import EvidenceDemand, EvidenceStatus, StrategyIdentity
+
+FEES_EVERY_S = 3600.0
+"""Between two readings of the venue's fees."""
+
+READ_S = 5.0
+"""How long a disk may take."""
+
+HOW = "`coinex evidence record` writes one, and trader.evidence_file names it"
+
+
+class EvidenceGate:
+    """Compares the evidence of the configuration with what the trader does.
+
+    Args:
+        strategy: What scores the entries.
+        parameters: Those of the strategy, defaults filled in.
+        symbols: The coins that may be entered.
+    """
+
+    def __init__(
+        self,
+        venue: Venue,
+        settings: TraderSection,
+        *,
+        demand: EvidenceDemand,
+        strategy: StrategyIdentity,
+        parameters: Mapping[str, Any],
+        symbols: Sequence[str],
+        clock: Clock,
+        log: logging.Logger,
+    ) -> None:
+        self._venue = venue
+        self._settings = settings
+        self._demand = demand
+        self._strategy = strategy
+        self._parameters = parameters
+        self._symbols = list(symbols)
+        self._clock = clock
+        self._log = log
+        self._record: EvidenceRecord | None = None
+        self._reading: asyncio.Future[EvidenceRecord | str] | None = None
+        self._unread = "it has not been read yet"
+        self._is_read = demand == "ignore"
+        self._is_required = demand == "require" and not settings.accept_without_evidence
+        self._fee: Decimal | None = None
+        self._fee_s: float | None = None
+        self._no_fee = "not read yet"
+        self._compared: tuple[Decimal | None, list[str]] | None = None
+
+    async def read(self) -> None:
+        """Read the file, once; what keeps it from being read is what is missing."""
+        if self._is_read:
+            return
+        name = self._settings.evidence_file
+        if name is None:
+            found: EvidenceRecord | str = f"trader.evidence_file is not set: {HOW}"
+        else:
+            if self._reading is None:
+                reading = asyncio.to_thread(_record_or_why, Path(name))
+                self._reading = asyncio.ensure_future(reading)
+            await asyncio.wait([self._reading], timeout=READ_S)
+            if not self._reading.done():
+                self._unread = f"{name}: the disk does not answer"
+                return
+            found = self._reading.result()
+        self._is_read = True
+        self._unread, self._record = (found, None) if isinstance(found, str) else ("", found)
+        status = self.status()
+        level = logging.WARNING if status.fits is False else logging.INFO
+        self._log.log(level, "evidence: %s", status.text)
+
+    async def look(self) -> None:
+        """Read the file unless it was, and the venue's fees when that is due."""
+        await self.read()
+        now_s = self._clock.monotonic()
+        is_due = self._fee_s is None or now_s - self._fee_s >= FEES_EVERY_S
+        if self._record is None or not is_due:
+            return
+        try:
+            rules = await self._venue.markets(self._symbols)
+        except (VenueUnavailable, VenueRefused) as error:
+            self._no_fee = str(error)
+            return
+        if rules:
+            self._fee = max(rule.taker_fee for rule in rules.values())
+            self._fee_s, self._no_fee = now_s, ""
+        else:
+            self._no_fee = "the venue lists none of the coins"
+
+    @property
+    def _missing(self) -> list[str]:
+        if self._record is None:
+            return [self._unread] if self._is_read and self._unread else []
+        if self._compared is None or self._compared[0] != self._fee:
+            found = missing(
+                self._record, self._settings, self._strategy, self._parameters, self._fee
+            )
+            self._compared = self._fee, found
+        return self._compared[1]
+
+    @property
+    def restraint(self) -> str:
+        """Return what forbids entries, as far as it is known, or ""."""
+        found = self._missing if self._is_required else []
+        return f"no evidence of these settings: {'; '.join(found)}" if found else ""
+
+    def objection(self) -> str:
+        """Return why nothing may be entered now, or ""."""
+        if not self._is_required:
+            return ""
+        if not self._is_read:
+            return f"the evidence: {self._unread}"
+        if self._record is not None and self._fee is None:
+            return f"the fees that the evidence must cover cannot be read: {self._no_fee}"
+        return self.restraint
+
+    def status(self) -> EvidenceStatus:
+        """Return whether the evidence fits, in words."""
+        accepted = self._settings.accept_without_evidence or ""
+        if self._demand == "ignore":
+            return EvidenceStatus(
+                demand="ignore", fits=None, text="not asked for (trader.evidence: ignore)",
+                accepted=accepted,
+            )  # fmt: skip
+        found, record = self._missing, self._record
+        fits: bool | None = False
+        if not found:
+            fits = None if record is None or self._fee is None else True
+        text = self._unread if record is None else summary(record, self._clock.now_ms())
+        return EvidenceStatus(
+            demand=self._demand, fits=fits, text="; ".join(found) or text, accepted=accepted
+        )
+
+
+def _record_or_why(path: Path) -> EvidenceRecord | str:
+    try:
+        return read_record(path)
+    except FileNotFoundError:
+        return f"{path.absolute()} does not exist: {HOW}"
+    except OSError as error:
+        return f"{path} cannot be read ({error.strerror or error}): correct it, then reload"
+    except BadMessage as error:
+        return f"{error}; record it again, then reload"
