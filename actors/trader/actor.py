@@ -40,7 +40,6 @@ from shared.errors import (
     TransientError,
     VenueRefused,
 )
-from shared.evidence.fits import demanded
 from shared.exchanges.binance.ban import BanFile
 from shared.exchanges.binance.client import BinanceClient
 from shared.exchanges.ports import Venue
@@ -156,7 +155,7 @@ class Trader(Actor):
                 history=self.context.section["history"],
                 after_quarantine=reducing_ms is not None and reducing_ms > self.clock.now_ms(),
                 closed_venue=closed_to_entries(self._venue_settings, mode),
-                evidence=demanded(self._settings, mode, self._venue_settings.environment),
+                environment=self._venue_settings.environment,
             ),
             candles=self._candles(session),
             bus=self.bus,

@@ -25,11 +25,12 @@ from shared.bus import Bus, BusStatus
 from shared.clock import Clock
 from shared.config.defaults import Mode
 from shared.config.sections import TraderSection
+from shared.config.venue_catalog import Environment
 from shared.errors import PlatformError, TransientError
+from shared.evidence.fits import demanded
 from shared.exchanges.ports import Venue
 from shared.kill_switch import KillSwitch
 from shared.messages.candles import Source
-from shared.messages.trading import EvidenceDemand
 from shared.trading.amounts import exact
 from shared.trading.strategy import BASE
 
@@ -49,7 +50,7 @@ class TraderContext:
         history: Closed candles that count for a score.
         after_quarantine: Restarted after a crash loop: it may only reduce.
         closed_venue: Why the venue takes no entries until an operator enables; "" when it does.
-        evidence: What a lack of evidence means.
+        environment: Of the venue, in live mode.
         strategy_parameters: Defaults filled in.
     """
 
@@ -60,7 +61,7 @@ class TraderContext:
     history: int
     after_quarantine: bool = False
     closed_venue: str = ""
-    evidence: EvidenceDemand = "advise"
+    environment: Environment = "live"
     strategy_parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -89,7 +90,7 @@ class Trading:
         self.evidence = EvidenceGate(
             venue,
             settings,
-            demand=context.evidence,
+            demand=demanded(settings, context.mode, context.environment),
             strategy=BASE,
             parameters=context.strategy_parameters,
             symbols=context.symbols,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -31,7 +32,7 @@ from shared.config.defaults import UNNAMED_VENUE
 from shared.config.sections import TraderSection, VenueSection
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
-from shared.messages.trading import TraderStatus
+from shared.messages.trading import TraderCommand, TraderReply, TraderStatus, TraderVerb
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.exchange import served
 from tests.support.trading import EAGER, MarketCandles
@@ -122,6 +123,18 @@ class RunningTrader:
 
 async def status(bus: Bus) -> TraderStatus | None:
     return await bus.get(schema.TRADER_STATUS)
+
+
+async def ask(
+    bus: Bus, verb: TraderVerb, clock: Any, symbol: str | None = None, name: str = ""
+) -> TraderReply:
+    """Command the trader, and return its reply."""
+    command = TraderCommand(id=name or uuid.uuid4().hex, command=verb, who="ada",
+                            at_ms=clock.now_ms(), symbol=symbol)  # fmt: skip
+    await bus.append(schema.TRADER_COMMANDS, asdict(command))
+    reply = await bus.pop(schema.TRADER_REPLIES, 20, id=command.id)
+    assert reply is not None, "no reply"
+    return reply
 
 
 async def put_candles(bus: Bus, candles: MarketCandles, symbols: Sequence[str], at_ms: int) -> None:

@@ -7,7 +7,6 @@ import contextlib
 import dataclasses
 import os
 import sqlite3
-import uuid
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,10 @@ from shared.config.sections import TraderSection
 from shared.errors import BusUnavailable, PermanentError, PlatformError
 from shared.journal.journal import Journal
 from shared.kill_switch import KillSwitch, Lock
-from shared.messages.trading import KillFlag, TraderCommand, TraderReply, TraderVerb
+from shared.messages.trading import KillFlag, TraderCommand
 from tests.support.fast_clock import FastClock
 from tests.support.private_redis import PrivateRedis
-from tests.support.running_trader import RunningTrader, exchanges_on, put_candles, status
+from tests.support.running_trader import RunningTrader, ask, exchanges_on, put_candles, status
 from tests.support.trading import CYCLE, CYCLE_MS, EAGER, NO_REDIS, MarketCandles
 from tests.support.venue import VenueUnderTest, simulated_owner
 from tests.support.waiting import eventually
@@ -68,17 +67,6 @@ async def flat(venue: VenueUnderTest) -> None:
         return not (await venue.books())["positions"]
 
     await eventually(is_flat, within_s=30)
-
-
-async def ask(
-    bus: Bus, verb: TraderVerb, clock: Any, symbol: str | None = None, name: str = ""
-) -> TraderReply:
-    command = TraderCommand(id=name or uuid.uuid4().hex, command=verb, who="ada",
-                            at_ms=clock.now_ms(), symbol=symbol)  # fmt: skip
-    await bus.append(schema.TRADER_COMMANDS, dataclasses.asdict(command))
-    reply = await bus.pop(schema.TRADER_REPLIES, 20, id=command.id)
-    assert reply is not None, "no reply"
-    return reply
 
 
 async def mode(bus: Bus, wanted: str) -> str:
@@ -310,11 +298,12 @@ def why(running: RunningTrader) -> str:
 async def test_live_mode_starts_without_entries_until_an_operator_enables(
     venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
 ) -> None:
-    async with trader(venue, redis_url, tmp_path, QUIET, mode="live") as running:
+    settings = dataclasses.replace(QUIET, accept_without_evidence="a test of the adapter")
+    async with trader(venue, redis_url, tmp_path, settings, mode="live") as running:
         await ready(running)
         assert "ended futures trading" in await mode(bus, "reducing")
         assert (await ask(bus, "enable", venue.clock)).mode == "enabled"
-    async with trader(venue, redis_url, tmp_path, QUIET, mode="live") as running:
+    async with trader(venue, redis_url, tmp_path, settings, mode="live") as running:
         await ready(running)
         await mode(bus, "enabled")
 

@@ -343,6 +343,30 @@ BROKEN = {
         "groups:\n  majors: [BTCUSDT\nmode: demo\n",
         "config.yaml:3: not readable as YAML: while parsing a flow sequence",
     ),
+    "evidence of no kind": (
+        SMALL + "trader: {evidence: required}\n",
+        "config.yaml:3 trader.evidence: found 'required', expected one of ignore, advise, require, "
+        "or nothing; did you mean require?",
+    ),
+    "evidence that is no file": (
+        SMALL + "trader: {evidence_file: ''}\n",
+        "config.yaml:3 trader.evidence_file: found '', expected a text of at least one character, "
+        "or nothing",
+    ),
+    "risk accepted without a reason": (
+        SMALL + "trader: {accept_without_evidence: true}\n",
+        "config.yaml:3 trader.accept_without_evidence: found true, expected a reason in one line "
+        "of 1 to 200 characters, or nothing",
+    ),
+    "reason of blanks": (
+        SMALL + "trader: {accept_without_evidence: '  '}\n",
+        "config.yaml:3 trader.accept_without_evidence: found '  ', expected a reason in one line",
+    ),
+    "reason of two lines": (
+        SMALL + 'trader: {accept_without_evidence: "a\\nb"}\n',
+        "config.yaml:3 trader.accept_without_evidence: found 'a\\nb', expected a reason in "
+        "one line",
+    ),
     "two documents": (SMALL + "---\nmode: live\n", "config.yaml:3: not readable as YAML:"),
     "control character": (SMALL + "mode: de\x01mo\n", "config.yaml: not readable as YAML:"),
     "object tag": (

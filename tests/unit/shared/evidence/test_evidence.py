@@ -20,6 +20,7 @@ from shared.evidence.record import (
     MOST_BYTES,
     EvidenceRecord,
     decode_record,
+    digest_of,
     level_pct,
     read_record,
 )
@@ -121,6 +122,13 @@ def test_file_is_read_to_a_bound_and_no_pipe_is_waited_for(tmp_path: Path) -> No
     os.mkfifo(path)
     with pytest.raises(OSError, match="no regular file"):
         read_record(path)
+
+
+def test_digest_is_that_of_the_content_and_none_where_there_is_no_file(tmp_path: Path) -> None:
+    path = tmp_path / "evidence.json"
+    assert digest_of(path) == ""
+    path.write_bytes(b"{}")
+    assert digest_of(path) == hashlib.sha256(b"{}").hexdigest()
 
 
 # Whether it fits

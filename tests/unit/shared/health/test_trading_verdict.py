@@ -21,7 +21,7 @@ from shared.health.trading_verdict import (
 )
 from shared.health.verdict import Limits, RedisView, Snapshot, Verdict, judge
 from shared.kill_switch import Lock
-from shared.messages.trading import TraderStatus
+from shared.messages.trading import EvidenceStatus, TraderStatus
 from tests.support.sightings import (
     NOW_MS,
     heartbeat,
@@ -350,6 +350,39 @@ def test_a_coin_with_a_position_that_no_group_lists_is_a_note() -> None:
     assert trading_notes(view, ["trader"], ["BTCUSDT"]) == [
         "ETHUSDT: in no group any more; its position is managed to its end"
     ]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "note"),
+    [
+        (None, []),
+        (EvidenceStatus(demand="ignore", fits=None, text="not asked for"), []),
+        (EvidenceStatus(demand="require", fits=True, text="base 1"), []),
+        (EvidenceStatus(demand="require", fits=None, text="base 1"), []),
+        (
+            EvidenceStatus(demand="advise", fits=False, text="it is none"),
+            ["trader: no evidence of its settings, it enters all the same: it is none"],
+        ),
+        (
+            EvidenceStatus(demand="require", fits=False, text="it is none"),
+            ["trader: no evidence of its settings, no new entries: it is none"],
+        ),
+        (
+            EvidenceStatus(demand="require", fits=False, text="it is none", accepted="my risk"),
+            ["trader: accepted without evidence: my risk (it is none)"],
+        ),
+        (
+            EvidenceStatus(demand="require", fits=True, text="base 1", accepted="my risk"),
+            ["trader: accepted without evidence: my risk"],
+        ),
+    ],
+)
+def test_lack_of_evidence_is_a_note_and_no_problem(
+    evidence: EvidenceStatus | None, note: list[str]
+) -> None:
+    status = trader_status(evidence=evidence)
+    assert trading_notes(TradingView(status=status), ["trader"], []) == note
+    assert problems(status=status) == []
 
 
 def test_a_limit_of_zero_has_no_share() -> None:

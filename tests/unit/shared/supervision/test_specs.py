@@ -157,3 +157,11 @@ def test_the_configured_ports_are_all_that_the_child_specs_need(mode: Mode) -> N
         spec.name: spec.port for spec in child_specs(config, ports) if spec.port is not None
     }
     assert listening == ports
+
+
+def test_evidence_that_has_changed_restarts_the_trader_alone() -> None:
+    first, again = (
+        {spec.name: spec.section for spec in child_specs(config(), PORTS, evidence=digest)}
+        for digest in ("a", "b")
+    )
+    assert {name for name in first if first[name] != again[name]} == {"trader"}

@@ -45,6 +45,7 @@ LATCH = Latch(breaker="drawdown", at_ms=0, why="drawdown of 8 % reached the limi
             "started although it died too often: enable it when that is understood",
         ),
         ({"closed_venue": "the venue ended its"}, "reducing", "the venue ended its"),
+        ({"without_evidence": "no evidence"}, "reducing", "no evidence"),
         ({"journal_doubt": "trader.db is older"}, "locked", "trader.db is older"),
         (
             {"is_compared": False},
@@ -90,6 +91,7 @@ def test_a_pause_takes_entries_and_is_over_by_itself() -> None:
     assert found == "reducing" and "entries are paused until" in why
     assert mode(ModeInputs(latches=(pause, LATCH)))[0] == "locked"
     assert mode(ModeInputs(closed_venue="closed", choice="enabled"))[0] == "reducing"
+    assert mode(ModeInputs(without_evidence="none", choice="enabled"))[0] == "reducing"
 
 
 def test_a_configuration_that_disables_is_not_softened_by_a_quarantine() -> None:
