@@ -269,6 +269,25 @@ def test_live_trading_that_is_closed_says_so_where_the_mode_stands(
     )
 
 
+def test_what_is_missing_of_the_evidence_stands_on_the_page(page: Page, serve: Serve) -> None:
+    opened(page, serve(trading.without_evidence))
+    expect(page.locator("#trader .trader-mode")).to_contain_text("trader reducing")
+    reason = page.locator("#trader .trader-reason")
+    expect(reason).to_contain_text("no evidence of these settings: it is of other settings (hash")
+    expect(reason).to_contain_text("the venue takes 0.055 % now: test with that fee")
+    expect(page.locator("#trader .trader-evidence")).to_be_hidden()  # said already
+
+
+def test_reason_to_enter_without_evidence_stands_on_the_page(page: Page, serve: Serve) -> None:
+    opened(page, serve(trading.at_own_risk))
+    expect(page.locator("#trader .trader-mode")).to_contain_text("trader enabled")
+    evidence = page.locator("#trader .trader-evidence")
+    expect(evidence).to_contain_text(
+        "Accepted without evidence: a month at the smallest size, agreed on 1 May. No evidence of"
+    )
+    expect(evidence).to_have_attribute("data-tone", "warn")
+
+
 def test_a_venue_that_is_down_makes_everything_of_it_old_with_its_age(
     page: Page, serve: Serve, photograph: Photograph
 ) -> None:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { currency, positionText, limitState, limitTexts, noPositions, sideText, stopText, traderView } from "../../actors/dashboard/static/js/trading.js";
+import { currency, evidenceWords, positionText, limitState, limitTexts, noPositions, sideText, stopText, traderView } from "../../actors/dashboard/static/js/trading.js";
 import { data, position, positions, trader, traderActor } from "./samples.js";
 
 /** @import {TraderLimit} from "../../actors/dashboard/static/js/contract.js" */
@@ -116,4 +116,18 @@ test("a limit tells what is left, counts as whole numbers, and its state as glyp
   assert.deepEqual(limitTexts({ ...loss, used: "odd" }), ["–", "–", "200.00\u00a0USDT"]);
   const words = /** @type {const} */ (["ok", "warned", "reached", "latched"]).map((state) => limitState({ ...loss, state }).text);
   assert.deepEqual(words, ["● ok", "▲ warned", "✕ reached", "✕ latched until released"]);
+});
+
+test("evidence is told once, and a reason to go without it always", () => {
+  const words = (/** @type {boolean | null} */ fits, accepted = "", reason = "") => {
+    const evidence = { demand: /** @type {const} */ ("require"), fits, text: "of old", accepted };
+    return evidenceWords(trader({ evidence, reason }).status);
+  };
+  assert.deepEqual(words(true), { text: "Evidence: of old", tone: "none" });
+  assert.deepEqual(words(false), { text: "No evidence of these settings: of old", tone: "none" });
+  assert.equal(words(false, "", "no entries (of old)").text, "");
+  assert.deepEqual(words(false, "my risk", "no entries (of old)"), {
+    text: "Accepted without evidence: my risk. No evidence of these settings: of old", tone: "warn",
+  });
+  assert.deepEqual([evidenceWords(null).text, evidenceWords(trader().status).text], ["", ""]);
 });

@@ -14,7 +14,8 @@ from actors.dashboard.trading import (
     shown_trader,
 )
 from shared.health.trading_verdict import TradingLimits, TradingView, looked, trading_problems
-from shared.messages.trading import Position, TraderLimit, TraderStatus
+from shared.messages.trading import EvidenceStatus, Position, TraderLimit, TraderStatus
+from shared.trading.mode import STILL_MANAGED
 from tests.support.dashboard_document import Document, actor
 from tests.support.trading_sightings import (
     balance,
@@ -215,6 +216,29 @@ def live_closed(data: Document, now_ms: int) -> Document:
     why = "live trading is closed: the venue ended futures on 2026-09-22"
     status = trader_status(now_ms - 2_000, mode="disabled", reason=why, venue="Venue")
     return told(data, now_ms, status=status) | {"mode": "live", "source": "binance"}
+
+
+def without_evidence(data: Document, now_ms: int, accepted: str = "") -> Document:
+    """Return the snapshot in live mode with evidence of other settings."""
+    missing = (
+        "it is of other settings (hash 3f6c0a91d2b7, expected 81aa27c4e05d; trader.entry_score 85, "
+        "now 90): test these, or set them as tested; it assumed a taker fee of 0.05 %, and the "
+        "venue takes 0.055 % now: test with that fee"
+    )
+    why = f"{STILL_MANAGED} (no evidence of these settings: {missing})"
+    status = status_of(
+        now_ms,
+        mode="enabled" if accepted else "reducing",
+        reason="entries and exits" if accepted else why,
+        evidence=EvidenceStatus(demand="require", fits=False, text=missing, accepted=accepted),
+    )
+    found = told(data, now_ms, held=[btc(now_ms)], status=status)
+    return found | {"mode": "live", "source": "binance"}
+
+
+def at_own_risk(data: Document, now_ms: int) -> Document:
+    """Return the same where the configuration lets it enter all the same."""
+    return without_evidence(data, now_ms, "a month at the smallest size, agreed on 1 May")
 
 
 def venue_down(data: Document, now_ms: int) -> Document:

@@ -1,6 +1,6 @@
 /** Account and trader as of now: current, old, or silent. Pure. */
 
-/** @import {DashboardData, Position, TraderLimit, TraderMode} from "./contract.js" */
+/** @import {DashboardData, Position, TraderLimit, TraderMode, TraderStatus} from "./contract.js" */
 
 import { NOTHING, age, fixed, number, price, signed, trendGlyph } from "./format.js";
 import { distancePct } from "./reading.js";
@@ -173,4 +173,18 @@ export function limitTexts({ used, limit, unit }) {
   const left = Math.max(0, most - spent);
   const part = most > 0 ? ` (${fixed((100 * left) / most, 0)}\u00a0%)` : "";
   return [`${fixed(left, decimals)}${part}`, fixed(spent, decimals), allowed];
+}
+
+/**
+ * Whether what the trader does has been tested; a reason not to enter has said it already.
+ * @param {TraderStatus | null} status
+ * @returns {{ text: string, tone: string }}
+ */
+export function evidenceWords(status) {
+  const found = status?.evidence ?? null;
+  if (status === null || found === null) return { text: "", tone: "none" };
+  const missing = found.fits === false ? `No evidence of these settings: ${found.text}` : `Evidence: ${found.text}`;
+  if (found.accepted) return { text: `Accepted without evidence: ${found.accepted}. ${missing}`, tone: "warn" };
+  if (found.fits === false && status.reason.includes(found.text)) return { text: "", tone: "none" };
+  return { text: missing, tone: "none" };
 }

@@ -14,7 +14,14 @@ from actors.trader_api.gate import MOST_GUESSES, WITHIN_S, RequestGate
 from actors.trader_api.json_schema import schemas_of
 from actors.trader_api.openapi import VERBS, document
 from shared.console.trader_table import tables_of
-from shared.messages.trading import Balance, Position, Positions, TraderLimit, TraderStatus
+from shared.messages.trading import (
+    Balance,
+    EvidenceStatus,
+    Position,
+    Positions,
+    TraderLimit,
+    TraderStatus,
+)
 from tests.support.manual_clock import ManualClock
 
 NOW_MS = 1_700_000_000_000
@@ -108,14 +115,14 @@ def test_only_the_whole_token_opens(shown: str) -> None:
 # The table
 
 
-def shown(**change: Any) -> str:
+def shown(evidence: EvidenceStatus | None = None, **change: Any) -> str:
     status = TraderStatus(
         as_of_ms=NOW_MS, mode="enabled", reason="entries and exits", venue="Venue",
         cycle_ms=NOW_MS, next_cycle_ms=NOW_MS + 200_000, candles_from="redis", trouble="",
         last_trade_ms=None, use_ta_signals=False, ours=["BTCUSDT"], foreign=["ETHUSDT"],
         unprotected=[], skipped={"SOLUSDT": "costs too much"}, pnl_today_quote="-3.5",
         fees_today_quote="0.4", equity=[], looked_ms=NOW_MS, pnl_as_of_ms=NOW_MS - 240_000,
-        uptime_s=7_200.0,
+        uptime_s=7_200.0, evidence=evidence,
         limits=[TraderLimit(name="daily loss", used="1.7", limit="2", unit="%", state="warned")],
     )  # fmt: skip
     answer = StatusAnswer(
@@ -156,6 +163,26 @@ def test_table_shows_mode_money_positions_limits_and_why_not() -> None:
     assert "daily loss" in text
     assert "warned" in text
     assert "SOLUSDT not entered: costs too much" in text
+
+
+@pytest.mark.parametrize(
+    ("evidence", "lines"),
+    [
+        (EvidenceStatus(demand="require", fits=True, text="base 1"), ["evidence: base 1"]),
+        (
+            EvidenceStatus(demand="advise", fits=False, text="it is none"),
+            ["! no evidence of these settings: it is none"],
+        ),
+        (
+            EvidenceStatus(demand="require", fits=False, text="it is none", accepted="my risk"),
+            ["! accepted without evidence: my risk", "! no evidence of these settings: it is none"],
+        ),
+    ],
+)
+def test_table_shows_evidence_and_what_it_lacks(evidence: EvidenceStatus, lines: list[str]) -> None:
+    said = [line.rstrip() for line in shown(evidence).splitlines() if "evidence" in line]
+    assert said == lines
+    assert "evidence" not in shown()
 
 
 def test_table_shows_a_lock_and_a_silence_first() -> None:

@@ -4,7 +4,7 @@
 /** @import {State} from "../store.js" */
 
 import { nowMs } from "../clock.js";
-import { limitState, limitTexts, traderView } from "../trading.js";
+import { evidenceWords, limitState, limitTexts, traderView } from "../trading.js";
 import { byId, el, setAttribute, setText, show } from "../dom.js";
 import { age, countdown, time } from "../format.js";
 import { zone } from "../settings.js";
@@ -21,6 +21,7 @@ const word = el("b");
 const means = el("span");
 section.append(el("p", { class: "trader-mode" }, word, means));
 const reason = section.appendChild(el("p", { class: "trader-reason" }));
+const evidence = section.appendChild(el("p", { class: "trader-evidence" }));
 const facts = makeFacts(section);
 const limits = makeTable(section, "Distance to each limit", [
   { name: "Limit" }, { name: "State" }, { name: "Left", numeric: true }, { name: "Used", numeric: true },
@@ -42,6 +43,10 @@ export function drawTrader({ data }) {
   section.dataset["kind"] = view.kind;
   // The last status of a silent trader is still shown; that of an absent one is not.
   const shown = view.kind === "absent" ? null : status;
+  const words = evidenceWords(shown);
+  setText(evidence, words.text);
+  setAttribute(evidence, "data-tone", words.tone);
+  show(evidence, words.text !== "");
   facts.draw(shown === null ? [] : lines(shown, isAnswering));
   const rows = (shown?.limits ?? []).map((limit) => [limit.name, limitState(limit), ...limitTexts(limit)]);
   limits.draw(rows, shown === null ? "" : shown.cycle_ms === null ? "Limits are published from the first cycle on." : "The trader publishes no limits.");
@@ -63,7 +68,6 @@ function lines(status, isAnswering) {
     ["Last cycle", status.cycle_ms === null ? "none yet" : `on the close of ${time(status.cycle_ms, zone())}`],
     ["Candles from", ...candles(status)],
     ["TA bonus", status.use_ta_signals ? "counts in entries, capped" : "not used: the base score alone decides"],
-    ...evidence(status),
     ["Positions", positions(status), status.unprotected.length ? "bad" : "none"],
     ["Last trade", status.last_trade_ms === null ? "none" : `${age(nowMs() - status.last_trade_ms)} ago`],
     ["Venue", status.venue],
@@ -82,19 +86,6 @@ function lines(status, isAnswering) {
 function candles({ candles_from: from, cycle_ms }) {
   if (cycle_ms === null) return ["not needed yet", "none"];
   return [CANDLES[from] ?? from, from === "redis" ? "none" : "warn"];
-}
-
-/**
- * @param {TraderStatus} status
- * @returns {[string, string, string][]}
- */
-function evidence({ evidence: found }) {
-  if (found === null) return [];
-  const text = found.fits === false ? `none of these settings: ${found.text}` : found.text;
-  /** @type {[string, string, string][]} */
-  const lines = [["Evidence", text, found.fits === false ? "warn" : "none"]];
-  if (found.accepted) lines.push(["Accepted without", found.accepted, "warn"]);
-  return lines;
 }
 
 /** @param {TraderStatus} status */
