@@ -65,7 +65,7 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         next_s = (status["next_cycle_ms"] - now_ms) / 1000
         candles = f", candles from {status['candles_from']}" if cycle is not None else ""
         yield Text(f"{last}{candles}, next in {span(next_s)}")
-        yield from _evidence(status["evidence"])
+        yield from _evidence(status)
         if status["journal"]:
             yield Text(f"! journal: {status['journal']}", style="red")
         if status["trouble"]:
@@ -79,15 +79,16 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         yield Text(text, style="red")
 
 
-def _evidence(evidence: Mapping[str, Any] | None) -> Iterator[Text]:
+def _evidence(status: Mapping[str, Any]) -> Iterator[Text]:
+    evidence = status["evidence"]
     if evidence is None:
         return
     if evidence["accepted"]:
         yield Text(f"! accepted without evidence: {evidence['accepted']}", style="yellow")
-    if evidence["fits"] is False:
-        yield Text(f"! no evidence of these settings: {evidence['text']}", style="yellow")
-    else:
+    if evidence["fits"] is not False:
         yield Text(f"evidence: {evidence['text']}")
+    elif evidence["text"] not in status["reason"]:  # which comes first
+        yield Text(f"! no evidence of these settings: {evidence['text']}", style="yellow")
 
 
 def _balance(balance: Mapping[str, Any], status: Mapping[str, Any] | None, now_ms: int) -> Text:
