@@ -91,7 +91,7 @@ class Trading:
             venue,
             settings,
             demand=demanded(settings, context.mode, context.environment),
-            strategy=BASE,
+            strategy=lambda: BASE,
             parameters=context.strategy_parameters,
             symbols=context.symbols,
             clock=clock,

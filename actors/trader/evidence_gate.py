@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class EvidenceGate:
     """Compares the evidence of the configuration with what the trader does.
 
     Args:
-        strategy: What scores the entries.
+        strategy: Returns what scores the entries.
         parameters: Those of the strategy, defaults filled in.
         symbols: The coins that may be entered.
     """
@@ -45,7 +45,7 @@ class EvidenceGate:
         settings: TraderSection,
         *,
         demand: EvidenceDemand,
-        strategy: StrategyIdentity,
+        strategy: Callable[[], StrategyIdentity],
         parameters: Mapping[str, Any],
         symbols: Sequence[str],
         clock: Clock,
@@ -67,7 +67,7 @@ class EvidenceGate:
         self._fee: Decimal | None = None
         self._fee_s: float | None = None
         self._no_fee = "not read yet"
-        self._compared: tuple[Decimal | None, list[str]] | None = None
+        self._compared: tuple[tuple[str, Decimal | None], list[str]] | None = None
 
     async def read(self) -> None:
         """Read the file, once; what keeps it from being read is what is missing."""
@@ -113,11 +113,11 @@ class EvidenceGate:
     def _missing(self) -> list[str]:
         if self._record is None:
             return [self._unread] if self._is_read and self._unread else []
-        if self._compared is None or self._compared[0] != self._fee:
-            found = missing(
-                self._record, self._settings, self._strategy, self._parameters, self._fee
-            )
-            self._compared = self._fee, found
+        strategy = self._strategy()
+        key = strategy.hash, self._fee
+        if self._compared is None or self._compared[0] != key:
+            found = missing(self._record, self._settings, strategy, self._parameters, self._fee)
+            self._compared = key, found
         return self._compared[1]
 
     @property

@@ -44,7 +44,7 @@ def missing(
     Units: taker_fee as share of the value.
     """
     found = list(_result_faults(record))
-    if record.strategy != strategy:
+    if record.strategy.hash != strategy.hash:
         found.append(
             f"it is of the strategy {_named(record.strategy)}, and {_named(strategy)} trades: "
             "test that one, or configure the tested one"

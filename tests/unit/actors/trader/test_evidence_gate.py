@@ -61,7 +61,7 @@ class Site:
             self.venue,
             TraderSection(**{"evidence_file": str(path), **settings}),
             demand=demand,
-            strategy=BASE,
+            strategy=lambda: BASE,
             parameters={},
             symbols=COINS,
             clock=self.clock,

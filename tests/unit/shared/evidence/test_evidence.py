@@ -171,6 +171,11 @@ def test_what_does_not_fit_is_named_with_what_was_expected_and_what_to_do(
     assert all(word in text for word in words), text
 
 
+def test_strategy_is_compared_by_what_decides_its_scores_not_by_its_name() -> None:
+    renamed = dataclasses.replace(BASE, name="other", version="")
+    assert missing(evidence(), TraderSection(), renamed, {}, FEE) == []
+
+
 def test_hold_out_opened_three_times_fits_with_a_bound_that_is_sure_enough() -> None:
     assert found(evidence(openings=3, level_pct=level_pct(3), lower_r=0.001)) == []
 
