@@ -1,4 +1,4 @@
-"""Base scores of all coins, for people: nothing trades on them.
+"""Scores of all coins by the configured strategy, for people: nothing trades on them.
 
 Reads `cache:candles:*` (5m and 1h), `ta:latest:*`, `market:listings` and, after each start,
 `signals:history`;
@@ -16,13 +16,15 @@ from actors.base import AFTER_JUMP_S, Actor, Context
 from shared import codec, schema
 from shared.clock import ClockJump, utc_text
 from shared.config.sections import ScannerSection
-from shared.errors import BadMessage, BusUnavailable, NoCandles
-from shared.indicators.scoring import BaseScore, base_scores, label_after, label_event, next_label
+from shared.errors import BadMessage, BusUnavailable, NoCandles, PlatformError
+from shared.indicators.scoring import label_after, label_event, next_label
 from shared.indicators.signals import CoinWindows
 from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate
 from shared.messages.signals import CoinScore, Label, LabelChange, ScanResult, SideScore, TaSignal
 from shared.messages.trading import TradeSide
+from shared.strategy.live import CloseScore
+from shared.strategy.scorer import BaseScorer, Scorer, scorer_of
 
 RETRY_MISSING_S = 1.0
 """Pause before coins without candles are read again; their updates usually come sooner."""
@@ -53,6 +55,7 @@ class Scanner(Actor):
         }
         self._suspects = set(self._symbols) if context.probation else set(self._quarantined)
 
+        self._scorer: Scorer = BaseScorer()
         self._labels: dict[tuple[str, TradeSide], Label] | None = None
         self._bad_history: set[str] = set()
         self._scores: dict[str, CoinScore] = {}
@@ -66,7 +69,15 @@ class Scanner(Actor):
         self._report()
 
     async def setup(self) -> None:
-        """Subscribe to closed candles and new signals."""
+        """Subscribe to closed candles and new signals; prepare the strategy."""
+        self._scorer = scorer_of(
+            self.context.section.get("strategy"),
+            owner=self.name,
+            clock=self.clock,
+            rng=self.context.rng,
+            log=self.log,
+        )
+        self.resources.callback(self._scorer.close)
         self.background(self._listen(), "candles and signals")
 
     async def step(self) -> float:
@@ -75,7 +86,10 @@ class Scanner(Actor):
         whole = self._all_due or started >= self._next_scan
         if not whole and self._due:
             await self.clock.sleep(GATHER_S)
-        chosen = [s for s in self._symbols if whole or s in self._due or s in self._missing]
+        is_one = self._scorer.cross_section and bool(self._due or self._missing)
+        chosen = [
+            s for s in self._symbols if whole or is_one or s in self._due or s in self._missing
+        ]
         self._all_due = False
         self._due.clear()
         try:
@@ -193,9 +207,10 @@ class Scanner(Actor):
             CoinWindows(symbol, {timeframe: windows[timeframe][i] for timeframe in TIMEFRAMES})
             for i, symbol in enumerate(symbols)
         ]
-        found = base_scores(coins, self._history, self.clock.now_ms())
+        now_ms = self.clock.now_ms()
+        found = await self._scorer.score([(coin, now_ms) for coin in coins], self._history)
         scores = {}
-        for (symbol, result), signal in zip(found.items(), signals, strict=True):
+        for symbol, result, signal in zip(symbols, found, signals, strict=True):
             self._record(symbol, result)
             listing = listings.coins.get(symbol) if listings is not None else None
             if listing is not None and not listing.is_traded:
@@ -206,12 +221,12 @@ class Scanner(Actor):
                 scores[symbol] = _coin_score(result, signal, labels)
         return scores
 
-    def _record(self, symbol: str, result: BaseScore | Exception) -> None:
+    def _record(self, symbol: str, result: CloseScore | Exception) -> None:
         self._missing.discard(symbol)
         if isinstance(result, NoCandles):
             self._missing.add(symbol)
         elif isinstance(result, Exception):
-            if symbol not in self._failed:
+            if symbol not in self._failed and not isinstance(result, PlatformError):
                 self.log.error("%s: not scored", symbol, exc_info=result)
             self._failed.add(symbol)
         elif symbol in self._failed:
@@ -240,6 +255,7 @@ class Scanner(Actor):
             ),
             coins=[known[symbol] for symbol in self._symbols if symbol in known],
             source=self.context.source,
+            strategy=self._scorer.identity,
         )
         # The history first: a reader of the scan then finds the labels' events there.
         batch = self.bus.batch()
@@ -266,12 +282,13 @@ class Scanner(Actor):
             "coins_complete": sum(score.fault == "" for score in scores),
             "faults": {score.symbol: score.fault for score in scores if score.fault},
             "candidates": _labelled(self._scores, "candidate"),
+            "strategy_trouble": self._scorer.trouble,
             "strong": _labelled(self._scores, "strong"),
         }
 
 
 def _coin_score(
-    base: BaseScore, signal: TaSignal | None, labels: Mapping[tuple[str, TradeSide], Label]
+    base: CloseScore, signal: TaSignal | None, labels: Mapping[tuple[str, TradeSide], Label]
 ) -> CoinScore:
     long, short = base.side("long"), base.side("short")
     same_candle = signal is not None and signal.closed_until_ms == base.closed_until_ms

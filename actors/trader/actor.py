@@ -50,6 +50,8 @@ from shared.journal.rows import JournalOwner
 from shared.market import Timeframe
 from shared.messages.trading import Refresh, TraderConfig, TraderStatus
 from shared.pid_lock import AlreadyLocked, acquire
+from shared.strategy.records import passed_check
+from shared.strategy.scorer import Scorer, scorer_of
 
 SHARE = 0.7
 """Of the account's request limits; the rest is for the account actor."""
@@ -97,6 +99,8 @@ class Trader(Actor):
         self._venue_settings = codec.from_plain(VenueSection, section["venue"], "config: venue")
         self._symbols: list[str] = list(section["symbols"])
         self._journal: JournalThread
+        self._scorer: Scorer
+        self._passed = passed_check(section.get("strategy"), context.state_dir)
         self._venue: Venue
         self._trading: Trading
         self._execution: Execution | None = None
@@ -131,6 +135,14 @@ class Trader(Actor):
                 f"{error.filename}: cannot be locked ({error.strerror}), and without that nothing "
                 "may be traded; correct its owner and mode"
             ) from error
+        self._scorer = scorer_of(
+            self.context.section.get("strategy"),
+            owner=self.name,
+            clock=self.clock,
+            rng=self.context.rng,
+            log=self.log,
+        )
+        self.resources.callback(self._scorer.close)
         session = await self.resources.enter_async_context(self._open_session())
         self._venue = open_venue(
             self._venue_settings,
@@ -156,11 +168,16 @@ class Trader(Actor):
                 after_quarantine=reducing_ms is not None and reducing_ms > self.clock.now_ms(),
                 closed_venue=closed_to_entries(self._venue_settings, mode),
                 environment=self._venue_settings.environment,
+                strategy_parameters=(self.context.section.get("strategy") or {}).get(
+                    "parameters", {}
+                ),
             ),
             candles=self._candles(session),
             bus=self.bus,
             clock=self.clock,
             log=self.log,
+            scorer=self._scorer,
+            unchecked_strategy=self._unchecked_strategy,
         )
         await self._trading.load()
         self._execution = self._trading.execution
@@ -224,6 +241,9 @@ class Trader(Actor):
             clock=self.clock,
             log=self.log,
         )
+
+    def _unchecked_strategy(self) -> str:
+        return "" if self._passed is None else self._passed.objection()
 
     def _start_background(self) -> None:
         self.background(self._trading.evidence.read(), "evidence")
@@ -406,6 +426,7 @@ class Trader(Actor):
             "trouble": self._trouble,
             "cycle_ms": None if self._report is None else self._report.cycle_ms,
             "positions": 0 if reconciled is None else len(reconciled.ours),
+            "strategy_trouble": self._scorer.trouble or self._unchecked_strategy(),
             "not_looked_after": self._trading.execution.protection.failures,
         }
 
@@ -478,6 +499,7 @@ class Trader(Actor):
             uptime_s=round(self.clock.monotonic() - self._started_s, 1),
             journal=journal,
             evidence=self._trading.evidence.status(),
+            strategy=self._scorer.identity,
         )
 
 

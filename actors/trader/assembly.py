@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -31,8 +31,8 @@ from shared.evidence.fits import demanded
 from shared.exchanges.ports import Venue
 from shared.kill_switch import KillSwitch
 from shared.messages.candles import Source
+from shared.strategy.scorer import BaseScorer, Scorer
 from shared.trading.amounts import exact
-from shared.trading.strategy import BASE
 
 ATR_S = 2.0
 """How long a refused close may wait for the ATR of its coin."""
@@ -51,7 +51,7 @@ class TraderContext:
         after_quarantine: Restarted after a crash loop: it may only reduce.
         closed_venue: Why the venue takes no entries until an operator enables; "" when it does.
         environment: Of the venue, in live mode.
-        strategy_parameters: Defaults filled in.
+        strategy_parameters: Of a strategy of the user, as configured.
     """
 
     mode: Mode
@@ -66,7 +66,12 @@ class TraderContext:
 
 
 class Trading:
-    """The parts of a trader, over a venue, a journal, a bus and candles."""
+    """The parts of a trader, over a venue, a journal, a bus and candles.
+
+    Args:
+        scorer: Scores the entries; the built-in strategy unless given.
+        unchecked_strategy: Returns why that strategy may not trade, or "".
+    """
 
     def __init__(
         self,
@@ -79,7 +84,10 @@ class Trading:
         bus: Bus,
         clock: Clock,
         log: logging.Logger,
+        scorer: Scorer | None = None,
+        unchecked_strategy: Callable[[], str] = lambda: "",
     ) -> None:
+        self.scorer: Scorer = scorer or BaseScorer()
         self._settings = settings
         self._context = context
         self._bus = bus
@@ -91,7 +99,7 @@ class Trading:
             venue,
             settings,
             demand=demanded(settings, context.mode, context.environment),
-            strategy=lambda: BASE,
+            strategy=lambda: self.scorer.identity,
             parameters=context.strategy_parameters,
             symbols=context.symbols,
             clock=clock,
@@ -108,6 +116,7 @@ class Trading:
             run_mode=context.mode,
             after_quarantine=context.after_quarantine,
             closed_venue=context.closed_venue,
+            unchecked_strategy=unchecked_strategy,
             clock=clock,
             log=log,
         )
@@ -120,6 +129,7 @@ class Trading:
             objection=self.gates.objection,
             on_intent=self.continuity.saw_intent,
             atr=self._atr_1h,
+            strategy=lambda: self.scorer.identity,
         )
         self.cycle = Cycle(
             venue,
@@ -135,6 +145,7 @@ class Trading:
             settings=settings,
             source=context.source,
             history=context.history,
+            scorer=self.scorer,
             clock=clock,
             log=log,
         )

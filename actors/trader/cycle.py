@@ -35,7 +35,8 @@ from shared.market import Timeframe
 from shared.messages.candles import Source
 from shared.messages.signals import TaSignal
 from shared.messages.trading import TradeEvent, trade_event
-from shared.trading.coin_state import CoinAtClose, coins_at_close
+from shared.strategy.scorer import Scorer
+from shared.trading.coin_state import CoinAtClose, asked_at_close, coins_at_close
 from shared.trading.entries import Rules, candidates
 from shared.trading.plan import Candidate, Refusal
 from shared.trading.sizing import plan_entry
@@ -79,6 +80,7 @@ class Cycle:
         settings: TraderSection,
         source: Source,
         history: int,
+        scorer: Scorer,
         clock: Clock,
         log: logging.Logger,
     ) -> None:
@@ -95,6 +97,7 @@ class Cycle:
         self._settings = settings
         self._source = source
         self._history = history
+        self._scorer = scorer
         self._clock = clock
         self._log = log
         self._signals: Mapping[str, TaSignal] = {}
@@ -127,7 +130,9 @@ class Cycle:
     async def _enter(self, report: CycleReport) -> CycleReport:
         until_ms = report.cycle_ms + round(1000 * (self._settings.delay_s + self._settings.wait_s))
         gathered = await self._candles.at_close(report.cycle_ms, until_ms)
-        coins = coins_at_close(gathered.coins, self._history, report.cycle_ms)
+        asked = asked_at_close(gathered.coins, report.cycle_ms)
+        scores = await self._scorer.score(asked, self._history)
+        coins = coins_at_close(gathered.coins, self._history, report.cycle_ms, scores)
         before, self._signals = self._signals, await self._read_signals(gathered, report.cycle_ms)
         account = await self._execution.account()
         rules = Rules(
@@ -228,7 +233,7 @@ class Cycle:
         return trade_event(self._clock.now_ms(), "refused", text, symbol, side)
 
     async def coin(self, symbol: str) -> CoinAtClose:
-        """Return a coin as of its newest close."""
+        """Return a coin as of its newest close, scored by the built-in strategy."""
         newest = await self._candles.newest(symbol)
         close_ms = Timeframe.M5.open_at(self._clock.now_ms())
         (coin,) = coins_at_close([newest], self._history, close_ms)

@@ -21,7 +21,7 @@ from shared.exchanges.ports import Venue
 from shared.exchanges.venue import OPENS, AccountBalance, MarketRule, OrderRequest, PlacedOrder
 from shared.journal.journal import Journal
 from shared.journal.rows import ZERO, Intent, OwnPosition, Plan
-from shared.messages.trading import trade_event
+from shared.messages.trading import StrategyIdentity, trade_event
 from shared.trading.amounts import exact
 from shared.trading.exits import levels
 from shared.trading.exposure import Exposure, Holding, exposure
@@ -55,6 +55,7 @@ class Execution:
         objection: Returns why no entry may be sent, or ""; called right before sending.
         on_intent: Called with each order that was journalled, before it is sent.
         atr: See `Retries`.
+        strategy: Returns what scores the entries.
 
     Attributes:
         reconciled: The last reconciliation; None before the first.
@@ -72,12 +73,14 @@ class Execution:
         objection: Callable[[], str],
         on_intent: OnIntent | None = None,
         atr: Atr = no_atr,
+        strategy: Callable[[], StrategyIdentity] = lambda: BASE,
     ) -> None:
         self._venue = venue
         self._journal = journal
         self._settings = settings
         self._clock = clock
         self._objection = objection
+        self._strategy = strategy
         self._retries = Retries(venue, journal, atr=atr, log=log)
         self._orders = OrderSender(venue, journal, self._retries, clock, log, on_intent=on_intent)
         self._reconciler = Reconciler(venue, journal, self._orders, clock, log)
@@ -276,6 +279,7 @@ class Execution:
         return ""
 
     def _entry(self, plan: EntryPlan, client_id: str, cycle_ms: int) -> Intent:
+        strategy = self._strategy()
         return Intent(
             client_id=client_id,
             symbol=plan.symbol,
@@ -292,9 +296,9 @@ class Execution:
             target_fraction=plan.target_fraction,
             leverage=plan.leverage,
             plan=Plan(
-                strategy=BASE.name,
-                strategy_version=BASE.version,
-                strategy_hash=BASE.hash,
+                strategy=strategy.name,
+                strategy_version=strategy.version,
+                strategy_hash=strategy.hash,
                 base=plan.base,
                 bonus=plan.bonus,
                 entry_price=plan.entry_price,

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import errno
 import logging
+from collections.abc import Callable
 from typing import Literal, cast
 
 from actors.trader.account_set_up import AccountSetUp
@@ -36,6 +37,7 @@ class Gates:
 
     Args:
         after_quarantine, closed_venue: See `TraderContext`.
+        unchecked_strategy: Returns why the strategy may not trade, or "".
 
     Attributes:
         lock: The lock file as last read, or the lock whose file cannot be written.
@@ -56,6 +58,7 @@ class Gates:
         run_mode: Mode,
         after_quarantine: bool,
         closed_venue: str,
+        unchecked_strategy: Callable[[], str],
         clock: Clock,
         log: logging.Logger,
     ) -> None:
@@ -69,6 +72,7 @@ class Gates:
         self._is_enabled = is_enabled(settings, run_mode)
         self._after_quarantine = after_quarantine
         self._closed_venue = closed_venue
+        self._unchecked_strategy = unchecked_strategy
         self._clock = clock
         self._log = log
         self._choice: Choice | None = None
@@ -104,6 +108,7 @@ class Gates:
                 closed_venue="" if self._choice == "enabled" else self._closed_venue,
                 unfit_account=self._set_up.unfit,
                 without_evidence=self._evidence.restraint,
+                unchecked_strategy=self._unchecked_strategy(),
                 journal_doubt=self._continuity.doubt,
                 is_compared=self._continuity.is_compared,
             )

@@ -12,3 +12,6 @@ NAMESPACE = ""
 
 UNNAMED_VENUE = "coinex"
 """The venue of a configuration, of keys or of a journal that do not name one."""
+
+BUILT_IN = "base"
+"""The strategy that is no file."""

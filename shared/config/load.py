@@ -21,6 +21,7 @@ from shared.config.rules import breaches, group_breaches, hidden_password
 from shared.config.sections import Config
 from shared.config.yaml_document import ConfigFault, Document, KeyPath, dotted, parse_yaml
 from shared.errors import ConfigError, did_you_mean, shortened
+from shared.strategy.source import beside
 
 _SECRET_WORDS = ("password", "secret", "token", "api_key", "access_id")
 
@@ -47,6 +48,9 @@ def load(
     document = _read(path)
     for override in overrides:
         _apply(document, override)
+    reference = document.root.get("strategy")
+    if isinstance(reference, str) and reference:
+        document.root["strategy"] = beside(reference, path.parent)
     if mode is not None:
         document.root["mode"] = mode
         document.origins["mode",] = "--mode"

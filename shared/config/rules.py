@@ -13,11 +13,15 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, parse_qs, urlsplit
 
+from shared.config.defaults import BUILT_IN
 from shared.config.sections import BAD_ROWS, FACTORS, IN_HISTORY, WHOLE_VENUE, Config
 from shared.config.venue_catalog import venue_catalog
 from shared.config.yaml_document import KeyPath, dotted
+from shared.errors import BadMessage
 from shared.market import Timeframe
 from shared.schema import AUDIT, CANDLES, RENEWAL_SHARE, SCAN_LATEST, TA_LATEST, Entry
+from shared.strategy.records import parameter_faults, record_of
+from shared.strategy.source import BadStrategy, read_strategy
 from shared.web.hosts import is_loopback
 
 # A group named like an actor would make `restart NAME` ambiguous.
@@ -345,6 +349,28 @@ def _venue_url(config: Config) -> str:
     return ""
 
 
+def _strategy(config: Config) -> Iterator[Breach]:
+    """Yield what is wrong with a strategy's file, and with its parameters as far as known.
+
+    The file is read, never run; what its check has noted says which parameters it takes.
+    """
+    path: KeyPath = ("strategy_parameters",)
+    if config.strategy == BUILT_IN:
+        if config.strategy_parameters:
+            yield Breach(path, f"found some, and the strategy {BUILT_IN} takes none; remove them")
+        return
+    try:
+        record = record_of(Path(config.state_dir), read_strategy(config.strategy))
+    except BadStrategy as error:
+        yield Breach(("strategy",), str(error))
+        return
+    except BadMessage:  # the trader refuses entries and says so
+        return
+    if record is not None:
+        for name, text in parameter_faults(record.parameters, config.strategy_parameters):
+            yield Breach((*path, name), text)
+
+
 def _candles_dir(config: Config) -> str:
     directory = config.simulator.candles_dir
     return "" if directory is None or _kind_of(directory) == "a directory" else (
@@ -450,6 +476,7 @@ _RULES: tuple[_Rule, ...] = (
     _rule(("simulator", "candles_dir"), text=_candles_dir),
     _rule(("simulator", "path"), ("mode",), text=_price_path),
     _rule(("state_dir",), text=_state_dir),
+    ((("strategy",), ("strategy_parameters",), ("state_dir",)), _strategy),
     (tuple((name, "port") for name in _LISTENING), _ports),
 )  # fmt: skip
 

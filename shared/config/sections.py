@@ -7,14 +7,17 @@ their section as plain values and rebuild it with `codec.from_plain`, which take
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field
 
-from shared.config.defaults import NAMESPACE, REDIS_URL, STATE_DIR, UNNAMED_VENUE, Mode
+from shared.config.defaults import BUILT_IN, NAMESPACE, REDIS_URL, STATE_DIR, UNNAMED_VENUE, Mode
 from shared.config.venue_catalog import Environment
 from shared.messages.trading import EvidenceDemand
 from shared.symbols import SYMBOL_WORDS, is_symbol
+
+MOST = 2**53
+"""Whole numbers below it are exact as floats, too."""
 
 
 def _symbol(text: str) -> str:
@@ -25,6 +28,13 @@ def _symbol(text: str) -> str:
 
 def _symbol_or_all(text: str) -> str:
     return text if text == "*" else _symbol(text)
+
+
+def _plain(value: Any) -> Any:
+    # a union of types would name its members in the paths of faults
+    if isinstance(value, str) or (isinstance(value, bool | int | float) and abs(value) < MOST):
+        return value
+    raise ValueError("no plain value")
 
 
 Text = Annotated[str, Field(min_length=1, description="a text of at least one character")]
@@ -64,6 +74,9 @@ HostName = Annotated[
         pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$",
         description="the name of a host such as host.example, without scheme and port",
     ),
+]
+ParameterValue = Annotated[
+    Any, Field(description="a number, a text, true or false"), AfterValidator(_plain)
 ]
 FaultKind = Literal[
     "5xx", "429", "418", "hang", "half_body", "html", "wrong_json", "gap", "price_zero", "late",
@@ -311,6 +324,9 @@ class Config:
     mode: Mode = "demo"
     state_dir: Text = STATE_DIR
     groups: dict[GroupName, list[SymbolText]]
+    strategy: Text = BUILT_IN
+    strategy_parameters: dict[str, ParameterValue] = field(default_factory=dict)
+    strategy_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10
     redis: RedisSection = field(default_factory=RedisSection)
     binance: BinanceSection = field(default_factory=BinanceSection)
     fetcher: FetcherSection = field(default_factory=FetcherSection)

@@ -38,6 +38,7 @@ ProblemKind = Literal[
     "coin-trouble",
     "coin-silent",
     "coin-inputs",
+    "strategy-trouble",
     "audit-beyond",
     "audit-missing",
     "messages-bad",

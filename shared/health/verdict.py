@@ -175,6 +175,7 @@ def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
         *_actor_problems(seen, now_ms, limits),
         *_exchange_problems(seen, now_ms),
         *_coin_problems(seen, now_ms, limits),
+        *_strategy_problems(seen),
         *_audit_problems(seen, now_ms, limits),
         *_bad_message_problems(seen, now_ms, limits),
     ]
@@ -414,6 +415,12 @@ def _coin_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Prob
     yield from _grouped("coin-trouble", troubled)
     yield from _grouped("coin-inputs", badly_fed)
     yield from _silent(unexplained)
+
+
+def _strategy_problems(seen: Snapshot) -> Iterator[Problem]:
+    for name in seen.actors:
+        if trouble := _detail(seen, name).get("strategy_trouble"):
+            yield Problem("strategy-trouble", name, f"{name}: {trouble}")
 
 
 def _candle_notes(seen: Snapshot) -> Iterator[str]:

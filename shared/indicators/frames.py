@@ -69,15 +69,21 @@ def read(window: CandleWindow | None, timeframe: Timeframe, history: int) -> Rea
 
 
 def judge(
-    window: CandleWindow | None, timeframe: Timeframe, reading: Reading, now_ms: int, history: int
+    window: CandleWindow | None,
+    timeframe: Timeframe,
+    reading: Reading,
+    now_ms: int,
+    history: int,
+    *,
+    warm_bars: int = WARM_BARS,
 ) -> Frame:
-    """Return the frame of a reading at `now_ms`."""
+    """Return the frame of a reading at `now_ms`; `warm_bars`: how many bars are enough."""
     candles, unfilled, gap_bars, since_gap = reading
     bars = len(candles)
     begins_ms = None if window is None or bars >= history else window.begins_ms or None
     if window is None or not bars:
         fetched_at_ms = None if window is None else window.fetched_at_ms
-        fault = "missing" if begins_ms is None else _not_warm(0, begins_ms)
+        fault = "missing" if begins_ms is None else _not_warm(0, warm_bars, begins_ms)
         nothing = InputState(
             bars=0, warm=False, stale=begins_ms is None, closed_until_ms=None,
             fetched_at_ms=fetched_at_ms, gap_bars=0, unfilled_gap=False, atr14=None,
@@ -87,7 +93,7 @@ def judge(
 
     closed_until_ms = int(candles.open_time_ms[-1]) + timeframe.ms
     overdue_ms = now_ms - (closed_until_ms + timeframe.ms)
-    warm, stale = bars >= WARM_BARS, overdue_ms > STALE_GRACE_MS
+    warm, stale = bars >= warm_bars, overdue_ms > STALE_GRACE_MS
 
     fault = ""
     if unfilled:
@@ -95,7 +101,7 @@ def judge(
     elif stale:
         fault = f"stale {overdue_ms // _MINUTE_MS} min"
     elif not warm:
-        fault = _not_warm(bars, begins_ms)
+        fault = _not_warm(bars, warm_bars, begins_ms)
     elif since_gap is not None and since_gap <= HALT_BARS:
         fault = f"only {since_gap} of {HALT_BARS} bars past a halt"
     state = InputState(
@@ -112,9 +118,9 @@ def judge(
     return Frame(candles, not unfilled, state, fault)
 
 
-def _not_warm(bars: int, begins_ms: int | None) -> str:
+def _not_warm(bars: int, warm_bars: int, begins_ms: int | None) -> str:
     since = " since the price scale changed" if begins_ms else ""
-    return f"not warm ({bars} of {WARM_BARS} bars{since})"
+    return f"not warm ({bars} of {warm_bars} bars{since})"
 
 
 def stacked(frames: Sequence[Frame], column: str, bars: int) -> Floats:

@@ -115,7 +115,7 @@ def _prepare(coin: CoinWindows, history: int, now_ms: int) -> _Coin:
     m5 = judge(m5_window, M5, read(m5_window, M5, history), now_ms, history)
     if m5.state.closed_until_ms is None:
         raise NoCandles(f"{coin.symbol} 5m: not one closed candle to compute from")
-    h1_window = _until(coin.windows.get(H1), m5.state.closed_until_ms)
+    h1_window = window_until(coin.windows.get(H1), m5.state.closed_until_ms)
     h1 = judge(h1_window, H1, read(h1_window, H1, history), now_ms, history)
     due_ms = H1.open_at(m5.state.closed_until_ms)
     fault = h1.fault
@@ -124,7 +124,7 @@ def _prepare(coin: CoinWindows, history: int, now_ms: int) -> _Coin:
     return _Coin(coin.symbol, m5, h1, fault)
 
 
-def _until(window: CandleWindow | None, time_ms: int) -> CandleWindow | None:
+def window_until(window: CandleWindow | None, time_ms: int) -> CandleWindow | None:
     """Return the window as it was when nothing after `time_ms` had closed."""
     if window is None or window.closed_until_ms <= time_ms:
         return window
@@ -160,7 +160,7 @@ def _score(coin: _Coin, inputs: Inputs, row: int, given: Mapping[TradeSide, Floa
         symbol=coin.symbol,
         close=float(candles.close[-1]),
         closed_until_ms=int(candles.open_time_ms[-1]) + M5.ms,
-        change_24h_pct=_change_24h_pct(candles),
+        change_24h_pct=change_24h_pct(candles),
         coverage=covered,
         fault="" if covered == 1 else _fault(coin, given["long"]),
         _points=given,
@@ -182,7 +182,7 @@ def _fault(coin: _Coin, given: Floats) -> str:
     return "; ".join(faults)
 
 
-def _change_24h_pct(candles: Candles) -> float | None:
+def change_24h_pct(candles: Candles) -> float | None:
     times = candles.open_time_ms
     wanted = times[-1] - DAY_MS
     place = int(np.searchsorted(times, wanted))

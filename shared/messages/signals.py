@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.messages.candles import Source
-from shared.messages.trading import TradeSide
+from shared.messages.trading import StrategyIdentity, TradeSide
 
 Side = Literal["bullish", "bearish"]
 RibbonState = Literal["bullish", "bearish", "mixed"]
@@ -162,12 +162,13 @@ class CoinScore:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScanResult:
-    """The scores of all coins. `closed_until_ms` is the newest close among them."""
+    """The scores of all coins, and of which strategy. `closed_until_ms`: the newest close."""
 
     at_ms: int
     closed_until_ms: int | None
     coins: list[CoinScore]
     source: Source
+    strategy: StrategyIdentity | None = None
     v: int = 1
 
 

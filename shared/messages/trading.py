@@ -140,6 +140,7 @@ class TraderStatus:
         pnl_today_quote, fees_today_quote: Since 00:00 UTC; None before the first answer.
         pnl_as_of_ms: When these and the use of the limits were computed.
         evidence: None in a status of an earlier version.
+        strategy: What scores its entries; None in a status of an earlier version.
     """
 
     as_of_ms: int
@@ -166,6 +167,7 @@ class TraderStatus:
     pnl_as_of_ms: int | None = None
     journal: str = ""
     evidence: EvidenceStatus | None = None
+    strategy: StrategyIdentity | None = None
     v: int = 1
 
     def is_foreign(self, position: Position) -> bool | None:

@@ -14,10 +14,11 @@ from shared import proc_stats
 from shared.config import ports
 from shared.config.sections import Config
 from shared.evidence.record import digest_of
+from shared.strategy.source import StrategySection
 from shared.supervision.actor_log import ActorLog
 from shared.supervision.child import Child, ChildContext
 from shared.supervision.coins_in_use import coins_in_use, in_words, kept
-from shared.supervision.launch import ROOT
+from shared.supervision.launch import ROOT, strategy_section
 from shared.supervision.lifecycle import Event, State
 from shared.supervision.specs import ChildSpec, child_specs, listeners, policy
 
@@ -67,7 +68,7 @@ class Children:
         self._cpu: dict[int, float] = {}
         self._cpu_pct: dict[int, float] = {}
         self._measured = context.clock.monotonic()
-        for spec in self._specs(config):
+        for spec in self._specs(config, strategy_section(config)):
             self._add(spec)
 
     def __iter__(self) -> Iterator[Child]:
@@ -238,10 +239,15 @@ class Children:
         return ports.taken(self._moved(config))
 
     def adopt(self, config: Config) -> list[str]:
-        """Apply a new configuration; return the names of the actors it changed."""
+        """Apply a new configuration; return the names of the actors it changed.
+
+        Raises:
+            ConfigError: The strategy's file cannot be used any more; nothing was changed.
+        """
+        strategy = strategy_section(config)
         moved = self._moved(config)
         self._ports = {name: port for name, port in self._ports.items() if name not in moved}
-        specs = self._specs(config)
+        specs = self._specs(config, strategy)
         self._config = config
         self._context.settings, self._context.policy = config.supervisor, policy(config)
         changed = []
@@ -268,14 +274,14 @@ class Children:
         before = listeners(self._config)
         return {name: at for name, at in listeners(config).items() if before.get(name) != at}
 
-    def _specs(self, config: Config) -> list[ChildSpec]:
+    def _specs(self, config: Config, strategy: StrategySection | None) -> list[ChildSpec]:
         self._ports = ports.choose(listeners(config), self._ports)
         in_use = coins_in_use(config)
         self._kept = kept(config, in_use, [*self._config.symbols, *self._kept])
         self.remarks = list(in_words(config, in_use, self._kept))
         file = config.trader.evidence_file
         evidence = "" if file is None else digest_of(Path(file))
-        specs = child_specs(config, self._ports, self._kept, evidence=evidence)
+        specs = child_specs(config, self._ports, self._kept, strategy, evidence=evidence)
         return [spec for spec in specs if fnmatch.fnmatch(spec.name, self._only)]
 
     def _add(self, spec: ChildSpec) -> Child:

@@ -108,8 +108,8 @@ class SupervisorCommands:
         fresh = dataclasses.replace(fresh, **kept)
         if faults := self._children.check_ports(fresh):
             raise ConfigError(faults)
-        self.config = fresh
         changed = self._children.adopt(fresh)
+        self.config = fresh
         summary = f"restarted: {', '.join(changed)}" if changed else "no actor's section changed"
         if waiting:
             summary += f"; a restart of the supervisor is needed for: {', '.join(waiting)}"

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from shared.config.defaults import Mode
+from shared.config.defaults import BUILT_IN, Mode
 from shared.config.secrets import Secrets
 from shared.config.sections import Config
 from shared.errors import ConfigError
 from shared.exchanges.sim.keys import KeyFile, SimKeys
 from shared.schema import Role, role_of
+from shared.strategy.source import BadStrategy, StrategySection, read_strategy
 from shared.supervision.coins_in_use import coins_in_use, kept
 from shared.supervision.specs import ChildSpec, child_specs, configured_ports
 from shared.supervision.test_hooks import trial_folder
@@ -97,6 +98,23 @@ def _keys(mode: Mode, secrets: Secrets, sim_keys: SimKeys | None) -> dict[str, s
     return {"access_id": secrets.venue_key, "secret": secrets.venue_secret}
 
 
+def strategy_section(config: Config) -> StrategySection | None:
+    """Read the configured strategy, if it is a file of the user; it is not run.
+
+    Raises:
+        ConfigError: It cannot be used.
+    """
+    if config.strategy == BUILT_IN:
+        return None
+    try:
+        file = read_strategy(config.strategy)
+    except BadStrategy as error:
+        raise ConfigError([f"strategy: {error}"]) from None
+    return StrategySection(
+        file=file, parameters=config.strategy_parameters, timeout_s=config.strategy_timeout_s
+    )
+
+
 def foreground_launch(
     name: str,
     config: Config,
@@ -109,11 +127,12 @@ def foreground_launch(
 
     Raises:
         ConfigError: No such actor, it listens and its port is not fixed, or the simulated venue's
-            keys cannot be read.
+            keys cannot be read, or the strategy cannot be used.
     """
     ports = configured_ports(config)
     coins = kept(config, coins_in_use(config))
-    specs = {spec.name: spec for spec in child_specs(config, ports, coins)}
+    strategy = strategy_section(config)
+    specs = {spec.name: spec for spec in child_specs(config, ports, coins, strategy)}
     if name not in specs:
         raise ConfigError([f"no actor {name!r}: expected one of {', '.join(specs)}"])
     if ports.get(name) == 0:

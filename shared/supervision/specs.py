@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.config.sections import Config
 from shared.config.venue_catalog import venue_catalog
+from shared.strategy.source import StrategySection
 from shared.supervision.restart import Policy
 from shared.web.hosts import base_url
 
@@ -72,16 +73,22 @@ def trades(config: Config) -> bool:
 
 
 def child_specs(
-    config: Config, ports: Mapping[str, int], kept: Sequence[str] = (), *, evidence: str = ""
+    config: Config,
+    ports: Mapping[str, int],
+    kept: Sequence[str] = (),
+    strategy: StrategySection | None = None,
+    *,
+    evidence: str = "",
 ) -> list[ChildSpec]:
     """Return the actors of a configuration, in order of start.
 
     Args:
         ports: The port of each listening actor (a configured 0 already replaced).
         kept: Coins in no group that need candles, as something is open in them.
+        strategy: The configured strategy, if it is a file of the user.
         evidence: The digest of the trader's evidence, so that a reload sees a change.
     """
-    given = _Given(config, ports, kept, evidence)
+    given = _Given(config, ports, kept, strategy, evidence)
     specs = [
         *([_exchange_sim(given)] if config.mode != "live" else []),
         _fetcher(given),
@@ -100,10 +107,16 @@ class _Given:
     """Inputs of the actors' specs."""
 
     def __init__(
-        self, config: Config, ports: Mapping[str, int], kept: Sequence[str], evidence: str
+        self,
+        config: Config,
+        ports: Mapping[str, int],
+        kept: Sequence[str],
+        strategy: StrategySection | None,
+        evidence: str,
     ) -> None:
         self.config = config
         self.evidence = evidence
+        self.strategy = None if strategy is None else dataclasses.asdict(strategy)
         self.plain = dataclasses.asdict(config)
         self.ports = ports
         self.symbols = config.symbols
@@ -178,6 +191,7 @@ def _scanner(given: _Given) -> ChildSpec:
         code="actors.scanner:Scanner",
         section={
             "scanner": given.plain["scanner"],
+            "strategy": given.strategy,
             "history": given.config.indicators.history,
             "symbols": given.symbols,
         },
@@ -228,6 +242,7 @@ def _trader(given: _Given) -> ChildSpec:
         section={
             "trader": {**given.plain["trader"], "enabled": True},
             "evidence": given.evidence,
+            "strategy": given.strategy,
             "venue": given.venue,
             "binance": given.binance,
             "history": given.config.indicators.history,

@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from shared.indicators.rolling import atr
-from shared.indicators.scoring import BaseScore, base_scores_at
+from shared.indicators.scoring import base_scores_at
 from shared.indicators.signals import CoinWindows
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow, Source
@@ -52,7 +52,21 @@ class CoinAtClose:
     atr_1h: float | None
 
 
-def coins_at_close(coins: Sequence[CoinWindows], history: int, cycle_ms: int) -> list[CoinAtClose]:
+def asked_at_close(coins: Sequence[CoinWindows], cycle_ms: int) -> list[tuple[CoinWindows, int]]:
+    """Return what to score for `coins_at_close`: every coin at the close, then at the one before.
+
+    Candles that closed later are not in it.
+    """
+    closes = (cycle_ms, cycle_ms - M5.ms)
+    return [(_until(coin, close_ms), close_ms) for close_ms in closes for coin in coins]
+
+
+def coins_at_close(
+    coins: Sequence[CoinWindows],
+    history: int,
+    cycle_ms: int,
+    scores: Sequence[Scored | Exception] | None = None,
+) -> list[CoinAtClose]:
     """Return every coin as of the close at `cycle_ms`, in the order given.
 
     Candles that closed later are ignored, so the result does not depend on when it is computed. A
@@ -62,10 +76,11 @@ def coins_at_close(coins: Sequence[CoinWindows], history: int, cycle_ms: int) ->
         coins: Their 5m and 1h windows.
         history: Closed candles that count, as for `base_scores`.
         cycle_ms: A close of 5m candles.
+        scores: Of what `asked_at_close` returns, in its order; those of the built-in strategy
+            unless given.
     """
-    closes = (cycle_ms, cycle_ms - M5.ms)
-    asked = [(_until(coin, close_ms), close_ms) for close_ms in closes for coin in coins]
-    scores = base_scores_at(asked, history)
+    asked = asked_at_close(coins, cycle_ms)
+    scores = base_scores_at(asked, history) if scores is None else scores
     half = len(coins)
     return [
         _coin(coin, now, before, history)
@@ -74,7 +89,7 @@ def coins_at_close(coins: Sequence[CoinWindows], history: int, cycle_ms: int) ->
 
 
 def _coin(
-    coin: CoinWindows, now: BaseScore | Exception, before: BaseScore | Exception, history: int
+    coin: CoinWindows, now: Scored | Exception, before: Scored | Exception, history: int
 ) -> CoinAtClose:
     scored = not isinstance(now, Exception)
     return CoinAtClose(

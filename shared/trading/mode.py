@@ -51,6 +51,7 @@ class ModeInputs:
         closed_venue: Why the venue takes no entries; "" when it does.
         unfit_account: What has to be put right about the account at the venue; or "".
         without_evidence: What is missing to show that the settings earn anything; or "".
+        unchecked_strategy: Why the strategy may not trade; or "".
         journal_doubt: Why the journal may not be the one our orders are in; or "".
         is_compared: Whether that is decided.
     """
@@ -64,6 +65,7 @@ class ModeInputs:
     closed_venue: str = ""
     unfit_account: str = ""
     without_evidence: str = ""
+    unchecked_strategy: str = ""
     journal_doubt: str = ""
     is_compared: bool = True
 
@@ -79,7 +81,8 @@ def mode(inputs: ModeInputs) -> tuple[TraderMode, str]:
     The strictest reason decides: `locked` (lock, flag, a latched breaker: only a release ends it; a
     doubtful journal: only accepting it does), `disabled` (operator, configuration), `reducing`
     (operator, a pause after losses, after a quarantine, a venue without entries, an account not set
-    up for it, settings without the evidence that is required, a journal not compared yet), `enabled`.
+    up for it, settings without the evidence that is required, a strategy that has not passed its
+    check, a journal not compared yet), `enabled`.
     Only `enabled` allows entries; open positions are managed in all modes.
     """
     found = list(_restraints(inputs))
@@ -118,3 +121,5 @@ def _restraints(inputs: ModeInputs) -> Iterator[tuple[TraderMode, str]]:
         yield "reducing", f"the account has to be set up: {inputs.unfit_account}"
     if inputs.without_evidence:
         yield "reducing", inputs.without_evidence
+    if inputs.unchecked_strategy:
+        yield "reducing", inputs.unchecked_strategy

@@ -188,6 +188,7 @@ STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
     ("trader-limit", traded(status=trader_status(limits=[limit(state="latched")]))),
     ("trader-locked", traded(status=None, lock=Lock(reason="odd prices", who="ada", at_ms=1))),
     ("trader-journal", traded(status=trader_status(journal="trader.db: database is locked"))),
+    ("strategy-trouble", beats("trader", strategy_trouble="strategy x.py:X: why")),
     ("trader-trouble", traded(status=trader_status(trouble="no candles"))),
     ("account-silent", traded(positions=None, balance=None)),
     ("account-silent", traded(balance=balance(NOW_MS - 900_000))),

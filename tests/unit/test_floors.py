@@ -34,7 +34,15 @@ LAYERS = (
     ("shared.pid_lock", "shared.kill_switch"),
     ("shared.redis",),
     ("shared.bus",),
-    ("shared.journal", "shared.candles", "shared.exchanges"),
+    (
+        "shared.journal",
+        "shared.candles",
+        "shared.exchanges",
+        "shared.strategy.frames",
+        "shared.strategy.process",
+        "shared.strategy.program",
+        "shared.strategy.scorer",
+    ),
     ("shared.health", "shared.api", "shared.web", "shared.supervision", "shared.backtest"),
     ("shared.console",),
 )
@@ -50,6 +58,7 @@ FLOORS: dict[str, float] = {
             "shared.config",
             "shared.evidence",
             "shared.indicators",
+            "shared.strategy",
             "shared.trading",
         ),
         PURE,
@@ -142,7 +151,7 @@ FREE_OF_IO = {
 # Modules of shared/ that one actor alone imports today: the backtest will use them too.
 SHARED_IN_ADVANCE = ("shared.trading.", "shared.exchanges.sim.")
 # Programs, started by their path.
-STARTED_BY_PATH = {"shared.supervision.zygote"}
+STARTED_BY_PATH = {"shared.supervision.zygote", "shared.strategy.program"}
 
 ONLY_FLOOR_3 = {"redis", "hiredis", "sqlite3", "subprocess", "multiprocessing"}
 DOES_IO = {"aiohttp", "socket", "select", "ssl", "http", "urllib.request", "fcntl"}

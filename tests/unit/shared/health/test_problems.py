@@ -105,6 +105,7 @@ KEYS: dict[ProblemKind, list[str]] = {
     "trader-locked": ["trader:lock"],
     "trader-limit": ["trader:daily loss"],
     "trader-journal": ["trader:journal"],
+    "strategy-trouble": ["strategy:trader"],
     "trader-trouble": ["trader:cycle"],
     "account-silent": ["account:"],
     "account-trouble": ["account:"],

@@ -1,0 +1,174 @@
+"""Which files have passed `coinex strategy check`, by their digest, as kept in `state_dir`.
+
+The supervisor reads this instead of running a strategy.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared import codec
+from shared.errors import BadMessage, did_you_mean
+from shared.strategy.source import StrategyFile, StrategySection
+
+FILE = "strategies.json"
+KEPT = 200
+MOST_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckRecord:
+    """The outcome of checking one class of one file.
+
+    Attributes:
+        digest: SHA-256 of the file's bytes.
+        name, version: The strategy's own.
+        checked_ms: Epoch ms.
+        broken: By law, how it was broken; empty when it passed.
+        is_whole_equal: Whether one call over a whole series gives what live calls give.
+        parameters: Of each parameter what JSON Schema says of it.
+    """
+
+    path: str
+    class_name: str
+    digest: str
+    name: str
+    version: str
+    checked_ms: int
+    broken: dict[str, str]
+    is_whole_equal: bool
+    parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def read_records(state_dir: Path) -> list[CheckRecord]:
+    """Return all records, the oldest first; none if there is no file.
+
+    Raises:
+        BadMessage: It cannot be read.
+    """
+    path = state_dir / FILE
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        found = json.loads(raw)["checks"]
+        return [codec.from_plain(CheckRecord, each, str(path)) for each in found]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise BadMessage(str(path), "", f"not readable: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadMessage(str(path), "", f"no records of checks: {error}") from None
+
+
+def with_record(records: list[CheckRecord], newest: CheckRecord) -> bytes:
+    """Return the file's content with one more record, in place of an earlier one of its kind."""
+    others = [each for each in records if _key(each) != _key(newest)]
+    kept = [*others, newest][-KEPT:]
+    return json.dumps({"checks": [asdict(each) for each in kept]}, indent=1).encode()
+
+
+def _key(record: CheckRecord | StrategyFile) -> tuple[str, str]:
+    return record.digest, record.class_name
+
+
+def record_of(state_dir: Path, file: StrategyFile) -> CheckRecord | None:
+    """Return the record of a strategy with the very same bytes; None if it was never checked.
+
+    Raises:
+        BadMessage: The records cannot be read.
+    """
+    return next((r for r in read_records(state_dir) if _key(r) == _key(file)), None)
+
+
+def objection(state_dir: Path, file: StrategyFile) -> str:
+    """Return why nothing may be traded by a strategy, or ""."""
+    to_do = f"`coinex strategy check {file.path}:{file.class_name} --candles STORE`"
+    try:
+        record = record_of(state_dir, file)
+    except BadMessage as error:
+        return f"whether the strategy {file.label} passed its check is not known ({error}): {to_do}"
+    if record is None:
+        return f"the strategy {file.label} has not passed its check as it is now: {to_do}"
+    if record.broken:
+        laws = "; ".join(f"{law}: {how}" for law, how in record.broken.items())
+        return f"the strategy {file.label} was refused by its check ({laws}): correct it, {to_do}"
+    return ""
+
+
+class PassedCheck:
+    """Watches whether a strategy has passed its check; may be asked often.
+
+    Args:
+        state_dir: Has the records.
+    """
+
+    def __init__(self, state_dir: Path, file: StrategyFile) -> None:
+        self._state_dir = state_dir
+        self._file = file
+        self._seen: tuple[int, ...] | None = None
+        self._objection = ""
+
+    def objection(self) -> str:
+        """As the function of that name, read again only when the records have changed."""
+        try:
+            found = (self._state_dir / FILE).stat()
+            seen: tuple[int, ...] = (found.st_mtime_ns, found.st_ino, found.st_size)
+        except OSError:
+            seen = ()
+        if seen != self._seen:
+            self._objection, self._seen = objection(self._state_dir, self._file), seen
+        return self._objection
+
+
+def passed_check(section: Mapping[str, Any] | None, state_dir: Path) -> PassedCheck | None:
+    """Return the watch for an actor's section; None: the built-in strategy needs no check."""
+    if section is None:
+        return None
+    file = codec.from_plain(StrategySection, section, "config: strategy").file
+    return PassedCheck(state_dir, file)
+
+
+_LIMITS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
+    "minimum": ("at least", operator.ge),
+    "maximum": ("at most", operator.le),
+    "exclusiveMinimum": ("more than", operator.gt),
+    "exclusiveMaximum": ("less than", operator.lt),
+}
+_TYPES: Mapping[str, tuple[str, tuple[type, ...]]] = {
+    "integer": ("a whole number", (int,)),
+    "number": ("a number", (int, float)),
+    "boolean": ("true or false", (bool,)),
+    "string": ("a text", (str,)),
+}
+
+
+def parameter_faults(
+    known: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Yield each parameter that a strategy would not take, and why.
+
+    Args:
+        known: What JSON Schema says of each, from a record; whatever else a strategy asks of its
+            parameters, its process says when it starts.
+    """
+    for name, value in given.items():
+        if name not in known:
+            hint = did_you_mean(name, known) or f"expected one of {', '.join(known) or 'none'}"
+            yield name, f"no parameter of this strategy; {hint}"
+            continue
+        schema = known[name]
+        words, types = _TYPES.get(schema.get("type", ""), ("", ()))
+        is_odd = isinstance(value, bool) and bool not in types
+        if types and (is_odd or not isinstance(value, types)):
+            yield name, f"found {value!r}, expected {words}; correct it"
+            continue
+        if "enum" in schema and value not in schema["enum"]:
+            yield name, f"found {value!r}, expected one of {schema['enum']}; correct it"
+        for limit, (text, holds) in _LIMITS.items():
+            if types and limit in schema and not holds(value, schema[limit]):
+                yield name, f"found {value!r}, expected {text} {schema[limit]}; correct it"
