@@ -196,6 +196,11 @@ def parser(run: CarryOut) -> Parser:
             "shared.console.backtest:backtest",
         ),
         (
+            "strategy",
+            "begin a strategy of your own, and check it",
+            "shared.console.strategy:strategy",
+        ),
+        (
             "candles",
             "fetch, import and check candles to test on",
             "shared.console.candles:candles",
