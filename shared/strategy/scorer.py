@@ -264,7 +264,7 @@ class FileScorer:
     def _report(self, trouble: str) -> None:
         label = self._section.file.label
         text = f"strategy {label}: {trouble}" if trouble else ""
-        if text and not self.trouble:
+        if text and not self.trouble and not self._death:  # which is logged already
             self._log.warning("%s", text)
         elif self.trouble and not text:
             self._log.info("strategy %s: well again", label)

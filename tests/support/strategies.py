@@ -95,6 +95,7 @@ class Simple:
 )
 """@EARLIER@: what the close is compared with."""
 
+STEADY = "np.concatenate([close[:, :1], close[:, :-1]], axis=1)"
 PEEKS = {
     "one bar ahead, wrapped": "np.roll(close, -1, axis=1)",
     "one bar ahead": "np.concatenate([close[:, 1:], np.full((len(close), 1), np.nan)], axis=1)",

@@ -15,7 +15,7 @@ from shared.strategy.contract import Scores, Series
 from shared.strategy.laws import PHASES, Calls, Laws, Outcome, TooFew
 from shared.strategy.process import LoadedStrategy
 from tests.support.recordings import generated
-from tests.support.strategies import PEEKS, simple
+from tests.support.strategies import PEEKS, STEADY, simple
 
 M5, H1 = Timeframe.M5, Timeframe.H1
 COINS = {name: dict(generated(name, 3000).candles) for name in ("BTCUSDT", "ETHUSDT")}
@@ -23,7 +23,6 @@ LAWS = [
     "answers", "truncation", "live call", "determinism", "permutation", "warm-up", "speed",
 ]  # fmt: skip
 Score = Callable[[Series], Scores]
-STEADY = "np.concatenate([close[:, :1], close[:, :-1]], axis=1)"
 
 
 def of_source(source: str) -> Score:
