@@ -9,7 +9,6 @@ import ast
 import hashlib
 import os
 import stat
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,7 +43,7 @@ class StrategySection:
     """A user's strategy in the section of an actor: a file that changes counts after a reload."""
 
     file: StrategyFile
-    parameters: Mapping[str, Any]
+    parameters: dict[str, Any]
     timeout_s: float
 
 

@@ -33,6 +33,7 @@ from shared.config.sections import TraderSection, VenueSection
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
 from shared.messages.trading import TraderCommand, TraderReply, TraderStatus, TraderVerb
+from shared.strategy.source import StrategySection
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.exchange import served
 from tests.support.trading import EAGER, MarketCandles
@@ -72,6 +73,7 @@ class RunningTrader:
         settings: TraderSection = EAGER,
         mode: str = "demo",
         once: bool = False,
+        strategy: StrategySection | None = None,
         **context: Any,
     ) -> None:
         clock = at.clock
@@ -86,6 +88,7 @@ class RunningTrader:
                 "binance": {"base_url": at.url, "weight_share": 0.5},
                 "symbols": list(symbols),
                 "history": 500,
+                "strategy": None if strategy is None else asdict(strategy),
             },
             bus=Bus(redis_url, name="trader", clock=clock, timeout_s=0.5),
             clock=clock,
