@@ -122,7 +122,7 @@ def section(file: StrategyFile, timeout_s: float = 1.0, **parameters: Any) -> St
     return StrategySection(file=file, parameters=parameters, timeout_s=timeout_s)
 
 
-PARAMETERS = {
+PARAMETERS: dict[str, dict[str, Any]] = {
     "bars": {"type": "integer", "minimum": 1, "maximum": 90, "default": 5},
     "badly": {"type": "string", "default": ""},
 }
