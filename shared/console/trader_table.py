@@ -64,7 +64,9 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         last = "no cycle yet" if cycle is None else f"last cycle {utc_text(cycle)}"
         next_s = (status["next_cycle_ms"] - now_ms) / 1000
         candles = f", candles from {status['candles_from']}" if cycle is not None else ""
-        yield Text(f"{last}{candles}, next in {span(next_s)}")
+        found = status["strategy"]
+        by = "" if found is None else f"; strategy {found['name']} {found['version']}"
+        yield Text(f"{last}{candles}, next in {span(next_s)}{by}")
         yield from _evidence(status)
         if status["journal"]:
             yield Text(f"! journal: {status['journal']}", style="red")

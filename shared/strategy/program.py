@@ -7,6 +7,7 @@ with the next answer. Isolated against faults, not against malice.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import io
 import os
@@ -105,7 +106,8 @@ def restrict(parent: int) -> None:
     if libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) or os.getppid() != parent:
         os._exit(1)
     os.nice(NICE)
-    Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ)
+    with contextlib.suppress(OSError):  # a service may not be allowed to
+        Path("/proc/self/oom_score_adj").write_text(OOM_SCORE_ADJ)
     for limit, most in (
         (resource.RLIMIT_AS, ADDRESS_SPACE),
         (resource.RLIMIT_FSIZE, 0),

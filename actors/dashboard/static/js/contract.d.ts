@@ -148,6 +148,8 @@ export interface TraderStatus {
   started_ms: number | null; uptime_s: number | null; looked_ms: number | null;
   /** null: by a trader of an earlier version. */
   evidence: Evidence | null;
+  /** What scores the entries; null in a status of an earlier version. */
+  strategy: { name: string; version: string; hash: string } | null;
 }
 
 export interface TraderConfig { as_of_ms: number; venue: string; settings: Record<string, unknown> }

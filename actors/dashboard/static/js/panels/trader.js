@@ -68,6 +68,7 @@ function lines(status, isAnswering) {
     ["Last cycle", status.cycle_ms === null ? "none yet" : `on the close of ${time(status.cycle_ms, zone())}`],
     ["Candles from", ...candles(status)],
     ["TA bonus", status.use_ta_signals ? "counts in entries, capped" : "not used: the base score alone decides"],
+    ["Strategy", status.strategy ? `${status.strategy.name} ${status.strategy.version}`.trim() : "unknown"],
     ["Positions", positions(status), status.unprotected.length ? "bad" : "none"],
     ["Last trade", status.last_trade_ms === null ? "none" : `${age(nowMs() - status.last_trade_ms)} ago`],
     ["Venue", status.venue],
