@@ -19,9 +19,9 @@ from shared.config.load import load, overridden
 from shared.errors import EXIT_FAILED, EXIT_OK, BadMessage, PlatformError, count
 from shared.files import write_atomically
 from shared.market import Candles, Timeframe
-from shared.strategy.contract import Scores, Series
+from shared.strategy.contract import LoadedStrategy, Scores, Series
 from shared.strategy.laws import COINS, Calls, Laws, Outcome
-from shared.strategy.process import LoadedStrategy, StrategyProcess
+from shared.strategy.process import StrategyProcess
 from shared.strategy.records import FILE, CheckRecord, read_records, with_record
 from shared.strategy.source import StrategySection, read_strategy
 

@@ -6,7 +6,7 @@ A user's file imports from here, and from `shared.market`; docs/strategies.md sh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -26,6 +26,11 @@ MOST_BARS = 1000
 """Of a timeframe: no more are kept live."""
 
 MOST_REASON = 200
+RANGES = {
+    "long": (0.0, 100.0, "points, expected 0 to 100"),
+    "short": (0.0, 100.0, "points, expected 0 to 100"),
+    "stop": (1e-4, 0.5, "of the price, expected 0.0001 to 0.5"),
+}
 PRICES = ("open", "high", "low", "close", "volume")
 
 
@@ -96,14 +101,17 @@ class Series:
 class Scores:
     """Points of both sides at each 5m close, 0..100; NaN where nothing can be said.
 
-    Shapes: (coins, 5m bars) both.
+    Shapes: (coins, 5m bars).
 
     Attributes:
+        stop: Distance of the stop for an entry then, as a share of the price, instead of what
+            `trader.stop_atr` gives; NaN or left out: that.
         reasons: One per coin for its newest close, in words for people; may be left out.
     """
 
     long: Floats
     short: Floats
+    stop: Floats | None = None
     reasons: tuple[str, ...] = ()
 
 
@@ -127,6 +135,17 @@ class Strategy(Protocol):
     def score(self, series: Series, parameters: Any) -> Scores:
         """Return the points of every coin at every 5m close; the newest column decides."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedStrategy:
+    """What a strategy says of itself."""
+
+    name: str
+    version: str
+    timeframes: dict[Timeframe, int]
+    cross_section: bool
+    parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 def checked_timeframes(asked: Any) -> dict[Timeframe, int]:
@@ -161,8 +180,10 @@ def checked_scores(given: Any, shape: tuple[int, int]) -> Scores:
         raise BadScores(
             f"score() gave {type(given).__name__}, expected Scores(long=..., short=...)"
         )
-    sides = []
-    for name in ("long", "short"):
+    columns = []
+    for name, (least, most, words) in RANGES.items():
+        if name == "stop" and given.stop is None:
+            continue
         try:
             values = np.ascontiguousarray(getattr(given, name), dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -171,13 +192,14 @@ def checked_scores(given: Any, shape: tuple[int, int]) -> Scores:
             raise BadScores(
                 f"{name}: found the shape {values.shape}, expected {shape}: coins and 5m bars"
             )
-        if beyond := values[(values < 0) | (values > 100)].tolist():
-            raise BadScores(f"{name}: found {beyond[0]:g} points, expected 0 to 100, or NaN")
-        sides.append(values)
+        if beyond := values[(values < least) | (values > most)].tolist():
+            raise BadScores(f"{name}: found {beyond[0]:g} {words}, or NaN")
+        columns.append(values)
     reasons = tuple(escaped(str(each))[:MOST_REASON] for each in given.reasons)
     if reasons and len(reasons) != shape[0]:
         raise BadScores(f"reasons: found {len(reasons)}, expected one per coin, {shape[0]}")
-    return Scores(sides[0], sides[1], reasons)
+    long, short, *stops = columns
+    return Scores(long, short, stops[0] if stops else None, reasons)
 
 
 def label_of(text: Any, what: str) -> str:

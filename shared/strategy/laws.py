@@ -11,9 +11,15 @@ import numpy as np
 from shared.clock import utc_text
 from shared.errors import PlatformError, count
 from shared.market import Candles, Floats, Timeframe
-from shared.strategy.contract import Scores, Series, series_at, series_between
+from shared.strategy.contract import (
+    RANGES,
+    LoadedStrategy,
+    Scores,
+    Series,
+    series_at,
+    series_between,
+)
 from shared.strategy.live import FLAT, is_all_known
-from shared.strategy.process import LoadedStrategy
 
 M5, H4 = Timeframe.M5, Timeframe.H4
 COINS = 5
@@ -304,19 +310,31 @@ def _difference(
     one: Scores, at: Place, other: Scores, other_at: Place, *, whole: bool = True
 ) -> str:
     """Return how two scores of one coin and close differ, in words, or ""; `whole`: as points."""
-    for side in ("long", "short"):
-        left: Floats = getattr(one, side)
-        right: Floats = getattr(other, side)
+    for name in RANGES:
+        left: Floats | None = getattr(one, name)
+        right: Floats | None = getattr(other, name)
+        if left is None or right is None:
+            if left is not right:
+                return f"{name} only once"
+            continue
         a, b = float(left[at]), float(right[other_at])
         if np.isnan(a) and np.isnan(b):
             continue
-        is_whole_apart = whole and np.floor(a + FLAT) != np.floor(b + FLAT) and abs(a - b) > FLAT
+        is_whole_apart = (
+            whole
+            and name != "stop"
+            and np.floor(a + FLAT) != np.floor(b + FLAT)
+            and abs(a - b) > FLAT
+        )
         if not abs(a - b) <= SAME or is_whole_apart:
-            return f"{side} {a:.6g} instead of {b:.6g}"
+            return f"{name} {a:.6g} instead of {b:.6g}"
     return ""
 
 
 def _same_bits(one: Scores, other: Scores) -> bool:
-    return one.long.tobytes() == other.long.tobytes() and (
-        one.short.tobytes() == other.short.tobytes()
+    pairs = ((getattr(one, name), getattr(other, name)) for name in RANGES)
+    return all(
+        (a is None and b is None)
+        or (a is not None and b is not None and a.tobytes() == b.tobytes())
+        for a, b in pairs
     )

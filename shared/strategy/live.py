@@ -48,7 +48,10 @@ class CloseScore(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyScore:
-    """The score that a user's strategy gave; `points` are NaN where it gave none."""
+    """The score that a user's strategy gave; `points` are NaN where it gave none.
+
+    `stop`: the distance of the stop that it wants, as a share of the price.
+    """
 
     symbol: str
     close: float
@@ -57,6 +60,7 @@ class StrategyScore:
     points: Mapping[TradeSide, float]
     fault: str = ""
     reason: str = ""
+    stop: float | None = None
 
     @property
     def coverage(self) -> float:
@@ -133,10 +137,12 @@ def close_scores(
     found = []
     for row, coin in enumerate(coins):
         points: dict[TradeSide, float] = {"long": math.nan, "short": math.nan}
-        fault, reason = coin.fault, ""
+        fault, reason, stop = coin.fault, "", None
         if not fault and series is not None and scores is not None:
             points = {"long": float(scores.long[row, -1]), "short": float(scores.short[row, -1])}
             reason = scores.reasons[row] if scores.reasons else ""
+            if scores.stop is not None and math.isfinite(scores.stop[row, -1]):
+                stop = float(scores.stop[row, -1])
             if not all(map(math.isfinite, points.values())):
                 fault = "the strategy gives no number" + (
                     "" if is_all_known(series, row) else ": bars are missing"
@@ -146,7 +152,7 @@ def close_scores(
             StrategyScore(
                 symbol=coin.symbol, close=float(m5.close[-1]),
                 closed_until_ms=coin.closed_until_ms, change_24h_pct=change_24h_pct(m5),
-                points=points, fault=fault, reason=reason,
+                points=points, fault=fault, reason=reason, stop=stop,
             )
         )  # fmt: skip
     return found

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,10 @@ import numpy as np
 
 from shared import codec
 from shared.errors import BadMessage, PlatformError, escaped, shortened
-from shared.market import Timeframe
 from shared.strategy.contract import (
     PRICES,
     BadScores,
+    LoadedStrategy,
     Scores,
     Series,
     checked_scores,
@@ -43,17 +43,6 @@ class StrategyFailed(PlatformError):
 
 class StrategyDied(PlatformError):
     """The process ended, or had to be killed."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadedStrategy:
-    """What a strategy says of itself."""
-
-    name: str
-    version: str
-    timeframes: dict[Timeframe, int]
-    cross_section: bool
-    parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 class StrategyProcess:
@@ -149,14 +138,16 @@ class StrategyProcess:
         limit_s = self._section.timeout_s
         head = {"ask": "score", "cpu_s": limit_s, "coins": series.coins, "timeframes": first}
         rows, bars = series.shape
-        size = 2 * rows * bars * 8
-        answer = self._ask(Frame(head, body), limit_s, size)
-        if len(answer.body) != size:
-            self._fail(f"it sent {len(answer.body)} bytes of scores, expected {size}")
-        sides = np.frombuffer(answer.body, dtype=np.float64).reshape(2, rows, bars)
+        size = rows * bars * 8
+        answer = self._ask(Frame(head, body), limit_s, 3 * size)
+        columns = answer.head.get("columns", 0)
+        if columns not in (2, 3) or len(answer.body) != columns * size:
+            self._fail(f"it sent {len(answer.body)} bytes of scores for {rows} x {bars}")
+        long, short, *stops = np.frombuffer(answer.body).reshape(columns, rows, bars)
         try:
             reasons = tuple(answer.head.get("reasons", ()))
-            return checked_scores(Scores(sides[0], sides[1], reasons), series.shape)
+            given = Scores(long, short, stops[0] if stops else None, reasons)
+            return checked_scores(given, series.shape)
         except BadScores as error:
             raise StrategyFailed(str(error)) from None
 

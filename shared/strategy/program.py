@@ -173,8 +173,9 @@ class Host:
         with np.errstate(all="ignore"):
             given = self._strategy.score(series, self._parameters)
         scores = checked_scores(given, series.shape)
-        body = scores.long.tobytes() + scores.short.tobytes()
-        return Frame({"reasons": scores.reasons}, body)
+        sent = [each for each in (scores.long, scores.short, scores.stop) if each is not None]
+        head = {"reasons": scores.reasons, "columns": len(sent)}
+        return Frame(head, b"".join(column.tobytes() for column in sent))
 
     def fault(self, error: BaseException) -> str:
         """Return an error of the strategy in words, with its line."""

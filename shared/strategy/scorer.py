@@ -20,6 +20,7 @@ from shared.clock import Clock
 from shared.errors import NoCandles, PlatformError, count, shortened
 from shared.indicators.scoring import base_scores_at
 from shared.messages.trading import StrategyIdentity
+from shared.strategy.contract import LoadedStrategy
 from shared.strategy.live import (
     Asked,
     CloseScore,
@@ -30,7 +31,6 @@ from shared.strategy.live import (
     series_for,
 )
 from shared.strategy.process import (
-    LoadedStrategy,
     StrategyDied,
     StrategyFailed,
     StrategyProcess,

@@ -14,6 +14,7 @@ from shared.indicators.signals import CoinWindows
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow, Source
 from shared.messages.trading import TradeSide
+from shared.strategy.live import StrategyScore
 
 M5, H1 = Timeframe.M5, Timeframe.H1
 
@@ -42,6 +43,7 @@ class CoinAtClose:
         sources: Of the candles.
         volume: Of the newest closed candle, in base currency; 0 if nothing is scored.
         atr_1h: ATR14 of the 1h candles closed by then, in quote currency; None if unknown.
+        stop: Distance of the stop that the strategy wants, as a share of the price; None: none.
     """
 
     symbol: str
@@ -50,6 +52,7 @@ class CoinAtClose:
     sources: frozenset[Source]
     volume: float
     atr_1h: float | None
+    stop: float | None = None
 
 
 def asked_at_close(coins: Sequence[CoinWindows], cycle_ms: int) -> list[tuple[CoinWindows, int]]:
@@ -99,6 +102,7 @@ def _coin(
         sources=frozenset(w.source for w in coin.windows.values() if w is not None),
         volume=_last_volume(coin.windows) if scored else 0.0,
         atr_1h=_atr(coin.windows.get(H1), history) if scored else None,
+        stop=now.stop if isinstance(now, StrategyScore) else None,
     )
 
 

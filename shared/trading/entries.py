@@ -230,4 +230,5 @@ def _candidate(coin: CoinAtClose, score: Scored, side: TradeSide, points: _Point
         close=exact(score.close),
         atr_1h=exact(coin.atr_1h or 0.0),
         closed_until_ms=score.closed_until_ms,
+        stop=None if coin.stop is None else exact(coin.stop),
     )

@@ -23,6 +23,7 @@ class Candidate:
         close: Of the deciding 5m candle, on the exchange the candles come from.
         atr_1h: ATR14 of the 1h candles closed by then, in quote currency.
         closed_until_ms: Close time of the deciding candle.
+        stop: Distance of the stop that the strategy wants, as a share of the price; None: by ATR.
     """
 
     symbol: str
@@ -34,6 +35,7 @@ class Candidate:
     close: Decimal
     atr_1h: Decimal
     closed_until_ms: int
+    stop: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,9 +5,9 @@ the order's slippage beyond the best price by the book, at most `max_slippage_bp
 price enforces.
 
 Two settings use them. `stop_costs` widens the stop: its distance is max(`stop_atr` · ATR14 of 1h,
-`stop_costs` · cost). `cost_share_pct` refuses: cost may be at most that share of the distance. A
-stop widened by costs always passes the second while `stop_costs` · `cost_share_pct` is at least
-100, as by default.
+`stop_costs` · cost); a distance that the strategy gives takes the place of the first.
+`cost_share_pct` refuses: cost may be at most that share of the distance. A stop widened by costs
+always passes the second while `stop_costs` · `cost_share_pct` is at least 100, as by default.
 """
 
 from __future__ import annotations
@@ -197,15 +197,16 @@ def _plan(
     quote = _quote(candidate.side, book, rule.tick, settings)
     moved = candidate.atr_1h / candidate.close
     costs = _Costs(2 * rule.taker_fee, quote.spread, Decimal(0))
-    stop = _stop(moved, costs, settings)
+    stop = _stop(candidate, costs, settings)
     # Slippage of a size not yet reduced by it: never less than that of the size sent.
     first, _ = _size(stop, quote, rule, account, settings)
     costs = costs._replace(slippage=_slippage(quote, first))
-    stop = _stop(moved, costs, settings)
+    stop = _stop(candidate, costs, settings)
     target = exact(settings.target_r) * stop
     size, bound = _size(stop, quote, rule, account, settings)
 
-    stop_text = f"a stop {shown_pct(stop)} away (ATR {shown_pct(moved)})"
+    own = "" if candidate.stop is None else f", the strategy's {shown_pct(candidate.stop)}"
+    stop_text = f"a stop {shown_pct(stop)} away (ATR {shown_pct(moved)}{own})"
     if costs.total > share(settings.cost_share_pct) * stop:
         return (
             f"costs {costs.text()} exceed {settings.cost_share_pct:g} % of {stop_text}: too little "
@@ -298,10 +299,12 @@ def _slippage(quote: _Quote, size: Decimal) -> Decimal:
     return beyond / size / quote.mid
 
 
-def _stop(moved: Decimal, costs: _Costs, settings: TraderSection) -> Decimal:
-    by_atr = exact(settings.stop_atr) * moved
+def _stop(candidate: Candidate, costs: _Costs, settings: TraderSection) -> Decimal:
+    by_score = candidate.stop
+    if by_score is None:
+        by_score = exact(settings.stop_atr) * candidate.atr_1h / candidate.close
     by_costs = exact(settings.stop_costs) * costs.total
-    return ceiled(max(by_atr, by_costs), FRACTION_STEP)
+    return ceiled(max(by_score, by_costs), FRACTION_STEP)
 
 
 def _size(

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ PATIENT = dataclasses.replace(EAGER, wait_s=75)
 ENTERS = TRIAL.replace(
     "return found",
     f"long = np.where(series.close_ms // 300_000 % 2 == {CYCLE // 300_000 % 2}, 90.0, 10.0)\n"
-    "        return Scores(long + 0 * close, 10 + 0 * close, ('by the clock',))",
+    "        return Scores(long + 0 * close, 10 + 0 * close, 0.03 + 0 * close)",
 )
 
 
@@ -86,13 +87,15 @@ async def test_checked_strategy_trades_under_its_name_and_a_hung_one_keeps_no_st
         assert identity == ("trial", "3", file.digest)
         await eventually(lambda: positions(venue), within_s=20)
     journal = Journal.read_only(tmp_path / "trader.db")
-    plans = [own.plan for own in journal.own_positions()]
+    owned = journal.own_positions()
+    plans = [own.plan for own in owned]
     journal.close()
     assert plans and all(
         plan is not None
         and (plan.strategy, plan.strategy_version, plan.strategy_hash, plan.base) == (*identity, 90)
         for plan in plans
     )
+    assert {own.stop_fraction for own in owned} == {Decimal("0.03")}
     await hung(venue, bus, redis_url, tmp_path, file)
 
 

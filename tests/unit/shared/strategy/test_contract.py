@@ -78,7 +78,9 @@ GOOD = np.full((2, 3), 50.0)
         (Scores(GOOD - 60, GOOD), "long: found -10 points"),
         (Scores(GOOD * np.inf, GOOD), "long: found inf points"),
         (Scores("many", GOOD), "long: no array of numbers"),  # type: ignore[arg-type]
-        (Scores(GOOD, GOOD, ("one",)), "reasons: found 1, expected one per coin, 2"),
+        (Scores(GOOD, GOOD, GOOD), "stop: found 50 of the price, expected 0.0001 to 0.5"),
+        (Scores(GOOD, GOOD, GOOD[0] / 999), "stop: found the shape"),
+        (Scores(GOOD, GOOD, reasons=("one",)), "reasons: found 1, expected one per coin, 2"),
     ],
 )
 def test_what_are_no_scores_is_said_in_words(given: Any, words: str) -> None:
@@ -87,7 +89,7 @@ def test_what_are_no_scores_is_said_in_words(given: Any, words: str) -> None:
 
 
 def test_no_number_is_an_answer_and_reasons_are_short_and_on_one_line() -> None:
-    found = checked_scores(Scores(GOOD * np.nan, GOOD, ("a\nb", "x" * 999)), (2, 3))
+    found = checked_scores(Scores(GOOD * np.nan, GOOD, reasons=("a\nb", "x" * 999)), (2, 3))
     assert np.isnan(found.long).all() and found.reasons == ("a\\nb", "x" * 200)
 
 

@@ -11,9 +11,8 @@ import pytest
 
 from shared.errors import PlatformError
 from shared.market import Candles, Timeframe
-from shared.strategy.contract import Scores, Series
+from shared.strategy.contract import LoadedStrategy, Scores, Series
 from shared.strategy.laws import PHASES, Calls, Laws, Outcome, TooFew
-from shared.strategy.process import LoadedStrategy
 from tests.support.recordings import generated
 from tests.support.strategies import PEEKS, STEADY, simple
 

@@ -13,6 +13,7 @@ from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow
 from shared.strategy.contract import Scores
 from shared.strategy.live import close_scores, prepared, series_for
+from shared.trading.coin_state import asked_at_close, coins_at_close
 from tests.support.candle_series import window_at
 from tests.support.recordings import generated
 
@@ -69,11 +70,13 @@ def test_candles_that_cannot_be_trusted_are_not_shown_to_it() -> None:
 def test_points_are_rounded_down_and_told_with_the_reason() -> None:
     coin = prepared((windows(), CLOSE_MS), BARS)
     series = series_for([coin], BARS)
-    given = Scores(np.full(series.shape, 79.999_999_999_9), np.full(series.shape, 12.9), ("rose",))
+    given = Scores(
+        np.full(series.shape, 79.999_999_999_9), np.full(series.shape, 12.9), reasons=("rose",)
+    )
     (score,) = close_scores([coin], series, given)
     assert (score.score("long"), score.score("short"), score.coverage) == (80, 12, 1.0)
     assert [(p.text, p.max) for p in score.side("long").parts] == [("rose", 100.0)]
-    assert (score.closed_until_ms, score.fault) == (CLOSE_MS, "")
+    assert (score.closed_until_ms, score.fault, score.stop) == (CLOSE_MS, "", None)
     assert score.close == window(M5).closed().close[-1] and score.change_24h_pct is not None
 
 
@@ -84,3 +87,21 @@ def test_no_number_is_no_score_and_allows_no_entry() -> None:
     (score,) = close_scores([coin], series, given)
     assert (score.score("short"), score.coverage, score.side("short").parts) == (90, 0.0, [])
     assert score.fault == "the strategy gives no number"
+
+
+@pytest.mark.parametrize(("given", "expected"), [(0.03, 0.03), (np.nan, None)])
+def test_stop_of_the_newest_close_goes_with_the_score_to_the_decision(
+    given: float, expected: float | None
+) -> None:
+    asked = asked_at_close([windows()], CLOSE_MS)
+    scores = []
+    for each in asked:
+        coin = prepared(each, BARS)
+        series = series_for([coin], BARS)
+        points, stop = np.full(series.shape, 60.0), np.full(series.shape, 0.2)
+        stop[:, -1] = given
+        scores += close_scores([coin], series, Scores(points, points, stop))
+    (coin_at_close,) = coins_at_close([windows()], 500, CLOSE_MS, scores)
+    assert coin_at_close.now is scores[0] and coin_at_close.before is scores[1]
+    assert coin_at_close.stop == expected and coin_at_close.atr_1h is not None
+    assert coins_at_close([windows()], 500, CLOSE_MS)[0].stop is None

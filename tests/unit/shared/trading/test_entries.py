@@ -201,7 +201,7 @@ def test_a_loss_cools_down_neither_the_other_side_nor_another_coin() -> None:
 
 
 def test_a_candidate_carries_exact_prices() -> None:
-    found = decide(replace(coin(), now=score(90, 10, close=0.1), atr_1h=0.3))[0]
+    found = decide(replace(coin(), now=score(90, 10, close=0.1), atr_1h=0.3, stop=0.03))[0]
     assert found == [
         Candidate(
             symbol="BTCUSDT",
@@ -212,6 +212,7 @@ def test_a_candidate_carries_exact_prices() -> None:
             lead=80,
             close=Decimal("0.1"),
             atr_1h=Decimal("0.3"),
+            stop=Decimal("0.03"),
             closed_until_ms=CLOSE_MS,
         )
     ]

@@ -51,6 +51,27 @@ def outcome(*args: Any, **options: Any) -> bool:
     return isinstance(plan(*args, **options), EntryPlan)
 
 
+@pytest.mark.parametrize(
+    ("stop", "expected"),
+    [
+        (None, "0.02"),  # 1 ATR
+        ("0.031", "0.031"),
+        ("0.0125", "0.0125"),
+        ("0.0001", "0.0121"),  # 10 times the costs
+    ],
+)
+def test_stop_of_the_strategy_takes_the_place_of_the_atr_and_not_of_the_costs(
+    stop: str | None, expected: str
+) -> None:
+    found = plan_entry(
+        candidate(stop=None if stop is None else D(stop)),
+        **market(), settings=TraderSection(), now_ms=NOW_MS,
+    )  # fmt: skip
+    assert isinstance(found, EntryPlan)
+    assert float(found.stop_fraction) == pytest.approx(float(expected), rel=0.02)
+    assert float(found.target_fraction) == pytest.approx(2 * float(found.stop_fraction))
+
+
 def test_a_plan_is_made_of_these_figures() -> None:
     assert planned() == EntryPlan(
         symbol="BTCUSDT",
