@@ -11,8 +11,10 @@ from shared.config import ports
 from shared.config.load import load
 from shared.errors import EXIT_OK, ConfigError, count
 from shared.permissions import TO_CORRECT
+from shared.strategy.records import objection
 from shared.supervision import preflight
 from shared.supervision.coins_in_use import coins_in_use, in_words, kept
+from shared.supervision.launch import strategy_section
 from shared.supervision.specs import listeners
 
 NO_URLS = (
@@ -51,6 +53,9 @@ def check(options: argparse.Namespace) -> int:
         f"{options.config}: fine; mode {config.mode}, {len(config.symbols)} coins in "
         f"{len(config.groups)} groups"
     )
+    strategy = strategy_section(config)
+    if strategy is not None and (why := objection(state_dir, strategy.file)):
+        print(f"note: the trader enters nothing: {why}")
     if config.alerts.enabled:
         services = f"{count(len(urls), 'service URL')}, well formed" if urls else NO_URLS
         print(f"alerts: {services}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from keyword import iskeyword
 from pathlib import Path
 from typing import get_args
 
@@ -76,7 +77,7 @@ def strategy(options: argparse.Namespace) -> int:
 def _new(options: argparse.Namespace) -> int:
     words = options.name.replace("-", "_").split("_")
     class_name = "".join(word[:1].upper() + word[1:] for word in words)
-    if not (options.name.isascii() and class_name.isidentifier()):
+    if not (options.name.isascii() and class_name.isidentifier()) or iskeyword(class_name):
         raise Misuse(f"{options.name!r}: expected letters, digits and '-', a letter first")
     if options.out.suffix != ".py":
         raise Misuse(f"--out {options.out}: expected a name that ends in .py")

@@ -130,7 +130,7 @@ class Laws:
         """One call at the end of each coin's candles gives numbers."""
         for symbol in self._coins:
             last_ms = int(self._coins[symbol][M5].open_time_ms[-1]) + M5.ms
-            series = series_at(self._only(symbol), self._bars, last_ms)
+            series = series_at(self._seen_with(symbol), self._bars, last_ms)
             scores = self._timed(series)
             if is_all_known(series, 0) and not _is_number(scores, 0, -1):
                 return "broken", f"{symbol} at {utc_text(last_ms)}: NaN where a number belongs"
@@ -143,13 +143,13 @@ class Laws:
             for since_ms, until_ms, is_halt in self._segments(symbol):
                 halts += is_halt
                 first = self._first(since_ms)
-                whole = series_between(self._only(symbol), first, until_ms)
+                whole = series_between(self._seen_with(symbol), first, until_ms)
                 scores = self._timed(whole)
                 begins_ms = int(self._coins[symbol][M5].open_time_ms[0])
                 least = 0 if since_ms == begins_ms else self._bars[M5]
                 for at in self._cuts(whole, least):
                     close_ms = int(whole.close_ms[at])
-                    cut = series_between(self._only(symbol), first, close_ms)
+                    cut = series_between(self._seen_with(symbol), first, close_ms)
                     alone = self._timed(cut)
                     tried += 1
                     phases.add(close_ms % H4.ms)
@@ -168,12 +168,12 @@ class Laws:
             segments = list(self._segments(symbol))
             for since_ms, until_ms, _ in segments:
                 first = self._first(since_ms)
-                whole = series_between(self._only(symbol), first, until_ms)
+                whole = series_between(self._seen_with(symbol), first, until_ms)
                 scores = self._timed(whole)
                 usable = np.arange(min(self._bars[M5], len(whole.close_ms) - 1), whole.shape[1])
                 for at in self._rng.choice(usable, -(-LIVE_CALLS // len(segments))):
                     close_ms = int(whole.close_ms[at])
-                    series = series_at(self._only(symbol), self._bars, close_ms)
+                    series = series_at(self._seen_with(symbol), self._bars, close_ms)
                     live = self._timed(series)
                     where = f"{symbol} at {utc_text(close_ms)}"
                     if is_all_known(series, 0) and not _is_number(live, 0, -1):
@@ -191,7 +191,7 @@ class Laws:
     def _determinism(self) -> tuple[State, str]:
         """The same candles give the same bits, also in another process."""
         for symbol, close_ms in self._closes(REPEATED):
-            series = series_at(self._only(symbol), self._bars, close_ms)
+            series = series_at(self._seen_with(symbol), self._bars, close_ms)
             first = self._timed(series)
             others = {"again": self._timed(series), "in another process": self._calls.again(series)}
             for where, other in others.items():
@@ -213,7 +213,7 @@ class Laws:
                 return "broken", f"{symbol}: {found} in another order of coins"
             if self._strategy.cross_section:
                 continue
-            alone = self._timed(series_at(self._only(symbol), self._bars, close_ms))
+            alone = self._timed(series_at(self._seen_with(symbol), self._bars, close_ms))
             if found := _difference(together, (row, -1), alone, LAST):
                 return "broken", (
                     f"{symbol}: {found} alone: it looks at other coins, so say cross_section = True"
@@ -226,7 +226,7 @@ class Laws:
         most = 0.0
         for symbol, close_ms in self._closes(WARMED):
             usual, more = (
-                self._timed(series_at(self._only(symbol), bars, close_ms))
+                self._timed(series_at(self._seen_with(symbol), bars, close_ms))
                 for bars in (self._bars, doubled)
             )
             for one, other in ((usual.long, more.long), (usual.short, more.short)):
@@ -237,7 +237,7 @@ class Laws:
     def _speed(self) -> tuple[State, str]:
         """All coins of the platform are scored within the limit of one answer."""
         for symbol, close_ms in self._closes(REPEATED):
-            self._timed(series_at(self._only(symbol), self._bars, close_ms))
+            self._timed(series_at(self._seen_with(symbol), self._bars, close_ms))
         usual_s = float(np.median(self._took_s[-REPEATED:]))
         calls = 1 if self._strategy.cross_section else self._coins_live
         text = f"{1000 * usual_s:.2g} ms a call, {calls * usual_s:.2g} s for all coins of a close"
@@ -253,8 +253,10 @@ class Laws:
         self._took_s.append(self._calls.now_s() - began_s)
         return scores
 
-    def _only(self, symbol: str) -> Coins:
-        return {symbol: self._coins[symbol]}
+    def _seen_with(self, symbol: str) -> Coins:
+        """Return the coins of one call, the first the one that is looked at."""
+        seen = {symbol: self._coins[symbol]}
+        return {**seen, **self._coins} if self._strategy.cross_section else seen
 
     def _segments(self, symbol: str) -> Iterator[tuple[int, int, bool]]:
         """Yield spans of time to look at: the beginning, around the longest halts, and others."""

@@ -196,8 +196,13 @@ def _scanner(given: _Given) -> ChildSpec:
             "symbols": given.symbols,
         },
         level=3,
-        step_budget_s=3 * given.config.scanner.interval_s,
+        step_budget_s=3 * given.config.scanner.interval_s + _strategy_s(given),
     )
+
+
+def _strategy_s(given: _Given) -> float:
+    """Return how much longer a step may take: a strategy's process starts, and is asked."""
+    return 0.0 if given.strategy is None else 60 + 4 * given.config.strategy_timeout_s
 
 
 def _auditor(given: _Given) -> ChildSpec:

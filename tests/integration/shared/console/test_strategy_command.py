@@ -109,6 +109,7 @@ def test_records_that_cannot_be_written_are_said_and_change_no_exit_code(
     ("arguments", "code", "words"),
     [
         (("new", "9lives", "--out", "x.py"), 2, "a letter first"),
+        (("new", "none", "--out", "x.py"), 2, "a letter first"),
         (("new", "x", "--out", "x.txt"), 2, "ends in .py"),
         (("check", "absent.py", "--candles", "."), 1, "absent.py: not readable"),
         (("check", "mine.py", "--candles", "none"), 1, "no directory 'none'"),

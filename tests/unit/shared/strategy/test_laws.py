@@ -155,6 +155,17 @@ def test_look_at_other_coins_without_saying_so_breaks_permutation() -> None:
     assert broken(tried(score, cross_section=True)) == []
 
 
+def test_look_ahead_is_found_also_across_coins() -> None:
+    def score(series: Series) -> Scores:
+        close = series[M5].close
+        ahead = np.roll(close, -1, axis=1)
+        better = (ahead / close).argmax(axis=0)
+        points = np.where(np.arange(len(close))[:, None] == better, 80.0, 20.0)
+        return Scores(points, 100 - points)
+
+    assert "truncation" in broken(tried(score, cross_section=True))
+
+
 def test_row_that_counts_breaks_permutation_also_across_coins() -> None:
     steady = of_source(simple(STEADY))
 
