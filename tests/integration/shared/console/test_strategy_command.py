@@ -47,7 +47,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 
 def checked(run: Run, store: Path, name: str) -> tuple[int, dict[str, Any]]:
-    code, said, complaint = run("check", name, "--candles", store, "--json")
+    code, said, complaint = run("check", name, "--candles", store, "--symbols", "BTCUSDT", "--json")
     assert said, complaint
     return code, json.loads(said)
 
