@@ -135,14 +135,6 @@ class Trader(Actor):
                 f"{error.filename}: cannot be locked ({error.strerror}), and without that nothing "
                 "may be traded; correct its owner and mode"
             ) from error
-        self._scorer = scorer_of(
-            self.context.section.get("strategy"),
-            owner=self.name,
-            clock=self.clock,
-            rng=self.context.rng,
-            log=self.log,
-        )
-        self.resources.callback(self._scorer.close)
         session = await self.resources.enter_async_context(self._open_session())
         self._venue = open_venue(
             self._venue_settings,
@@ -154,6 +146,14 @@ class Trader(Actor):
         )
         self._journal = journal = await self._open_journal(state_dir / "trader.db")
         self.resources.callback(journal.close)
+        self._scorer = scorer_of(
+            self.context.section.get("strategy"),
+            owner=self.name,
+            clock=self.clock,
+            rng=self.context.rng,
+            log=self.log,
+        )
+        self.resources.callback(self._scorer.close)
         reducing_ms = self.context.reducing_until_ms
         self._trading = Trading(
             self._venue,
