@@ -1,7 +1,7 @@
 """Scores of all coins by the configured strategy, for people: nothing trades on them.
 
-Reads `cache:candles:*` (5m and 1h), `ta:latest:*`, `market:listings` and, after each start,
-`signals:history`;
+Reads `cache:candles:*` (5m and 1h, 4h if the strategy needs it), `ta:latest:*`, `market:listings`
+and, after each start, `signals:history`;
 listens to `market:candles:{symbol}` and `signals:ta:{symbol}`; writes `scan:latest`,
 `signals:scan` and `signals:history`.
 """
@@ -19,7 +19,6 @@ from shared.config.sections import ScannerSection
 from shared.errors import BadMessage, BusUnavailable, NoCandles, PlatformError
 from shared.indicators.scoring import label_after, label_event, next_label
 from shared.indicators.signals import CoinWindows
-from shared.market import Timeframe
 from shared.messages.candles import CandleUpdate
 from shared.messages.signals import CoinScore, Label, LabelChange, ScanResult, SideScore, TaSignal
 from shared.messages.trading import TradeSide
@@ -32,7 +31,6 @@ RETRY_MISSING_S = 1.0
 GATHER_S = 0.2
 """Pause after the first close, so that the other coins' closes are scored with it."""
 
-TIMEFRAMES = (Timeframe.M5, Timeframe.H1)
 _NOTHING = SideScore(score=0, parts=[])
 
 
@@ -143,7 +141,7 @@ class Scanner(Actor):
         """Return whether the update contains a closed candle newer than those seen so far."""
         newest = max((row.open_time_ms for row in update.candles if row.closed), default=-1)
         key = (update.symbol, update.timeframe)
-        if update.timeframe not in TIMEFRAMES or newest <= self._closed.get(key, -1):
+        if update.timeframe not in self._scorer.timeframes or newest <= self._closed.get(key, -1):
             return False
         self._closed[key] = newest
         return True
@@ -200,11 +198,12 @@ class Scanner(Actor):
         self, symbols: Sequence[str], labels: Mapping[tuple[str, TradeSide], Label]
     ) -> dict[str, CoinScore]:
         parts = [{"symbol": symbol} for symbol in symbols]
-        windows = {t: await self.bus.get_many(schema.CANDLES[t], parts) for t in TIMEFRAMES}
+        wanted = self._scorer.timeframes
+        windows = {t: await self.bus.get_many(schema.CANDLES[t], parts) for t in wanted}
         signals = await self.bus.get_many(schema.TA_LATEST, parts)
         listings = await self.bus.get(schema.LISTINGS)
         coins = [
-            CoinWindows(symbol, {timeframe: windows[timeframe][i] for timeframe in TIMEFRAMES})
+            CoinWindows(symbol, {timeframe: windows[timeframe][i] for timeframe in wanted})
             for i, symbol in enumerate(symbols)
         ]
         now_ms = self.clock.now_ms()

@@ -1,6 +1,6 @@
 """The candles a cycle decides on: from Redis, or from Binance while Redis is down or refuses.
 
-Reads `cache:candles:*` (5m and 1h) and `market:listings`.
+Reads `cache:candles:*` (5m and 1h, 4h if the strategy needs it) and `market:listings`.
 """
 
 from __future__ import annotations
@@ -39,14 +39,20 @@ class Gathered:
 class CycleCandles:
     """Waits for the candles of a close.
 
-    A coin is complete with the 5m candle that closed then and the newest 1h candle that had closed
-    by then. Candles that closed later are not removed here. Nothing is waited for of a coin that
-    does not trade, or that is too young, or its price scale, to have such a candle.
+    A coin is complete with the 5m candle that closed then and the newest candle of each longer
+    timeframe that had closed by then. Candles that closed later are not removed here. Nothing is
+    waited for of a coin that does not trade, or that is too young, or its price scale, to have such
+    a candle.
 
     Args:
         binance: Used only while Redis is down, full or refuses.
         source: The source of candles in this mode.
+
+    Attributes:
+        timeframes: Those the strategy needs, 5m first.
     """
+
+    timeframes: Sequence[Timeframe] = TIMEFRAMES
 
     def __init__(
         self,
@@ -64,7 +70,7 @@ class CycleCandles:
         self._source = source
         self._clock = clock
         self._log = log
-        self._stores = {(s, t): CandleStore(s, t) for s in symbols for t in TIMEFRAMES}
+        self._stores = {(s, t): CandleStore(s, t) for s in symbols for t in Timeframe}
         self._is_time_known = False
         self._trusted_from_ms: int | None = None
         self._forbidden_until_ms = 0
@@ -149,23 +155,24 @@ class CycleCandles:
         if self._bus.status in (BusStatus.FULL, BusStatus.REFUSES):
             raise BusUnavailable(f"no new candles on Redis: {self._bus.reason}")
         parts = [{"symbol": symbol} for symbol in symbols]
-        windows = {t: await self._bus.get_many(schema.CANDLES[t], parts) for t in TIMEFRAMES}
+        wanted = self.timeframes
+        windows = {t: await self._bus.get_many(schema.CANDLES[t], parts) for t in wanted}
         return [
-            CoinWindows(symbol, {t: windows[t][i] for t in TIMEFRAMES})
+            CoinWindows(symbol, {t: windows[t][i] for t in wanted})
             for i, symbol in enumerate(symbols)
         ]
 
     async def _from_binance(
         self, symbols: Sequence[str], faults: dict[str, str]
     ) -> list[CoinWindows]:
-        slots = asyncio.Semaphore(AT_ONCE)
+        slots, wanted = asyncio.Semaphore(AT_ONCE), self.timeframes
 
         async def fetch(symbol: str) -> CoinWindows:
-            windows: dict[Timeframe, CandleWindow | None] = dict.fromkeys(TIMEFRAMES)
+            windows: dict[Timeframe, CandleWindow | None] = dict.fromkeys(wanted)
             async with slots:
                 try:
                     await self._sync_time()
-                    for timeframe in TIMEFRAMES:
+                    for timeframe in wanted:
                         store = self._stores.setdefault(
                             (symbol, timeframe), CandleStore(symbol, timeframe)
                         )
@@ -217,8 +224,7 @@ def _never_comes(coin: CoinWindows, cycle_ms: int) -> str:
 
 def _missing_candle(coin: CoinWindows, cycle_ms: int) -> str:
     """Return which candle of a close is missing, or ""."""
-    for timeframe in TIMEFRAMES:
-        window = coin.windows[timeframe]
+    for timeframe, window in coin.windows.items():
         due_ms = timeframe.open_at(cycle_ms)
         if window is None:
             return f"no {timeframe} candles"

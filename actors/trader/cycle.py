@@ -129,6 +129,7 @@ class Cycle:
 
     async def _enter(self, report: CycleReport) -> CycleReport:
         until_ms = report.cycle_ms + round(1000 * (self._settings.delay_s + self._settings.wait_s))
+        self._candles.timeframes = self._scorer.timeframes
         gathered = await self._candles.at_close(report.cycle_ms, until_ms)
         asked = asked_at_close(gathered.coins, report.cycle_ms)
         scores = await self._scorer.score(asked, self._history)

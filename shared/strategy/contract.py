@@ -18,10 +18,7 @@ from shared.market import Candles, Floats, Timeframe, Times
 if TYPE_CHECKING:
     import pydantic
 
-M5, H1 = Timeframe.M5, Timeframe.H1
-USABLE = (M5, H1)
-"""Timeframes a strategy may ask for: those that scanner and trader wait for at a close."""
-
+M5 = Timeframe.M5
 MOST_BARS = 1000
 """Of a timeframe: no more are kept live."""
 
@@ -155,10 +152,10 @@ def checked_timeframes(asked: Any) -> dict[Timeframe, int]:
         ValueError: They cannot be given.
     """
     named = {str(each): bars for each, bars in dict(asked).items()}
-    unknown = sorted(set(named) - set(USABLE))
+    unknown = sorted(set(named) - set(Timeframe))
     if unknown or M5 not in named:
         raise ValueError(
-            f"timeframes: found {', '.join(named) or 'nothing'}, expected 5m, and 1h if it is "
+            f"timeframes: found {', '.join(named) or 'nothing'}, expected 5m, and 1h or 4h if "
             "needed, such as {Timeframe.M5: 96, Timeframe.H1: 48}"
         )
     for timeframe, bars in named.items():
@@ -167,7 +164,7 @@ def checked_timeframes(asked: Any) -> dict[Timeframe, int]:
                 f"timeframes: found {bars!r} bars of {timeframe}, expected a whole number from 1 "
                 f"to {MOST_BARS}"
             )
-    return {timeframe: named[timeframe] for timeframe in USABLE if timeframe in named}
+    return {timeframe: named[timeframe] for timeframe in Timeframe if timeframe in named}
 
 
 def checked_scores(given: Any, shape: tuple[int, int]) -> Scores:

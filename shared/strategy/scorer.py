@@ -19,6 +19,7 @@ from shared.backoff import backoff_s
 from shared.clock import Clock
 from shared.errors import NoCandles, PlatformError, count, shortened
 from shared.indicators.scoring import base_scores_at
+from shared.market import Timeframe
 from shared.messages.trading import StrategyIdentity
 from shared.strategy.contract import LoadedStrategy
 from shared.strategy.live import (
@@ -43,6 +44,7 @@ PASS_LIMITS = 3
 """Time limits of single calls that all calls of one pass together may take."""
 
 MOST_LOGGED = 2000
+BUILT_IN_TIMEFRAMES: Sequence[Timeframe] = (Timeframe.M5, Timeframe.H1)
 Result = CloseScore | Exception
 
 
@@ -57,11 +59,14 @@ class Scorer(Protocol):
         identity: Of the strategy; before a file's was loaded, its class and no version.
         trouble: What was wrong with the strategy in the last pass; "" if nothing was.
         cross_section: Whether the coins have to be scored together.
+        timeframes: Whose candles it needs, those of the built-in strategy among them; all until a
+            strategy was loaded.
     """
 
     identity: StrategyIdentity
     trouble: str
     cross_section: bool
+    timeframes: Sequence[Timeframe]
 
     async def score(self, asked: Sequence[Asked], history: int) -> list[Result]:
         """Return the score or the error of each coin, in the order given.
@@ -82,6 +87,7 @@ class BaseScorer:
     identity = BASE
     trouble = ""
     cross_section = False
+    timeframes = BUILT_IN_TIMEFRAMES
 
     async def score(self, asked: Sequence[Asked], history: int) -> list[Result]:
         """Return the base scores."""
@@ -141,6 +147,7 @@ class FileScorer:
         )
         self.trouble = ""
         self.cross_section = False
+        self.timeframes: Sequence[Timeframe] = tuple(Timeframe)
 
     async def score(self, asked: Sequence[Asked], history: int) -> list[Result]:
         """Ask the strategy for each coin, or for all coins of a close if it looks across coins."""
@@ -194,6 +201,9 @@ class FileScorer:
             self._log_output()
         self._death = ""
         self.cross_section = self._loaded.cross_section
+        self.timeframes = tuple(
+            t for t in Timeframe if t in BUILT_IN_TIMEFRAMES or t in self._loaded.timeframes
+        )
         self.identity = StrategyIdentity(
             name=self._loaded.name, version=self._loaded.version, hash=self._section.file.digest
         )

@@ -76,7 +76,7 @@ def coins_at_close(
     coin whose candle of that close is missing has scores of an earlier one: see `closed_until_ms`.
 
     Args:
-        coins: Their 5m and 1h windows.
+        coins: Their windows of 5m and 1h, and of what else the strategy needs.
         history: Closed candles that count, as for `base_scores`.
         cycle_ms: A close of 5m candles.
         scores: Of what `asked_at_close` returns, in its order; those of the built-in strategy
@@ -112,7 +112,6 @@ def _until(coin: CoinWindows, close_ms: int) -> CoinWindows:
         if window is None
         else replace(window, closed_until_ms=min(window.closed_until_ms, close_ms))
         for timeframe, window in coin.windows.items()
-        if timeframe in (M5, H1)
     }
     return CoinWindows(coin.symbol, windows)
 

@@ -153,6 +153,25 @@ async def test_on_the_hour_the_1h_candle_is_waited_for_too(bus: Bus) -> None:
     assert "1h" in gathered.missing["BTCUSDT"]
 
 
+async def test_4h_candle_is_waited_for_only_where_the_strategy_needs_it(bus: Bus) -> None:
+    four = Timeframe.H4
+    close_ms = four.open_at(CYCLE) + four.ms
+    await put_candles(bus, market(), COINS, close_ms + 1000)
+    manual = ManualClock(close_ms + 3_000)
+    candles = over(bus, JumpingClock(manual))
+    gathered = await candles.at_close(close_ms, close_ms + WAIT_S * 1000)
+    assert [coin.symbol for coin in gathered.coins] == list(COINS)
+    assert manual.now_ms() == close_ms + 3_000
+    candles.timeframes = tuple(Timeframe)
+    window = market().window(COINS[0], four, close_ms + 1000)
+    await bus.put(schema.CANDLES[four], window, symbol=COINS[0])
+    gathered = await candles.at_close(close_ms, close_ms + WAIT_S * 1000)
+    assert [(coin.symbol, list(coin.windows)) for coin in gathered.coins] == [
+        (COINS[0], list(Timeframe))
+    ]
+    assert gathered.missing == {COINS[1]: "no 4h candles"}
+
+
 @pytest.mark.parametrize("by_ms", [3_600_000, -3_600_000], ids=["suspended", "set back"])
 async def test_candles_fetched_before_a_jump_of_the_clock_are_waited_for_anew(
     bus: Bus, by_ms: int

@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from shared import schema
 from shared.bus import Bus
 from shared.journal.journal import Journal
+from shared.market import Timeframe
 from shared.messages.trading import TraderStatus
 from shared.strategy.source import StrategyFile
 from tests.support.fast_clock import FastClock
@@ -28,7 +30,7 @@ RATE = 8
 LIMIT_S = 2.0
 PATIENT = dataclasses.replace(EAGER, wait_s=75)
 # crosses from 10 to 90 points at the close that is decided on
-ENTERS = TRIAL.replace(
+ENTERS = TRIAL.replace("H1: 24", "Timeframe.H4: 12").replace(
     "return found",
     f"long = np.where(series.close_ms // 300_000 % 2 == {CYCLE // 300_000 % 2}, 90.0, 10.0)\n"
     "        return Scores(long + 0 * close, 10 + 0 * close, 0.03 + 0 * close)",
@@ -41,6 +43,9 @@ async def venue(tmp_path: Path, bus: Bus) -> AsyncIterator[VenueUnderTest]:
     async with exchanges_on(COINS, clock, tmp_path) as venue:
         candles = MarketCandles(venue.wire.venue.feed._market, COINS, clock)  # type: ignore[attr-defined]
         await put_candles(bus, candles, COINS, CYCLE)
+        for coin in COINS:
+            window = candles.window(coin, Timeframe.H4, CYCLE)
+            await bus.put(schema.CANDLES[Timeframe.H4], window, symbol=coin)
         yield venue
 
 

@@ -93,7 +93,7 @@ def test_no_number_is_an_answer_and_reasons_are_short_and_on_one_line() -> None:
     assert np.isnan(found.long).all() and found.reasons == ("a\\nb", "x" * 200)
 
 
-@pytest.mark.parametrize("asked", [{}, {H1: 5}, {M5: 0}, {M5: 1001}, {M5: 5.0}, {M5: 5, "4h": 5}])
+@pytest.mark.parametrize("asked", [{}, {H1: 5}, {M5: 0}, {M5: 1001}, {M5: 5.0}, {M5: 5, "1d": 5}])
 def test_timeframes_that_cannot_be_given_are_refused(asked: Any) -> None:
     with pytest.raises(ValueError, match=r"timeframes: found .*, expected"):
         checked_timeframes(asked)
