@@ -39,6 +39,10 @@ class Latch:
     why: str
     until_ms: int | None = None
 
+    def is_over(self, now_ms: int) -> bool:
+        """Return whether it has ended by itself."""
+        return self.until_ms is not None and self.until_ms <= now_ms
+
     def text(self) -> str:
         """Return why it holds, since when and until when, in words."""
         until = (
@@ -161,10 +165,7 @@ def observed(
     day = now_ms // DAY_MS
     if ledger is None:
         return Ledger(day=day, day_equity=equity, peak=equity, equity=equity)
-    over = [
-        latch for latch in ledger.latches if latch.until_ms is not None and latch.until_ms <= now_ms
-    ]
-    ledger = _without(ledger, over)
+    ledger = _without(ledger, [latch for latch in ledger.latches if latch.is_over(now_ms)])
     with localcontext(EXACT):
         traded = equity - transferred
         if day > ledger.day:

@@ -6,7 +6,7 @@ import hashlib
 
 from shared.messages.trading import StrategyIdentity
 
-RULES = 1
+RULES = 2
 """Raised with every change of rules that changes a score, a plan or an exit, as
 `tests/unit/shared/trading/test_rules_number.py` demands: evidence of before is of other rules."""
 

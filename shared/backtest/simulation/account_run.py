@@ -27,7 +27,16 @@ from shared.config.sections import TraderSection
 from shared.exchanges.sim.rules import FUNDING_MS
 from shared.market import Floats
 from shared.messages.trading import TradeSide
-from shared.trading.breakers import DAY_MS, HOUR_MS, Ledger, closed, objections, observed, released
+from shared.trading.breakers import (
+    DAY_MS,
+    HOUR_MS,
+    Latch,
+    Ledger,
+    closed,
+    objections,
+    observed,
+    released,
+)
 from shared.trading.entries import Rules, candidates
 from shared.trading.plan import Candidate, Refusal
 
@@ -85,7 +94,7 @@ class AccountRun:
         self._last_losses: dict[tuple[str, TradeSide], int] = {}
         self._refusals: Counter[str] = Counter()
         self._locked: list[Locked] = []
-        self._released_ms = -1
+        self._released_ms = self._locked_ms = -1
         self._at_ms = np.arange(self._first_ms, self._end_ms, BAR_MS, dtype=np.int64)
         self._equity: Floats = np.empty(len(self._at_ms))
 
@@ -96,7 +105,7 @@ class AccountRun:
             close_ms = self._leap(close_ms, self.next_event(close_ms))
         self._pass_until(self._end_ms)
         self._execution.close_all("end")
-        self._note_lock(self._end_ms)
+        self._note_locks(self._latches, self._end_ms)
         return AccountHistory(
             trades=self._execution.trades,
             at_ms=self._at_ms,
@@ -114,6 +123,7 @@ class AccountRun:
         self._execution.close_due()
         if self._model.release == "daily" and close_ms % DAY_MS == 0:
             self._release(close_ms)
+        self._end_pause(close_ms)
         self._observe()
         if not self._objection():
             self._enter(close_ms)
@@ -188,19 +198,33 @@ class AccountRun:
         found = objections(self._ledger, self._settings, self._execution.now_ms)
         return "; ".join(found)
 
+    @property
+    def _latches(self) -> tuple[Latch, ...]:
+        return () if self._ledger is None else self._ledger.latches
+
     def _release(self, close_ms: int) -> None:
-        if self._ledger is not None and self._ledger.latches:
-            self._note_lock(close_ms)
+        if self._ledger is not None and self._latches:
+            self._note_locks(self._latches, close_ms)
             self._ledger = released(self._ledger)
             self._released_ms = close_ms
 
-    def _note_lock(self, to_ms: int) -> None:
-        if self._ledger is None or not self._ledger.latches:
+    def _end_pause(self, close_ms: int) -> None:
+        """Have a pause that is over seen by the ledger, though nothing else has happened."""
+        over = [each for each in self._latches if each.is_over(self._execution.now_ms)]
+        if over:
+            self._note_locks(over, close_ms)
+            self._observed = (-1, 0, 0)
+            self._released_ms = close_ms
+
+    def _note_locks(self, ended: Sequence[Latch], to_ms: int) -> None:
+        if not ended:
             return
-        first = min(latch.at_ms for latch in self._ledger.latches)
-        why = "; ".join(latch.why for latch in self._ledger.latches)
+        first = min(latch.at_ms for latch in ended)
+        why = "; ".join(latch.why for latch in ended)
         self._locked.append(Locked(from_ms=first, to_ms=to_ms, why=why))
-        missed = self._crossings.between(first, to_ms)
+        since_ms = max(self._locked_ms, min(latch.at_ms for latch in self._latches))
+        self._locked_ms = to_ms
+        missed = self._crossings.between(since_ms, to_ms)
         if missed:
             self._refusals["locked by a breaker"] += missed
 
@@ -213,6 +237,8 @@ class AccountRun:
         if not self._ledger.latches:
             crossing_ms = self._crossings.next_ms(close_ms)
             nearest += [] if crossing_ms is None else [crossing_ms]
+        ends = [latch.until_ms for latch in self._latches if latch.until_ms is not None]
+        nearest += [-(-(end_ms - self._delay_ms) // BAR_MS) * BAR_MS for end_ms in ends]
         execution = self._execution
         if execution.open:
             nearest.append(close_ms - close_ms % FUNDING_MS + FUNDING_MS)

@@ -30,7 +30,7 @@ def candles(tmp_path: Path) -> Path:
     return directory
 
 
-def coinex(*arguments: object) -> int:
+def run(*arguments: object) -> int:
     def run(_: object) -> int:
         raise AssertionError("nothing is started")
 
@@ -39,7 +39,7 @@ def coinex(*arguments: object) -> int:
 
 
 def swept(candles: Path, out: Path, *more: object) -> dict[str, Any]:
-    assert coinex("--candles", candles, "--out", out, *SMALL, *more) == 0
+    assert run("--candles", candles, "--out", out, *SMALL, *more) == 0
     return result(out)
 
 
@@ -81,7 +81,7 @@ def test_a_hold_out_is_looked_at_once_and_noted(
     assert (before["hold_out"]["opened"], before["hold_out"]["trades"]) == (0, [])
     capsys.readouterr()
     for _ in range(2):  # the second look shows the same
-        assert coinex("open-hold-out", out, "--json") == 0
+        assert run("open-hold-out", out, "--json") == 0
         assert json.loads(capsys.readouterr().out) == result(out)
         assert kinds(candles) == ["sweep", "opening"]
     found = result(out)
@@ -105,7 +105,7 @@ def test_other_candles_than_those_of_the_sweep_open_nothing(
 ) -> None:
     swept(candles, tmp_path / "out")
     write_recording(candles, generated("BTCUSDT", CLOSES - 300))
-    assert coinex("open-hold-out", tmp_path / "out") == 1
+    assert run("open-hold-out", tmp_path / "out") == 1
     assert "other candles than those of the sweep" in capsys.readouterr().err
     assert kinds(candles) == ["sweep"]
 
@@ -124,7 +124,7 @@ def test_tries_are_counted_across_sweeps_and_unknown_without_a_sound_ledger(
     printed = capsys.readouterr()
     assert "tries unknown" in printed.out
     assert "a line was changed, taken out or put in" in printed.err
-    assert coinex("open-hold-out", tmp_path / "a") == 1
+    assert run("open-hold-out", tmp_path / "a") == 1
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_tries_are_counted_across_sweeps_and_unknown_without_a_sound_ledger(
 def test_what_cannot_be_asked_is_refused_in_words(
     arguments: tuple[str, ...], said: str, candles: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert coinex(*(str(candles) if each == "CANDLES" else each for each in arguments)) == 2
+    assert run(*(str(candles) if each == "CANDLES" else each for each in arguments)) == 2
     assert said in capsys.readouterr().err
     assert not (candles / NAME).exists()
 

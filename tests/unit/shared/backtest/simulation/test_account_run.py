@@ -136,7 +136,8 @@ def test_losses_in_a_row_lock_until_released() -> None:
     coin = scored("AAAUSDT", candles, {"long": scores})
     span = (BEGIN_MS, BEGIN_MS + (bars - 1) * BAR_MS)
 
-    locked = run_account([coin], replace(SETTINGS, cooldown_min=0), NO_FUNDING, *span)
+    settings = replace(SETTINGS, cooldown_min=0, loss_pause_h=0)
+    locked = run_account([coin], settings, NO_FUNDING, *span)
     assert len(locked.trades) == 5
     (lock,) = locked.locked
     # seen at the first close after the fifth loss
@@ -146,9 +147,20 @@ def test_losses_in_a_row_lock_until_released() -> None:
     assert locked.refusals == {"locked by a breaker": len(scores) - 5}
 
     model = replace(NO_FUNDING, release="daily")
-    daily = run_account([coin], replace(SETTINGS, cooldown_min=0), model, *span)
+    daily = run_account([coin], settings, model, *span)
     assert len(daily.trades) == 5 + 5 + 5
     assert [lock.to_ms for lock in daily.locked[:2]] == [BEGIN_MS + DAY_MS, BEGIN_MS + 2 * DAY_MS]
+
+    paused = run_account([coin], replace(settings, loss_pause_h=6), NO_FUNDING, *span)
+    first, second = paused.locked[:2]
+    assert first.from_ms == lock.from_ms
+    # the first close that is decided on after six hours
+    assert first.to_ms == lock.from_ms - 3000 + 6 * 3_600_000
+    left = [place for place in scores if BEGIN_MS + (place + 1) * BAR_MS >= first.to_ms]
+    entered = [trade.entered_ms for trade in paused.trades]
+    assert entered[5] == BEGIN_MS + (left[0] + 1) * BAR_MS + 3000
+    assert second.from_ms == BEGIN_MS + (left[4] + 6) * BAR_MS + 3000
+    assert paused.refusals["locked by a breaker"] == len(scores) - len(paused.trades)
 
 
 def test_cool_down_refuses_the_side_that_lost() -> None:
