@@ -128,7 +128,7 @@ def points(x: Inputs, side: TradeSide) -> Floats:
     noise, noise_1h = FLAT * np.abs(x.close), FLAT * np.abs(x.close_1h)
 
     def above(a: Floats, b: Floats, noise: Floats) -> Floats:
-        return np.where(sign * (a - b) > noise, 1.0, 0.0)
+        return (sign * (a - b) > noise).astype(np.float64)
 
     def known(value: Floats, *needed: Floats) -> Floats:
         there = np.isfinite(needed[0])
@@ -138,8 +138,8 @@ def points(x: Inputs, side: TradeSide) -> Floats:
 
     over20 = above(x.close, x.ema20, noise)
     rising = above(x.hist, x.hist_before, noise) * above(x.hist, np.zeros_like(x.hist), noise)
-    with_price = np.where(sign * (x.close - x.close_before) > 0.0, 1.0, 0.0)
-    body = np.where(sign * (x.close - x.open) > 0.0, 1.0, 0.0)
+    with_price = (sign * (x.close - x.close_before) > 0.0).astype(np.float64)
+    body = (sign * (x.close - x.open) > 0.0).astype(np.float64)
     room = _share(np.minimum((index - 35.0) / 10.0, (75.0 - index) / 13.0))
     stretch = np.abs(x.close - x.ema20) / x.atr
     return np.stack(
@@ -155,7 +155,7 @@ def points(x: Inputs, side: TradeSide) -> Floats:
                 x.hist, x.hist_before, x.atr,
             ),
             known(
-                8.0 * room + 4.0 * with_price * np.where(index < 70.0, 1.0, 0.0),
+                8.0 * room + 4.0 * with_price * (index < 70.0),
                 x.rsi, x.close_before,
             ),
             known(10.0 * _share(1.0 - np.abs(place - 0.6) / 0.5), x.percent_b),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from shared.backtest.whole_series.releases import Bars, after, squeeze_sides
-from shared.backtest.whole_series.window_means import window_ema, window_rma
+from shared.backtest.whole_series.window_means import window_emas, window_rma
 from shared.config.sections import IndicatorsSection
 from shared.indicators.base_score import moving
 from shared.indicators.divergence import divergences
@@ -27,7 +29,8 @@ ROUNDED_ATR = 3e-5
 
 RSI_PERIOD = 14
 TREND = (20, 50)
-LONG_COLUMNS = ("stacked", "atr14", "close", "ema20", "ema50")
+H4_COLUMNS = ("stacked",)
+H1_COLUMNS = ("stacked", "atr14", "close", "ema20", "ema50")
 COLUMNS = (
     "stacked", "spread", "momentum", "stoch_k", "rsi", "squeeze", "divergence", "doubt", "atr14",
     "open", "close", "close_before", "ema20", "ema50", "hist", "hist_before", "percent_b", "volume",
@@ -36,16 +39,19 @@ COLUMNS = (
 Columns = dict[str, Floats]
 
 
-def long_columns(candles: Candles, settings: IndicatorsSection) -> Columns:
-    """Return `LONG_COLUMNS` of a longer timeframe, each (bars,)."""
+def h4_columns(candles: Candles, settings: IndicatorsSection) -> Columns:
+    """Return `H4_COLUMNS` of the 4h candles, each (bars,)."""
+    (close,) = _rows(candles, "close")
+    return _named(H4_COLUMNS, _state(window_emas(close, PERIODS, settings.history), FLAT * close))
+
+
+def h1_columns(candles: Candles, settings: IndicatorsSection) -> Columns:
+    """Return `H1_COLUMNS` of the 1h candles, each (bars,)."""
     high, low, close = _rows(candles, "high", "low", "close")
-    ribbon, margin = _ribbon(close, settings.history), FLAT * close
-    ema20, ema50 = (window_ema(close, period, settings.history) for period in TREND)
-    found = (
-        _state(ribbon, margin), _atr(true_range(high, low, close), high - low, settings.history),
-        close, ema20, ema50,
-    )  # fmt: skip
-    return {name: values[0] for name, values in zip(LONG_COLUMNS, found, strict=True)}
+    *ribbon, ema20, ema50 = window_emas(close, (*PERIODS, *TREND), settings.history)
+    atr14 = _atr(true_range(high, low, close), high - low, settings.history)
+    state = _state(np.array(ribbon), FLAT * close)
+    return _named(H1_COLUMNS, state, atr14, close, ema20, ema50)
 
 
 def columns(candles: Candles, settings: IndicatorsSection) -> Columns:
@@ -59,11 +65,11 @@ def columns(candles: Candles, settings: IndicatorsSection) -> Columns:
     open_, high, low, close, volume = _rows(candles, "open", "high", "low", "close", "volume")
     ranges, margin = true_range(high, low, close), FLAT * close
     atr14 = _atr(ranges, high - low, history)
-    ribbon = _ribbon(close, history)
+    emas = window_emas(close, (*PERIODS, *TREND, FAST, SLOW), history)
+    ribbon, (ema20, ema50, fast, slow) = emas[: len(PERIODS)], emas[len(PERIODS) :]
     index, faded = _rsi(close, history)
     k = stochastic(index)
-    ema20, ema50 = (window_ema(close, period, history) for period in TREND)
-    hist = _macd_histogram(close, history)
+    hist = _macd_histogram(fast - slow, history)
 
     bars = Bars(high, low, close, volume, ranges, atr14)
     squeeze_side, doubt, squeeze = squeeze_sides(bars, settings)
@@ -85,7 +91,7 @@ def columns(candles: Candles, settings: IndicatorsSection) -> Columns:
         within_bands(close, squeeze.mid, squeeze.bollinger_half * (2.0 / settings.squeeze.bb_mult)),
         relative_volume(volume),
     )  # fmt: skip
-    return {name: each[0] for name, each in zip(COLUMNS, values, strict=True)}
+    return _named(COLUMNS, *values)
 
 
 def recent_bars(settings: IndicatorsSection) -> int:
@@ -97,8 +103,8 @@ def _rows(candles: Candles, *names: str) -> tuple[Floats, ...]:
     return tuple(getattr(candles, name)[None] for name in names)
 
 
-def _ribbon(close: Floats, history: int) -> Floats:
-    return np.stack([window_ema(close, period, history) for period in PERIODS])
+def _named(names: Sequence[str], *values: Floats) -> Columns:
+    return {name: each[0] for name, each in zip(names, values, strict=True)}
 
 
 def _state(ribbon: Floats, margin: Floats) -> Floats:
@@ -129,11 +135,10 @@ def _rsi(close: Floats, history: int) -> tuple[Floats, Flags]:
     return index, faded
 
 
-def _macd_histogram(close: Floats, history: int) -> Floats:
-    line = window_ema(close, FAST, history) - window_ema(close, SLOW, history)
+def _macd_histogram(line: Floats, history: int) -> Floats:
     known = slice(SLOW - 1, None)
-    if close.shape[1] >= SLOW:
-        line[:, known] -= window_ema(line[:, known], SIGNAL, history - SLOW + 1)
+    if line.shape[1] >= SLOW:
+        line[:, known] -= window_emas(line[:, known], [SIGNAL], history - SLOW + 1)[0]
     return line
 
 

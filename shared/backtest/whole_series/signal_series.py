@@ -10,10 +10,12 @@ from shared.backtest.replay import Recording, replay, replay_scores
 from shared.backtest.series import POINTS, Series, base_pair, series_of
 from shared.backtest.whole_series.kernels import (
     COLUMNS,
-    LONG_COLUMNS,
+    H1_COLUMNS,
+    H4_COLUMNS,
     Columns,
     columns,
-    long_columns,
+    h1_columns,
+    h4_columns,
     recent_bars,
 )
 from shared.backtest.whole_series.placement import Placement, place, stretches
@@ -90,7 +92,7 @@ def _columns(
         return _at_closes(recording.candles[timeframe], placed[timeframe], names, compute, settings)
 
     m5 = computed(M5, COLUMNS, columns)
-    h1, h4 = (computed(t, LONG_COLUMNS, long_columns) for t in (H1, H4))
+    h1, h4 = computed(H1, H1_COLUMNS, h1_columns), computed(H4, H4_COLUMNS, h4_columns)
     scored = ~placed[M5].fault
     h1_scored = scored & ~placed[H1].fault
     aligned = h1_scored & (m5["stacked"] == h1["stacked"])

@@ -8,6 +8,8 @@ a bar before the window ever enters, to be taken out again with its rounding.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 import numpy as np
 
 from shared.indicators.rolling import Parts, rolling_mean, windows
@@ -17,19 +19,42 @@ NEGLIGIBLE = 1e-17
 """A weight below this moves no mean of prices."""
 
 
-def window_ema(x: Floats, period: int, history: int) -> Floats:
+def window_emas(x: Floats, periods: Sequence[int], history: int) -> Floats:
     """Return `rolling.ema` of the last `history` bars, at each bar; of all while there are fewer.
 
-    Shapes: x (1, bars), of one scale, such as prices -> (1, bars); the first `period - 1` are NaN.
+    Shapes: x (1, bars), of one scale, such as prices -> (periods, 1, bars); the first
+        `period - 1` bars are NaN.
     """
-    keep = 1.0 - 2.0 / (period + 1)
-    enough = 1
-    while keep**enough > NEGLIGIBLE:
-        enough *= 2
-    if enough <= history - period:
-        # the seed has no weight left once there are that many bars after it
-        return _means(x, period, keep, rolling_mean(x, period), enough, seeded=False)
-    return _means(x, period, keep, rolling_mean(x, period), history - period, seeded=True)
+    found = np.empty((len(periods), *x.shape))
+    for result, period, seeds in zip(found, periods, _means_of(x, periods), strict=True):
+        keep = 1.0 - 2.0 / (period + 1)
+        later = 1
+        while keep**later > NEGLIGIBLE:
+            later *= 2
+        # with fewer bars after it, the seed still has weight
+        seeded = later > history - period
+        later = history - period if seeded else later
+        result[:] = _means(x, period, keep, seeds, later, seeded=seeded)
+    return found
+
+
+def _means_of(x: Floats, periods: Sequence[int]) -> Iterator[Floats]:
+    """Yield what `rolling_mean` gives of each period, to rounding, from sums in common."""
+    parts = [x]
+    while 2 ** len(parts) <= min(max(periods), x.shape[1]):
+        half = 2 ** (len(parts) - 1)
+        parts.append(parts[-1][:, half:] + parts[-1][:, :-half])
+    for period in periods:
+        means = np.full_like(x, np.nan)
+        if period <= x.shape[1]:
+            sizes = [size for size in range(len(parts)) if period & 2**size]
+            total, covered = parts[sizes[0]], 2 ** sizes[0]
+            for size in sizes[1:]:
+                later = parts[size][:, covered:]
+                total = later + total[:, : later.shape[1]]
+                covered += 2**size
+            np.divide(total, period, out=means[:, period - 1 :])
+        yield means
 
 
 def window_rma(x: Floats, period: int, history: int, first: Floats | None = None) -> Floats:
