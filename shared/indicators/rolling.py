@@ -112,6 +112,8 @@ def linreg_end(x: Floats, period: int) -> Floats:
 
 def running_max[T: np.generic](x: npt.NDArray[T]) -> npt.NDArray[T]:
     """Return the highest value of each row so far; NaN from the first one on."""
+    if len(x) == 1:
+        return np.maximum.accumulate(x, axis=1)
     x = np.asfortranarray(x)
     step = 1
     while step < x.shape[1]:

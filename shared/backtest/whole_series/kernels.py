@@ -84,10 +84,9 @@ def columns(candles: Candles, settings: IndicatorsSection) -> Columns:
     values = (
         _state(ribbon, margin), spread(ribbon, atr14, margin),
         squeeze.momentum / np.where(atr14 > margin, atr14, np.nan), k, index,
-        squeeze_side,
-        np.where(found.strength >= options.min_strength, found.side, 0),
-        doubt, moving(atr14, close), open_, close, _before(close), ema20, ema50, hist,
-        _before(hist),
+        squeeze_side, np.where(found.strength >= options.min_strength, found.side, 0.0),
+        doubt.astype(np.float64), moving(atr14, close), open_, close, _before(close),
+        ema20, ema50, hist, _before(hist),
         within_bands(close, squeeze.mid, squeeze.bollinger_half * (2.0 / settings.squeeze.bb_mult)),
         relative_volume(volume),
     )  # fmt: skip

@@ -58,7 +58,7 @@ def place(recording: Recording, timeframe: Timeframe, indices: range, history: i
     end = _reached(times + timeframe.ms, closes_ms)
     base = np.zeros_like(end)
     for t, (known, since) in recording.beginnings.items():
-        if t.ms <= timeframe.ms:
+        if t.ms <= timeframe.ms and len(since) > 1:
             first = np.searchsorted(times, [timeframe.first_open(ms) for ms in since.tolist()])
             base = np.maximum(base, first[_reached(known, closes_ms) - 1])
     bars = np.clip(end - base, 0, history)

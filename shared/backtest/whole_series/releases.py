@@ -93,6 +93,8 @@ def _outliers(bars: Bars, settings: IndicatorsSection) -> tuple[Flags, Floats]:
 
 def after(flags: Flags, bars: int) -> Flags:
     """Return where a flag is set at this bar or one of the `bars` before."""
+    if not flags.any():
+        return flags
     place = np.arange(flags.shape[1])
     newest = np.maximum.accumulate(np.where(flags, place, -bars - 1), axis=1)
     after: Flags = place - newest <= bars

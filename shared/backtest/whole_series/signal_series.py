@@ -130,13 +130,19 @@ def _at_closes(
     settings: IndicatorsSection,
 ) -> Columns:
     """Return what is computed of each timeframe at every close, NaN where it is not usable."""
-    found: Columns = {name: np.full(len(placement.end), np.nan) for name in names}
-    for stretch in stretches(placement, settings.history):
-        for name, values in compute(candles[stretch.candles], settings).items():
-            found[name][stretch.closes] = values[stretch.newest]
+    count = len(placement.end)
+    parts = list(stretches(placement, settings.history))
+    if len(parts) == 1 and placement.usable.all():
+        (whole,) = parts
+        values = compute(candles[whole.candles], settings)
+        return {name: values[name][whole.newest] for name in names}
+    found: Columns = {name: np.full(count, np.nan) for name in names}
+    for part in parts:
+        for name, each in compute(candles[part.candles], settings).items():
+            found[name][part.closes] = each[part.newest]
     unusable = np.flatnonzero(~placement.usable)
-    for values in found.values():
-        values[unusable] = np.nan
+    for each in found.values():
+        each[unusable] = np.nan
     return found
 
 
