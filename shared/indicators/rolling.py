@@ -45,7 +45,7 @@ def rolling_mean(x: Floats, period: int) -> Floats:
     Source: agrees with TA-Lib 0.8 SMA to 1e-12 (which keeps a running sum).
     """
     require_rows(x, period)
-    (total,) = windows((by_bar(x),), period, _join_sums)
+    (total,) = _windows((by_bar(x),), period, _join_sums)
     result, full = _led_by_nan(x, period)
     np.divide(total, period, out=full)
     return result
@@ -63,7 +63,7 @@ def rolling_mean_sd(x: Floats, period: int) -> tuple[Floats, Floats]:
     """
     require_rows(x, period)
     x = by_bar(x)
-    total, squares = windows((x, np.zeros_like(x)), period, _join_squares)
+    total, squares = _windows((x, np.zeros_like(x)), period, _join_squares)
     (mean, full_mean), (sd, full_sd) = _led_by_nan(x, period), _led_by_nan(x, period)
     np.divide(total, period, out=full_mean)
     np.divide(squares, period, out=full_sd)
@@ -102,7 +102,7 @@ def linreg_end(x: Floats, period: int) -> Floats:
         raise ValueError(f"a line needs a period of at least 2 bars, not {period}")
     require_rows(x, period)
     x = by_bar(x)
-    total, climb = windows((x, np.zeros_like(x)), period, _join_climbs)
+    total, climb = _windows((x, np.zeros_like(x)), period, _join_climbs)
     result, full = _led_by_nan(x, period)
     np.multiply(total, float(4 - 2 * period), out=full)
     full += 6.0 * climb
@@ -186,7 +186,21 @@ def atr(high: Floats, low: Floats, close: Floats, period: int = 14) -> Floats:
     return rma(true_range(high, low, close), period)
 
 
-def windows(bars: Parts, period: int, join: Join) -> Parts:
+def require_rows(x: Floats, period: int = 1) -> None:
+    """Raise unless x is float64 of shape (rows, bars), bars and period at least 1.
+
+    Raises:
+        ValueError: Names what was found instead.
+    """
+    if period < 1:
+        raise ValueError(f"period must be at least 1 bar, not {period}")
+    if x.ndim != 2 or x.dtype != np.float64 or not x.shape[1]:
+        raise ValueError(
+            f"expected float64 of shape (rows, bars), found {x.dtype} of shape {x.shape}"
+        )
+
+
+def _windows(bars: Parts, period: int, join: Join) -> Parts:
     """Return what `join` makes of every full window, the one that ends first in column 0.
 
     The order of joining depends on `period` alone.
@@ -203,20 +217,6 @@ def windows(bars: Parts, period: int, join: Join) -> Parts:
             return whole
         piece = join(*_adjoining(piece, piece, size), size, size)
         size *= 2
-
-
-def require_rows(x: Floats, period: int = 1) -> None:
-    """Raise unless x is float64 of shape (rows, bars), bars and period at least 1.
-
-    Raises:
-        ValueError: Names what was found instead.
-    """
-    if period < 1:
-        raise ValueError(f"period must be at least 1 bar, not {period}")
-    if x.ndim != 2 or x.dtype != np.float64 or not x.shape[1]:
-        raise ValueError(
-            f"expected float64 of shape (rows, bars), found {x.dtype} of shape {x.shape}"
-        )
 
 
 def _adjoining(older: Parts, newer: Parts, size: int) -> tuple[Parts, Parts]:

@@ -2,8 +2,8 @@
 
 A window's mean is seeded with the plain mean of the window's own first bars, so it differs from
 one that has been running since the series began. It is a weighted sum of the window's bars, and
-such sums are put together from shorter ones like the other windows (`rolling.windows`): no term of
-a bar before the window ever enters, to be taken out again with its rounding.
+such sums are put together from shorter ones, as in `shared/indicators/rolling.py`: no term of a bar
+before the window ever enters, to be taken out again with its rounding.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from shared.indicators.rolling import Parts, rolling_mean, windows
+from shared.indicators.rolling import rolling_mean
 from shared.market import Floats
 
 NEGLIGIBLE = 1e-17
@@ -90,13 +90,32 @@ def _means(
     np.multiply(x[:, period:], 1.0 - keep, out=body[:, period:])
     body[:, period - 1] = seeds[:, period - 1]
 
-    def join(older: Parts, newer: Parts, older_bars: int, newer_bars: int) -> Parts:
-        total = older[0] * keep**newer_bars
-        total += newer[0]
-        return (total,)
-
-    (means,) = windows((weighted,), later, join)
+    means = _weighted_sums(weighted, keep, later)
     if seeded:
         means[:, later + period - 1 :] += keep**later * seeds[:, period - 1 : max(0, bars - later)]
     means[:, : period - 1] = np.nan
     return means
+
+
+def _weighted_sums(x: Floats, keep: float, bars: int) -> Floats:
+    """Return the sum over each window of so many bars, a bar weighing `keep` times the next one.
+
+    Shapes: x (1, n) -> (1, n - bars + 1), the window that ends first in column 0.
+    """
+    size, piece = 1, x
+    covered, whole = 0, x
+    while True:
+        if bars & size:
+            whole = _joined(piece, whole, size, keep**covered) if covered else piece
+            covered += size
+        if covered == bars:
+            return whole
+        piece = _joined(piece, piece, size, keep**size)
+        size *= 2
+
+
+def _joined(older: Floats, newer: Floats, older_bars: int, weight: float) -> Floats:
+    columns = newer.shape[1] - older_bars
+    total = older[:, :columns] * weight
+    total += newer[:, older_bars:]
+    return total
