@@ -49,6 +49,11 @@ def by_windows(recording: Recording, indices: range) -> None:
         np.testing.assert_allclose(found.columns[name], values, rtol=1e-9, atol=1e-9)
 
 
+def by_series(recordings: Sequence[Recording]) -> None:
+    for recording in recordings:
+        signal_series(recording, SETTINGS)
+
+
 def by_talib(recordings: Sequence[Recording]) -> None:
     from tests.support.talib_numbers import by_talib as numbers  # noqa: PLC0415  # may be missing
 
@@ -73,7 +78,7 @@ def main() -> None:
     recordings = [made(seed, CLOSES) for seed in range(coins)]
     last = range(CLOSES - FEW, CLOSES)
     work = {
-        "whole series": lambda: [signal_series(each, SETTINGS) for each in recordings],
+        "whole series": lambda: by_series(recordings),
         "windows": lambda: by_windows(recordings[0], last),
     }
     if has_talib():

@@ -45,12 +45,13 @@ def squeeze_sides(bars: Bars, settings: IndicatorsSection) -> tuple[Floats, Flag
     released = squeeze.fired_ago >= 0
     rows = np.flatnonzero(released & after(found, reach))
     if len(rows):
-        at = rows[:, None] + np.arange(-reach, 1)
+        at = rows[:, None] + np.arange(-reach - 1, 1)
         there, at = at >= 0, np.maximum(at, 0)
         near = Bars(*(np.where(there, column[0, at], np.nan) for column in bars))
         outliers = Outliers(options.outlier_atr, there & found[0, at], atr14[0, at], [])
-        # of the first one's range the bar before is not here
-        tied[0, rows] = outliers.found[:, 0]
+        # The first bar counts only as the one before the second. As an outlier it is not cut back,
+        # as the bar before it is not here.
+        tied[0, rows] = outliers.found[:, 0] & outliers.found[:, 1]
         outliers.found[:, 0] = False
         cut = clipped(near.high, near.low, near.close, near.ranges, outliers)
         again = _squeeze(near._replace(**cut._asdict()), settings)
