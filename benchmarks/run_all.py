@@ -27,6 +27,7 @@ HERE = Path(__file__).resolve().parent
 PARTS: tuple[tuple[str, ...], ...] = (
     ("kernels.py",),
     ("whole_series.py",),
+    ("backtest.py",),
     ("admission.py",),
     ("interval_coverage.py",),
     ("latency.py",),
