@@ -22,6 +22,7 @@ from shared.backtest.simulation.bar_prices import BAR_MS, THIRD_MS
 from shared.backtest.simulation.coin_scores import CoinScores, Crossings
 from shared.backtest.simulation.execution import Execution, OpenTrade
 from shared.backtest.simulation.fill_model import FillModel
+from shared.backtest.simulation.outlook import NEAR, Outlook
 from shared.backtest.simulation.trades import AccountHistory, Locked
 from shared.config.sections import TraderSection
 from shared.exchanges.sim.rules import FUNDING_MS
@@ -41,8 +42,8 @@ from shared.trading.entries import Rules, candidates
 from shared.trading.plan import Candidate, Refusal
 
 _NUMBERS = re.compile(r"[-+]?\d[\d.:TZ-]*")
-_NEAR = 1e-9
-"""Equities nearer to a limit than this share are compared in decimals."""
+AHEAD = 128
+"""Closes that are looked ahead at least, once for each position."""
 
 
 def run_account(
@@ -246,7 +247,9 @@ class AccountRun:
         until_ms = max(min(nearest), close_ms + BAR_MS)
         if until_ms > close_ms + BAR_MS:
             for symbol, trade in execution.open.items():
-                calm_ms = self._calm_until(trade, close_ms, until_ms)
+                calm_ms = close_ms
+                if trade.closing is None:
+                    calm_ms = self._outlook(trade, close_ms, until_ms).calm_until(close_ms)
                 execution.prices.calm_until_ms[symbol] = calm_ms
                 until_ms = min(until_ms, max(calm_ms, close_ms + BAR_MS))
         else:
@@ -258,20 +261,18 @@ class AccountRun:
         due_ms = self._execution.due_ms(trade) - self._delay_ms
         return -(-due_ms // BAR_MS) * BAR_MS
 
-    def _calm_until(self, trade: OpenTrade, from_ms: int, to_ms: int) -> int:
-        """Return the open of the first candle that may reach a level of a position."""
-        bars = self._execution.prices.coins[trade.plan.symbol]
-        c = bars.candles
-        first, end = bars.place(from_ms), bars.place(to_ms) + 1
-        low, high = (trade.stop, trade.target)[:: 1 if trade.plan.side == "long" else -1]
-        if trade.closing is not None:
-            return from_ms
-        reached = (c.low[first:end] <= float(low) * (1 + _NEAR)) | (
-            c.high[first:end] >= float(high) * (1 - _NEAR)
-        )
-        if not reached.any():
-            return to_ms + BAR_MS
-        return int(c.open_time_ms[first + int(reached.argmax())])
+    def _outlook(self, trade: OpenTrade, close_ms: int, until_ms: int) -> Outlook:
+        known = trade.outlook
+        if known is None or known.end_ms <= until_ms:
+            known = trade.outlook = Outlook.of(
+                trade.position,
+                (trade.stop, trade.target),
+                self._execution.prices,
+                first_ms=close_ms,
+                count=max(AHEAD, (until_ms - close_ms) // BAR_MS + 1),
+                after_ms=self._delay_ms,
+            )
+        return known
 
     def _pass_until(self, now_ms: int) -> None:
         """Let time pass; the trader looks for time stops every `protect_s`."""
@@ -307,11 +308,8 @@ class AccountRun:
             return until_ms
         execution = self._execution
         equity: Floats = np.full(count, float(execution.wallet))
-        for symbol, trade in execution.open.items():
-            side, position = trade.plan.side, trade.position
-            marks = execution.prices.at_closes(symbol, side, first_ms, count, self._delay_ms)
-            moved = marks * float(position.size) - float(position.cost)
-            equity += moved if side == "long" else -moved
+        for trade in execution.open.values():
+            equity += self._outlook(trade, close_ms, until_ms).at(first_ms, count)
         if execution.open:
             near = self._near_a_limit(equity, self._ledger)
             if near.any():
@@ -330,16 +328,16 @@ class AccountRun:
         settings = self._settings
         if not ledger.is_latched("daily loss"):
             floor = float(ledger.day_equity) * (1 - settings.daily_loss_pct / 100)
-            near |= equity <= floor * (1 + _NEAR)
+            near |= equity <= floor * (1 + NEAR)
         if not ledger.is_latched("drawdown"):
             highest: Floats = np.maximum.accumulate(equity).clip(min=float(ledger.peak))
-            near |= equity <= highest * (1 - settings.drawdown_pct / 100) * (1 + _NEAR)
+            near |= equity <= highest * (1 - settings.drawdown_pct / 100) * (1 + NEAR)
         return near
 
     def _raise_peak(self, equity: Floats, first_ms: int) -> None:
         ledger, highest = self._ledger, int(equity.argmax())
         assert ledger is not None, "it was observed"
-        if equity[highest] < float(ledger.peak) * (1 - _NEAR):
+        if equity[highest] < float(ledger.peak) * (1 - NEAR):
             return
         at_ms = first_ms + highest * BAR_MS + self._delay_ms
         exactly = self._execution.equity_at(at_ms)

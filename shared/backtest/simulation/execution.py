@@ -12,6 +12,7 @@ from decimal import Decimal
 
 from shared.backtest.simulation.bar_prices import BarPrices, CoinBars
 from shared.backtest.simulation.fill_model import FillModel
+from shared.backtest.simulation.outlook import Outlook
 from shared.backtest.simulation.trades import How, Trade
 from shared.config.sections import TraderSection
 from shared.exchanges.sim.account import (
@@ -63,6 +64,7 @@ class OpenTrade:
     Attributes:
         closing: What the trader closes it for; None while the venue's triggers guard it.
         spread: See `Trade`; of the entry.
+        outlook: The last one.
         left_at: The price before it was closed by an order; None without one.
     """
 
@@ -74,6 +76,7 @@ class OpenTrade:
     spread: Decimal
     closing: How | None = None
     left_at: Decimal | None = None
+    outlook: Outlook | None = None
 
 
 class Execution:
