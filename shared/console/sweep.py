@@ -141,7 +141,8 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
     out = options.out or results_directory(Path(config.state_dir), f"sweep-{question.id[:12]}")
     with _alone(out):
         # before the first look: what was tried counts, even if it is stopped
-        ledger = _noted(options.candles, _sweep_line(question, everything, clock))
+        before = _read(out / RESULT) if (out / RESULT).exists() else None
+        ledger = _noted(options.candles, _sweep_line(question, everything, clock), before, out)
         scores = out / "prepared" / question.scores_key[:16]
         span_ms = (plan.selection.from_ms, plan.selection.to_ms)
         prepare(scores, recordings.values(), config.indicators, *span_ms)
@@ -161,8 +162,8 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
             "processes": options.processes,
             "engine": options.engine,
         })  # fmt: skip
-        if (out / RESULT).exists():
-            found = made.still_opened(found, _read(out / RESULT))
+        if before is not None:
+            found = made.still_opened(found, before)
         _write(out / RESULT, found)
     _show(found, out, as_json=options.json)
     return EXIT_OK
@@ -221,7 +222,7 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
     from shared.backtest.simulation.fill_model import FillModel  # noqa: PLC0415
     from shared.backtest.sweep import document as made  # noqa: PLC0415
     from shared.backtest.sweep.folds import Part  # noqa: PLC0415
-    from shared.backtest.sweep.ledger import append  # noqa: PLC0415
+    from shared.backtest.sweep.ledger import Ledger, append, read_ledger  # noqa: PLC0415
     from shared.backtest.sweep.prepared import prepare, prepared  # noqa: PLC0415
     from shared.backtest.sweep.settings_run import run_setting  # noqa: PLC0415
     from shared.backtest.sweep.stored import key_of  # noqa: PLC0415
@@ -252,6 +253,7 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
             )
         held_ms = (part.from_ms, part.to_ms, part.to_ms)
         line = _line("opening", id_, found["data_hash"], held_ms, 1, at_ms=clock.now_ms())
+        _require_whole(read_ledger(candles) or Ledger(), found, out)
         ledger = append(candles, line)  # before the first look
         scores = out / "prepared" / f"hold-out-{id_[:16]}"
         prepare(scores, recordings.values(), indicators, part.from_ms, part.to_ms)
@@ -265,12 +267,18 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
 # The ledger
 
 
-def _noted(candles: Path, line: LedgerLine) -> Ledger | None:
-    """Append a sweep to the ledger; return it, or None, said in words, if tries are unknown."""
+def _noted(candles: Path, line: LedgerLine, before: Document | None, out: Path) -> Ledger | None:
+    """Append a sweep to the ledger; return it, or None, said in words, if tries are unknown.
+
+    Args:
+        before: The result that is in `out` already.
+    """
     from shared.backtest.sweep.ledger import LedgerBroken, append  # noqa: PLC0415
 
     try:
         ledger = append(candles, line)
+        if before is not None:
+            _require_whole(ledger, before, out)
     except (LedgerBroken, OSError) as error:
         print(f"sweep: tries unknown, so nothing can count as an edge: {error}", file=sys.stderr)
         return None
@@ -282,6 +290,22 @@ def _noted(candles: Path, line: LedgerLine) -> Ledger | None:
                 file=sys.stderr,
             )
     return ledger
+
+
+def _require_whole(ledger: Ledger, found: Document, out: Path) -> None:
+    """Require that a ledger still has the line that was its last when a result was written.
+
+    Raises:
+        LedgerBroken: It has not.
+    """
+    from shared.backtest.sweep.ledger import FIRST, LedgerBroken, shown  # noqa: PLC0415
+
+    head = found.get("ledger_head")
+    if head not in {FIRST, ledger.head, *(line.before for line in ledger.lines)}:
+        raise LedgerBroken(
+            f"the ledger has no line {shown(str(head))}, its last one when {out / RESULT} was "
+            "written: lines are missing at its end, or it is another; restore it from a copy"
+        )
 
 
 def _sweep_line(question: Question, data_hash: str, clock: Clock) -> LedgerLine:

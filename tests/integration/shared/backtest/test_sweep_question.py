@@ -127,6 +127,20 @@ def test_tries_are_counted_across_sweeps_and_unknown_without_a_sound_ledger(
     assert run("open-hold-out", tmp_path / "a") == 1
 
 
+def test_a_ledger_that_lost_its_end_is_seen_by_what_a_result_knows(
+    candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    swept(candles, tmp_path / "a")
+    (candles / NAME).unlink()
+    swept(candles, tmp_path / "b", "--set", "trader.target_r=3")
+    capsys.readouterr()
+    assert coinex("open-hold-out", tmp_path / "a") == 1
+    assert "lines are missing at its end" in capsys.readouterr().err
+    assert kinds(candles) == ["sweep"]
+    assert swept(candles, tmp_path / "a")["tries"] is None
+    assert swept(candles, tmp_path / "b", "--set", "trader.target_r=3")["tries"] == 4
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
