@@ -42,7 +42,8 @@ def lines(found: Mapping[str, Any], out: Path) -> Iterator[str]:
     yield ""
     yield (
         f"deflated Sharpe {_number(found['deflated_sharpe'])}, PBO {_number(found['pbo'])}, "
-        f"p against cash {_number(found['spa_p'])}, "
+        f"p against cash {_number(found['spa_p'])} (random entries "
+        f"{_number(found['spa_p_random'])}), "
         f"tries {'unknown' if found['tries'] is None else found['tries']}"
     )
     if found["reasons"]:
