@@ -102,12 +102,12 @@ async def test_live_trader_enters_once_there_is_evidence_and_not_before(
     ) as running:
         await eventually(running.is_ready, within_s=30)
         assert (await ask(bus, "enable", venue.clock)).mode == "reducing"
-        told, found = await said(bus, lambda told: told.cycle_ms == CYCLE)
-        assert told.reason == (
+        why = (
             "no new entries; open positions are still managed (no evidence of these settings: "
             f"{path} does not exist: `coinex evidence record` writes one, and "
             "trader.evidence_file names it)"
         )
+        _, found = await said(bus, lambda told: (told.cycle_ms, told.reason) == (CYCLE, why))
         assert (found.demand, found.fits) == ("require", False)
         assert (await venue.books())["positions"] == []
     path.write_bytes(codec.encode(evidence(settings)))
