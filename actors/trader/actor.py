@@ -50,7 +50,7 @@ from shared.journal.rows import JournalOwner
 from shared.market import Timeframe
 from shared.messages.trading import Refresh, TraderConfig, TraderStatus
 from shared.pid_lock import AlreadyLocked, acquire
-from shared.strategy.records import passed_check
+from shared.strategy.records import effective_parameters, passed_check
 from shared.strategy.scorer import Scorer, scorer_of
 
 SHARE = 0.7
@@ -168,8 +168,8 @@ class Trader(Actor):
                 after_quarantine=reducing_ms is not None and reducing_ms > self.clock.now_ms(),
                 closed_venue=closed_to_entries(self._venue_settings, mode),
                 environment=self._venue_settings.environment,
-                strategy_parameters=(self.context.section.get("strategy") or {}).get(
-                    "parameters", {}
+                strategy_parameters=effective_parameters(
+                    self.context.section.get("strategy"), state_dir
                 ),
             ),
             candles=self._candles(session),

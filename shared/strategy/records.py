@@ -133,6 +133,24 @@ def passed_check(section: Mapping[str, Any] | None, state_dir: Path) -> PassedCh
     return PassedCheck(state_dir, file)
 
 
+def effective_parameters(section: Mapping[str, Any] | None, state_dir: Path) -> dict[str, Any]:
+    """Return a strategy's parameters, defaults filled in as far as its check has noted them.
+
+    Args:
+        section: Of an actor; None: the built-in strategy, which takes none.
+    """
+    if section is None:
+        return {}
+    given = codec.from_plain(StrategySection, section, "config: strategy")
+    try:
+        record = record_of(state_dir, given.file)
+    except BadMessage:  # whether it passed its check is not known either
+        record = None
+    known = {} if record is None else record.parameters
+    defaults = {name: of["default"] for name, of in known.items() if "default" in of}
+    return {**defaults, **given.parameters}
+
+
 _LIMITS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "minimum": ("at least", operator.ge),
     "maximum": ("at most", operator.le),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -16,13 +17,17 @@ FEE = Decimal("0.0005")
 FILL_MODEL = {"path": "adverse", "latency_ms": 0, "depth": 1.0, "release": "never"}
 
 
-def evidence(settings: TraderSection | None = None, **change: Any) -> EvidenceRecord:
+def evidence(
+    settings: TraderSection | None = None,
+    parameters: Mapping[str, Any] | None = None,
+    **change: Any,
+) -> EvidenceRecord:
     """Return evidence of these settings."""
-    settings = settings or TraderSection()
+    settings, parameters = settings or TraderSection(), dict(parameters or {})
     found = EvidenceRecord(
         strategy=BASE,
-        settings={"trader": tested_settings(settings), "strategy_parameters": {}},
-        settings_hash=settings_hash(settings, {}, FILL_MODEL),
+        settings={"trader": tested_settings(settings), "strategy_parameters": parameters},
+        settings_hash=settings_hash(settings, parameters, FILL_MODEL),
         use_ta_signals=settings.use_ta_signals,
         fill_model=FILL_MODEL,
         taker_fee=FEE,

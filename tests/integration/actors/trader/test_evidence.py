@@ -13,10 +13,12 @@ import pytest
 from shared import codec
 from shared.bus import Bus
 from shared.config.sections import TraderSection
-from shared.messages.trading import TraderStatus
+from shared.messages.trading import StrategyIdentity, TraderStatus
+from shared.strategy.records import effective_parameters
 from tests.support.evidence import evidence
 from tests.support.fast_clock import FastClock
 from tests.support.running_trader import RunningTrader, ask, exchanges_on, put_candles, status
+from tests.support.strategies import TRIAL, record, section, written
 from tests.support.trading import CYCLE, EAGER, MarketCandles, trader_on
 from tests.support.venue import VenueUnderTest, remove_trigger
 from tests.support.waiting import eventually
@@ -147,3 +149,27 @@ async def test_what_is_open_is_managed_and_closed_without_evidence(
         reply = await ask(bus, "close", venue.clock, "BTCUSDT")
         assert reply.outcome == "done"
         await eventually(lambda: has(1), within_s=30)
+
+
+async def test_evidence_of_a_file_is_none_of_a_changed_one(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "trial.py", TRIAL)
+    record(tmp_path, file)
+    identity = StrategyIdentity(name="trial", version="3", hash=file.digest)
+    parameters = effective_parameters(dataclasses.asdict(section(file, bars=7)), tmp_path)
+    assert parameters == {"bars": 7, "badly": ""}  # one given, one by default
+    tested = evidence(dataclasses.replace(STRICT, wait_s=75), parameters, strategy=identity)
+    (tmp_path / "evidence.json").write_bytes(codec.encode(tested))
+    path = str(tmp_path / "evidence.json")
+    settings = dataclasses.replace(STRICT, evidence_file=path, wait_s=75)
+    changed = written(tmp_path / "trial.py", TRIAL + "\n# as it was\n")
+    record(tmp_path, changed)
+    for source, fits in ((file, True), (changed, False)):
+        trader = RunningTrader(
+            venue, redis_url, tmp_path, COINS, settings=settings, strategy=section(source, bars=7)
+        )
+        async with trader:
+            told, found = await said(bus, lambda told, fits=fits: told.evidence.fits is fits)  # type: ignore[misc]
+            assert told.mode == ("enabled" if fits else "reducing")
+            assert fits or f"it is of the strategy trial 3 ({file.digest[:12]})" in found.text
