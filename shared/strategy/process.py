@@ -9,9 +9,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -43,6 +43,24 @@ class StrategyFailed(PlatformError):
 
 class StrategyDied(PlatformError):
     """The process ended, or had to be killed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Note:
+    """What goes with every answer; `error`: why there is no other."""
+
+    printed: str = ""
+    left_out: int = 0
+    refused: list[str] = field(default_factory=list)
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ScoresHead:
+    """Header of scores; `columns`: 2, or 3 with stops."""
+
+    columns: int
+    reasons: list[str]
 
 
 class StrategyProcess:
@@ -140,13 +158,12 @@ class StrategyProcess:
         rows, bars = series.shape
         size = rows * bars * 8
         answer = self._ask(Frame(head, body), limit_s, 3 * size)
-        columns = answer.head.get("columns", 0)
-        if columns not in (2, 3) or len(answer.body) != columns * size:
-            self._fail(f"it sent {len(answer.body)} bytes of scores for {rows} x {bars}")
-        long, short, *stops = np.frombuffer(answer.body).reshape(columns, rows, bars)
+        found = self._taken(_ScoresHead, answer.head)
+        if found.columns not in (2, 3) or len(answer.body) != found.columns * size:
+            self._fail(f"it sends {len(answer.body)} bytes of scores for {rows} x {bars}")
+        long, short, *stops = np.frombuffer(answer.body).reshape(found.columns, rows, bars)
         try:
-            reasons = tuple(answer.head.get("reasons", ()))
-            given = Scores(long, short, stops[0] if stops else None, reasons)
+            given = Scores(long, short, stops[0] if stops else None, tuple(found.reasons))
             return checked_scores(given, series.shape)
         except BadScores as error:
             raise StrategyFailed(str(error)) from None
@@ -154,7 +171,7 @@ class StrategyProcess:
     def kill(self) -> None:
         """End the process and all it started; nothing happens if there is none."""
         process = self._process
-        if process is not None:
+        if process is not None and process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait()
@@ -176,20 +193,26 @@ class StrategyProcess:
             self._fail(f"no answer within {within_s:g} s, so it was killed")
         except HungUp as error:
             self._fail(str(error))
-        self._note(answer.head)
-        if "error" in answer.head:
-            raise StrategyFailed(shortened(str(answer.head["error"]), 400))
+        note = self._taken(_Note, answer.head)
+        self.printed += note.printed
+        if note.left_out:
+            self.remarks.append(
+                f"it printed {note.left_out} letters beyond 64 kB a minute, which are left out"
+            )
+        self.remarks += [f"it may not use {escaped(what)}" for what in note.refused]
+        if note.error:
+            raise StrategyFailed(shortened(note.error, 400))
         return answer
 
-    def _note(self, head: dict[str, Any]) -> None:
-        self.printed += str(head.pop("printed", ""))
-        if left_out := head.pop("left_out", 0):
-            self.remarks.append(
-                f"it printed {left_out} letters beyond 64 kB a minute, which are left out"
-            )
-        self.remarks += [f"it may not use {escaped(str(what))}" for what in head.pop("refused", ())]
+    def _taken[T](self, kind: type[T], head: dict[str, Any]) -> T:
+        """Return the fields of one kind, taken out of a header."""
+        names = [each.name for each in fields(kind) if each.name in head]  # type: ignore[arg-type]
+        try:
+            return codec.from_plain(kind, {name: head.pop(name) for name in names}, "strategy")
+        except BadMessage as error:
+            self._fail(f"it sends nonsense ({error})")
 
-    def _fail(self, why: str) -> None:
+    def _fail(self, why: str) -> NoReturn:
         process = self._process
         with contextlib.suppress(subprocess.TimeoutExpired):
             if process is not None:  # what ended by itself leaves its reason

@@ -55,6 +55,10 @@ FORBIDDEN = {
 }  # fmt: skip
 
 
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()  # JSON has no lone surrogates
+
+
 class Output(io.TextIOBase):
     """Standard output and error of a strategy."""
 
@@ -79,7 +83,7 @@ class Output(io.TextIOBase):
 
     def take(self) -> tuple[str, int]:
         """Return what was printed since the last time, and how many letters were left out."""
-        found = "".join(self._kept), self._left_out
+        found = _sendable("".join(self._kept)), self._left_out
         self._kept, self._left_out = [], 0
         return found
 
@@ -213,7 +217,7 @@ def main(arguments: list[str]) -> None:
         try:
             answer = host.answer(request)
         except BaseException as error:  # noqa: BLE001  # SystemExit is an answer, too
-            answer = Frame({"error": host.fault(error)})
+            answer = Frame({"error": _sendable(host.fault(error))})
         printed, left_out = output.take()
         answer.head.update(
             printed=printed, left_out=left_out, refused=list(dict.fromkeys(guard.refused))[:5]

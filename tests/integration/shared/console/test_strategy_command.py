@@ -82,7 +82,7 @@ def test_look_one_bar_ahead_is_found_and_the_file_refused(
 @pytest.mark.parametrize(
     ("line", "words"),
     [
-        ('self.do("RAISE")', "ZeroDivisionError: by nothing (line"),
+        ('self.do("RAISE")', "ZeroDivisionError: by nothing"),
         ('self.do("EXIT")', "exit code 3"),
     ],
 )

@@ -78,7 +78,7 @@ def test_its_process_has_limits_and_no_secrets(running: StrategyProcess) -> None
 @pytest.mark.parametrize(
     ("coin", "words"),
     [
-        ("RAISE", r"ZeroDivisionError: by nothing \(line \d+\)"),
+        ("RAISE", r"ZeroDivisionError: by nothing\\ud800 \(line \d+\)"),
         ("MEMORY", "MemoryError"),
         ("WRITE", "may not use a file to write ./tmp/strategy-was-here"),
         ("STOP", "SystemExit: no more"),
@@ -115,6 +115,7 @@ def test_a_gigabyte_of_output_costs_neither_memory_nor_disk(running: StrategyPro
         ("HANG", "no answer within 1 s, so it was killed"),
         ("EXIT", "ended by itself, exit code 3"),
         ("SEGV", "ended by SIGSEGV"),
+        ("JUNK", "it sends nonsense"),
     ],
 )
 def test_process_that_ends_or_does_not_answer_is_gone_in_time(
