@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -45,7 +46,10 @@ def main() -> None:
     trades = {name: len(run_account(coins, *kind, *span).trades) for name, kind in KINDS.items()}
     added_mb = process.memory_info().rss / 2**20 - before_mb
     took = in_turns(
-        {name: lambda kind=kind: run_account(coins, *kind, *span) for name, kind in KINDS.items()},
+        {
+            name: partial(run_account, coins, settings, model, *span)
+            for name, (settings, model) in KINDS.items()
+        },
         rounds,
     )
     seconds = {name: min(each) for name, each in took.items()}

@@ -51,7 +51,7 @@ class TraderContext:
         after_quarantine: Restarted after a crash loop: it may only reduce.
         closed_venue: Why the venue takes no entries until an operator enables; "" when it does.
         environment: Of the venue, in live mode.
-        strategy_parameters: Of a strategy of the user, as configured.
+        strategy_parameters: Of a strategy of the user; defaults filled in.
     """
 
     mode: Mode

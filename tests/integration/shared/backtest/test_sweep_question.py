@@ -31,10 +31,10 @@ def candles(tmp_path: Path) -> Path:
 
 
 def run(*arguments: object) -> int:
-    def run(_: object) -> int:
+    def start(_: object) -> int:
         raise AssertionError("nothing is started")
 
-    options = parser(run).parse_args(["sweep", *map(str, arguments)])
+    options = parser(start).parse_args(["sweep", *map(str, arguments)])
     return int(options.carry_out(options))
 
 
@@ -134,7 +134,7 @@ def test_a_ledger_that_lost_its_end_is_seen_by_what_a_result_knows(
     (candles / NAME).unlink()
     swept(candles, tmp_path / "b", "--set", "trader.target_r=3")
     capsys.readouterr()
-    assert coinex("open-hold-out", tmp_path / "a") == 1
+    assert run("open-hold-out", tmp_path / "a") == 1
     assert "lines are missing at its end" in capsys.readouterr().err
     assert kinds(candles) == ["sweep"]
     assert swept(candles, tmp_path / "a")["tries"] is None

@@ -153,7 +153,10 @@ OTHER = dataclasses.replace(BASE, hash="0" * 64)
     ("change", "words"),
     [
         ({"verdict": "no_edge"}, ["its verdict is no_edge, expected edge"]),
-        ({"strategy": OTHER}, [f"of the strategy base {BASE.version} (000000000000)", "test that one"]),
+        (
+            {"strategy": OTHER},
+            [f"of the strategy base {BASE.version} (000000000000)", "test that one"],
+        ),
         ({"use_ta_signals": True}, ["of use_ta_signals: true", "trades with false"]),
         ({"settings_hash": "1" * 64}, ["other settings (hash 111111111111, expected "]),
         ({"fill_model": FILL_MODEL | {"depth": 2.0}}, ["other settings"]),
@@ -225,6 +228,7 @@ def test_evidence_is_required_where_real_money_moves(
 
 def test_summary_has_period_bound_tries_and_age() -> None:
     text = summary(evidence(), NOW_MS)
-    for word in (f"base {BASE.version}", "400 trades", "2025-05-0", "+0.120 R", "at least +0.020 R (95 %)",
-                 "tries 60", "opened once", "recorded 3 days ago"):  # fmt: skip
+    for word in (f"base {BASE.version}", "400 trades", "2025-05-0", "+0.120 R",
+                 "at least +0.020 R (95 %)", "tries 60", "opened once",
+                 "recorded 3 days ago"):  # fmt: skip
         assert word in text
