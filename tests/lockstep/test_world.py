@@ -33,7 +33,7 @@ def test_bonus_of_the_signals_counts_where_the_trader_uses_them() -> None:
 
 def test_breaker_ends_entries_until_it_is_released() -> None:
     # ETHUSDT and BTCUSDT are entered at once, ETHUSDT is stopped in minute 10
-    settings = dataclasses.replace(SETTINGS, max_losses=1)
+    settings = dataclasses.replace(SETTINGS, max_losses=1, loss_pause_h=0)
     world = World(RECORDINGS, settings, BEGIN_MS, BEGIN_MS + 17 * MINUTE_MS)
     world.at(BEGIN_MS + 16 * MINUTE_MS, lambda there: there.bus.command("release"))
     outcome = world.run()

@@ -51,7 +51,7 @@ async def test_evidence_of_just_this_lets_it_enter(tmp_path: Path) -> None:
     ("change", "words"),
     [
         ({"settings_hash": "1" * 64}, "it is of other settings"),
-        ({"strategy": OTHER_FILE}, "it is of the strategy base 1 (000000000000)"),
+        ({"strategy": OTHER_FILE}, f"it is of the strategy base {BASE.version} (000000000000)"),
         ({"openings": 4}, "its hold-out was opened 4 times, so its bound must hold at 98.75 %"),
         ({"use_ta_signals": True}, "it is of use_ta_signals: true"),
         ({"taker_fee": Decimal("0.0004")}, "it assumed a taker fee of 0.04 %"),
@@ -118,7 +118,7 @@ async def test_live_trader_enters_once_there_is_evidence_and_not_before(
     ) as running:
         told, found = await said(bus, lambda told: bool(told.evidence and told.evidence.fits))
         assert (told.mode, found.demand) == ("enabled", "require")
-        assert found.text.startswith("base 1 (")
+        assert found.text.startswith(f"base {BASE.version} (")
 
 
 async def test_what_is_open_is_managed_and_closed_without_evidence(

@@ -81,7 +81,7 @@ async def test_evidence_that_fits_forbids_nothing_once_it_is_read(tmp_path: Path
     assert (site.gate.objection(), site.gate.restraint) == ("", "")
     status = site.gate.status()
     assert (status.demand, status.fits, status.accepted) == ("require", True, "")
-    assert status.text.startswith("base 1 (") and "recorded 3 days ago" in status.text
+    assert status.text.startswith(f"base {BASE.version} (") and "recorded 3 days ago" in status.text
 
 
 async def test_fees_are_read_every_hour_and_the_highest_counts(tmp_path: Path) -> None:
