@@ -15,6 +15,7 @@ from shared.bus import Bus
 from shared.config.sections import TraderSection
 from shared.messages.trading import StrategyIdentity, TraderStatus
 from shared.strategy.records import effective_parameters
+from shared.trading.strategy import BASE
 from tests.support.evidence import evidence
 from tests.support.fast_clock import FastClock
 from tests.support.running_trader import RunningTrader, ask, exchanges_on, put_candles, status
