@@ -182,6 +182,14 @@ def test_parts_of_a_series_are_those_of_the_whole_to_the_bit() -> None:
             np.testing.assert_array_equal(values, whole.columns[name][part], err_msg=name)
 
 
+@pytest.mark.parametrize("part", [range(0, 301), range(-1, 5), range(0, 300, 2)])
+def test_closes_that_are_not_recorded_are_refused_by_name(part: range) -> None:
+    recording = recording_of(walk(3, 300))
+    assert not len(signal_series(recording, SETTINGS, range(7, 7)))
+    with pytest.raises(ValueError, match=r"BTCUSDT: range\(.* of 300 recorded 5m candles"):
+        signal_series(recording, SETTINGS, part)
+
+
 def test_series_equal_windows_on_recorded_candles(data_dir: Path) -> None:
     candles = data_dir / "candles"
     if not candles.is_dir():

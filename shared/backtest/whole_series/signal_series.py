@@ -44,12 +44,22 @@ def signal_series(
     where the settings leave a window too few bars.
 
     Args:
-        indices: All closes if None.
+        indices: Places of 5m candles, all if None.
+
+    Raises:
+        ValueError: The recording has no such candles, or `indices` leaves some out.
+        Exception: From computing a window; the actor would have skipped the coin.
 
     Source: the kernels of `shared/indicators/`, over whole series; see
         `docs/adr/0056-whole-series-for-what-judges.md`.
     """
-    chosen = range(len(recording.closes)) if indices is None else indices
+    count = len(recording.closes)
+    chosen = range(count) if indices is None else indices
+    if chosen.step != 1 or not 0 <= chosen.start <= chosen.stop <= count:
+        raise ValueError(
+            f"{recording.symbol}: {chosen} of {count} recorded 5m candles; expected a range of "
+            f"step 1 within 0 to {count}"
+        )
     if not _wide_enough(settings):
         return _from_windows(recording, settings, chosen)
     # one freed block of this size makes the allocator keep smaller ones: see indicators/blocks.py
