@@ -9,6 +9,7 @@ import gzip
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -118,10 +119,14 @@ def work(job: Job) -> Done:
     )
 
 
-@lru_cache(maxsize=KEPT_RECORDINGS)
 def recording_of(directory: Path, symbol: str) -> Recording:
-    """Return all candles of a coin, as `read_recording` does."""
-    return read_recording(directory, symbol)
+    """Return all candles of a coin, as `read_recording` does; not read again while kept."""
+    return (_kept if parent_process() is None else _latest)(directory, symbol)
+
+
+_kept = lru_cache(maxsize=KEPT_RECORDINGS)(read_recording)
+# A worker process is given the jobs of one coin after the other.
+_latest = lru_cache(maxsize=1)(read_recording)
 
 
 def _written(rows: Sequence[tuple[Any, ...]], form: Form) -> Any:
