@@ -65,6 +65,8 @@ def run_account(
 
 
 class AccountRun:
+    """One run of an account; see `run_account`."""
+
     def __init__(
         self,
         coins: Sequence[CoinScores],
@@ -100,6 +102,7 @@ class AccountRun:
         self._equity: Floats = np.empty(len(self._at_ms))
 
     def run(self) -> AccountHistory:
+        """Decide at each event from first to last; to be called once."""
         close_ms = self._first_ms
         while close_ms < self._end_ms:
             self._decide(close_ms)
