@@ -124,6 +124,7 @@ def _backtest(options: argparse.Namespace) -> int:
 def _result(config: Config, options: argparse.Namespace) -> Result:
     from shared.backtest.recording import chosen_symbols  # noqa: PLC0415
     from shared.backtest.results.document import Question, result_of  # noqa: PLC0415
+    from shared.backtest.simulation.account_run import delays_fault  # noqa: PLC0415
     from shared.backtest.simulation.fill_model import FillModel  # noqa: PLC0415
     from shared.backtest.simulation.prepared import Prepared  # noqa: PLC0415
 
@@ -145,15 +146,14 @@ def _result(config: Config, options: argparse.Namespace) -> Result:
         has_funding=not options.no_funding,
         release=options.release,
     )
+    if fault := delays_fault(config.trader, model):
+        raise Misuse(fault)
     prepared = Prepared.read(
         options.candles, symbols, config.indicators, (from_ms, to_ms),
         processes=options.processes,
         warn=lambda remark: print(f"backtest: {remark}", file=sys.stderr),
     )  # fmt: skip
-    try:
-        history = prepared.run(config.trader, model)
-    except ValueError as error:
-        raise Misuse(str(error)) from None
+    history = prepared.run(config.trader, model)
     question = Question(
         recordings=prepared.recordings, trader=config.trader, indicators=config.indicators,
         model=model, from_ms=prepared.from_ms, to_ms=prepared.to_ms,

@@ -80,11 +80,8 @@ class AccountRun:
         self._delay_ms = round(1000 * settings.delay_s)
         if self._first_ms >= self._end_ms:
             raise ValueError("no close of 5m candles lies in the time asked for")
-        if self._delay_ms + model.latency_ms >= THIRD_MS:
-            raise ValueError(
-                f"a delay of {settings.delay_s:g} s and a latency of {model.latency_ms} ms: "
-                f"expected less than {THIRD_MS // 1000} s together"
-            )
+        if fault := delays_fault(settings, model):
+            raise ValueError(fault)
         self._settings = settings
         self._model = model
         self._protect_ms = round(1000 * settings.protect_s)
@@ -345,6 +342,16 @@ class AccountRun:
         at_ms = first_ms + highest * BAR_MS + self._delay_ms
         exactly = self._execution.equity_at(at_ms)
         self._ledger = replace(ledger, peak=max(ledger.peak, exactly))
+
+
+def delays_fault(settings: TraderSection, model: FillModel) -> str:
+    """Return why the trader would act too late for a candle's first third, or ""."""
+    if round(1000 * settings.delay_s) + model.latency_ms < THIRD_MS:
+        return ""
+    return (
+        f"a delay of {settings.delay_s:g} s and a latency of {model.latency_ms} ms: "
+        f"expected less than {THIRD_MS // 1000} s together"
+    )
 
 
 def without_numbers(why: str) -> str:

@@ -71,10 +71,12 @@ class Prepared:
             coins.append(CoinScores.of(symbol, done.series, candles))
         first_ms = min(int(coin.series.times[0]) for coin in coins)
         last_ms = max(int(coin.series.times[-1]) for coin in coins)
-        from_ms, to_ms = max(span_ms[0], first_ms), min(span_ms[1], last_ms)
+        from_ms = M5.first_open(max(span_ms[0], first_ms))
+        to_ms = M5.open_at(min(span_ms[1], last_ms))
         if from_ms >= to_ms:
             raise NothingToReplay(
-                f"one candle of {len(coins)} coins in the time asked for: nothing to decide on"
+                "in the time asked for no 5m candle closes with another after it: nothing to "
+                "decide on; widen --from and --to"
             )
         return cls(recordings, coins, indicators, from_ms, to_ms)
 

@@ -78,6 +78,7 @@ def test_result_lands_with_the_state_and_is_printed_for_programs(
         (("--set", "trader.entry_scor=70"), 78, "did you mean trader.entry_score"),
         (("--from", "2025-02-01", "--to", "2025-01-01"), 2, "is not before --to"),
         (("--from", "2035-01-01"), 2, "no candle of 2 coins"),
+        (("--from", "2023-11-20T00:01", "--to", "2023-11-20T00:04"), 2, "nothing to decide on"),
         (("--symbols", "XRPUSDT"), 2, "no 5m candles of XRPUSDT"),
         (("--processes", "0"), 2, "expected at least 1"),
         (("--latency-ms", "-1"), 2, "expected 0 or more"),
