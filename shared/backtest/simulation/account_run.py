@@ -192,7 +192,8 @@ class AccountRun:
             if trade.pnl < 0:
                 self._last_losses[trade.symbol, trade.side] = trade.left_ms
         self._judged = len(execution.trades)
-        self._ledger = replace(ledger, orders_ms=self._sent_within_an_hour(now_ms))
+        sent_ms = self._sent_within_an_hour(now_ms)
+        self._ledger = ledger if sent_ms == ledger.orders_ms else replace(ledger, orders_ms=sent_ms)
 
     def _objection(self) -> str:
         assert self._ledger is not None, "it was observed"
