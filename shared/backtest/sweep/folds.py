@@ -1,4 +1,8 @@
-"""How a sweep cuts time: the hold-out first, then walk-forward folds over what is before it."""
+"""How a sweep cuts time: the hold-out first, then walk-forward folds over what is before it.
+
+Source: all days so far choose, not the last ones alone: see
+    `docs/adr/0059-an-edge-passes-four-tests.md`.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +45,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Settings are chosen on `training`, and the chosen one is tested on the days after it."""
+    """Settings are chosen on `training`, all days so far; the chosen one is tested on the next."""
 
     training: Part
     test: Part
@@ -63,13 +67,10 @@ class TimePlan:
 
 @dataclass(frozen=True, slots=True)
 class WalkForward:
-    """Lengths of a fold, in days."""
+    """Days before the first choice, and days from each to the next."""
 
     training_days: int
     test_days: int
-
-    def __str__(self) -> str:
-        return f"{self.training_days}d/{self.test_days}d"
 
 
 def walk_forward(text: str) -> WalkForward | None:
@@ -82,10 +83,10 @@ def walk_forward(text: str) -> WalkForward | None:
         return None
     found = re.fullmatch(r"(\d{1,4})d/(\d{1,4})d", text.strip())
     lengths = tuple(map(int, found.groups())) if found else (0, 0)
-    if lengths[0] < 2 or lengths[1] < 1:
+    if lengths[0] < 3 or lengths[1] < 1:
         raise BadPlan(
-            f"--walk-forward {text}: expected days to choose on, at least 2, and days to test on, "
-            "such as 30d/10d; or none"
+            f"--walk-forward {text}: expected days to choose on first, at least 3, and days to "
+            "test on, such as 30d/10d; or none"
         )
     return WalkForward(*lengths)
 
@@ -137,8 +138,7 @@ def time_plan(
 
 def _folds(first: int, cut: int, fold: WalkForward) -> list[Fold]:
     found = []
-    training, test = fold.training_days * DAY_MS, fold.test_days * DAY_MS
-    for begin in range(first + training, cut, test):
-        end = min(begin + test, cut)
-        found.append(Fold(Part(begin - training, begin, begin - EMBARGO_MS), Part(begin, end, end)))
+    for begin in range(first + fold.training_days * DAY_MS, cut, fold.test_days * DAY_MS):
+        end = min(begin + fold.test_days * DAY_MS, cut)
+        found.append(Fold(Part(first, begin, begin - EMBARGO_MS), Part(begin, end, end)))
     return found

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
+from shared.backtest.bootstrap import DAY_MS
 from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.statistics.sharpe import sharpe
 from shared.backtest.sweep.engines import Executor
 from shared.backtest.sweep.folds import Fold, Part, TimePlan
 from shared.backtest.sweep.grid import Setting
 from shared.backtest.sweep.settings_run import Job, work
-from shared.backtest.sweep.stored import PartResult, key_of, read_results, write_results
+from shared.backtest.sweep.stored import PartResult, key_of, read_result, write_result
 from shared.config.sections import IndicatorsSection
 from shared.evidence.hashes import settings_hash
 from shared.trading.strategy import BASE, RULES
@@ -69,9 +70,9 @@ class Question:
         """Return the hash of a setting with the fill model."""
         return settings_hash(setting.trader, setting.strategy_parameters, asdict(self.model))
 
-    def result_key(self, setting: Setting, parts: Sequence[Part]) -> str:
-        """Return the hash of all that a setting's results in some parts depend on."""
-        return self._key(self.hash_of(setting), [asdict(part) for part in parts])
+    def result_key(self, setting: Setting, part: Part) -> str:
+        """Return the hash of all that a setting's result in a part depends on."""
+        return self._key(self.hash_of(setting), asdict(part))
 
     def _key(self, *what: Any) -> str:
         return key_of(RULES, BASE.hash, asdict(self.indicators), self.data_hash, list(what))
@@ -121,23 +122,22 @@ def run_sweep(
         JobFailed: The processes that carried out a job died, each of them.
         OSError: A result cannot be stored.
     """
-    value = OBJECTIVES[question.objective]
-    folds = question.plan.folds
-    parts = (question.plan.selection, *(fold.training for fold in folds))
+    value, folds = OBJECTIVES[question.objective], question.plan.folds
+    whole = question.plan.selection
+    spans = (whole, *(fold.training for fold in folds))
     total = len(question.settings) + len(folds)
     selection: list[PartResult] = []
     worths: list[list[float]] = []
-    digests: list[str] = []
-    jobs = [_job(question, setting, parts, scores, stored) for setting in question.settings]
-    for results in _results(jobs, executor):
-        selection.append(results[0])
-        worths.append([value(r) if len(r.results_r) else -math.inf for r in results])
-        digests += [result.digest for result in results]
+    jobs = [_job(question, setting, whole, scores, stored) for setting in question.settings]
+    for result in _results(jobs, executor):
+        selection.append(result)
+        known = [_until(result, whole, span) for span in spans]
+        worths.append([value(r) if len(r.results_r) else -math.inf for r in known])
         progress(len(selection), total)
     chosen, *by_fold = (_best(column) for column in zip(*worths, strict=True))
     tests = _results(
         [
-            _job(question, question.settings[best], (fold.test,), scores, stored)
+            _job(question, question.settings[best], fold.test, scores, stored)
             for fold, best in zip(folds, by_fold, strict=True)
             if best is not None
         ],
@@ -145,11 +145,25 @@ def run_sweep(
     )
     found = []
     for fold, best in zip(folds, by_fold, strict=True):
-        test = None if best is None else next(tests)[0]
-        found.append(FoldResult(fold, best, test))
-        digests += [] if test is None else [test.digest]
+        found.append(FoldResult(fold, best, None if best is None else next(tests)))
         progress(len(selection) + len(found), total)
-    return Tried(selection, found, chosen, key_of(digests))
+    tested = [fold.test.digest for fold in found if fold.test is not None]
+    digest = key_of([result.digest for result in selection], tested)
+    return Tried(selection, found, chosen, digest)
+
+
+def _until(result: PartResult, whole: Part, span: Part) -> PartResult:
+    """Return what was known of a result when the entries of a span end, 24 h before its test.
+
+    An account's day does not change by what comes later, so one run serves every span.
+    """
+    if span == whole:
+        return result
+    days = (span.entries_until_ms - whole.from_ms) // DAY_MS
+    entered = result.entered_ms < span.entries_until_ms
+    return PartResult(
+        result.daily[:days], result.entered_ms[entered], result.results_r[entered], digest=""
+    )
 
 
 def _best(worths: Sequence[float]) -> int | None:
@@ -158,21 +172,19 @@ def _best(worths: Sequence[float]) -> int | None:
     return None if worths[best] == -math.inf else best
 
 
-def _job(
-    question: Question, setting: Setting, parts: tuple[Part, ...], scores: Path, stored: Path
-) -> Job:
-    path = stored / f"{question.result_key(setting, parts)}.npz"
+def _job(question: Question, setting: Setting, part: Part, scores: Path, stored: Path) -> Job:
+    path = stored / f"{question.result_key(setting, part)}.npz"
     name = ", ".join(f"{name}={value}" for name, value in setting.parameters.items())
-    return Job(scores, path, name or "as configured", setting.trader, question.model, parts)
+    return Job(scores, path, name or "as configured", setting.trader, question.model, part)
 
 
-def _results(jobs: Sequence[Job], executor: Executor) -> Iterator[Sequence[PartResult]]:
-    """Yield the results of each job, in order: stored ones, or new ones that are stored now."""
-    missing = [job for job in jobs if read_results(job.stored, len(job.parts)) is None]
+def _results(jobs: Sequence[Job], executor: Executor) -> Iterator[PartResult]:
+    """Yield the result of each job, in order: a stored one, or a new one that is stored now."""
+    missing = [job for job in jobs if read_result(job.stored) is None]
     made = executor.carry_out(work, missing)
     for job in jobs:
-        known = read_results(job.stored, len(job.parts))
+        known = read_result(job.stored)
         if known is None:
             known = next(made)
-            write_results(job.stored, known)
+            write_result(job.stored, known)
         yield known

@@ -1,4 +1,4 @@
-"""One setting's account in each of some parts of the time: the job of a sweep."""
+"""One setting's account in one part of the time: the job of a sweep."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Job:
 
     Attributes:
         scores: Directory of what was prepared.
-        stored: File for the results.
+        stored: File for the result.
         name: The setting, for people.
     """
 
@@ -38,16 +38,15 @@ class Job:
     name: str
     settings: TraderSection
     model: FillModel
-    parts: tuple[Part, ...]
+    part: Part
 
     def __str__(self) -> str:
         return self.name
 
 
-def work(job: Job) -> Sequence[PartResult]:
+def work(job: Job) -> PartResult:
     """Carry out a job, in whichever process."""
-    coins = prepared(job.scores)
-    return [run_setting(coins, job.settings, job.model, part) for part in job.parts]
+    return run_setting(prepared(job.scores), job.settings, job.model, job.part)
 
 
 def run_setting(

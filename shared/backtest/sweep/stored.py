@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,39 +47,27 @@ def key_of(*what: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def write_results(path: Path, results: Sequence[PartResult]) -> None:
-    """Write the results of one setting, one per part.
+def write_result(path: Path, result: PartResult) -> None:
+    """Write the result of one setting.
 
     Raises:
         OSError: Not writable, or the disk is full; there is no file then, or the old one.
     """
-    arrays: dict[str, Any] = {"form": np.int64(FORM)}
-    for number, result in enumerate(results):
-        arrays |= {
-            f"daily_{number}": result.daily,
-            f"entered_ms_{number}": result.entered_ms,
-            f"results_r_{number}": result.results_r,
-            f"digest_{number}": np.array(result.digest),
-        }
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **arrays)
+    np.savez(
+        content, allow_pickle=False, form=np.int64(FORM), daily=result.daily,
+        entered_ms=result.entered_ms, results_r=result.results_r, digest=np.array(result.digest),
+    )  # fmt: skip
     write_atomically(path, content.getvalue())
 
 
-def read_results(path: Path, parts: int) -> Sequence[PartResult] | None:
-    """Return what was stored for so many parts; None if it is not there, or damaged."""
+def read_result(path: Path) -> PartResult | None:
+    """Return what was stored; None if it is not there, or damaged."""
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             if int(file["form"]) != FORM:
                 return None
-            return [
-                PartResult(
-                    file[f"daily_{number}"],
-                    file[f"entered_ms_{number}"],
-                    file[f"results_r_{number}"],
-                    str(file[f"digest_{number}"]),
-                )
-                for number in range(parts)
-            ]
+            columns = (file["daily"], file["entered_ms"], file["results_r"])
+            return PartResult(*columns, digest=str(file["digest"]))
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
         return None

@@ -106,10 +106,10 @@ def test_each_fold_takes_the_setting_that_was_best_on_the_days_before(tmp_path: 
     recording = generated("BTCUSDT", 23 * 288)
     begin = int(recording.candles[Timeframe.M5].open_time_ms[0]) // DAY_MS * DAY_MS + 9 * DAY_MS
 
-    def days(first: int, end: int) -> Part:
-        return Part(begin + first * DAY_MS, begin + end * DAY_MS, begin + end * DAY_MS)
+    def days(first: int, end: int, embargo: int = 0) -> Part:
+        return Part(*(begin + day * DAY_MS for day in (first, end, end - embargo)))
 
-    folds = tuple(Fold(days(n, n + 6), days(n + 6, n + 9)) for n in (0, 3))
+    folds = tuple(Fold(days(0, n, 1), days(n, n + 3)) for n in (6, 9))
     plan = TimePlan(days(0, 12), folds, None)
     prepare(tmp_path / "p", [recording], IndicatorsSection(), begin, plan.selection.to_ms)
     config = Config(groups={"majors": ["BTCUSDT"]}, trader=TraderSection(base_floor=0, margin=0))
@@ -122,8 +122,9 @@ def test_each_fold_takes_the_setting_that_was_best_on_the_days_before(tmp_path: 
     assert seen == [(n, 7) for n in range(1, 8)]
     coins = prepared(tmp_path / "p")
 
-    def earned(trader: TraderSection, part: Part) -> float:
-        result = run_setting(coins, trader, MODEL, part)
+    def earned(trader: TraderSection, training: Part) -> float:
+        until = replace(training, to_ms=training.entries_until_ms)
+        result = run_setting(coins, trader, MODEL, until)
         return float(np.prod(1 + result.daily)) if len(result.results_r) else -1.0
 
     for result in found.folds:
@@ -133,9 +134,9 @@ def test_each_fold_takes_the_setting_that_was_best_on_the_days_before(tmp_path: 
         own = run_setting(coins, settings[result.chosen].trader, MODEL, result.fold.test)
         assert isinstance(result.test, PartResult)
         assert result.test.digest == own.digest
+    assert len(list((tmp_path / "s").iterdir())) == len(settings) + len(folds)
     again = run_sweep(
         replace(question, settings=settings[::-1]), tmp_path / "p", tmp_path / "s",
         LocalExecutor(1), lambda *at: None,
     )  # fmt: skip
     assert [r.digest for r in again.selection] == [r.digest for r in found.selection][::-1]
-    assert len(list((tmp_path / "s").iterdir())) == len(settings) + len(folds)
