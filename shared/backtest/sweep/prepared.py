@@ -6,7 +6,7 @@ Workers read nothing else, so what is not prepared, such as a hold-out, none of 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -50,31 +50,46 @@ def prepare(
     Raises:
         OSError: Not writable, or the disk is full.
     """
-    if directory.exists():
-        return
+    if not directory.exists():
+        write_prepared(directory, _scored(recordings, settings, from_ms, to_ms))
+
+
+def write_prepared(directory: Path, coins: Iterable[CoinScores]) -> None:
+    """Write what `prepared` reads: the whole directory, or none.
+
+    Raises:
+        OSError: It is there already, not writable, or the disk is full.
+    """
     unfinished = directory.with_name(f"{directory.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     symbols = []
-    for whole in recordings:
-        recording = until(whole, to_ms)
-        indices = recording.indices(from_ms - BEFORE_MS, to_ms)
-        if not len(indices):
-            continue
-        series = signal_series(recording, settings, indices)
-        candles = recording.candles[M5][indices.start : indices.stop]
-        symbols.append(recording.symbol)
+    for coin in coins:
+        symbols.append(coin.symbol)
+        candles = coin.bars.candles
         arrays = {
-            "closes": series.times,
-            "series": np.stack([series.columns[name] for name in READ]),
+            "closes": coin.series.times,
+            "series": np.stack([coin.series.columns[name] for name in READ]),
             "opens": candles.open_time_ms,
             "candles": np.stack([getattr(candles, name) for name in COLUMNS[1:]]),
         }
         for name, array in arrays.items():
-            np.save(_file(unfinished, recording.symbol, name), array, allow_pickle=False)
+            np.save(_file(unfinished, coin.symbol, name), array, allow_pickle=False)
     (unfinished / _SYMBOLS).write_text("\n".join(symbols), encoding="utf-8")
     unfinished.rename(directory)
     sync_directory(directory.parent)
+
+
+def _scored(
+    recordings: Iterable[Recording], settings: IndicatorsSection, from_ms: int, to_ms: int
+) -> Iterator[CoinScores]:
+    for whole in recordings:
+        recording = until(whole, to_ms)
+        indices = recording.indices(from_ms - BEFORE_MS, to_ms)
+        if len(indices):
+            series = signal_series(recording, settings, indices)
+            candles = recording.candles[M5][indices.start : indices.stop]
+            yield CoinScores.of(recording.symbol, series, candles)
 
 
 @lru_cache(maxsize=1)
