@@ -63,7 +63,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of the draw (0)")
     parser.add_argument(
         "--walk-forward", default="30d/10d", metavar="A/B",
-        help="days to choose on and to test on, or none (30d/10d)",
+        help="days before the first choice, and from each to the next, or none (30d/10d)",
     )  # fmt: skip
     parser.add_argument(
         "--hold-out", default="20%", metavar="SHARE", help="of the days, not looked at (20%%)"
@@ -81,7 +81,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", type=Path, metavar="DIR", help="directory for the result")
     parser.add_argument("--json", action="store_true", help="print the result for programs")
-    verbs = parser.add_subparsers(dest="action", metavar="ACTION")
+    verbs = parser.add_subparsers(dest="action", metavar="[ACTION]")
     every = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
     # as before the action, where they may stand, too
     every.add_argument("--config", metavar="FILE", help="the configuration")
@@ -355,7 +355,9 @@ def _alone(out: Path, *, must_exist: bool = False) -> Iterator[None]:
     try:
         lock = PidLock(out / LOCK)
     except AlreadyLocked as error:
-        raise Misuse(f"{out}: being written by {error.holder}; wait until that has ended") from None
+        raise PlatformError(
+            f"{out}: being written by {error.holder}; wait until that has ended, or name another"
+        ) from None
     try:
         for unfinished in out.glob("**/.*.npz.*"):  # of a process that was killed
             unfinished.unlink(missing_ok=True)
