@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared.backtest.replay import Recording
-from shared.backtest.results.hashes import data_hash, history_digest, settings_hash
+from shared.backtest.results.hashes import data_hash, history_digest
 from shared.backtest.results.metrics import BREAKDOWNS, groups, metrics_of, net_at_costs
 from shared.backtest.results.random_entries import RandomEntries, buy_and_hold, random_entries
 from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.trades import AccountHistory, Trade
 from shared.config.sections import IndicatorsSection, TraderSection
+from shared.evidence.hashes import settings_hash
 from shared.market import Floats, Timeframe
 from shared.trading.strategy import BASE
 
@@ -71,7 +72,7 @@ def result_of(question: Question, history: AccountHistory) -> Result:
         "fill_model": asdict(question.model),
         "trader": asdict(question.trader),
         "strategy": {"name": BASE.name, "version": BASE.version},
-        "settings_hash": settings_hash(question.trader, question.indicators, question.model),
+        "settings_hash": settings_hash(question.trader, {}, asdict(question.model)),
         "data_hash": data_hash(
             question.recordings, question.indicators.history, question.from_ms, question.to_ms
         ),

@@ -9,19 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 import numpy as np
-import orjson
 
 from shared.backtest.replay import Recording
-from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.trades import AccountHistory
-from shared.config.sections import IndicatorsSection, TraderSection
 from shared.market import COLUMNS, Candles
-
-
-def settings_hash(trader: TraderSection, indicators: IndicatorsSection, model: FillModel) -> str:
-    """Return the SHA-256 of the settings that decide: canonical JSON, defaults filled in."""
-    plain = {"trader": asdict(trader), "indicators": asdict(indicators), "fill": asdict(model)}
-    return _sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS))
 
 
 def data_hash(recordings: Mapping[str, Recording], history: int, from_ms: int, to_ms: int) -> str:
@@ -58,7 +49,3 @@ def _add(digest: Any, candles: Candles) -> None:
 
 def _text(value: object) -> str:
     return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
-
-
-def _sha256(raw: bytes) -> str:
-    return hashlib.sha256(raw).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from decimal import Decimal as D
 from html.parser import HTMLParser
 from pathlib import Path
@@ -16,7 +16,7 @@ import pytest
 
 from shared.backtest.replay import Recording
 from shared.backtest.results.document import Question, Result, result_of
-from shared.backtest.results.hashes import data_hash, history_digest, settings_hash
+from shared.backtest.results.hashes import data_hash, history_digest
 from shared.backtest.results.metrics import (
     daily_returns,
     drawdown_pct,
@@ -32,6 +32,7 @@ from shared.backtest.results.words import as_text, verdict
 from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.trades import AccountHistory, Locked, Trade
 from shared.config.sections import IndicatorsSection, TraderSection
+from shared.evidence.hashes import settings_hash
 from shared.market import Timeframe
 from tests.support.made_results import made_result
 from tests.support.made_scores import BAR_MS, BEGIN_MS, DAY_MS, flat
@@ -154,11 +155,12 @@ def test_digest_depends_on_trades_and_equity_alone() -> None:
 
 
 def test_hashes_tell_settings_and_candles_apart() -> None:
-    trader, indicators, model = TraderSection(), IndicatorsSection(), FillModel()
-    usual = settings_hash(trader, indicators, model)
-    assert usual == settings_hash(TraderSection(entry_score=85), IndicatorsSection(), FillModel())
-    assert usual != settings_hash(replace(trader, entry_score=86), indicators, model)
-    assert usual != settings_hash(trader, indicators, replace(model, release="daily"))
+    trader, model = TraderSection(), FillModel()
+    usual = settings_hash(trader, {}, asdict(model))
+    assert usual == settings_hash(TraderSection(entry_score=85, delay_s=3.0), {}, asdict(model))
+    assert usual != settings_hash(replace(trader, entry_score=86), {}, asdict(model))
+    assert usual != settings_hash(trader, {}, asdict(replace(model, release="daily")))
+    assert usual != settings_hash(trader, {"x": 1}, asdict(model))
 
     candles = flat(600)
     recordings = {"BTCUSDT": Recording("BTCUSDT", {Timeframe.M5: candles})}
