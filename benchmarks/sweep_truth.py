@@ -37,7 +37,7 @@ from shared.market import Candles, Timeframe
 COINS = ("AAAUSDT", "BBBUSDT", "CCCUSDT", "DDDUSDT", "EEEUSDT")
 DAYS, BEGIN_MS, BAR_MS = 120, 19_700 * DAY_MS, Timeframe.M5.ms
 PARAMS = ("trader.entry_score=80,84,88,90", "trader.target_r=1:3:0.5", "trader.stop_costs=10:14:1")
-OFTEN, SD, DRIFT, DRIFT_BARS = 0.012, 0.0015, 0.009, 36
+OFTEN, SD, DRIFT, DRIFT_BARS = 0.016, 0.0015, 0.009, 36
 NOISE, EDGES = 10, 5
 LEAST_FOUND = 0.8
 QUICK_PARAMS = ("trader.entry_score=80,90", "trader.target_r=1:3:1")
