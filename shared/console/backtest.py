@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from shared.clock import SystemClock
+from shared.config.defaults import BUILT_IN
 from shared.config.load import load, overridden
 from shared.console.option_values import ALWAYS, Misuse, results_directory, time_ms
 from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle, NotInstalled
@@ -99,6 +100,10 @@ def _backtest(options: argparse.Namespace) -> int:
 
     config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
     _refuse_without_effect(options)
+    if config.strategy != BUILT_IN:
+        raise Misuse(
+            f"strategy {config.strategy}: a backtest runs the built-in strategy {BUILT_IN} only"
+        )
     began_s = time.perf_counter()
     result = _result(config, options)
     took_s = round(time.perf_counter() - began_s, 3)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from shared import codec
 from shared.clock import Clock, SystemClock
-from shared.config.defaults import Mode
+from shared.config.defaults import BUILT_IN, Mode
 from shared.config.load import load
 from shared.console.option_values import ALWAYS, Misuse, print_list, results_directory, time_ms
 from shared.errors import (
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from shared.config.sections import Config
     from shared.market import Floats
 
-BUILT_IN = "base"
 RESULT, RUN, LOCK = "sweep.json", "run.json", "sweep.lock"
 PROGRESS_S = 10.0
 Document = dict[str, Any]
@@ -183,8 +182,10 @@ def _question(
     from shared.backtest.sweep.grid import grid  # noqa: PLC0415
     from shared.backtest.sweep.run import Question  # noqa: PLC0415
 
-    if (strategy := getattr(config, "strategy", BUILT_IN)) != BUILT_IN:
-        raise Misuse(f"strategy {strategy}: a sweep runs the built-in strategy {BUILT_IN} only")
+    if config.strategy != BUILT_IN:
+        raise Misuse(
+            f"strategy {config.strategy}: a sweep runs the built-in strategy {BUILT_IN} only"
+        )
     fold, held = walk_forward(options.walk_forward), hold_out_share(options.hold_out)
     asked = grid(options.param, config, draw=options.random, seed=options.seed)
     first = min(int(recording.closes[0]) for recording in recordings.values())

@@ -104,16 +104,10 @@ def grid(params: Sequence[str], config: Config, *, draw: int | None = None, seed
             shown = ", ".join(f"{name}={value}" for name, value in parameters.items())
             left_out.append(f"{shown}: {dotted(broken.path)}: {broken.text}")
             continue
-        settings.append(Setting(parameters, found.trader, strategy_parameters(found)))
+        settings.append(Setting(parameters, found.trader, found.strategy_parameters))
     if not settings:
         raise ConfigError([f"{_OPTION} {why}" for why in left_out[:MOST_FAULTS]])
     return Grid(axes, tuple(settings), tuple(left_out))
-
-
-def strategy_parameters(config: Config) -> Mapping[str, Value]:
-    """Return the parameters of the strategy; none where it takes none."""
-    found: Mapping[str, Value] = getattr(config, "strategy_parameters", {})
-    return found
 
 
 def _combinations(
