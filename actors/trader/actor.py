@@ -246,7 +246,7 @@ class Trader(Actor):
         return "" if self._passed is None else self._passed.objection()
 
     def _start_background(self) -> None:
-        self.background(self._trading.evidence.read(), "evidence")
+        self.background(self._trading.evidence.look(), "evidence")
         for name, work, pause_s in (
             ("lock", self._check_lock, POLL_S),
             ("flag", lambda: self._trading.gates.check_flag(self.bus), POLL_S),

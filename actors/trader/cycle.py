@@ -21,7 +21,7 @@ from actors.trader.pnl import Pnl
 from actors.trader.reconciler import EXPECTED_ERRORS
 from shared import schema
 from shared.bus import Bus
-from shared.clock import Clock, ClockJump, ClockJumps
+from shared.clock import Clock, ClockJump, ClockJumps, utc_text
 from shared.config.sections import TraderSection
 from shared.errors import (
     BusUnavailable,
@@ -119,6 +119,7 @@ class Cycle:
             objection = self._gates.objection()
             if objection:
                 self._signals = {}
+                self._scorer.trouble = ""  # it is not asked
                 return report
             report = await self._enter(report)
             await self._pnl.observe(await self._execution.account(), cycle_ms)
@@ -168,7 +169,7 @@ class Cycle:
 
     async def _try_entry(self, candidate: Candidate, cycle_ms: int) -> str:
         """Enter one candidate, by the current account; return why it was not entered, or ""."""
-        objection = self._gates.objection()
+        objection = self._gates.objection() or self._overtaken(cycle_ms)
         if objection:
             return objection
         symbol = candidate.symbol
@@ -199,7 +200,14 @@ class Cycle:
         )
         if isinstance(plan, Refusal):
             return plan.why
-        return self._gates.objection() or await self._execution.enter(plan, cycle_ms, priced_ms)
+        objection = self._gates.objection() or self._overtaken(cycle_ms)
+        return objection or await self._execution.enter(plan, cycle_ms, priced_ms)
+
+    def _overtaken(self, cycle_ms: int) -> str:
+        """Return that a newer candle has closed than the one decided on, or ""."""
+        if self._venue.now_ms() < cycle_ms + Timeframe.M5.ms:
+            return ""
+        return f"the candle after the one that closed at {utc_text(cycle_ms)} has closed, too"
 
     async def _read_signals(self, gathered: Gathered, cycle_ms: int) -> dict[str, TaSignal]:
         """Return the signals of the deciding candle, waiting a little; none while Redis is down."""

@@ -98,16 +98,18 @@ class EvidenceGate:
         is_due = self._fee_s is None or now_s - self._fee_s >= FEES_EVERY_S
         if self._record is None or not is_due:
             return
+        before = self._no_fee
         try:
             rules = await self._venue.markets(self._symbols)
         except (VenueUnavailable, VenueRefused) as error:
             self._no_fee = str(error)
-            return
-        if rules:
-            self._fee = max(rule.taker_fee for rule in rules.values())
-            self._fee_s, self._no_fee = now_s, ""
         else:
-            self._no_fee = "the venue lists none of the coins"
+            self._no_fee = "" if rules else "the venue lists none of the coins"
+            if rules:
+                self._fee = max(rule.taker_fee for rule in rules.values())
+                self._fee_s = now_s
+        if self._no_fee and self._no_fee != before:
+            self._log.warning("evidence: the venue's fees cannot be read: %s", self._no_fee)
 
     @property
     def _missing(self) -> list[str]:
@@ -122,19 +124,20 @@ class EvidenceGate:
 
     @property
     def restraint(self) -> str:
-        """Return what forbids entries, as far as it is known, or ""."""
-        found = self._missing if self._is_required else []
-        return f"no evidence of these settings: {'; '.join(found)}" if found else ""
-
-    def objection(self) -> str:
         """Return why nothing may be entered now, or ""."""
         if not self._is_required:
             return ""
+        found = self._missing
+        return f"no evidence of these settings: {'; '.join(found)}" if found else self._unknown
+
+    @property
+    def _unknown(self) -> str:
+        """Return why it is not known yet whether the evidence fits, or ""."""
         if not self._is_read:
             return f"the evidence: {self._unread}"
         if self._record is not None and self._fee is None:
             return f"the fees that the evidence must cover cannot be read: {self._no_fee}"
-        return self.restraint
+        return ""
 
     def status(self) -> EvidenceStatus:
         """Return whether the evidence fits, in words."""
@@ -144,14 +147,14 @@ class EvidenceGate:
                 demand="ignore", fits=None, text="not asked for (trader.evidence: ignore)",
                 accepted=accepted,
             )  # fmt: skip
-        found, record = self._missing, self._record
-        fits: bool | None = False
-        if not found:
-            fits = None if record is None or self._fee is None else True
-        text = self._unread if record is None else summary(record, self._clock.now_ms())
-        return EvidenceStatus(
-            demand=self._demand, fits=fits, text="; ".join(found) or text, accepted=accepted
-        )
+        fits: bool | None = True
+        if found := self._missing:
+            fits, text = False, "; ".join(found)
+        elif text := self._unknown:
+            fits = None
+        elif self._record is not None:
+            text = summary(self._record, self._clock.now_ms())
+        return EvidenceStatus(demand=self._demand, fits=fits, text=text, accepted=accepted)
 
 
 def _record_or_why(path: Path) -> EvidenceRecord | str:

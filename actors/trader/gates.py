@@ -120,7 +120,7 @@ class Gates:
         now, why = self.mode()
         if now != "enabled":
             return f"{now}: {why}"
-        trouble = self._journal.trouble or self._set_up.objection() or self._evidence.objection()
+        trouble = self._journal.trouble or self._set_up.objection()
         return trouble or "; ".join(self._pnl.objections())
 
     async def check_lock(self) -> None:

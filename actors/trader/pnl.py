@@ -103,7 +103,7 @@ class Pnl:
             await self._observe(account, cycle_ms)
 
     async def _observe(self, account: AccountSnapshot, cycle_ms: int | None) -> None:
-        now_ms = self._clock.now_ms()
+        now_ms = self._venue.now_ms()  # a pause, and a day, do not end by a wrong clock of ours
         equity = account.balance.equity
         capital = equity - account.pnl
         transferred = Decimal(0)
@@ -127,7 +127,7 @@ class Pnl:
         await self._save(ledger, capital, [own.own_id for own in ended])
         await self._journal_limits(limits(ledger, account.exposure, self._settings, now_ms))
         self.fees_today = await self._journal.do(Journal.fees_since, now_ms - now_ms % DAY_MS)
-        self.as_of_ms = now_ms
+        self.as_of_ms = self._clock.now_ms()
         if cycle_ms is not None:
             await self._add_equity(account, cycle_ms)
 

@@ -326,7 +326,7 @@ class Config:
     groups: dict[GroupName, list[SymbolText]]
     strategy: Text = BUILT_IN
     strategy_parameters: dict[str, ParameterValue] = field(default_factory=dict)
-    strategy_timeout_s: Annotated[float, Field(gt=0, le=60)] = 10
+    strategy_timeout_s: Annotated[float, Field(gt=0, le=20)] = 10
     redis: RedisSection = field(default_factory=RedisSection)
     binance: BinanceSection = field(default_factory=BinanceSection)
     fetcher: FetcherSection = field(default_factory=FetcherSection)

@@ -205,15 +205,13 @@ def parser(run: CarryOut) -> Parser:
             "fetch, import and check candles to test on",
             "shared.console.candles:candles",
         ),
+        (
+            "evidence",
+            "record what a sweep showed; how many trades it takes to tell an edge from luck",
+            "shared.console.evidence:evidence",
+        ),
     ):
         verb(name, summary, code, own_options=True)
-    verb(
-        "evidence",
-        "record what a sweep showed; how many trades it takes to tell an edge from luck",
-        "shared.console.evidence:evidence",
-        own_options=True,
-        parents=(),
-    )
 
     def show_help(options: argparse.Namespace) -> int:
         of = made.commands[options.of] if options.of else made

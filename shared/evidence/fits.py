@@ -90,11 +90,13 @@ def _result_faults(record: EvidenceRecord) -> Iterator[str]:
 def summary(record: EvidenceRecord, now_ms: int) -> str:
     """Return what the evidence is, in one line."""
     days = max(0, (now_ms - record.recorded_ms) // DAY_MS)
+    released = record.fill_model.get("release", "never")
     return (
         f"{_named(record.strategy)}, {count(record.trades, 'trade')} from "
         f"{utc_text(record.from_ms)} to {utc_text(record.to_ms)}: {record.mean_r:+.3f} R a trade, "
         f"at least {record.lower_r:+.3f} R ({record.level_pct:.4g} %); tries {record.tries}, "
         f"hold-out opened {_times(record.openings)}; recorded {count(days, 'day')} ago"
+        f"{'' if released == 'never' else f', breakers released {released} there'}"
     )
 
 

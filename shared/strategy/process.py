@@ -94,8 +94,25 @@ class StrategyProcess:
         return None if self._process is None else self._process.pid
 
     def start(self) -> None:
-        """Start the process, without waiting for it."""
-        requests, answers = os.pipe(), os.pipe()
+        """Start the process, without waiting for it.
+
+        Raises:
+            StrategyDied: The system has no room for another process or another descriptor.
+        """
+        try:
+            self._start()
+        except OSError as error:
+            self.kill()
+            raise StrategyDied(f"it cannot be started: {error.strerror or error}") from error
+
+    def _start(self) -> None:
+        requests = os.pipe()
+        try:
+            answers = os.pipe()
+        except OSError:
+            for fd in requests:
+                os.close(fd)
+            raise
         try:
             command = [sys.executable, "-I", "-B", str(PROGRAM)]
             values = [str(requests[0]), str(answers[1]), str(os.getpid()), self._owner]

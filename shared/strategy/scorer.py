@@ -190,8 +190,8 @@ class FileScorer:
         wait_s = self._next_start_s - self._clock.monotonic()
         if wait_s > 0 or self._is_closed:
             raise StrategyUnavailable(f"{self._death}; started again in {max(wait_s, 0):.0f} s")
-        self._process.start()  # here, not in a thread: the process dies with its parent's thread
         try:
+            self._process.start()  # in no other thread: the process dies with its parent's
             self._loaded = await asyncio.to_thread(self._process.load)
         except (StrategyFailed, StrategyDied) as error:
             self._process.kill()

@@ -318,7 +318,9 @@ def _limit(
     state: Literal["ok", "warned", "reached", "latched"] = "ok"
     if latch is not None and latch.until_ms is None:
         state = "latched"
-    elif used >= limit or latch is not None:
+    elif latch is not None:  # paused, whatever was gained since
+        state, used = "reached", max(used, limit)
+    elif used >= limit:
         state = "reached"
     elif used >= share(settings.warn_pct) * limit:
         state = "warned"

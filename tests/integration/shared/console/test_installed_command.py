@@ -180,6 +180,13 @@ def test_what_it_lists_as_personal_are_commands() -> None:
     assert set(names) < set(command_line.parser(lambda _: 0).commands)
 
 
+def test_every_command_that_is_given_the_configuration_takes_it() -> None:
+    commands = command_line.parser(lambda _: 0).commands
+    without = {"help", "completion"}
+    for name in set(commands) - without:
+        assert "--config" in commands[name].format_help(), name
+
+
 def test_supervisor_py_speaks_the_same_grammar(tmp_path: Path) -> None:
     said = subprocess.run(
         [sys.executable, str(ROOT / "supervisor.py"), "--instance", "staging", "status"],

@@ -71,14 +71,13 @@ class Site:
 
 async def test_evidence_that_fits_forbids_nothing_once_it_is_read(tmp_path: Path) -> None:
     site = Site(tmp_path, evidence())
-    assert site.gate.objection() == "the evidence: it has not been read yet"
-    assert site.gate.restraint == ""  # not known to be missing
+    assert site.gate.restraint == "the evidence: it has not been read yet"
     assert site.gate.status().fits is None
     await site.gate.read()
-    assert site.gate.objection().startswith("the fees that the evidence must cover cannot be read")
-    assert site.gate.restraint == ""
+    assert site.gate.restraint.startswith("the fees that the evidence must cover cannot be read")
+    assert site.gate.status().text == site.gate.restraint
     await site.gate.look()
-    assert (site.gate.objection(), site.gate.restraint) == ("", "")
+    assert site.gate.restraint == ""
     status = site.gate.status()
     assert (status.demand, status.fits, status.accepted) == ("require", True, "")
     assert status.text.startswith(f"base {BASE.version} (") and "recorded 3 days ago" in status.text
@@ -90,22 +89,21 @@ async def test_fees_are_read_every_hour_and_the_highest_counts(tmp_path: Path) -
     site.venue.fee = Decimal("0.0006")
     await site.clock.advance(FEES_EVERY_S - 1)
     await site.gate.look()
-    assert (site.gate.objection(), site.venue.asked) == ("", 1)
+    assert (site.gate.restraint, site.venue.asked) == ("", 1)
     await site.clock.advance(1)
     await site.gate.look()
-    assert "the venue takes 0.06 % now" in site.gate.objection()
-    assert site.gate.restraint == site.gate.objection()
+    assert "the venue takes 0.06 % now" in site.gate.restraint
     site.venue._is_known = False  # it answers nothing any more: what was read holds
     await site.clock.advance(FEES_EVERY_S)
     await site.gate.look()
-    assert "the venue takes 0.06 % now" in site.gate.objection()
+    assert "the venue takes 0.06 % now" in site.gate.restraint
 
 
 async def test_without_a_record_the_venue_is_not_asked(tmp_path: Path) -> None:
     site = Site(tmp_path)
     await site.gate.look()
     assert site.venue.asked == 0
-    assert f"{tmp_path / 'evidence.json'} does not exist" in site.gate.objection()
+    assert f"{tmp_path / 'evidence.json'} does not exist" in site.gate.restraint
     assert site.gate.status().fits is False
 
 
@@ -125,21 +123,21 @@ async def test_what_is_missing_is_named_and_forbids_entries_where_it_is_required
 ) -> None:
     site = Site(tmp_path, record, **settings)
     await site.gate.look()
-    assert words in site.gate.objection()
+    assert words in site.gate.restraint
     assert site.gate.restraint.startswith("no evidence of these settings: ")
     assert words in site.gate.status().text
     advised = Site(tmp_path, record, "advise", **settings)
     await advised.gate.look()
-    assert (advised.gate.objection(), advised.gate.restraint) == ("", "")
+    assert advised.gate.restraint == ""
     assert advised.gate.status().fits is False
     assert words in advised.gate.status().text
 
 
 async def test_reason_to_accept_lets_it_enter_and_stands_in_the_status(tmp_path: Path) -> None:
     site = Site(tmp_path, accept_without_evidence="my own risk")
-    assert (site.gate.objection(), site.gate.restraint) == ("", "")
+    assert site.gate.restraint == ""
     await site.gate.look()
-    assert (site.gate.objection(), site.gate.restraint) == ("", "")
+    assert site.gate.restraint == ""
     status = site.gate.status()
     assert (status.fits, status.accepted) == (False, "my own risk")
 
@@ -147,7 +145,7 @@ async def test_reason_to_accept_lets_it_enter_and_stands_in_the_status(tmp_path:
 async def test_ignored_evidence_is_not_even_read(tmp_path: Path) -> None:
     site = Site(tmp_path, b"{", "ignore")
     await site.gate.look()
-    assert site.gate.objection() == ""
+    assert site.gate.restraint == ""
     assert site.gate.status().text == "not asked for (trader.evidence: ignore)"
 
 
@@ -164,9 +162,9 @@ async def test_disk_that_does_not_answer_is_waited_for_without_end_and_holds_up_
     monkeypatch.setattr("actors.trader.evidence_gate.READ_S", 0.05)
     site = Site(tmp_path, evidence())
     await asyncio.wait_for(site.gate.look(), 5)
-    assert "the disk does not answer" in site.gate.objection()
+    assert "the disk does not answer" in site.gate.restraint
     assert site.gate.restraint == ""
     answers.set()
     monkeypatch.setattr("actors.trader.evidence_gate.READ_S", 20)
     await site.gate.look()
-    assert site.gate.objection() == ""
+    assert site.gate.restraint == ""
