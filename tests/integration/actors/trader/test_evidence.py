@@ -171,6 +171,10 @@ async def test_evidence_of_a_file_is_none_of_a_changed_one(
             venue, redis_url, tmp_path, COINS, settings=settings, strategy=section(source, bars=7)
         )
         async with trader:
-            told, found = await said(bus, lambda told, fits=fits: told.evidence.fits is fits)  # type: ignore[misc]
-            assert told.mode == ("enabled" if fits else "reducing")
+            expected = ("enabled" if fits else "reducing", fits)
+
+            def is_compared(told: TraderStatus, expected: object = expected) -> bool:
+                return (told.mode, told.evidence and told.evidence.fits) == expected
+
+            _, found = await said(bus, is_compared)
             assert fits or f"it is of the strategy trial 3 ({file.digest[:12]})" in found.text

@@ -7,13 +7,14 @@ import dataclasses
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
 
 from actors.exchange_sim.market.price_paths import MarketPrices
-from actors.trader.candles import CycleCandles
+from actors.trader.candles import TIMEFRAMES, CycleCandles
 from actors.trader.gates import Gates
 from actors.trader.journal_thread import JournalThread
 from shared import schema
@@ -209,6 +210,21 @@ async def test_losses_in_a_row_latch_and_begin_a_cool_down(tmp_path: Path) -> No
         mode, why = trader.trading.gates.mode()
         assert mode == "reducing" and "losses in a row" in why
         assert "no new entries until" in " ".join(e.text for e in await trader.events())
+
+
+async def test_what_takes_until_the_next_close_enters_nothing(tmp_path: Path) -> None:
+    async with trader_on(tmp_path, COINS, CYCLE + 3_000) as trader:
+        cycle, score = trader.trading.cycle, trader.trading.scorer.score
+
+        async def slowly(*asked: Any) -> Any:
+            await trader.clock.advance(297)
+            return await score(*asked)
+
+        cycle._scorer = SimpleNamespace(score=slowly, timeframes=TIMEFRAMES, trouble="")
+        await cycle.run(CYCLE)
+        refused = [each.text for each in await trader.events() if each.kind == "refused"]
+        assert refused and all("has closed, too" in text for text in refused)
+        assert not await trader.journal_thread.do(Journal.open_intents)
 
 
 async def test_money_moved_in_or_out_is_neither_gain_nor_loss(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import random
@@ -267,3 +268,29 @@ async def test_strategy_across_coins_is_asked_once_for_all_of_a_close(tmp_path: 
     # equal candles: each is at the mean of both
     assert made.scorer.cross_section
     assert [each.score("long") for each in found.values() if is_scored(each)] == [50, 50]  # type: ignore[union-attr]
+
+
+async def test_without_room_for_another_process_it_is_said_and_nothing_leaks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room() -> tuple[int, int]:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    def no_process(*_: Any, **__: Any) -> None:
+        raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    file = written(tmp_path / "trial.py", TRIAL)
+    for name, lacks, why in (
+        ("os.pipe", no_room, "Too many open files"),
+        ("subprocess.Popen", no_process, "Resource temporarily unavailable"),
+    ):
+        process = StrategyProcess(section(file, LIMIT_S), owner="tests", now_s=time.monotonic)
+        before = psutil.Process().num_fds()
+        with monkeypatch.context() as lacking:
+            lacking.setattr(f"shared.strategy.process.{name}", lacks)
+            with pytest.raises(StrategyDied, match=f"cannot be started: {why}"):
+                process.start()
+        assert psutil.Process().num_fds() == before and process.pid is None
+        process.start()
+        assert process.load().name == "trial"
+        process.kill()

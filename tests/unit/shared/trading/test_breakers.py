@@ -229,7 +229,9 @@ def test_a_pause_after_losses_ends_by_itself_and_counts_anew() -> None:
         "losses in a row of 2 trades reached the limit of 2 at 2023-11-14T12:00:00Z, entries are "
     )
     assert objections(ledger, settings, NOON_MS) == [pause + "paused until 2023-11-14T18:00:00Z"]
-    assert limit(ledger, "losses in a row").state == "reached"
+    won = limits(closed(ledger, D(5), settings, NOON_MS), NOTHING, settings, NOON_MS)
+    (row,) = (each for each in won if each.name == "losses in a row")
+    assert (row.state, row.used) == ("reached", "2")  # it is paused all the same
     assert observed(ledger, D(1000), D(0), settings, end_ms - 1) == ledger
     after = observed(ledger, D(1000), D(0), settings, end_ms)
     assert (after.latches, after.losses) == ((), 0)
