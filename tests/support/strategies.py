@@ -74,7 +74,7 @@ class Trial:
             ctypes.string_at(0)
         if what == "JUNK":
             head = b'{"printed": 7, "refused": 8, "columns": []}'
-            for fd in range(3, 20):
+            for fd in range(3, 4096):
                 try:
                     os.write(fd, len(head).to_bytes(4, "little") + bytes(4) + head)
                 except OSError:
