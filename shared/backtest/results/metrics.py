@@ -71,13 +71,12 @@ class Metrics:
 
 def metrics_of(history: AccountHistory) -> Metrics:
     """Return the figures of a run."""
-    trades, equity = history.trades, history.equity
-    first, last = float(equity[0]), final_equity(history)
+    trades, first, last = history.trades, history.start, final_equity(history)
     span_ms = int(history.at_ms[-1] - history.at_ms[0]) + BAR_MS
     days = span_ms / DAY_MS
     daily = daily_returns(history)
     net = last / first - 1
-    worst = float(drawdown_pct(equity).max())
+    worst = float(drawdown_pct(np.append(first, history.equity)).max())
     sharpe, error = sharpe_ratio(daily)
     losing = float(np.sqrt(np.mean(np.minimum(daily, 0.0) ** 2))) if len(daily) else 0.0
     grows = days >= YEAR_DAYS and last > 0
@@ -111,7 +110,7 @@ def metrics_of(history: AccountHistory) -> Metrics:
 
 def final_equity(history: AccountHistory) -> float:
     """Return the equity after everything was closed."""
-    return float(history.equity[0]) + sum(float(t.pnl) for t in history.trades)
+    return history.start + sum(float(t.pnl) for t in history.trades)
 
 
 def daily_returns(history: AccountHistory) -> Floats:
@@ -122,6 +121,8 @@ def daily_returns(history: AccountHistory) -> Floats:
     """
     begins = np.flatnonzero(history.at_ms % DAY_MS == 0)
     equity = history.equity[begins]
+    if len(begins) and not begins[0]:
+        equity[0] = history.start
     if len(begins) and int(history.at_ms[-1]) % DAY_MS == DAY_MS - BAR_MS:
         equity = np.append(equity, final_equity(history))
     found: Floats = np.diff(equity) / equity[:-1]
@@ -181,7 +182,7 @@ def net_at_costs(history: AccountHistory, factor: float) -> float:
 
     Units: percent of the first equity; `factor` of fees and of what fills cost beyond the price.
     """
-    first = float(history.equity[0])
+    first = history.start
     costs = sum(float(t.fees + t.spread) for t in history.trades)
     return 100 * ((final_equity(history) - (factor - 1) * costs) / first - 1)
 

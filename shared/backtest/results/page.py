@@ -253,8 +253,7 @@ def _costs(document: Mapping[str, Any]) -> str:
 def _not_entered(document: Mapping[str, Any]) -> str:
     refused = sum(document["refusals"].values())
     return (
-        f"{refused} times a side had the score and was not entered. One refusal may have several "
-        "reasons."
+        f"{refused} reasons against entering a side that had the score; one side may have several."
         if refused
         else "Every side that had the score was entered."
     )

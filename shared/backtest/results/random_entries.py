@@ -46,7 +46,7 @@ def random_entries(
         candles: 5m candles of the trades' coins.
     """
     rng = np.random.default_rng(SEED)
-    begin_ms, first = int(history.at_ms[0]), float(history.equity[0])
+    begin_ms, first = int(history.at_ms[0]), history.start
     days = (int(history.at_ms[-1]) - begin_ms) // DAY_MS + 1
     gained = np.zeros((runs, 1 + days))
     rows = np.arange(runs)
@@ -87,7 +87,6 @@ def buy_and_hold(history: AccountHistory, candles: Sequence[Candles]) -> Floats:
     Shapes: (closes,), at the history's.
     Units:  quote currency; no costs. A coin without a candle yet is cash until its first.
     """
-    first = float(history.equity[0])
     total = np.zeros(len(history.at_ms))
     for each in candles:
         place = each.open_time_ms.searchsorted(history.at_ms, side="right") - 1
@@ -95,4 +94,4 @@ def buy_and_hold(history: AccountHistory, candles: Sequence[Candles]) -> Floats:
         known = np.flatnonzero(np.isfinite(prices))
         bought = prices[known[0]] if len(known) else 1.0
         total += np.where(np.isfinite(prices), prices / bought, 1.0)
-    return first * total / max(1, len(candles))
+    return history.start * total / max(1, len(candles))

@@ -108,6 +108,7 @@ class AccountRun:
         self._execution.close_all("end")
         self._note_locks(self._latches, self._end_ms)
         return AccountHistory(
+            start=float(self._model.start_quote),
             trades=self._execution.trades,
             at_ms=self._at_ms,
             equity=self._equity,

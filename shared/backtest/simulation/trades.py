@@ -71,12 +71,14 @@ class AccountHistory:
     """The result of one run.
 
     Attributes:
+        start: Equity before anything was entered.
         trades: In order of their ends.
         at_ms: The closes decided on.
-        equity: At each of them, open positions at the mark. Shape: as `at_ms`.
+        equity: At each of them, after its entries, open positions at the mark. Shape: as `at_ms`.
         refusals: By reason, without its numbers, how often a side was not entered.
     """
 
+    start: float
     trades: Sequence[Trade]
     at_ms: Times
     equity: Floats

@@ -20,7 +20,7 @@ from shared.evidence.hashes import canonical
 from shared.files import write_atomically
 from shared.market import Floats, Times
 
-FORM = 1
+FORM = 2
 """Raised with every change of what is stored."""
 
 

@@ -53,7 +53,9 @@ def trade(**change: Any) -> Trade:
 def history(trades: list[Trade], days: int = 1, equity: Any = None) -> AccountHistory:
     at_ms = BEGIN_MS + BAR_MS * np.arange(288 * days, dtype=np.int64)
     level = np.full(len(at_ms), 1000.0) if equity is None else np.asarray(equity, dtype=float)
-    return AccountHistory(trades=trades, at_ms=at_ms, equity=level, locked=[], refusals={})
+    return AccountHistory(
+        start=1000.0, trades=trades, at_ms=at_ms, equity=level, locked=[], refusals={}
+    )
 
 
 @pytest.fixture(scope="module")

@@ -15,6 +15,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from shared.backtest.results.metrics import (
+    daily_returns,
+    final_equity,
+    metrics_of,
+    net_at_costs,
+)
+from shared.backtest.results.random_entries import buy_and_hold, random_entries
 from shared.backtest.simulation.account_run import run_account, without_numbers
 from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.trades import AccountHistory, Trade
@@ -125,6 +132,27 @@ def test_equity_is_marked_at_each_close_decided_on() -> None:
     assert history.equity[12] == pytest.approx(entered, abs=1e-9)
     assert history.equity[20] == pytest.approx(entered + 8.99, abs=1e-9)
     assert len(history.at_ms) == len(history.equity)
+
+
+def test_entry_at_the_first_close_pays_its_costs_once() -> None:
+    candles = flat(3 * 288)
+    coin = scored("AAAUSDT", candles, {"long": {287: 90}})
+    span = (BEGIN_MS + DAY_MS, BEGIN_MS + 2 * DAY_MS)
+    history = run_account([coin], replace(SETTINGS, max_hold_h=2), NO_FUNDING, *span)
+    assert history.trades[0].entered_ms == span[0] + 3000
+    fees = FEES_IN + D("8.99") * D("99.995") * D("0.0005")
+    lost = float(fees + D("8.99") * D("0.01"))
+    assert history.equity[0] == pytest.approx(10_000 - float(FEES_IN) - 8.99 * 0.005)
+    assert final_equity(history) == pytest.approx(10_000 - lost)
+    assert daily_returns(history).tolist() == pytest.approx([-lost / 10_000])
+    found = metrics_of(history)
+    assert found.net_return_pct == pytest.approx(-lost / 100)
+    assert found.max_drawdown_pct == pytest.approx(lost / 100)
+    assert net_at_costs(history, 2) == pytest.approx(-2 * lost / 100)
+    chance = random_entries(history, {"AAAUSDT": candles}, runs=3)
+    assert chance.net_return_pct.tolist() == pytest.approx([-lost / 100] * 3)
+    assert chance.band[:, 0].tolist() == [10_000.0] * 3
+    assert buy_and_hold(history, [candles]).tolist() == [10_000.0] * 288
 
 
 def test_losses_in_a_row_lock_until_released() -> None:
