@@ -10,12 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from shared.backtest.simulation.bar_prices import BarPrices, CoinBars
+from shared.backtest.simulation.bar_prices import BAR_MS, BarPrices, CoinBars
 from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.outlook import Outlook
 from shared.backtest.simulation.trades import How, Trade
 from shared.config.sections import TraderSection
 from shared.exchanges.sim.account import (
+    SIGN,
     SimAccount,
     SimClosedPosition,
     SimFill,
@@ -233,23 +234,28 @@ class Execution:
             return "there is a position in this coin"
         try:
             venue.set_leverage(symbol, plan.leverage)
+            met = venue.mark(symbol)  # with a position, the path may be another
             order = venue.place(symbol, OPENS[plan.side], "ioc", plan.size, plan.limit_price)
         except SimRefused as error:
             return str(error)
         self.sent_ms.append(self.now_ms)
         if not order.filled:
             return NO_ENTRY
-        self._protect(plan, venue.position(symbol))
+        self._protect(plan, venue.position(symbol), met)
         return ""
 
-    def _protect(self, plan: EntryPlan, position: SimPosition) -> None:
-        """Set stop and target of a new position, or close it if it is unfit."""
+    def _protect(self, plan: EntryPlan, position: SimPosition, met: Decimal) -> None:
+        """Set stop and target of a new position, or close it if it is unfit.
+
+        Args:
+            met: The price before the entry.
+        """
         venue, symbol, side = self._venue, plan.symbol, plan.side
         rule, mark = venue.rule(symbol), venue.mark(symbol)
         wanted = levels(
             side, position.entry_price, plan.stop_fraction, plan.target_fraction, rule.tick
         )
-        spread = abs(position.cost - mark * position.size)
+        spread = SIGN[side] * (position.cost - met * position.size)
         trade = OpenTrade(
             position=position, plan=plan, opened_ms=self.now_ms,
             stop=wanted.stop, target=wanted.target, spread=spread,
@@ -311,6 +317,7 @@ class Execution:
         size, bought = _sums(entries)
         _, sold = _sums(exits)
         fees = sum((f.fee for f in fills), _ZERO)
+        met = self._met(end, trade, sold / size)
         moved = sold - bought if plan.side == "long" else bought - sold
         return Trade(
             symbol=plan.symbol,
@@ -325,12 +332,29 @@ class Execution:
             risk=bought * plan.stop_fraction,
             fees=fees,
             funding=money(position.realized - moved + fees),
-            spread=trade.spread + abs(sold - size * _left_at(end, trade, sold / size)),
+            spread=trade.spread + SIGN[plan.side] * (size * met - sold),
             base=plan.base,
             bonus=plan.bonus,
             stop=trade.stop,
             target=trade.target,
         )
+
+    def _met(self, end: SimClosedPosition, trade: OpenTrade, filled: Decimal) -> Decimal:
+        """Return the price that a position's end met: its trigger, or where a jump over it landed.
+
+        Of a liquidation, which no book takes, that is where it was filled.
+        """
+        if end.how == _BY_ORDER:
+            return trade.left_at or filled
+        position, at_ms = end.position, end.position.updated_ms
+        level = {"stop": trade.stop, "target": trade.target}.get(end.how)
+        if level is None:
+            return filled
+        landed = self.prices.price(position.market, at_ms)
+        if at_ms % BAR_MS or landed is None:  # prices jump from candle to candle alone
+            return level
+        falling = (end.how == "stop") == (trade.plan.side == "long")
+        return min(level, landed) if falling else max(level, landed)
 
     def _fills(self, position: SimPosition) -> list[SimFill]:
         found = []
@@ -366,13 +390,6 @@ def _how(end: SimClosedPosition, trade: OpenTrade) -> How:
     if end.how == _BY_ORDER:
         return trade.closing or "protection"
     return end.how  # type: ignore[return-value]  # a trigger's cause, or liquidation
-
-
-def _left_at(end: SimClosedPosition, trade: OpenTrade, fallback: Decimal) -> Decimal:
-    """Return the price at which a position was to end."""
-    if end.how == _BY_ORDER:
-        return trade.left_at or fallback
-    return {"stop": trade.stop, "target": trade.target}.get(end.how, fallback)
 
 
 def _sums(fills: list[SimFill]) -> tuple[Decimal, Decimal]:

@@ -102,6 +102,28 @@ def test_jump_over_the_stop_is_filled_where_it_lands() -> None:
     trade = only(run(candle(flat(40), 20, 95, 95, 95, 95)))
     assert (trade.how, trade.exit_price) == ("stop", D("94.995"))
     assert trade.left_ms == BEGIN_MS + 20 * BAR_MS
+    assert trade.spread == trade.size * D("0.01")
+
+
+@pytest.mark.parametrize(
+    ("side", "to", "fill"), [("long", 105, "104.995"), ("short", 95, "95.005")]
+)
+def test_jump_over_the_target_costs_no_more_spread_than_a_touch(
+    side: str, to: float, fill: str
+) -> None:
+    trade = only(run(candle(flat(40), 20, to, to, to, to), side))
+    assert (trade.how, trade.exit_price) == ("target", D(fill))
+    assert trade.spread == trade.size * D("0.01")
+
+
+@pytest.mark.parametrize("last", [99.9, 100.1])
+@pytest.mark.parametrize("side", ["long", "short"])
+def test_spread_is_counted_from_the_price_before_the_entry(side: str, last: float) -> None:
+    # with a position, a path of one candle in two takes the other extreme first
+    moved = candle(flat(60), ENTRY + 1, 100, 100.5, 99.5, last)
+    trade = only(run(moved, side, max_hold_h=2, stop_atr=3))
+    assert trade.how == "time"
+    assert trade.spread == trade.size * D("0.01")
 
 
 def test_the_decision_meets_the_next_candle_s_path_not_its_own_close() -> None:
