@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from shared.backtest.simulation.bar_prices import BAR_MS
+from shared.backtest.simulation.bar_prices import BAR_MS, opens_without_breaks
 from shared.backtest.simulation.trades import AccountHistory, Trade
 from shared.market import Candles, Floats, Times
 from shared.trading.breakers import DAY_MS
@@ -40,7 +40,8 @@ def random_entries(
 ) -> RandomEntries:
     """Return what the trades would have earned at random times of the same span.
 
-    Neither stops nor limits are asked: a trade is held for as long as the rule's was.
+    Neither stops nor limits are asked: a trade is held for as long as the rule's was. Over a break
+    of the price scale the price stays.
 
     Args:
         candles: 5m candles of the trades' coins.
@@ -50,8 +51,9 @@ def random_entries(
     days = (int(history.at_ms[-1]) - begin_ms) // DAY_MS + 1
     gained = np.zeros((runs, 1 + days))
     rows = np.arange(runs)
+    prices = {s: (c.open_time_ms, opens_without_breaks(c)) for s, c in candles.items()}
     for trade in history.trades:
-        pnl, ended_ms = _at_random(trade, candles[trade.symbol], history, rng, runs)
+        pnl, ended_ms = _at_random(trade, prices[trade.symbol], history, rng, runs)
         gained[rows, 1 + np.minimum((ended_ms - begin_ms) // DAY_MS, days - 1)] += pnl
     final = gained.sum(axis=1)
     equity = first + np.cumsum(gained, axis=1)
@@ -66,19 +68,24 @@ def random_entries(
 
 
 def _at_random(
-    trade: Trade, candles: Candles, history: AccountHistory, rng: np.random.Generator, runs: int
+    trade: Trade,
+    prices: tuple[Times, Floats],
+    history: AccountHistory,
+    rng: np.random.Generator,
+    runs: int,
 ) -> tuple[Floats, Times]:
     """Return a trade's P&L at random times, and when it ended."""
+    times, opens = prices
     bars = max(1, round((trade.left_ms - trade.entered_ms) / BAR_MS))
-    span = candles.open_time_ms.searchsorted([history.at_ms[0], history.at_ms[-1]])
+    span = times.searchsorted([history.at_ms[0], history.at_ms[-1]])
     begin, end = int(span[0]), int(span[1])
     entered = rng.integers(begin, max(begin + 1, end - bars), runs)
-    left = np.minimum(entered + bars, len(candles) - 1)
-    moved = candles.open[left] / candles.open[entered] - 1
+    left = np.minimum(entered + bars, len(times) - 1)
+    moved = opens[left] / opens[entered] - 1
     sign = 1 if trade.side == "long" else -1
     value = float(trade.size * trade.entry_price)
     costs = float(trade.fees + trade.spread - trade.funding)
-    return sign * moved * value - costs, candles.open_time_ms[left]
+    return sign * moved * value - costs, times[left]
 
 
 def buy_and_hold(history: AccountHistory, candles: Sequence[Candles]) -> Floats:
@@ -86,11 +93,12 @@ def buy_and_hold(history: AccountHistory, candles: Sequence[Candles]) -> Floats:
 
     Shapes: (closes,), at the history's.
     Units:  quote currency; no costs. A coin without a candle yet is cash until its first.
+        Over a break of the price scale the price stays.
     """
     total = np.zeros(len(history.at_ms))
     for each in candles:
         place = each.open_time_ms.searchsorted(history.at_ms, side="right") - 1
-        prices = np.where(place < 0, np.nan, each.open[np.maximum(place, 0)])
+        prices = np.where(place < 0, np.nan, opens_without_breaks(each)[np.maximum(place, 0)])
         known = np.flatnonzero(np.isfinite(prices))
         bought = prices[known[0]] if len(known) else 1.0
         total += np.where(np.isfinite(prices), prices / bought, 1.0)

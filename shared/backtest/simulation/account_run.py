@@ -42,6 +42,7 @@ from shared.trading.entries import Rules, candidates
 from shared.trading.plan import Candidate, Refusal
 
 _NUMBERS = re.compile(r"[-+]?\d[\d.:TZ-]*")
+RESCALED = "the price scale breaks with the next candle"
 AHEAD = 128
 """Closes that are looked ahead at least, once for each position."""
 
@@ -133,7 +134,10 @@ class AccountRun:
         self._equity[(close_ms - self._first_ms) // BAR_MS] = float(self._execution.equity)
 
     def _enter(self, close_ms: int) -> None:
-        chosen = list(self._crossings.at(close_ms))
+        crossing = list(self._crossings.at(close_ms))
+        chosen = [each for each in crossing if each[0].bars.next_break_ms(close_ms) != close_ms]
+        for _ in crossing[len(chosen) :]:
+            self._refuse(RESCALED)
         if not chosen:
             return
         uses_signals = self._settings.use_ta_signals
@@ -246,6 +250,7 @@ class AccountRun:
         if execution.open:
             nearest.append(close_ms - close_ms % FUNDING_MS + FUNDING_MS)
             nearest += [self._look_ms(trade) for trade in execution.open.values()]
+            nearest += [execution.last_ms(trade) + 1 for trade in execution.open.values()]
         until_ms = max(min(nearest), close_ms + BAR_MS)
         if until_ms > close_ms + BAR_MS:
             for symbol, trade in execution.open.items():
@@ -277,11 +282,15 @@ class AccountRun:
         return known
 
     def _pass_until(self, now_ms: int) -> None:
-        """Let time pass; the trader looks for time stops every `protect_s`."""
+        """Let time pass; the trader looks for time stops every `protect_s`.
+
+        What is open when a price scale breaks is closed just before.
+        """
         execution = self._execution
         while execution.open:
             guarded = [trade for trade in execution.open.values() if trade.closing is None]
             looks = [self._next_look(execution.due_ms(trade)) for trade in guarded]
+            looks += [execution.last_ms(trade) for trade in guarded]
             look_ms = min(looks, default=now_ms)
             if look_ms >= now_ms:
                 break

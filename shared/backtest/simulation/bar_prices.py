@@ -17,28 +17,41 @@ from typing import Literal
 
 import numpy as np
 
+from shared.candles.admission import scale_breaks
 from shared.exchanges.sim.prices import Corner, Day, between
 from shared.market import Candles, Floats, Timeframe, Times
 from shared.messages.trading import TradeSide
 
 BAR_MS = Timeframe.M5.ms
 THIRD_MS = BAR_MS // 3
+NEVER_MS = 2**62
 
 PathKind = Literal["adverse", "by_body"]
 
 
 @dataclass(slots=True, eq=False)
 class CoinBars:
-    """The 5m candles of one coin. `digits`: decimals of its prices."""
+    """The 5m candles of one coin.
+
+    Attributes:
+        digits: Decimals of its prices.
+        breaks_ms: Opens of the candles that a new price scale begins with.
+    """
 
     candles: Candles
     digits: int
+    breaks_ms: tuple[int, ...] = ()
     _last: tuple[int, int, int, int, int] = (-1, 0, 0, 0, 0)
 
     @classmethod
     def of(cls, candles: Candles) -> CoinBars:
         """Return bars with as many decimals as the recorded prices have."""
-        return cls(candles, price_digits(candles))
+        breaks = scale_breaks(candles, Timeframe.M5)
+        return cls(candles, price_digits(candles), tuple(each.at_ms for each in breaks))
+
+    def next_break_ms(self, at_ms: int) -> int:
+        """Return when the price scale breaks next, at a time or after it; `NEVER_MS` if not."""
+        return next((each for each in self.breaks_ms if each >= at_ms), NEVER_MS)
 
     def units(self, values: Floats) -> Times:
         """Return prices in units of their last digit."""
@@ -59,6 +72,21 @@ class CoinBars:
         _, first, low, high, last = self._last
         is_low_first = first <= last if side is None else side == "long"
         return (first, low, high, last) if is_low_first else (first, high, low, last)
+
+
+def opens_without_breaks(candles: Candles) -> Floats:
+    """Return opens as if no price scale had broken: over a break the price stays.
+
+    Shapes: (bars,).
+    Units:  quote currency of the first scale.
+    """
+    opens, close, factor = candles.open.copy(), candles.close, 1.0
+    for each in scale_breaks(candles, Timeframe.M5):
+        place = int(candles.open_time_ms.searchsorted(each.at_ms))
+        opens[place] = factor * close[place - 1]
+        factor *= close[place - 1] / close[place]
+        opens[place + 1 :] = factor * candles.open[place + 1 :]
+    return opens
 
 
 def price_digits(candles: Candles) -> int:

@@ -160,12 +160,18 @@ class Execution:
         for trade in list(self.open.values()):
             if trade.closing is None and self.due_ms(trade) <= self.now_ms:
                 trade.closing = "time"
+            elif trade.closing is None and self.last_ms(trade) <= self.now_ms:
+                trade.closing = "rescaled"
             if trade.closing is not None:
                 self._close(trade)
 
     def due_ms(self, trade: OpenTrade) -> int:
         """Return when a position has been open for too long."""
         return trade.opened_ms + self._hold_ms
+
+    def last_ms(self, trade: OpenTrade) -> int:
+        """Return the last time before a position's price scale breaks."""
+        return self.prices.coins[trade.plan.symbol].next_break_ms(trade.opened_ms) - 1
 
     def close_all(self, how: How) -> None:
         """Close every position at the market."""

@@ -10,7 +10,7 @@ from typing import Literal
 from shared.market import Floats, Times
 from shared.messages.trading import TradeSide
 
-How = Literal["stop", "target", "liquidation", "time", "protection", "end"]
+How = Literal["stop", "target", "liquidation", "time", "protection", "rescaled", "end"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +20,7 @@ class Trade:
     Attributes:
         entry_price, exit_price: Averages of the fills.
         size: All that was entered, in base currency.
-        how: What ended it; `end`: the backtest did.
+        how: What ended it; `rescaled`: the last price before its scale broke, `end`: the backtest.
         pnl: Net of fees and funding.
         risk: Money lost if all of it left at the stop, without costs: 1 R.
         funding: Received; negative when paid.

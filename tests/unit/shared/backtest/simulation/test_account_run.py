@@ -23,6 +23,7 @@ from shared.backtest.results.metrics import (
 )
 from shared.backtest.results.random_entries import buy_and_hold, random_entries
 from shared.backtest.simulation.account_run import run_account, without_numbers
+from shared.backtest.simulation.bar_prices import opens_without_breaks
 from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.trades import AccountHistory, Trade
 from shared.config.sections import TraderSection
@@ -257,6 +258,61 @@ def test_faults_of_the_question_are_refused_in_words() -> None:
 def test_reasons_are_counted_without_their_numbers() -> None:
     assert without_numbers("leads short by -5, expected 15") == "leads short by …, expected …"
     assert without_numbers("until 2025-01-02T10:00:00Z") == "until …"
+
+
+def rescaled(factor: float) -> Candles:
+    """Return candles with a halt from 30 to 39, and another scale from then on."""
+    there = np.ones(90, dtype=np.bool_)
+    there[30:40] = False
+    candles = flat(90)
+    for place in range(40, 90):
+        candle(candles, place, *[100 * factor] * 4)
+    return candles[there]
+
+
+@pytest.mark.parametrize("side", ["long", "short"])
+@pytest.mark.parametrize("factor", [1000, 0.01])
+def test_a_position_ends_at_the_last_price_before_its_scale_breaks(
+    side: str, factor: float
+) -> None:
+    candles = rescaled(factor)
+    history = run(candles, side)
+    trade = only(history)
+    assert (trade.how, trade.left_ms) == ("rescaled", BEGIN_MS + 40 * BAR_MS - 1)
+    left = {"long": D("99.995"), "short": D("100.005")}[side]
+    assert trade.exit_price == left
+    lost = float(trade.fees + trade.size * D("0.01"))
+    assert history.equity[40:].tolist() == pytest.approx([10_000 - lost] * 49)
+    # neither is a return over the break counted of what is compared with
+    chance = random_entries(history, {"AAAUSDT": candles}, runs=50)
+    assert chance.net_return_pct.tolist() == pytest.approx([-lost / 100] * 50)
+    assert buy_and_hold(history, [candles]).tolist() == pytest.approx([10_000.0] * 89)
+
+
+def test_returns_between_breaks_count_as_they_are() -> None:
+    candles = flat(90)
+    for place in range(30, 90):
+        candle(candles, place, *[100.0 * (1000 if place < 60 else 10)] * 4)
+    candles.open[45:60] *= 1.5
+    candles.close[45:60] *= 1.5
+    candles.high[45:60] *= 1.5
+    candles.low[45:60] *= 1.5
+    there = np.ones(90, dtype=np.bool_)
+    there[[29, 59]] = False
+    opens = opens_without_breaks(candles[there])
+    assert opens.tolist() == pytest.approx([100.0] * 44 + [150.0] * 44)
+
+
+def test_nothing_is_entered_at_a_price_of_another_scale_than_the_score_s() -> None:
+    candles = flat(90)
+    candles.volume[25:30] = 0
+    for place in range(30, 90):
+        candle(candles, place, 500, 500, 500, 500)
+    coin = scored("AAAUSDT", candles, {"long": {28: 70, 29: 90, 60: 90}})
+    span = (BEGIN_MS, int(candles.open_time_ms[-1]))
+    history = run_account([coin], SETTINGS, NO_FUNDING, *span)
+    assert only(history).entered_ms == BEGIN_MS + 61 * BAR_MS + 3000
+    assert history.refusals == {"the price scale breaks with the next candle": 1}
 
 
 def test_price_stays_where_there_are_no_candles() -> None:
