@@ -11,7 +11,7 @@ from shared.backtest.bootstrap import DAY_MS, student_t
 from shared.market import Floats, Times
 
 BLOCK_DAYS = 3
-"""Trades of one block may depend on each other; as the verdict's."""
+"""Trades of one block may depend on each other; the verdict's, too."""
 
 
 class Bound(NamedTuple):

@@ -80,8 +80,9 @@ def deflated_sharpe(returns: Floats, tries: int) -> float:
     Raises: ValueError: fewer tries than columns, or as `sharpe` and `best_by_chance`.
     Source: Bailey and Lopez de Prado 2014. Their N is `tries`, all that were made on these data and
         not only these columns. Their V, the variance of the tries' Sharpe ratios, is that of the
-        columns; where these are fewer than `ENOUGH_SETTINGS`, at least what Sharpe ratios without
-        skill have, 1 / (days - 1), lest many sweeps of one setting each count as none.
+        columns; where these are fewer than `ENOUGH_SETTINGS`, or others were tried before, at least
+        what Sharpe ratios without skill have, 1 / (days - 1): columns close to the best of those
+        others vary little, and say nothing of how much the others did.
     """
     days, settings = returns.shape
     if tries < settings:
@@ -89,7 +90,7 @@ def deflated_sharpe(returns: Floats, tries: int) -> float:
     ratios = sharpe(returns)
     best = int(np.argmax(ratios))
     variance = float(np.var(ratios, ddof=1)) if settings > 1 else 0.0
-    if settings < ENOUGH_SETTINGS:
+    if settings < ENOUGH_SETTINGS or tries > settings:
         variance = max(variance, 1.0 / (days - 1))
     normed = returns[:, best] - returns[:, best].mean()
     normed /= normed.std()

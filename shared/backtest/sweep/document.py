@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from shared.backtest.bootstrap import MIN_BLOCKS, Blocks, coverage_pct
+from shared.backtest.statistics.lower_bound import BLOCK_DAYS
 from shared.backtest.statistics.sharpe import sharpe
 from shared.backtest.sweep.folds import Part
 from shared.backtest.sweep.ledger import FIRST, Ledger
 from shared.backtest.sweep.run import FoldResult, Question, Tried
 from shared.backtest.sweep.stored import PartResult
-from shared.backtest.sweep.verdict import BLOCK_DAYS, Verdict, judge
+from shared.backtest.sweep.verdict import Verdict, judge
 from shared.codec import number
 from shared.errors import count
 from shared.exchanges.sim.rules import TAKER_FEE

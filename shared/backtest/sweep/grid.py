@@ -115,8 +115,10 @@ def _combinations(
 ) -> Iterable[tuple[Value, ...]]:
     if draw is None or draw >= total:
         return product(*(axis.values for axis in axes))
-    places = sorted(random.Random(seed).sample(range(total), draw))
-    return [_combination(axes, place) for place in places]
+    rng, places = random.Random(seed), set[int]()
+    while len(places) < draw:  # `sample` takes no more than 2 ** 63
+        places.add(rng.randrange(total))
+    return [_combination(axes, place) for place in sorted(places)]
 
 
 def _combination(axes: Sequence[Axis], place: int) -> tuple[Value, ...]:

@@ -91,7 +91,9 @@ class Ledger:
         return [
             line
             for line in self.lines
-            if line.kind == "sweep" and line.to_ms < to_ms and from_ms < line.held_out_ms
+            if line.kind == "sweep"
+            and line.to_ms < min(to_ms, line.held_out_ms)
+            and from_ms < line.held_out_ms
         ]
 
     def _overlapping(self, from_ms: int, to_ms: int, kind: Kind) -> list[LedgerLine]:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from shared.backtest.bootstrap import MIN_BLOCKS, Blocks
+from shared.backtest.statistics.lower_bound import BLOCK_DAYS
 from shared.backtest.statistics.overfitting import overfitting_probability
 from shared.backtest.statistics.sharpe import deflated_sharpe
 from shared.backtest.statistics.superiority import DRAWS, superiority_p
@@ -15,7 +16,6 @@ from shared.errors import count
 from shared.market import Floats, Times
 
 Outcome = Literal["edge", "no_edge", "undecided"]
-BLOCK_DAYS = 3
 MIN_TRADES = 100
 MIN_DAYS = MIN_BLOCKS * BLOCK_DAYS
 LEAST_DEFLATED_SHARPE = 0.95

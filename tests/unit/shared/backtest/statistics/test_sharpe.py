@@ -77,10 +77,10 @@ def test_deflated_ratio_takes_skew_and_kurtosis_from_the_returns() -> None:
     mean, sd = statistics.mean(best), statistics.pstdev(best)
     skew = statistics.fmean(((v - mean) / sd) ** 3 for v in best)
     kurtosis = statistics.fmean(((v - mean) / sd) ** 4 for v in best)
-    luck = best_by_chance(25, statistics.stdev(sharpe(returns).tolist()))
+    luck = best_by_chance(ENOUGH_SETTINGS, statistics.stdev(sharpe(returns).tolist()))
     expected = probability_above(mean / statistics.stdev(best), luck, 60, skew, kurtosis)
-    assert deflated_sharpe(returns, 25) == pytest.approx(expected)
-    assert deflated_sharpe(returns * 1e-4, 25) == pytest.approx(expected)
+    assert deflated_sharpe(returns, ENOUGH_SETTINGS) == pytest.approx(expected)
+    assert deflated_sharpe(returns * 1e-4, ENOUGH_SETTINGS) == pytest.approx(expected)
 
 
 def test_every_try_makes_the_best_prove_less() -> None:
@@ -94,6 +94,16 @@ def test_a_sweep_of_one_setting_after_many_others_is_deflated() -> None:
     returns += 0.25 * returns.std() - returns.mean()
     alone, after_many = deflated_sharpe(returns, 1), deflated_sharpe(returns, 1000)
     assert alone > 0.9 and after_many < 0.5
+
+
+@pytest.mark.parametrize("settings", [1, 9, 10, 60])
+def test_copies_of_the_best_of_many_tries_prove_no_more_than_it_did(settings: int) -> None:
+    rng = np.random.default_rng(9)
+    wide = rng.normal(0.0, 1.0, (90, 1000))
+    best = wide[:, [int(sharpe(wide).argmax())]]
+    copies = best + 0.01 * rng.normal(size=(90, settings))
+    found = deflated_sharpe(copies, 1000 + settings)
+    assert found == pytest.approx(deflated_sharpe(wide, 1000), abs=0.1) and found < 0.6
 
 
 def test_settings_that_resemble_each_other_count_as_fewer() -> None:

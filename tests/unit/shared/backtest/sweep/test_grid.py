@@ -76,6 +76,17 @@ def test_draws_are_distinct_combinations_of_the_grid_and_follow_the_seed() -> No
     assert [s.parameters for s in grid(params, CONFIG, draw=10**6).settings] == everything
 
 
+def test_a_grid_larger_than_any_machine_word_is_drawn_from() -> None:
+    names = (
+        "stop_atr", "target_r", "stop_costs", "max_hold_h", "max_slippage_bps", "delay_s",
+        "funding_min", "cooldown_min",
+    )  # fmt: skip
+    params = [f"trader.{name}=1:20:0.05" for name in names]
+    found = grid(params, CONFIG, draw=3).settings
+    assert 381 ** len(names) > 2**63
+    assert len({tuple(s.parameters.values()) for s in found}) == 3
+
+
 def test_every_fault_is_named_at_once() -> None:
     with pytest.raises(ConfigError) as found:
         grid(

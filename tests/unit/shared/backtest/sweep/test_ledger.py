@@ -86,6 +86,11 @@ def test_what_touches_a_hold_out_is_known(tmp_path: Path) -> None:
         assert len(ledger.touched(first * DAY_MS, end * DAY_MS)) == number, (first, end)
 
 
+def test_a_sweep_without_a_hold_out_holds_out_nothing(tmp_path: Path) -> None:
+    ledger = append(tmp_path, line("a", days=(0, 80, 80)))
+    assert ledger.touched(0, 100 * DAY_MS) == []
+
+
 @pytest.mark.parametrize("change", ["edit", "remove", "swap", "insert", "last", "garbage"])
 def test_a_changed_line_is_seen_and_nothing_is_appended_to_it(tmp_path: Path, change: str) -> None:
     for id_ in "abcd":

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from shared.backtest.bootstrap import DAY_MS, MIN_BLOCKS
-from shared.backtest.sweep.verdict import BLOCK_DAYS, MIN_TRADES, Verdict, judge
+from shared.backtest.statistics.lower_bound import BLOCK_DAYS
+from shared.backtest.statistics.sharpe import sharpe
+from shared.backtest.sweep.verdict import MIN_TRADES, Verdict, judge
 from shared.market import Floats, Times
 
 DAYS, SETTINGS, BEST = 100, 20, 7
@@ -107,6 +109,20 @@ def test_too_few_trades_out_of_sample_are_too_little_however_good() -> None:
     assert found.reasons == ("99 trades out of sample, 100 are needed",)
     enough = np.arange(MIN_TRADES) * 3
     assert verdict(chosen_on(0.6), (results[enough], times[enough])).outcome == "edge"
+
+
+def test_copies_of_the_best_of_noise_are_no_edge() -> None:
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        results = rng.normal(0.0, 1.3, (96, 4, 1000))
+        daily = 0.0025 * results.sum(axis=1)
+        best = int(sharpe(daily).argmax())
+        copies = daily[:, [best]] - 1e-6 * np.arange(10)
+        late = results[30:, :, best].ravel()
+        entered_ms = np.repeat(np.arange(30, 96) * DAY_MS, 4)
+        found = judge(copies, late, entered_ms, 1010, rng, draws=300)
+        assert found.outcome == "no_edge"
+        assert found.reasons[0].startswith("the best Sharpe ratio is more than luck")
 
 
 def test_too_few_blocks_say_how_many_days_are_missing() -> None:
