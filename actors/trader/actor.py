@@ -30,7 +30,7 @@ from actors.trader.reconciler import EXPECTED_ERRORS
 from shared import codec, schema
 from shared.clock import ClockJump
 from shared.config.defaults import Mode
-from shared.config.sections import TraderSection, VenueSection
+from shared.config.sections import IndicatorsSection, TraderSection, VenueSection
 from shared.errors import (
     BusRefused,
     BusUnavailable,
@@ -76,7 +76,8 @@ DRAIN_S = 15.0
 class Trader(Actor):
     """Trades, and protects open positions.
 
-    The section has `trader`, `venue`, `binance`, `symbols` and `history`; the context has the keys.
+    The section has `trader`, `venue`, `binance`, `indicators` and `symbols`; the context has the
+    keys.
     A step protects positions when due; the cycle, commands, gates and publishing run beside it, so
     that none of them waits for another.
 
@@ -97,6 +98,9 @@ class Trader(Actor):
         section = context.section
         self._settings = codec.from_plain(TraderSection, section["trader"], "config: trader")
         self._venue_settings = codec.from_plain(VenueSection, section["venue"], "config: venue")
+        self._indicators = codec.from_plain(
+            IndicatorsSection, section["indicators"], "config: indicators"
+        )
         self._symbols: list[str] = list(section["symbols"])
         self._journal: JournalThread
         self._scorer: Scorer
@@ -164,7 +168,7 @@ class Trader(Actor):
                 source=self.context.source,
                 state_dir=state_dir,
                 symbols=self._symbols,
-                history=self.context.section["history"],
+                indicators=self._indicators,
                 after_quarantine=reducing_ms is not None and reducing_ms > self.clock.now_ms(),
                 closed_venue=closed_to_entries(self._venue_settings, mode),
                 environment=self._venue_settings.environment,

@@ -24,7 +24,7 @@ from actors.trader.pnl import Pnl
 from shared.bus import Bus, BusStatus
 from shared.clock import Clock
 from shared.config.defaults import Mode
-from shared.config.sections import TraderSection
+from shared.config.sections import IndicatorsSection, TraderSection
 from shared.config.venue_catalog import Environment
 from shared.errors import PlatformError, TransientError
 from shared.evidence.fits import demanded
@@ -47,7 +47,7 @@ class TraderContext:
         source: The source of candles and signals in this mode.
         state_dir: Contains the lock file.
         symbols: The coins that may be entered.
-        history: Closed candles that count for a score.
+        indicators: What the scores and signals are computed with.
         after_quarantine: Restarted after a crash loop: it may only reduce.
         closed_venue: Why the venue takes no entries until an operator enables; "" when it does.
         environment: Of the venue, in live mode.
@@ -58,7 +58,7 @@ class TraderContext:
     source: Source
     state_dir: Path
     symbols: Sequence[str]
-    history: int
+    indicators: IndicatorsSection
     after_quarantine: bool = False
     closed_venue: str = ""
     environment: Environment = "live"
@@ -101,6 +101,7 @@ class Trading:
             demand=demanded(settings, context.mode, context.environment),
             strategy=lambda: self.scorer.identity,
             parameters=context.strategy_parameters,
+            indicators=context.indicators,
             symbols=context.symbols,
             clock=clock,
             log=log,
@@ -144,7 +145,7 @@ class Trading:
             bus=bus,
             settings=settings,
             source=context.source,
-            history=context.history,
+            history=context.indicators.history,
             scorer=self.scorer,
             clock=clock,
             log=log,

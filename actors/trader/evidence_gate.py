@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.clock import Clock
-from shared.config.sections import TraderSection
+from shared.config.sections import IndicatorsSection, TraderSection
 from shared.errors import BadMessage, VenueRefused, VenueUnavailable
 from shared.evidence.fits import missing, summary
 from shared.evidence.record import EvidenceRecord, read_record
@@ -36,6 +36,7 @@ class EvidenceGate:
     Args:
         strategy: Returns what scores the entries.
         parameters: Those of the strategy, defaults filled in.
+        indicators: What the scores and signals are computed with.
         symbols: The coins that may be entered.
     """
 
@@ -47,6 +48,7 @@ class EvidenceGate:
         demand: EvidenceDemand,
         strategy: Callable[[], StrategyIdentity],
         parameters: Mapping[str, Any],
+        indicators: IndicatorsSection,
         symbols: Sequence[str],
         clock: Clock,
         log: logging.Logger,
@@ -56,6 +58,7 @@ class EvidenceGate:
         self._demand = demand
         self._strategy = strategy
         self._parameters = parameters
+        self._indicators = indicators
         self._symbols = list(symbols)
         self._clock = clock
         self._log = log
@@ -118,7 +121,14 @@ class EvidenceGate:
         strategy = self._strategy()
         key = strategy.hash, self._fee
         if self._compared is None or self._compared[0] != key:
-            found = missing(self._record, self._settings, strategy, self._parameters, self._fee)
+            found = missing(
+                self._record,
+                self._settings,
+                strategy,
+                self._parameters,
+                self._indicators,
+                taker_fee=self._fee,
+            )
             self._compared = key, found
         return self._compared[1]
 

@@ -15,10 +15,10 @@ from shared.backtest.bootstrap import MIN_BLOCKS
 from shared.backtest.statistics.lower_bound import BLOCK_DAYS, Bound, lower_bound
 from shared.backtest.sweep.ledger import NAME, read_ledger
 from shared.clock import SystemClock
-from shared.config.sections import TraderSection
+from shared.config.sections import IndicatorsSection, TraderSection
 from shared.errors import EXIT_OK, PlatformError, count
 from shared.evidence.fits import missing, summary
-from shared.evidence.hashes import tested_settings
+from shared.evidence.hashes import tested_indicators, tested_settings
 from shared.evidence.record import EvidenceRecord, Outcome, decode_record, level_pct
 from shared.files import write_atomically
 from shared.messages.trading import StrategyIdentity
@@ -60,6 +60,7 @@ class SweepResult:
     sentence: str
     tries: int | None
     strategy: StrategyIdentity
+    indicators: IndicatorsSection
     fill_model: dict[str, Any]
     taker_fee: Decimal
     data_hash: str
@@ -135,6 +136,7 @@ def recorded(directory: Path, store: Path | None, now_ms: int) -> EvidenceRecord
         settings={
             "trader": tested_settings(chosen.trader),
             "strategy_parameters": chosen.strategy_parameters,
+            "indicators": tested_indicators(result.indicators),
         },
         settings_hash=chosen.settings_hash,
         use_ta_signals=chosen.trader.use_ta_signals,
@@ -154,7 +156,12 @@ def recorded(directory: Path, store: Path | None, now_ms: int) -> EvidenceRecord
     )
     # whatever the trader would refuse of it even with just these settings
     unfit = missing(
-        found, chosen.trader, found.strategy, chosen.strategy_parameters, found.taker_fee
+        found,
+        chosen.trader,
+        found.strategy,
+        chosen.strategy_parameters,
+        result.indicators,
+        taker_fee=found.taker_fee,
     )
     if unfit:
         raise NotRecorded("; ".join(unfit))

@@ -228,6 +228,7 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
     from shared.backtest.sweep.settings_run import run_setting  # noqa: PLC0415
     from shared.backtest.sweep.stored import key_of  # noqa: PLC0415
     from shared.config.sections import IndicatorsSection, TraderSection  # noqa: PLC0415
+    from shared.trading.strategy import RULES  # noqa: PLC0415
 
     out: Path = options.directory
     with _alone(out, must_exist=True):
@@ -243,7 +244,9 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
             indicators = codec.from_plain(IndicatorsSection, found["indicators"], RESULT)
             part = Part(held["from_ms"], held["to_ms"], held["to_ms"])
             candles, symbols = options.candles or Path(run["candles"]), run["symbols"]
-            id_ = key_of(chosen["settings_hash"], found["data_hash"], held["from_ms"])
+            id_ = key_of(
+                RULES, chosen["settings_hash"], found["data_hash"], held["from_ms"], held["to_ms"]
+            )
             begin_ms = found["selection"]["from_ms"]
         except (KeyError, TypeError) as error:
             raise BadMessage(str(out), str(error), "missing; run the sweep again") from None

@@ -8,10 +8,10 @@ from typing import Any
 
 from shared.clock import utc_text
 from shared.config.defaults import Mode
-from shared.config.sections import TraderSection
+from shared.config.sections import IndicatorsSection, TraderSection
 from shared.config.venue_catalog import Environment
 from shared.errors import count, shortened
-from shared.evidence.hashes import canonical, settings_hash, tested_settings
+from shared.evidence.hashes import canonical, settings_hash, tested_indicators, tested_settings
 from shared.evidence.record import EvidenceRecord, level_pct
 from shared.messages.trading import EvidenceDemand, StrategyIdentity
 
@@ -32,6 +32,8 @@ def missing(
     settings: TraderSection,
     strategy: StrategyIdentity,
     parameters: Mapping[str, Any],
+    indicators: IndicatorsSection,
+    *,
     taker_fee: Decimal | None,
 ) -> list[str]:
     """Return why evidence is not of what the trader does; empty if it is.
@@ -39,6 +41,7 @@ def missing(
     Args:
         strategy: What scores now.
         parameters: Its parameters, defaults filled in.
+        indicators: What the scores and signals are computed with.
         taker_fee: The venue's now, the highest of all coins; None if it is not known.
 
     Units: taker_fee as share of the value.
@@ -54,12 +57,12 @@ def missing(
             f"it is of use_ta_signals: {_word(record.use_ta_signals)}, and this trades with "
             f"{_word(settings.use_ta_signals)}: test that, or set it as tested"
         )
-    expected = settings_hash(settings, parameters, record.fill_model)
+    expected = settings_hash(settings, parameters, indicators, record.fill_model)
     if record.settings_hash != expected:
         found.append(
             f"it is of other settings (hash {record.settings_hash[:12]}, expected "
-            f"{expected[:12]}{_differences(record, settings, parameters)}): test these, or set "
-            "them as tested"
+            f"{expected[:12]}{_differences(record, settings, parameters, indicators)}): test "
+            "these, or set them as tested"
         )
     if taker_fee is not None and taker_fee > record.taker_fee:
         found.append(
@@ -101,23 +104,35 @@ def summary(record: EvidenceRecord, now_ms: int) -> str:
 
 
 def _differences(
-    record: EvidenceRecord, settings: TraderSection, parameters: Mapping[str, Any]
+    record: EvidenceRecord,
+    settings: TraderSection,
+    parameters: Mapping[str, Any],
+    indicators: IndicatorsSection,
 ) -> str:
     """Return which settings differ, as far as the record has them."""
-    now = {"trader": tested_settings(settings), "strategy_parameters": dict(parameters)}
-    found = []
+    now = {
+        "trader": tested_settings(settings),
+        "strategy_parameters": dict(parameters),
+        "indicators": tested_indicators(indicators),
+    }
+    found: list[str] = []
     for section, values in now.items():
         tested = record.settings.get(section)
-        if not isinstance(tested, dict):
-            continue
-        for name in sorted({*values, *tested}):
-            before, after = tested.get(name), values.get(name)
-            if canonical(before) != canonical(after):
-                found.append(shortened(f"{section}.{name} {before!r}, now {after!r}", 90))
+        if isinstance(tested, dict):
+            found += _differing(section, tested, values)
     if not found:
         return ""
     more = f" and {len(found) - MOST_NAMED} more" if len(found) > MOST_NAMED else ""
     return f"; {'; '.join(found[:MOST_NAMED])}{more}"
+
+
+def _differing(path: str, before: Any, after: Any) -> Iterator[str]:
+    """Yield each value that differs, by its path."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        for name in sorted({*before, *after}):
+            yield from _differing(f"{path}.{name}", before.get(name), after.get(name))
+    elif canonical(before) != canonical(after):
+        yield shortened(f"{path} {before!r}, now {after!r}", 90)
 
 
 def _named(strategy: StrategyIdentity) -> str:

@@ -8,10 +8,13 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from shared.config.sections import TraderSection
+from shared.config.sections import IndicatorsSection, TraderSection
 
 NOT_TESTED = frozenset({"enabled", "evidence", "evidence_file", "accept_without_evidence"})
 """Settings of the trader that change no trade of a test."""
+
+INDICATORS_NOT_TESTED = frozenset({"interval_s", "coin_failures", "coin_quarantine_s"})
+"""Settings of the indicators that change none of their values."""
 
 
 def tested_settings(trader: TraderSection) -> dict[str, Any]:
@@ -20,8 +23,17 @@ def tested_settings(trader: TraderSection) -> dict[str, Any]:
     return {name: value for name, value in plain.items() if name not in NOT_TESTED}
 
 
+def tested_indicators(indicators: IndicatorsSection) -> dict[str, Any]:
+    """Return the settings of the indicators that a test depends on, defaults filled in."""
+    plain = dataclasses.asdict(indicators)
+    return {name: value for name, value in plain.items() if name not in INDICATORS_NOT_TESTED}
+
+
 def settings_hash(
-    trader: TraderSection, strategy_parameters: Mapping[str, Any], fill_model: Mapping[str, Any]
+    trader: TraderSection,
+    strategy_parameters: Mapping[str, Any],
+    indicators: IndicatorsSection,
+    fill_model: Mapping[str, Any],
 ) -> str:
     """Return the SHA-256 of what was set, in hexadecimal.
 
@@ -38,6 +50,7 @@ def settings_hash(
     """
     document = {
         "fill_model": dict(fill_model),
+        "indicators": tested_indicators(indicators),
         "strategy_parameters": dict(strategy_parameters),
         "trader": tested_settings(trader),
     }

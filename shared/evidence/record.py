@@ -39,7 +39,7 @@ class EvidenceRecord:
     """What was tested and what came out. Units: R; percent; epoch ms.
 
     Attributes:
-        settings: `trader` and `strategy_parameters` as tested, to name what differs.
+        settings: `trader`, `strategy_parameters` and `indicators` as tested, to name what differs.
         settings_hash: Of these and the fill model; see `settings_hash`.
         fill_model: Every assumption of the test by its name.
         taker_fee: Assumed, as share of the value.

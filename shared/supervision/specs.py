@@ -9,6 +9,7 @@ from typing import Any
 
 from shared.config.sections import Config
 from shared.config.venue_catalog import venue_catalog
+from shared.evidence.hashes import tested_indicators
 from shared.strategy.source import StrategySection
 from shared.supervision.restart import Policy
 from shared.web.hosts import base_url
@@ -250,7 +251,7 @@ def _trader(given: _Given) -> ChildSpec:
             "strategy": given.strategy,
             "venue": given.venue,
             "binance": given.binance,
-            "history": given.config.indicators.history,
+            "indicators": tested_indicators(given.config.indicators),
             "symbols": given.symbols,
         },
         level=4,

@@ -130,7 +130,7 @@ class World:
             "venue": asdict(VenueSection(base_url=simulated_url("http://venue"))),
             "binance": {"base_url": "http://binance", "weight_share": 0.5},
             "symbols": list(recordings),
-            "history": indicators.history,
+            "indicators": asdict(indicators),
         }
         self._planned: list[tuple[int, Callable[[World], object]]] = []
         self.bus: MemoryBus

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from shared.config.sections import TraderSection
-from shared.evidence.hashes import settings_hash, tested_settings
+from shared.config.sections import IndicatorsSection, TraderSection
+from shared.evidence.hashes import settings_hash, tested_indicators, tested_settings
 from shared.evidence.record import EvidenceRecord, level_pct
 from shared.trading.strategy import BASE
 
 NOW_MS = 1_750_000_000_000
 FEE = Decimal("0.0005")
+INDICATORS = IndicatorsSection()
 FILL_MODEL = {"path": "adverse", "latency_ms": 0, "depth": 1.0, "release": "never"}
 
 
@@ -26,8 +27,12 @@ def evidence(
     settings, parameters = settings or TraderSection(), dict(parameters or {})
     found = EvidenceRecord(
         strategy=BASE,
-        settings={"trader": tested_settings(settings), "strategy_parameters": parameters},
-        settings_hash=settings_hash(settings, parameters, FILL_MODEL),
+        settings={
+            "trader": tested_settings(settings),
+            "strategy_parameters": parameters,
+            "indicators": tested_indicators(INDICATORS),
+        },
+        settings_hash=settings_hash(settings, parameters, INDICATORS, FILL_MODEL),
         use_ta_signals=settings.use_ta_signals,
         fill_model=FILL_MODEL,
         taker_fee=FEE,

@@ -29,7 +29,7 @@ from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.config.defaults import UNNAMED_VENUE
-from shared.config.sections import TraderSection, VenueSection
+from shared.config.sections import IndicatorsSection, TraderSection, VenueSection
 from shared.exchanges.sim.save_file import VenueFile
 from shared.exchanges.sim.venue import SimVenue
 from shared.messages.trading import TraderCommand, TraderReply, TraderStatus, TraderVerb
@@ -87,7 +87,7 @@ class RunningTrader:
                 "venue": asdict(VenueSection(base_url=f"{at.url}/v2", window_ms=60_000)),
                 "binance": {"base_url": at.url, "weight_share": 0.5},
                 "symbols": list(symbols),
-                "history": 500,
+                "indicators": asdict(IndicatorsSection()),
                 "strategy": None if strategy is None else asdict(strategy),
             },
             bus=Bus(redis_url, name="trader", clock=clock, timeout_s=0.5),

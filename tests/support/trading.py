@@ -19,7 +19,7 @@ from actors.trader.candles import TIMEFRAMES, CycleCandles, Gathered
 from actors.trader.journal_thread import JournalThread
 from shared.bus import Bus
 from shared.clock import Clock
-from shared.config.sections import TraderSection
+from shared.config.sections import IndicatorsSection, TraderSection
 from shared.errors import VenueUnavailable
 from shared.exchanges.ports import Venue
 from shared.indicators.signals import CoinWindows
@@ -159,7 +159,11 @@ def assemble(
 ) -> Trading:
     """Return the parts of a trader in demo mode."""
     context = TraderContext(
-        mode="demo", source="sim", state_dir=state_dir, symbols=symbols, history=500
+        mode="demo",
+        source="sim",
+        state_dir=state_dir,
+        symbols=symbols,
+        indicators=IndicatorsSection(),
     )
     return Trading(
         venue, journal_thread, settings, context, candles=candles, bus=bus, clock=clock, log=LOG

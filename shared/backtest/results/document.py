@@ -13,7 +13,7 @@ from shared.backtest.results.random_entries import RandomEntries, buy_and_hold, 
 from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.trades import AccountHistory, Trade
 from shared.config.sections import IndicatorsSection, TraderSection
-from shared.evidence.hashes import settings_hash
+from shared.evidence.hashes import settings_hash, tested_indicators
 from shared.market import Floats, Timeframe
 from shared.trading.strategy import BASE
 
@@ -71,8 +71,11 @@ def result_of(question: Question, history: AccountHistory) -> Result:
         },
         "fill_model": asdict(question.model),
         "trader": asdict(question.trader),
+        "indicators": tested_indicators(question.indicators),
         "strategy": {"name": BASE.name, "version": BASE.version},
-        "settings_hash": settings_hash(question.trader, {}, asdict(question.model)),
+        "settings_hash": settings_hash(
+            question.trader, {}, question.indicators, asdict(question.model)
+        ),
         "data_hash": data_hash(
             question.recordings, question.indicators.history, question.from_ms, question.to_ms
         ),

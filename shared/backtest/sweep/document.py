@@ -19,6 +19,7 @@ from shared.backtest.sweep.stored import PartResult
 from shared.backtest.sweep.verdict import Verdict, judge
 from shared.codec import number
 from shared.errors import count
+from shared.evidence.hashes import tested_indicators
 from shared.exchanges.sim.rules import TAKER_FEE
 from shared.market import Floats
 from shared.trading.strategy import BASE
@@ -76,7 +77,7 @@ def document(
         "objective": question.objective,
         "fill_model": asdict(question.model),
         "taker_fee": str(TAKER_FEE),
-        "indicators": asdict(question.indicators),
+        "indicators": tested_indicators(question.indicators),
         "data_hash": data_hash,
         "selection": {**_span(question.plan.selection), "data_hash": question.data_hash},
         "deflated_sharpe": None if selection is None else number(selection.deflated_sharpe),

@@ -17,7 +17,7 @@ def note_look(candles: Path, result: Mapping[str, Any], at_ms: int) -> str:
 
     Args:
         candles: The store, with its ledger; without one there is nothing to note.
-        result: `from_ms`, `to_ms`, `data_hash` and `settings_hash` of the backtest.
+        result: `from_ms`, `to_ms` and the hashes of the backtest.
 
     Returns:
         What was noted, or why it could not be; "" if no sweep holds out candles of that time.
@@ -31,7 +31,10 @@ def note_look(candles: Path, result: Mapping[str, Any], at_ms: int) -> str:
         first_ms = max(from_ms, min(line.to_ms for line in touched))
         line = LedgerLine(
             before="", at_ms=at_ms, kind="opening", data_hash=result["data_hash"],
-            id=key_of("backtest", result["settings_hash"], result["data_hash"], from_ms, to_ms),
+            id=key_of(
+                "backtest", result["strategy_hash"], result["settings_hash"], result["data_hash"],
+                from_ms, to_ms,
+            ),
             from_ms=first_ms, to_ms=to_ms, held_out_ms=to_ms, tries=1, what="coinex backtest",
         )  # fmt: skip
         ledger = append(candles, line)

@@ -19,7 +19,7 @@ from shared.backtest.sweep.grid import Setting
 from shared.backtest.sweep.settings_run import Job, work
 from shared.backtest.sweep.stored import PartResult, key_of, read_result, write_result
 from shared.config.sections import IndicatorsSection
-from shared.evidence.hashes import settings_hash
+from shared.evidence.hashes import settings_hash, tested_indicators
 from shared.trading.strategy import BASE, RULES
 
 Progress = Callable[[int, int], None]
@@ -68,14 +68,18 @@ class Question:
 
     def hash_of(self, setting: Setting) -> str:
         """Return the hash of a setting with the fill model."""
-        return settings_hash(setting.trader, setting.strategy_parameters, asdict(self.model))
+        return settings_hash(
+            setting.trader, setting.strategy_parameters, self.indicators, asdict(self.model)
+        )
 
     def result_key(self, setting: Setting, part: Part) -> str:
         """Return the hash of all that a setting's result in a part depends on."""
         return self._key(self.hash_of(setting), asdict(part))
 
     def _key(self, *what: Any) -> str:
-        return key_of(RULES, BASE.hash, asdict(self.indicators), self.data_hash, list(what))
+        return key_of(
+            RULES, BASE.hash, tested_indicators(self.indicators), self.data_hash, list(what)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import pytest
 
 from actors.trader.evidence_gate import FEES_EVERY_S, EvidenceGate
 from shared import codec
-from shared.config.sections import TraderSection
+from shared.config.sections import IndicatorsSection, TraderSection
 from shared.evidence.record import EvidenceRecord, read_record
 from shared.exchanges.sim.save_file import fresh_state
 from shared.exchanges.sim.venue import SimVenue
@@ -63,6 +63,7 @@ class Site:
             demand=demand,
             strategy=lambda: BASE,
             parameters={},
+            indicators=IndicatorsSection(),
             symbols=COINS,
             clock=self.clock,
             log=logging.getLogger("trader"),

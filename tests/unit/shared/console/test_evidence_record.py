@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 
 from shared.backtest.sweep.ledger import NAME, Kind, LedgerLine, append
-from shared.config.sections import TraderSection
+from shared.config.sections import IndicatorsSection, TraderSection
 from shared.console import command_line
 from shared.errors import EXIT_FAILED, EXIT_OK
 from shared.evidence.fits import missing
 from shared.evidence.hashes import settings_hash
 from shared.evidence.record import read_record
 from shared.trading.strategy import BASE
-from tests.support.evidence import FILL_MODEL
+from tests.support.evidence import FILL_MODEL, INDICATORS
 
 DAY_MS = 86_400_000
 FROM, TO = 20_000 * DAY_MS, 20_040 * DAY_MS
@@ -46,13 +46,14 @@ def sweep(mean_r: float = 0.2) -> dict[str, Any]:
         "sentence": "the chosen one earned 0.200 R",
         "tries": 40,
         "strategy": dataclasses.asdict(BASE),
+        "indicators": dataclasses.asdict(INDICATORS),
         "fill_model": FILL_MODEL,
         "taker_fee": "0.0005",
         "data_hash": "d" * 64,
         "chosen": {
             "trader": dataclasses.asdict(TRADER),
             "strategy_parameters": {},
-            "settings_hash": settings_hash(TRADER, {}, FILL_MODEL),
+            "settings_hash": settings_hash(TRADER, {}, INDICATORS, FILL_MODEL),
         },
         "hold_out": {"opened": 1, "from_ms": FROM, "to_ms": TO, "trades": trades(mean_r)},
     }
@@ -97,8 +98,11 @@ def test_record_is_what_the_trader_accepts_for_just_these_settings(
     assert found.mean_r == pytest.approx(0.2)
     assert 0 < found.lower_r < 0.2
     fee = Decimal("0.0005")
-    assert missing(found, TRADER, BASE, {}, fee) == []
-    assert missing(found, dataclasses.replace(TRADER, entry_score=91), BASE, {}, fee)
+    assert missing(found, TRADER, BASE, {}, INDICATORS, taker_fee=fee) == []
+    assert missing(
+        found, dataclasses.replace(TRADER, entry_score=91), BASE, {}, INDICATORS, taker_fee=fee
+    )
+    assert missing(found, TRADER, BASE, {}, IndicatorsSection(history=400), taker_fee=fee)
     out = capsys.readouterr().out
     assert f"trader.evidence_file: {path}" in out
     assert "400 trades" in out

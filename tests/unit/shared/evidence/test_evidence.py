@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from shared import codec
-from shared.config.sections import TraderSection
+from shared.config.sections import IndicatorsSection, SqueezeSection, TraderSection
 from shared.errors import BadMessage
 from shared.evidence.fits import demanded, missing, summary
 from shared.evidence.hashes import NOT_TESTED, settings_hash
@@ -25,7 +25,7 @@ from shared.evidence.record import (
     read_record,
 )
 from shared.trading.strategy import BASE
-from tests.support.evidence import FEE, FILL_MODEL, NOW_MS, evidence
+from tests.support.evidence import FEE, FILL_MODEL, INDICATORS, NOW_MS, evidence
 
 # The hash
 
@@ -43,34 +43,41 @@ def test_hash_is_that_of_sorted_json_whose_whole_floats_are_integers() -> None:
         for name, value in sorted(values.items())
     )
     text = (
-        f'{{"fill_model":{{"a":1,"b":"x"}},"strategy_parameters":{{"n":0.5}},"trader":{{{shown}}}}}'
+        '{"fill_model":{"a":1,"b":"x"},"indicators":{"divergence":{"fresh":10,"left":5,'
+        '"min_strength":0.3,"right":3,"window":50},"history":400,"squeeze":{"bb_mult":2,'
+        '"kc_mult":1.5,"min_squeeze_bars":3,"outlier_atr":20}},"strategy_parameters":{"n":0.5},'
+        f'"trader":{{{shown}}}}}'
     )
     expected = hashlib.sha256(text.encode()).hexdigest()
-    assert settings_hash(trader, {"n": 0.5}, {"b": "x", "a": 1.0}) == expected
+    indicators = IndicatorsSection(history=400)
+    assert settings_hash(trader, {"n": 0.5}, indicators, {"b": "x", "a": 1.0}) == expected
 
 
 def test_hash_is_of_what_changes_a_trade_and_of_nothing_else() -> None:
-    first = settings_hash(TraderSection(), {}, FILL_MODEL)
+    first = settings_hash(TraderSection(), {}, INDICATORS, FILL_MODEL)
     assert first == settings_hash(
-        TraderSection(delay_s=3.0), {}, dict(reversed(FILL_MODEL.items()))
+        TraderSection(delay_s=3.0), {}, INDICATORS, dict(reversed(FILL_MODEL.items()))
     )
     same = TraderSection(
         enabled=True, evidence="require", evidence_file="e.json", accept_without_evidence="x"
     )
-    assert first == settings_hash(same, {}, FILL_MODEL)
+    lenient = IndicatorsSection(interval_s=60, coin_failures=9, coin_quarantine_s=60)
+    assert first == settings_hash(same, {}, lenient, FILL_MODEL)
     others = [
-        (TraderSection(entry_score=86), {}, FILL_MODEL),
-        (TraderSection(use_ta_signals=True), {}, FILL_MODEL),
-        (TraderSection(), {"bars": 3}, FILL_MODEL),
-        (TraderSection(), {}, FILL_MODEL | {"latency_ms": 1}),
+        (TraderSection(entry_score=86), {}, INDICATORS, FILL_MODEL),
+        (TraderSection(use_ta_signals=True), {}, INDICATORS, FILL_MODEL),
+        (TraderSection(), {"bars": 3}, INDICATORS, FILL_MODEL),
+        (TraderSection(), {}, IndicatorsSection(history=600), FILL_MODEL),
+        (TraderSection(), {}, IndicatorsSection(squeeze=SqueezeSection(kc_mult=2)), FILL_MODEL),
+        (TraderSection(), {}, INDICATORS, FILL_MODEL | {"latency_ms": 1}),
     ]
-    assert len({first, *(settings_hash(*other) for other in others)}) == 5
+    assert len({first, *(settings_hash(*other) for other in others)}) == 7
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), {1, 2}])
 def test_value_that_json_does_not_know_is_not_hashed(value: object) -> None:
     with pytest.raises(ValueError):
-        settings_hash(TraderSection(), {"n": value}, {})
+        settings_hash(TraderSection(), {"n": value}, INDICATORS, {})
 
 
 # The record
@@ -137,7 +144,7 @@ def test_digest_is_that_of_the_content_and_none_where_there_is_no_file(tmp_path:
 def found(
     record: EvidenceRecord, settings: TraderSection | None = None, fee: Decimal | None = FEE
 ) -> list[str]:
-    return missing(record, settings or TraderSection(), BASE, {}, fee)
+    return missing(record, settings or TraderSection(), BASE, {}, INDICATORS, taker_fee=fee)
 
 
 def test_evidence_of_just_this_fits() -> None:
@@ -176,7 +183,7 @@ def test_what_does_not_fit_is_named_with_what_was_expected_and_what_to_do(
 
 def test_strategy_is_compared_by_what_decides_its_scores_not_by_its_name() -> None:
     renamed = dataclasses.replace(BASE, name="other", version="")
-    assert missing(evidence(), TraderSection(), renamed, {}, FEE) == []
+    assert missing(evidence(), TraderSection(), renamed, {}, INDICATORS, taker_fee=FEE) == []
 
 
 def test_hold_out_opened_three_times_fits_with_a_bound_that_is_sure_enough() -> None:
@@ -191,6 +198,14 @@ def test_settings_that_differ_are_named() -> None:
     )
     (text,) = found(evidence(), many)
     assert "and 2 more)" in text
+
+
+def test_indicators_that_differ_are_named_and_how_often_they_are_computed_does_not_count() -> None:
+    other = IndicatorsSection(history=600, squeeze=SqueezeSection(kc_mult=2))
+    (text,) = missing(evidence(), TraderSection(), BASE, {}, other, taker_fee=FEE)
+    assert "indicators.history 500, now 600; indicators.squeeze.kc_mult 1.5, now 2)" in text
+    often = IndicatorsSection(interval_s=5, coin_failures=1, coin_quarantine_s=60)
+    assert missing(evidence(), TraderSection(), BASE, {}, often, taker_fee=FEE) == []
 
 
 def test_with_signals_it_must_be_evidence_of_signals() -> None:

@@ -157,12 +157,15 @@ def test_digest_depends_on_trades_and_equity_alone() -> None:
 
 
 def test_hashes_tell_settings_and_candles_apart() -> None:
-    trader, model = TraderSection(), FillModel()
-    usual = settings_hash(trader, {}, asdict(model))
-    assert usual == settings_hash(TraderSection(entry_score=85, delay_s=3.0), {}, asdict(model))
-    assert usual != settings_hash(replace(trader, entry_score=86), {}, asdict(model))
-    assert usual != settings_hash(trader, {}, asdict(replace(model, release="daily")))
-    assert usual != settings_hash(trader, {"x": 1}, asdict(model))
+    trader, usual = TraderSection(), FillModel()
+    indicators, model = IndicatorsSection(), asdict(usual)
+    first = settings_hash(trader, {}, indicators, model)
+    same = TraderSection(entry_score=85, delay_s=3.0)
+    assert first == settings_hash(same, {}, indicators, model)
+    assert first != settings_hash(replace(trader, entry_score=86), {}, indicators, model)
+    assert first != settings_hash(trader, {}, indicators, asdict(replace(usual, release="daily")))
+    assert first != settings_hash(trader, {"x": 1}, indicators, model)
+    assert first != settings_hash(trader, {}, replace(indicators, history=400), model)
 
     candles = flat(600)
     recordings = {"BTCUSDT": Recording("BTCUSDT", {Timeframe.M5: candles})}
@@ -178,7 +181,7 @@ def test_document_has_the_fields_that_programs_rely_on(result: Result) -> None:
     document = result.document
     wanted = (
         "trades net_return_pct max_drawdown_pct sharpe expectancy_r profit_factor fees funding "
-        "locked bonus_trades settings_hash data_hash strategy_hash digest"
+        "locked bonus_trades indicators settings_hash data_hash strategy_hash digest"
     )
     assert set(wanted.split()) <= set(document)
     assert document["trades"] == len(result.history.trades) > 20
