@@ -175,7 +175,12 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
     from shared.backtest.sweep.grid import IDLE  # noqa: PLC0415
 
     given = overridden(options.set)
-    idle = [f"trader.{name}" for name in given.get("trader", {}) if name in IDLE]
+    idle = [
+        f"{section}.{name}"
+        for section, names in IDLE.items()
+        for name in given.get(section, {})
+        if name in names
+    ]
     idle += [name for name in given if name not in (*SECTIONS, "state_dir")]
     if idle:
         raise Misuse(

@@ -6,7 +6,7 @@ import dataclasses
 import math
 import random
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
@@ -16,11 +16,14 @@ from shared.config.rules import breaches
 from shared.config.sections import Config, TraderSection
 from shared.config.yaml_document import dotted
 from shared.errors import ConfigError, shortened
-from shared.evidence.hashes import NOT_TESTED
+from shared.evidence.hashes import INDICATORS_NOT_TESTED, NOT_TESTED
 
 SECTIONS = ("trader", "strategy_parameters")
-IDLE = ("wait_s", "unprotected_s", "warn_pct", "max_refusals_per_hour", *NOT_TESTED)
-"""Settings of the trader without effect where candles come at once and the venue always answers."""
+IDLE: Mapping[str, Set[str]] = {
+    "trader": {"wait_s", "unprotected_s", "warn_pct", "max_refusals_per_hour", *NOT_TESTED},
+    "indicators": INDICATORS_NOT_TESTED,
+}
+"""Settings by section without effect where candles come at once and the venue always answers."""
 
 MOST_SETTINGS = 20_000
 """More take `--random`: each is a backtest of its own."""
@@ -175,7 +178,7 @@ def _axis(name: str, text: str) -> Axis:
             [f"{_OPTION} {shortened(name)}: found a key that no backtest depends on, expected "
              "trader.NAME or strategy_parameters.NAME"]
         )  # fmt: skip
-    if path[0] == "trader" and path[1] in IDLE:
+    if path[1] in IDLE.get(path[0], ()):
         raise ConfigError([f"{_OPTION} {name}: it changes nothing in a backtest; leave it out"])
     values: dict[Value, None] = {}
     faults: list[str] = []

@@ -100,6 +100,20 @@ def test_a_hold_out_is_looked_at_once_and_noted(
     assert swept(candles, out)["hold_out"]["opened"] == 3
 
 
+def test_other_indicators_are_another_question_and_another_look(
+    candles: Path, tmp_path: Path
+) -> None:
+    out, wider = tmp_path / "out", ("--set", "indicators.squeeze.kc_mult=2")
+    for more in ((), wider):
+        assert swept(candles, out, *more)["hold_out"]["opened"] == len(more) // 2
+        assert run("open-hold-out", out) == 0
+    assert kinds(candles) == ["sweep", "opening"] * 2
+    assert len(list(out.glob("prepared/hold-out-*"))) == 2
+    seen = result(out)["hold_out"]
+    again = swept(candles, out, *wider, "--set", "indicators.interval_s=5")
+    assert (again["hold_out"], len(kinds(candles))) == (seen, 4)
+
+
 def test_other_candles_than_those_of_the_sweep_open_nothing(
     candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -91,6 +91,11 @@ def test_a_users_strategy_is_not_answered_for_by_the_built_in_one(
     ("arguments", "code", "says"),
     [
         (("--set", "trader.warn_pct=70"), 2, "trader.warn_pct: does not count in a backtest"),
+        (
+            ("--set", "indicators.interval_s=5", "--set", "indicators.coin_failures=1"),
+            2,
+            "--set indicators.interval_s, indicators.coin_failures: does not count in a backtest",
+        ),
         (("--set", "alerts.enabled=true"), 2, "alerts: does not count in a backtest"),
         (("--set", "trader.entry_scor=70"), 78, "did you mean trader.entry_score"),
         (("--from", "2025-02-01", "--to", "2025-01-01"), 2, "is not before --to"),
