@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from shared import codec
 from shared.config.defaults import UNNAMED_VENUE, Mode
 from shared.config.secrets import Secrets
 from shared.config.sections import (
     AlertsSection,
     Config,
+    IndicatorsSection,
     SimulatorSection,
+    SqueezeSection,
     TraderSection,
 )
 from shared.config.venue_catalog import venue_catalog
@@ -165,3 +169,20 @@ def test_evidence_that_has_changed_restarts_the_trader_alone() -> None:
         for digest in ("a", "b")
     )
     assert {name for name in first if first[name] != again[name]} == {"trader"}
+
+
+@pytest.mark.parametrize(
+    ("indicators", "restarts"),
+    [
+        (IndicatorsSection(interval_s=60, coin_failures=9), False),
+        (IndicatorsSection(squeeze=SqueezeSection(kc_mult=2)), True),
+    ],
+)
+def test_trader_is_started_anew_with_indicators_that_evidence_is_of_and_with_no_others(
+    indicators: IndicatorsSection, restarts: bool
+) -> None:
+    changed = replace(config(), indicators=indicators)
+    (trader,) = (spec for spec in child_specs(changed, PORTS) if spec.name == "trader")
+    given = trader.section["indicators"]
+    assert codec.from_plain(IndicatorsSection, given, "x").squeeze == indicators.squeeze
+    assert (trader.section != children()["trader"].section) == restarts
