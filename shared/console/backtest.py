@@ -14,7 +14,7 @@ import orjson
 from shared.clock import SystemClock
 from shared.config.defaults import BUILT_IN
 from shared.config.load import load, overridden
-from shared.console.option_values import ALWAYS, Misuse, results_directory, time_ms
+from shared.console.option_values import ALWAYS, Misuse, add_recorded, results_directory, time_ms
 from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle, NotInstalled
 
 # NumPy and the kernels are loaded when something is tested, not with every command.
@@ -27,20 +27,7 @@ SECTIONS = ("trader", "indicators")
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `backtest`."""
-    parser.add_argument(
-        "--candles",
-        required=True,
-        metavar="DIR",
-        type=Path,
-        help="a candle store, or SYMBOL-5m.csv.gz files",
-    )
-    parser.add_argument(
-        "--from", dest="since", metavar="T", help="first close, UTC: 2025-02-01[T12:00]"
-    )
-    parser.add_argument("--to", dest="until", metavar="T", help="end, not included")
-    parser.add_argument(
-        "--symbols", default="", metavar="A,B", help="only these coins (all that are recorded)"
-    )
+    add_recorded(parser, begins="first close")
     parser.add_argument(
         "--release",
         choices=("never", "daily"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -19,6 +20,28 @@ MOST_SHOWN = 20
 
 class Misuse(Exception):
     """An option is invalid."""
+
+
+def add_recorded(parser: argparse.ArgumentParser, *, begins: str) -> None:
+    """Declare which recorded candles are taken: where they are, from when until when, which coins.
+
+    Args:
+        begins: What `--from` is the time of.
+    """
+    parser.add_argument(
+        "--candles",
+        required=True,
+        metavar="DIR",
+        type=Path,
+        help="a candle store, or SYMBOL-5m.csv.gz files",
+    )
+    parser.add_argument(
+        "--from", dest="since", metavar="T", help=f"{begins}, UTC: 2025-02-01[T12:00]"
+    )
+    parser.add_argument("--to", dest="until", metavar="T", help="end, not included")
+    parser.add_argument(
+        "--symbols", default="", metavar="A,B", help="only these coins (all that are recorded)"
+    )
 
 
 def time_ms(text: str | None, option: str, otherwise: int) -> int:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from shared.clock import utc_text
 from shared.config.load import load, overridden
-from shared.console.option_values import ALWAYS, Misuse, time_ms
+from shared.console.option_values import ALWAYS, Misuse, add_recorded, time_ms
 from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle, NotInstalled
 
 # NumPy and the kernels are loaded when something is replayed, not with every command.
@@ -31,20 +31,7 @@ PROGRESS_S = 10.0
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `replay`."""
-    parser.add_argument(
-        "--candles",
-        required=True,
-        metavar="DIR",
-        type=Path,
-        help="a candle store, or SYMBOL-5m.csv.gz files",
-    )
-    parser.add_argument(
-        "--from", dest="since", metavar="T", help="first candle's open, UTC: 2025-02-01[T12:00]"
-    )
-    parser.add_argument("--to", dest="until", metavar="T", help="end, not included")
-    parser.add_argument(
-        "--symbols", default="", metavar="A,B", help="only these coins (all that are recorded)"
-    )
+    add_recorded(parser, begins="first candle's open")
     parser.add_argument(
         "--out", type=Path, metavar="FILE", help="write the signals: .csv, .csv.gz or .parquet"
     )
