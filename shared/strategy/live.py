@@ -27,22 +27,27 @@ Asked = tuple[CoinWindows, int]
 """A coin's windows, and the time to judge them at."""
 
 
-class CloseScore(Protocol):
-    """The score of one coin at one close, of whichever strategy; see `BaseScore`."""
+class Scored(Protocol):
+    """What an entry needs of a `BaseScore`, wherever it comes from."""
 
-    @property
-    def symbol(self) -> str: ...
     @property
     def close(self) -> float: ...
     @property
     def closed_until_ms(self) -> int: ...
     @property
-    def change_24h_pct(self) -> float | None: ...
-    @property
     def coverage(self) -> float: ...
     @property
     def fault(self) -> str: ...
     def score(self, side: TradeSide) -> int: ...
+
+
+class CloseScore(Scored, Protocol):
+    """The score of one coin at one close, of whichever strategy; see `BaseScore`."""
+
+    @property
+    def symbol(self) -> str: ...
+    @property
+    def change_24h_pct(self) -> float | None: ...
     def side(self, side: TradeSide) -> SideScore: ...
 
 

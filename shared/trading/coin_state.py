@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 import numpy as np
 
@@ -13,24 +12,9 @@ from shared.indicators.scoring import base_scores_at
 from shared.indicators.signals import CoinWindows
 from shared.market import Candles, Timeframe
 from shared.messages.candles import CandleWindow, Source
-from shared.messages.trading import TradeSide
-from shared.strategy.live import StrategyScore
+from shared.strategy.live import Scored, StrategyScore
 
 M5, H1 = Timeframe.M5, Timeframe.H1
-
-
-class Scored(Protocol):
-    """What an entry needs of a `BaseScore`, wherever it comes from."""
-
-    @property
-    def close(self) -> float: ...
-    @property
-    def closed_until_ms(self) -> int: ...
-    @property
-    def coverage(self) -> float: ...
-    @property
-    def fault(self) -> str: ...
-    def score(self, side: TradeSide) -> int: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,8 +27,9 @@ from shared.market import Timeframe
 from shared.messages.candles import Source
 from shared.messages.signals import CompositeScoreAdjustment, TaSignal
 from shared.messages.trading import TradeSide
+from shared.strategy.live import Scored
 from shared.trading.amounts import exact
-from shared.trading.coin_state import CoinAtClose, Scored
+from shared.trading.coin_state import CoinAtClose
 from shared.trading.plan import Candidate, Refusal
 
 SIDES: tuple[TradeSide, ...] = ("long", "short")

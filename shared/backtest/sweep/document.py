@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from shared.backtest.bootstrap import MIN_BLOCKS, Blocks, coverage_pct
+from shared.backtest.results.metrics import YEAR_DAYS, drawdown_pct
 from shared.backtest.statistics.lower_bound import BLOCK_DAYS
 from shared.backtest.statistics.sharpe import sharpe
 from shared.backtest.sweep.folds import Part
@@ -25,7 +26,6 @@ from shared.market import Floats
 from shared.trading.strategy import BASE
 
 FORM = 1
-DAYS_A_YEAR = 365
 Document = dict[str, Any]
 
 
@@ -108,13 +108,12 @@ def document(
 def figures(result: PartResult) -> Document:
     """Return the figures of one setting in one part; None where there is no such number."""
     grown = np.cumprod(np.concatenate([[1.0], 1.0 + result.daily]))
-    fallen = 1.0 - grown / np.maximum.accumulate(grown)
     per_day = float(sharpe(result.daily[:, None])[0]) if len(result.daily) > 1 else math.nan
     return {
         "trades": len(result.results_r),
         "net_return_pct": 100.0 * float(grown[-1] - 1.0),
-        "max_drawdown_pct": 100.0 * float(fallen.max()),
-        "sharpe": number(per_day * math.sqrt(DAYS_A_YEAR)),
+        "max_drawdown_pct": float(drawdown_pct(grown).max()),
+        "sharpe": number(per_day * math.sqrt(YEAR_DAYS)),
         "expectancy_r": float(result.results_r.mean()) if len(result.results_r) else None,
     }
 
