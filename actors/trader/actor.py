@@ -158,6 +158,10 @@ class Trader(Actor):
             log=self.log,
         )
         self.resources.callback(self._scorer.close)
+        await self._look_at_check()
+        parameters = await asyncio.to_thread(
+            effective_parameters, self.context.section.get("strategy"), state_dir
+        )
         reducing_ms = self.context.reducing_until_ms
         self._trading = Trading(
             self._venue,
@@ -172,9 +176,7 @@ class Trader(Actor):
                 after_quarantine=reducing_ms is not None and reducing_ms > self.clock.now_ms(),
                 closed_venue=closed_to_entries(self._venue_settings, mode),
                 environment=self._venue_settings.environment,
-                strategy_parameters=effective_parameters(
-                    self.context.section.get("strategy"), state_dir
-                ),
+                strategy_parameters=parameters,
             ),
             candles=self._candles(session),
             bus=self.bus,
@@ -247,7 +249,11 @@ class Trader(Actor):
         )
 
     def _unchecked_strategy(self) -> str:
-        return "" if self._passed is None else self._passed.objection()
+        return "" if self._passed is None else self._passed.objection
+
+    async def _look_at_check(self) -> None:
+        if self._passed is not None:
+            await asyncio.to_thread(self._passed.look)
 
     def _start_background(self) -> None:
         self.background(self._trading.evidence.look(), "evidence")
@@ -258,6 +264,7 @@ class Trader(Actor):
             ("events", self._trading.event_log.publish, EVENTS_S),
             ("status", self._publish_status, POLL_S),
             ("journal", self._probe_journal, PROBE_S),
+            ("strategy", self._look_at_check, POLL_S),
         ):
             self.background(self._repeat(work, pause_s), name)
 

@@ -48,9 +48,7 @@ def load(
     document = _read(path)
     for override in overrides:
         _apply(document, override)
-    reference = document.root.get("strategy")
-    if isinstance(reference, str) and reference:
-        document.root["strategy"] = beside(reference, path.parent)
+    _start_paths_at(document, path.parent)
     if mode is not None:
         document.root["mode"] = mode
         document.origins["mode",] = "--mode"
@@ -80,6 +78,30 @@ def overridden(overrides: Sequence[str], origin: str = "--set") -> dict[str, Any
         raise ConfigError([str(fault) for fault in faults])
     found: dict[str, Any] = document.root
     return found
+
+
+def configured_strategy(path: Path, overrides: Sequence[str] = ()) -> tuple[str, dict[str, Any]]:
+    """Return `strategy` and `strategy_parameters`, whether or not that strategy can be used.
+
+    Raises:
+        ConfigError: They are of the wrong type; texts as of `load`.
+    """
+    document = _read(path)
+    for override in overrides:
+        _apply(document, override)
+    _start_paths_at(document, path.parent)
+    own = {name: value for name, value in document.root.items() if name.startswith("strategy")}
+    config, faults, _ = _typed(document, {"groups": {}, **own})
+    if config is None:
+        raise ConfigError([str(fault) for fault in sorted(faults, key=_reading_order)])
+    return config.strategy, config.strategy_parameters
+
+
+def _start_paths_at(document: Document, folder: Path) -> None:
+    """Have the relative path of a strategy start at the configuration's folder."""
+    reference = document.root.get("strategy")
+    if isinstance(reference, str) and reference:
+        document.root["strategy"] = beside(reference, folder)
 
 
 def _reading_order(fault: ConfigFault) -> tuple[int, int]:

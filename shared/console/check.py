@@ -54,7 +54,7 @@ def check(options: argparse.Namespace) -> int:
         f"{len(config.groups)} groups"
     )
     strategy = strategy_section(config)
-    if strategy is not None and (why := objection(state_dir, strategy.file)):
+    if strategy is not None and (why := objection(state_dir, strategy)):
         print(f"note: the trader enters nothing: {why}")
     if config.alerts.enabled:
         services = f"{count(len(urls), 'service URL')}, well formed" if urls else NO_URLS

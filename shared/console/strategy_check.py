@@ -15,15 +15,22 @@ import orjson
 
 from shared.backtest.recording import chosen_symbols, read_recording
 from shared.clock import SystemClock
-from shared.config.load import load, overridden
+from shared.config.load import configured_strategy, load, overridden
 from shared.errors import EXIT_FAILED, EXIT_OK, BadMessage, PlatformError, count
 from shared.files import write_atomically
 from shared.market import Candles, Timeframe
 from shared.strategy.contract import LoadedStrategy, Scores, Series
 from shared.strategy.laws import COINS, Calls, Laws, Outcome
 from shared.strategy.process import StrategyProcess
-from shared.strategy.records import FILE, CheckRecord, read_records, with_record
-from shared.strategy.source import StrategySection, read_strategy
+from shared.strategy.records import (
+    FILE,
+    CheckRecord,
+    filled,
+    in_words,
+    read_records,
+    with_record,
+)
+from shared.strategy.source import BadStrategy, StrategyFile, StrategySection, read_strategy
 
 COLOURS = {"kept": "green", "broken": "red", "not run": "yellow", "noted": "yellow"}
 PIPE_WIDTH = 140
@@ -63,10 +70,9 @@ def check(options: argparse.Namespace) -> int:
     # the strategy of the configuration may be the very one that is to be mended
     others = [*options.set, "strategy=base", "strategy_parameters={}"]
     config = load(Path(options.config), others, mode=options.mode, to_run=False)
+    file = read_strategy(options.file)
     section = StrategySection(
-        file=read_strategy(options.file),
-        parameters=overridden(options.set).get("strategy_parameters", {}),
-        timeout_s=config.strategy_timeout_s,
+        file=file, parameters=_parameters(options, file), timeout_s=config.strategy_timeout_s
     )
     coins = _candles(options)
     with asking(section, "check") as first, asking(section, "check, again") as second:
@@ -90,6 +96,17 @@ def check(options: argparse.Namespace) -> int:
     return EXIT_FAILED if record.broken else EXIT_OK
 
 
+def _parameters(options: argparse.Namespace, file: StrategyFile) -> dict[str, Any]:
+    """Return those of the configuration if it names this file, changed by those of `--set`."""
+    reference, configured = configured_strategy(Path(options.config), options.set)
+    with contextlib.suppress(BadStrategy):  # then it is another
+        named = read_strategy(reference)
+        if (named.path, named.class_name) == (file.path, file.class_name):
+            return configured
+    given: dict[str, Any] = overridden(options.set).get("strategy_parameters", {})
+    return given
+
+
 def _candles(options: argparse.Namespace) -> dict[str, dict[Timeframe, Candles]]:
     wanted = [symbol for symbol in options.symbols.split(",") if symbol]
     symbols = chosen_symbols(options.candles, wanted)
@@ -111,22 +128,21 @@ def _record(section: StrategySection, loaded: LoadedStrategy, found: list[Outcom
         broken={each.law: each.text for each in found if each.state == "broken"},
         is_whole_equal=any(each.law == "live call" and each.state == "kept" for each in found),
         parameters=loaded.parameters,
+        tried=filled(loaded.parameters, section.parameters),
     )
 
 
 def _keep(state_dir: Path, record: CheckRecord) -> str:
-    """Record the outcome; return where, or why not."""
+    """Record the outcome; return where, or why not. Records that cannot be read are left alone."""
+    lost = "not recorded, so the trader does not know of it"
     try:
         records = read_records(state_dir)
-    except BadMessage:  # unreadable ones are worth nothing
-        records = []
+    except BadMessage as error:
+        return f"{lost}: {error}; restore that file, or move it away, and check again"
     try:
         write_atomically(state_dir / FILE, with_record(records, record))
     except OSError as error:
-        return (
-            f"not recorded, so the trader does not know of it: {state_dir / FILE} "
-            f"({error.strerror}); run it as the platform's user"
-        )
+        return f"{lost}: {state_dir / FILE} ({error.strerror}); run it as the platform's user"
     return f"recorded in {state_dir / FILE}"
 
 
@@ -163,4 +179,5 @@ def _show(
         print(f"refused: {count(len(record.broken), 'law')} broken ({', '.join(record.broken)})")
     else:
         print(f"passed, as SHA-256 {record.digest[:12]}...")
+    print(f"tried with the parameters {in_words(record.tried or {})}")
     print(kept)

@@ -1,4 +1,4 @@
-"""Which files have passed `coinex strategy check`, by their digest, as kept in `state_dir`.
+"""Which files have passed `coinex strategy check`, with which parameters, as kept in `state_dir`.
 
 The supervisor reads this instead of running a strategy.
 """
@@ -7,23 +7,27 @@ from __future__ import annotations
 
 import json
 import operator
-from collections.abc import Callable, Iterator, Mapping
+import shlex
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shared import codec
-from shared.errors import BadMessage, did_you_mean
+from shared.errors import BadMessage, did_you_mean, shortened
+from shared.evidence.hashes import canonical
 from shared.strategy.source import StrategyFile, StrategySection
 
 FILE = "strategies.json"
 KEPT = 200
 MOST_BYTES = 4 * 1024 * 1024
+MOST_LETTERS = 200
+"""Of parameters in a text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckRecord:
-    """The outcome of checking one class of one file.
+    """The outcome of checking one class of one file with one set of parameters.
 
     Attributes:
         digest: SHA-256 of the file's bytes.
@@ -32,6 +36,8 @@ class CheckRecord:
         broken: By law, how it was broken; empty when it passed.
         is_whole_equal: Whether one call over a whole series gives what live calls give.
         parameters: Of each parameter what JSON Schema says of it.
+        tried: The parameters it was checked with, defaults filled in; None in an older record,
+            which did not note them.
     """
 
     path: str
@@ -43,6 +49,7 @@ class CheckRecord:
     broken: dict[str, str]
     is_whole_equal: bool
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tried: dict[str, Any] | None = None
 
 
 def read_records(state_dir: Path) -> list[CheckRecord]:
@@ -72,28 +79,83 @@ def with_record(records: list[CheckRecord], newest: CheckRecord) -> bytes:
     return json.dumps({"checks": [asdict(each) for each in kept]}, indent=1).encode()
 
 
-def _key(record: CheckRecord | StrategyFile) -> tuple[str, str]:
-    return record.digest, record.class_name
+def _key(record: CheckRecord) -> tuple[str, str, str]:
+    return record.digest, record.class_name, _as_text(record.tried)
+
+
+def _as_text(parameters: Mapping[str, Any] | None) -> str:
+    """Return parameters in the one form that is compared: 3.0 is 3, and true is not 1."""
+    return json.dumps(None if parameters is None else canonical(parameters), sort_keys=True)
+
+
+def _records_of(state_dir: Path, file: StrategyFile) -> list[CheckRecord]:
+    own = file.digest, file.class_name
+    return [r for r in read_records(state_dir) if (r.digest, r.class_name) == own]
 
 
 def record_of(state_dir: Path, file: StrategyFile) -> CheckRecord | None:
-    """Return the record of a strategy with the very same bytes; None if it was never checked.
+    """Return the newest record of a strategy with the very same bytes, whichever its parameters.
 
     Raises:
         BadMessage: The records cannot be read.
     """
-    return next((r for r in read_records(state_dir) if _key(r) == _key(file)), None)
+    return next(reversed(_records_of(state_dir, file)), None)
 
 
-def objection(state_dir: Path, file: StrategyFile) -> str:
-    """Return why nothing may be traded by a strategy, or ""."""
-    to_do = f"`coinex strategy check {file.path}:{file.class_name} --candles STORE`"
+def with_parameters(
+    found: Sequence[CheckRecord], parameters: Mapping[str, Any]
+) -> CheckRecord | None:
+    """Return the newest of a strategy's records whose check tried just these; None if none did."""
+    for record in reversed(found):
+        wanted = _as_text(filled(record.parameters, parameters))
+        if record.tried is not None and _as_text(record.tried) == wanted:
+            return record
+    return None
+
+
+def filled(known: Mapping[str, Mapping[str, Any]], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters with defaults filled in.
+
+    Args:
+        known: What JSON Schema says of each.
+    """
+    return {name: of["default"] for name, of in known.items() if "default" in of} | dict(given)
+
+
+def in_words(parameters: Mapping[str, Any]) -> str:
+    """Return parameters for people, such as "bars 24, fast true"."""
+    texts = (f"{name} {json.dumps(value)}" for name, value in sorted(parameters.items()))
+    return shortened(", ".join(texts), MOST_LETTERS) or "none"
+
+
+def objection(state_dir: Path, section: StrategySection) -> str:
+    """Return why nothing may be traded by a strategy with its parameters, or "".
+
+    A law such as truncation may hold with one set of parameters and not with another.
+    """
+    file, given = section.file, section.parameters
+    to_do = f"`coinex strategy check {shlex.quote(f'{file.path}:{file.class_name}')}"
+    if given:
+        to_do += f" --set {shlex.quote(f'strategy_parameters={json.dumps(given)}')}"
+    to_do += " --candles STORE`"
     try:
-        record = record_of(state_dir, file)
+        found = _records_of(state_dir, file)
     except BadMessage as error:
-        return f"whether the strategy {file.label} passed its check is not known ({error}): {to_do}"
-    if record is None:
+        return (
+            f"whether the strategy {file.label} passed its check is not known ({error}): correct "
+            f"or remove that file, {to_do}"
+        )
+    if not found:
         return f"the strategy {file.label} has not passed its check as it is now: {to_do}"
+    record = with_parameters(found, given)
+    if record is None:
+        tried = found[-1].tried
+        before = "ones that were not noted" if tried is None else in_words(tried)
+        now = in_words(filled(found[-1].parameters, given))
+        return (
+            f"the strategy {file.label} has not passed its check with these parameters ({now}; "
+            f"checked with {before}): {to_do}"
+        )
     if record.broken:
         laws = "; ".join(f"{law}: {how}" for law, how in record.broken.items())
         return f"the strategy {file.label} was refused by its check ({laws}): correct it, {to_do}"
@@ -101,36 +163,35 @@ def objection(state_dir: Path, file: StrategyFile) -> str:
 
 
 class PassedCheck:
-    """Watches whether a strategy has passed its check; may be asked often.
+    """Watches whether a strategy has passed its check.
 
     Args:
         state_dir: Has the records.
     """
 
-    def __init__(self, state_dir: Path, file: StrategyFile) -> None:
+    def __init__(self, state_dir: Path, section: StrategySection) -> None:
         self._state_dir = state_dir
-        self._file = file
+        self._section = section
         self._seen: tuple[int, ...] | None = None
-        self._objection = ""
+        self.objection = f"whether the strategy {section.file.label} passed its check is being read"
+        """As the function of that name, when it was last looked."""
 
-    def objection(self) -> str:
-        """As the function of that name, read again only when the records have changed."""
+    def look(self) -> None:
+        """Read the records again if they have changed; waits for the disk."""
         try:
             found = (self._state_dir / FILE).stat()
             seen: tuple[int, ...] = (found.st_mtime_ns, found.st_ino, found.st_size)
         except OSError:
             seen = ()
         if seen != self._seen:
-            self._objection, self._seen = objection(self._state_dir, self._file), seen
-        return self._objection
+            self.objection, self._seen = objection(self._state_dir, self._section), seen
 
 
 def passed_check(section: Mapping[str, Any] | None, state_dir: Path) -> PassedCheck | None:
     """Return the watch for an actor's section; None: the built-in strategy needs no check."""
     if section is None:
         return None
-    file = codec.from_plain(StrategySection, section, "config: strategy").file
-    return PassedCheck(state_dir, file)
+    return PassedCheck(state_dir, codec.from_plain(StrategySection, section, "config: strategy"))
 
 
 def effective_parameters(section: Mapping[str, Any] | None, state_dir: Path) -> dict[str, Any]:
@@ -146,9 +207,7 @@ def effective_parameters(section: Mapping[str, Any] | None, state_dir: Path) -> 
         record = record_of(state_dir, given.file)
     except BadMessage:  # whether it passed its check is not known either
         record = None
-    known = {} if record is None else record.parameters
-    defaults = {name: of["default"] for name, of in known.items() if "default" in of}
-    return {**defaults, **given.parameters}
+    return filled({} if record is None else record.parameters, given.parameters)
 
 
 _LIMITS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {

@@ -7,7 +7,7 @@ from typing import Any
 
 from shared.clock import SystemClock
 from shared.files import write_atomically
-from shared.strategy.records import FILE, CheckRecord, read_records, with_record
+from shared.strategy.records import FILE, CheckRecord, filled, read_records, with_record
 from shared.strategy.source import StrategyFile, StrategySection, read_strategy
 
 HEAD = """
@@ -136,11 +136,16 @@ PARAMETERS: dict[str, dict[str, Any]] = {
 }
 
 
-def record(state_dir: Path, file: StrategyFile, broken: dict[str, str] | None = None) -> None:
-    """Record that a strategy has passed its check, or not."""
+def record(
+    state_dir: Path,
+    file: StrategyFile,
+    broken: dict[str, str] | None = None,
+    **parameters: Any,
+) -> None:
+    """Record that a strategy has passed its check with these parameters, or not."""
     passed = CheckRecord(
         path=file.path, class_name=file.class_name, digest=file.digest, name="trial", version="3",
         checked_ms=SystemClock().now_ms(), broken=broken or {}, is_whole_equal=True,
-        parameters=PARAMETERS,
+        parameters=PARAMETERS, tried=filled(PARAMETERS, parameters),
     )  # fmt: skip
     write_atomically(state_dir / FILE, with_record(read_records(state_dir), passed))

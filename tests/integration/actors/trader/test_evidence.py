@@ -156,7 +156,7 @@ async def test_evidence_of_a_file_is_none_of_a_changed_one(
     venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
 ) -> None:
     file = written(tmp_path / "trial.py", TRIAL)
-    record(tmp_path, file)
+    record(tmp_path, file, bars=7)
     identity = StrategyIdentity(name="trial", version="3", hash=file.digest)
     parameters = effective_parameters(dataclasses.asdict(section(file, bars=7)), tmp_path)
     assert parameters == {"bars": 7, "badly": ""}  # one given, one by default
@@ -165,7 +165,7 @@ async def test_evidence_of_a_file_is_none_of_a_changed_one(
     path = str(tmp_path / "evidence.json")
     settings = dataclasses.replace(STRICT, evidence_file=path, wait_s=75)
     changed = written(tmp_path / "trial.py", TRIAL + "\n# as it was\n")
-    record(tmp_path, changed)
+    record(tmp_path, changed, bars=7)
     for source, fits in ((file, True), (changed, False)):
         trader = RunningTrader(
             venue, redis_url, tmp_path, COINS, settings=settings, strategy=section(source, bars=7)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from shared.bus import Bus
 from shared.journal.journal import Journal
 from shared.market import Timeframe
 from shared.messages.trading import TraderStatus
+from shared.strategy.records import CheckRecord, read_records
 from shared.strategy.source import StrategyFile
 from tests.support.fast_clock import FastClock
 from tests.support.running_trader import RunningTrader, exchanges_on, put_candles, status
@@ -47,6 +49,20 @@ async def venue(tmp_path: Path, bus: Bus) -> AsyncIterator[VenueUnderTest]:
             window = candles.window(coin, Timeframe.H4, CYCLE)
             await bus.put(schema.CANDLES[Timeframe.H4], window, symbol=coin)
         yield venue
+
+
+@pytest.fixture(autouse=True)
+def no_stop_waits_for_the_records(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Require that what the check recorded is read in no thread that protects."""
+    readers = set()
+
+    def seen(state_dir: Path) -> list[CheckRecord]:
+        readers.add(threading.current_thread())
+        return read_records(state_dir)
+
+    monkeypatch.setattr("shared.strategy.records.read_records", seen)
+    yield
+    assert readers and threading.main_thread() not in readers
 
 
 async def said(bus: Bus, cycle_ms: int | None = CYCLE) -> TraderStatus:
@@ -109,6 +125,7 @@ async def hung(
 ) -> None:
     """The next trader, on the same positions, asks a strategy that never answers."""
     endless = section(file, LIMIT_S, badly="HANG")
+    record(tmp_path, file, badly="HANG")
     async with RunningTrader(
         venue, redis_url, tmp_path, COINS, settings=PATIENT, strategy=endless
     ) as running:
@@ -127,14 +144,26 @@ async def hung(
         assert "no answer within 2 s" in running.trader.detail["strategy_trouble"]
 
 
-@pytest.mark.parametrize("broken", [None, {"truncation": "BTCUSDT: it looks ahead"}])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        (None, "has not passed its check as it is now"),
+        ({"broken": {"truncation": "BTCUSDT: it looks ahead"}}, "was refused by its check (trunc"),
+        ({"bars": 7}, "has not passed its check with these parameters (badly"),
+    ],
+    ids=("unchecked", "broken", "other parameters"),
+)
 async def test_strategy_that_has_not_passed_its_check_is_refused_in_words(
-    broken: dict[str, str] | None, venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+    refused: tuple[dict[str, Any] | None, str],
+    venue: VenueUnderTest,
+    bus: Bus,
+    redis_url: str,
+    tmp_path: Path,
 ) -> None:
+    checked, words = refused
     file = written(tmp_path / "enters.py", ENTERS)
-    if broken is not None:
-        record(tmp_path, file, broken)
-    words = "was refused by its check (truncation: " if broken else "has not passed its check"
+    if checked is not None:
+        record(tmp_path, file, **checked)
     async with RunningTrader(
         venue, redis_url, tmp_path, COINS, settings=PATIENT, strategy=section(file)
     ) as running:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,15 @@ import pytest
 
 from shared.config.load import load
 from shared.errors import ConfigError
-from shared.strategy.records import FILE, PassedCheck, parameter_faults, read_records
-from shared.strategy.source import MOST_BYTES, BadStrategy, read_strategy
-from tests.support.strategies import PARAMETERS, TRIAL, record, written
+from shared.strategy.records import (
+    FILE,
+    PassedCheck,
+    parameter_faults,
+    read_records,
+    with_record,
+)
+from shared.strategy.source import MOST_BYTES, BadStrategy, StrategyFile, read_strategy
+from tests.support.strategies import PARAMETERS, TRIAL, record, section, written
 
 SMALL = "groups: {majors: [BTCUSDT]}\n"
 
@@ -120,15 +127,53 @@ def test_parameters_are_held_to_what_the_check_noted(given: dict[str, Any], is_f
     assert (list(parameter_faults(PARAMETERS, given)) == []) is is_fine
 
 
+def said(state_dir: Path, file: StrategyFile, **parameters: Any) -> str:
+    passed = PassedCheck(state_dir, section(file, **parameters))
+    passed.look()
+    return passed.objection
+
+
 def test_only_the_very_same_bytes_have_passed(tmp_path: Path) -> None:
     file = written(tmp_path / "mine.py", TRIAL)
-    passed = PassedCheck(tmp_path, file)
-    assert "has not passed its check as it is now: `coinex strategy check" in passed.objection()
+    passed = PassedCheck(tmp_path, section(file))
+    assert "is being read" in passed.objection
+    passed.look()
+    assert "has not passed its check as it is now: `coinex strategy check" in passed.objection
     record(tmp_path, file, broken={"truncation": "BTCUSDT: it looks ahead"})
-    assert "refused by its check (truncation: BTCUSDT: it looks ahead)" in passed.objection()
+    assert "has not passed" in passed.objection  # it waits for no disk
+    passed.look()
+    assert "refused by its check (truncation: BTCUSDT: it looks ahead)" in passed.objection
     record(tmp_path, file)
-    assert passed.objection() == "" and len(read_records(tmp_path)) == 1
+    passed.look()
+    assert passed.objection == "" and len(read_records(tmp_path)) == 1
     changed = written(tmp_path / "mine.py", TRIAL + "\n")
-    assert "has not passed" in PassedCheck(tmp_path, changed).objection()
+    assert "has not passed" in said(tmp_path, changed)
     (tmp_path / FILE).write_text("{")
-    assert "is not known" in passed.objection()
+    passed.look()
+    assert "is not known" in passed.objection
+
+
+def test_only_the_very_same_parameters_have_passed(tmp_path: Path) -> None:
+    file = written(tmp_path / "my mine.py", TRIAL)
+    record(tmp_path, file, bars=7)
+    assert said(tmp_path, file, bars=7) == said(tmp_path, file, bars=7, badly="") == ""
+    assert (
+        'with these parameters (badly "", bars 8; checked with badly "", bars 7): `coinex strategy '
+        f"check '{tmp_path}/my mine.py:Trial' --set 'strategy_parameters={{\"bars\": 8}}' --candles"
+    ) in said(tmp_path, file, bars=8)
+    assert '(badly "", bars 5;' in said(tmp_path, file)
+    record(tmp_path, file, broken={"truncation": "it looks ahead"})
+    assert "refused by its check" in said(tmp_path, file, bars=5)
+    assert said(tmp_path, file, bars=7) == ""  # another set, another record
+    record(tmp_path, file, bars=8)
+    assert said(tmp_path, file, bars=8.0) == ""
+
+
+def test_record_that_did_not_note_the_parameters_counts_for_none(tmp_path: Path) -> None:
+    file = written(tmp_path / "mine.py", TRIAL)
+    record(tmp_path, file)
+    (old,) = read_records(tmp_path)
+    raw = json.loads(with_record([], old))
+    del raw["checks"][0]["tried"]
+    (tmp_path / FILE).write_text(json.dumps(raw))
+    assert "checked with ones that were not noted" in said(tmp_path, file)
