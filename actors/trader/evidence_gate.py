@@ -10,14 +10,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 from shared.clock import Clock
 from shared.config.sections import IndicatorsSection, TraderSection
-from shared.errors import BadMessage, VenueRefused, VenueUnavailable
-from shared.evidence.fits import missing, summary
-from shared.evidence.record import EvidenceRecord, read_record
+from shared.errors import VenueRefused, VenueUnavailable
+from shared.evidence.fits import missing, refusal, summary
+from shared.evidence.record import EvidenceRecord, record_or_why
 from shared.exchanges.ports import Venue
 from shared.messages.trading import EvidenceDemand, EvidenceStatus, StrategyIdentity
 
@@ -26,8 +25,6 @@ FEES_EVERY_S = 3600.0
 
 READ_S = 5.0
 """How long a disk may take."""
-
-HOW = "`coinex evidence record` writes one, and trader.evidence_file names it"
 
 
 class EvidenceGate:
@@ -77,17 +74,13 @@ class EvidenceGate:
         if self._is_read:
             return
         name = self._settings.evidence_file
-        if name is None:
-            found: EvidenceRecord | str = f"trader.evidence_file is not set: {HOW}"
-        else:
-            if self._reading is None:
-                reading = asyncio.to_thread(_record_or_why, Path(name))
-                self._reading = asyncio.ensure_future(reading)
-            await asyncio.wait([self._reading], timeout=READ_S)
-            if not self._reading.done():
-                self._unread = f"{name}: the disk does not answer"
-                return
-            found = self._reading.result()
+        if self._reading is None:
+            self._reading = asyncio.ensure_future(asyncio.to_thread(record_or_why, name))
+        await asyncio.wait([self._reading], timeout=READ_S)
+        if not self._reading.done():
+            self._unread = f"{name}: the disk does not answer"
+            return
+        found = self._reading.result()
         self._is_read = True
         self._unread, self._record = (found, None) if isinstance(found, str) else ("", found)
         status = self.status()
@@ -137,8 +130,7 @@ class EvidenceGate:
         """Return why nothing may be entered now, or ""."""
         if not self._is_required:
             return ""
-        found = self._missing
-        return f"no evidence of these settings: {'; '.join(found)}" if found else self._unknown
+        return refusal(self._missing) or self._unknown
 
     @property
     def _unknown(self) -> str:
@@ -165,14 +157,3 @@ class EvidenceGate:
         elif self._record is not None:
             text = summary(self._record, self._clock.now_ms())
         return EvidenceStatus(demand=self._demand, fits=fits, text=text, accepted=accepted)
-
-
-def _record_or_why(path: Path) -> EvidenceRecord | str:
-    try:
-        return read_record(path)
-    except FileNotFoundError:
-        return f"{path.absolute()} does not exist: {HOW}"
-    except OSError as error:
-        return f"{path} cannot be read ({error.strerror or error}): correct it, then reload"
-    except BadMessage as error:
-        return f"{error}; record it again, then reload"

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from shared.clock import SystemClock
 from shared.config import ports
 from shared.config.load import load
+from shared.config.sections import Config
 from shared.errors import EXIT_OK, ConfigError, count
+from shared.evidence.fits import demanded, missing, refusal
+from shared.evidence.record import record_or_why
 from shared.permissions import TO_CORRECT
-from shared.strategy.records import objection
+from shared.strategy.records import checked_identity, effective_parameters, objection
 from shared.supervision import preflight
 from shared.supervision.coins_in_use import coins_in_use, in_words, kept
 from shared.supervision.launch import strategy_section
-from shared.supervision.specs import listeners
+from shared.supervision.specs import listeners, trades
+from shared.trading.strategy import BASE
 
 NO_URLS = (
     "enabled, but no service URL is given here, in COINEX_ALERT_URLS or the systemd credential "
@@ -53,8 +59,7 @@ def check(options: argparse.Namespace) -> int:
         f"{options.config}: fine; mode {config.mode}, {len(config.symbols)} coins in "
         f"{len(config.groups)} groups"
     )
-    strategy = strategy_section(config)
-    if strategy is not None and (why := objection(state_dir, strategy)):
+    for why in filter(None, _refusals(config, state_dir)):
         print(f"note: the trader enters nothing: {why}")
     if config.alerts.enabled:
         services = f"{count(len(urls), 'service URL')}, well formed" if urls else NO_URLS
@@ -65,3 +70,27 @@ def check(options: argparse.Namespace) -> int:
     for remark in in_words(config, in_use, kept(config, in_use)):
         print(f"note: {remark}")
     return EXIT_OK
+
+
+def _refusals(config: Config, state_dir: Path) -> Iterator[str]:
+    """Yield why a trader would enter nothing, in its own words, as far as files say."""
+    if not trades(config):
+        return
+    strategy = strategy_section(config)
+    if strategy is not None:
+        yield objection(state_dir, strategy)
+    settings = config.trader
+    demand = demanded(settings, config.mode, config.venue.environment)
+    if demand != "require" or settings.accept_without_evidence:
+        return
+    record = record_or_why(settings.evidence_file)
+    if isinstance(record, str):
+        yield refusal([record])
+        return
+    identity, parameters = BASE, {}
+    if strategy is not None:
+        identity = checked_identity(state_dir, strategy.file)
+        parameters = effective_parameters(asdict(strategy), state_dir)
+    yield refusal(
+        missing(record, settings, identity, parameters, config.indicators, taker_fee=None)
+    )

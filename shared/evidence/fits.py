@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -70,6 +70,11 @@ def missing(
             f"{_percent(taker_fee)} now: test with that fee"
         )
     return found
+
+
+def refusal(found: Sequence[str]) -> str:
+    """Return why nothing is entered where evidence is required and this is missing, or ""."""
+    return f"no evidence of these settings: {'; '.join(found)}" if found else ""
 
 
 def _result_faults(record: EvidenceRecord) -> Iterator[str]:

@@ -23,6 +23,7 @@ LEVEL_PCT = 95.0
 """How sure the lower bound is, one-sided, of a hold-out opened once."""
 
 Outcome = Literal["edge", "no_edge", "undecided"]
+HOW = "`coinex evidence record` writes one, and trader.evidence_file names it"
 _HASH = re.compile(r"[0-9a-f]{64}")
 
 
@@ -124,6 +125,20 @@ def read_record(path: Path) -> EvidenceRecord:
         BadMessage: It is none; see `decode_record`.
     """
     return decode_record(read_bounded(path), str(path))
+
+
+def record_or_why(name: str | None) -> EvidenceRecord | str:
+    """Return the record that `trader.evidence_file` names, or why there is none, in words."""
+    if name is None:
+        return f"trader.evidence_file is not set: {HOW}"
+    try:
+        return read_record(Path(name))
+    except FileNotFoundError:
+        return f"{name} does not exist: {HOW}"
+    except OSError as error:
+        return f"{name} cannot be read ({error.strerror or error}): correct it, then reload"
+    except BadMessage as error:
+        return f"{error}; record it again, then reload"
 
 
 def read_bounded(path: Path) -> bytes:

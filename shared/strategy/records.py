@@ -16,6 +16,7 @@ from typing import Any
 from shared import codec
 from shared.errors import BadMessage, did_you_mean, shortened
 from shared.evidence.hashes import canonical
+from shared.messages.trading import StrategyIdentity
 from shared.strategy.source import StrategyFile, StrategySection
 
 FILE = "strategies.json"
@@ -192,6 +193,16 @@ def passed_check(section: Mapping[str, Any] | None, state_dir: Path) -> PassedCh
     if section is None:
         return None
     return PassedCheck(state_dir, codec.from_plain(StrategySection, section, "config: strategy"))
+
+
+def checked_identity(state_dir: Path, file: StrategyFile) -> StrategyIdentity:
+    """Return a strategy's identity as its check noted it, else its class and no version."""
+    try:
+        record = record_of(state_dir, file)
+    except BadMessage:  # whether it passed its check is not known either
+        record = None
+    name, version = (file.class_name, "") if record is None else (record.name, record.version)
+    return StrategyIdentity(name=name, version=version, hash=file.digest)
 
 
 def effective_parameters(section: Mapping[str, Any] | None, state_dir: Path) -> dict[str, Any]:

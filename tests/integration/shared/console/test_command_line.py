@@ -26,6 +26,7 @@ from shared.kill_switch import KillSwitch, Lock
 from shared.messages.actors import ControlReply
 from shared.pid_lock import acquire
 from shared.supervision.control_client import short_address
+from tests.support.evidence import evidence
 from tests.support.paths import ROOT
 from tests.support.platform_run import QUICK, wait_for
 
@@ -430,6 +431,29 @@ def test_check_and_doctor_find_a_redis_that_run_could_not_start(tmp_path: Path) 
     settled = run("check", *options[2:])  # in demo mode they are set aside, by `run`
     assert (settled.returncode, settled.stderr) == (0, "")
     assert dump.exists()
+
+
+def test_check_says_in_the_traders_words_what_lacks_where_evidence_is_required(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "evidence.json"
+
+    def notes(*more: str) -> list[str]:
+        wanted = (*QUICK, f"state_dir={tmp_path}/var", "trader.enabled=true", *more)
+        settings = [part for setting in wanted for part in ("--set", setting)]
+        done = run("check", *settings)
+        assert done.returncode == 0, done.stderr
+        return [line for line in done.stdout.splitlines() if "the trader enters nothing" in line]
+
+    required = ("trader.evidence=require", f"trader.evidence_file={path}")
+    (note,) = notes(*required)
+    assert f"no evidence of these settings: {path} does not exist: `coinex evidence" in note
+    assert notes() == notes(*required, "trader.enabled=false") == []
+    path.write_bytes(codec.encode(evidence()))
+    assert notes(*required) == []
+    (note,) = notes(*required, "trader.entry_score=91")
+    assert "trader.entry_score 85, now 91" in note
+    assert notes(*required, "trader.entry_score=91", "trader.accept_without_evidence=mine") == []
 
 
 def test_check_tries_the_form_of_each_alert_url_and_shows_none(tmp_path: Path) -> None:

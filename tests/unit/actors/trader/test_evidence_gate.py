@@ -159,7 +159,7 @@ async def test_disk_that_does_not_answer_is_waited_for_without_end_and_holds_up_
         answers.wait(20)
         return read_record(path)
 
-    monkeypatch.setattr("actors.trader.evidence_gate.read_record", stalled)
+    monkeypatch.setattr("shared.evidence.record.read_record", stalled)
     monkeypatch.setattr("actors.trader.evidence_gate.READ_S", 0.05)
     site = Site(tmp_path, evidence())
     await asyncio.wait_for(site.gate.look(), 5)
