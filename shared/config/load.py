@@ -98,10 +98,13 @@ def configured_strategy(path: Path, overrides: Sequence[str] = ()) -> tuple[str,
 
 
 def _start_paths_at(document: Document, folder: Path) -> None:
-    """Have the relative path of a strategy start at the configuration's folder."""
-    reference = document.root.get("strategy")
+    """Have the relative paths of a strategy and of evidence start at the configuration's folder."""
+    reference, trader = document.root.get("strategy"), document.root.get("trader")
     if isinstance(reference, str) and reference:
         document.root["strategy"] = beside(reference, folder)
+    evidence = trader.get("evidence_file") if isinstance(trader, dict) else None
+    if isinstance(evidence, str) and evidence:
+        trader["evidence_file"] = str(folder.resolve() / evidence)
 
 
 def _reading_order(fault: ConfigFault) -> tuple[int, int]:

@@ -24,7 +24,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     record.add_argument("result", type=Path, metavar="RESULT", help="what `sweep --out` wrote")
     record.add_argument("--out", type=Path, default=Path("evidence.json"), metavar="FILE",
-                        help="the record (evidence.json)")  # fmt: skip
+                        help="the record (evidence.json, in this directory)")  # fmt: skip
     record.add_argument("--candles", type=Path, metavar="STORE",
                         help="the store with the ledger (where the sweep had it)")  # fmt: skip
     record.add_argument("--json", action="store_true", help="print the record for programs")

@@ -92,7 +92,8 @@ def record(options: argparse.Namespace) -> int:
     else:
         print(
             f"{options.out}: {summary(found, found.recorded_ms)}\n"
-            f"Name it: trader.evidence_file: {options.out.absolute()}"
+            f"Name it: trader.evidence_file: {options.out.absolute()}\n"
+            "(a relative path starts at the folder of the configuration)"
         )
     return EXIT_OK
 

@@ -112,8 +112,10 @@ def test_path_starts_from_the_configuration(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(SMALL + "strategy: deep/mine.py:Trial\n")
     (tmp_path / "deep").mkdir()
     written(tmp_path / "deep" / "mine.py", TRIAL)
-    found = load(tmp_path / "config.yaml", [f"state_dir={tmp_path}"])
+    given = [f"state_dir={tmp_path}", "trader.evidence_file=deep/evidence.json"]
+    found = load(tmp_path / "config.yaml", given)
     assert found.strategy == f"{tmp_path}/deep/mine.py:Trial"
+    assert found.trader.evidence_file == f"{tmp_path}/deep/evidence.json"
 
 
 @pytest.mark.parametrize(
