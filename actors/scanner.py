@@ -68,14 +68,8 @@ class Scanner(Actor):
 
     async def setup(self) -> None:
         """Subscribe to closed candles and new signals; prepare the strategy."""
-        self._scorer = scorer_of(
-            self.context.section.get("strategy"),
-            owner=self.name,
-            clock=self.clock,
-            rng=self.context.rng,
-            log=self.log,
-        )
-        self.resources.callback(self._scorer.close)
+        self._scorer = scorer_of(self.context, self.resources)
+        self.background(self._scorer.warm(), "strategy")
         self.background(self._listen(), "candles and signals")
 
     async def step(self) -> float:

@@ -150,14 +150,7 @@ class Trader(Actor):
         )
         self._journal = journal = await self._open_journal(state_dir / "trader.db")
         self.resources.callback(journal.close)
-        self._scorer = scorer_of(
-            self.context.section.get("strategy"),
-            owner=self.name,
-            clock=self.clock,
-            rng=self.context.rng,
-            log=self.log,
-        )
-        self.resources.callback(self._scorer.close)
+        self._scorer = scorer_of(self.context, self.resources)
         await self._look_at_check()
         parameters = await asyncio.to_thread(
             effective_parameters, self.context.section.get("strategy"), state_dir
@@ -255,6 +248,10 @@ class Trader(Actor):
         if self._passed is not None:
             await asyncio.to_thread(self._passed.look)
 
+    async def _warm_strategy(self) -> None:
+        if not self._unchecked_strategy():
+            await self._scorer.warm()
+
     def _start_background(self) -> None:
         self.background(self._trading.evidence.look(), "evidence")
         for name, work, pause_s in (
@@ -264,7 +261,8 @@ class Trader(Actor):
             ("events", self._trading.event_log.publish, EVENTS_S),
             ("status", self._publish_status, POLL_S),
             ("journal", self._probe_journal, PROBE_S),
-            ("strategy", self._look_at_check, POLL_S),
+            ("check", self._look_at_check, POLL_S),
+            ("strategy", self._warm_strategy, POLL_S),
         ):
             self.background(self._repeat(work, pause_s), name)
 

@@ -44,6 +44,9 @@ from shared.trading.sizing import plan_entry
 SIGNALS_S, SIGNALS_POLL_S = 5.0, 0.5
 """How long to wait for signals of the deciding candle, after its candles."""
 
+ORDERS_S = 30.0
+"""Of the time until the next close, kept for signals and orders after the scores."""
+
 MIN_MS = 60_000
 
 
@@ -133,7 +136,8 @@ class Cycle:
         self._candles.timeframes = self._scorer.timeframes
         gathered = await self._candles.at_close(report.cycle_ms, until_ms)
         asked = asked_at_close(gathered.coins, report.cycle_ms)
-        scores = await self._scorer.score(asked, self._history)
+        left_s = (report.cycle_ms + Timeframe.M5.ms - self._venue.now_ms()) / 1000 - ORDERS_S
+        scores = await self._scorer.score(asked, self._history, left_s)
         coins = coins_at_close(gathered.coins, self._history, report.cycle_ms, scores)
         before, self._signals = self._signals, await self._read_signals(gathered, report.cycle_ms)
         account = await self._execution.account()

@@ -7,8 +7,10 @@ within its time; nothing here blocks the event loop.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
+import math
 import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -68,11 +70,19 @@ class Scorer(Protocol):
     cross_section: bool
     timeframes: Sequence[Timeframe]
 
-    async def score(self, asked: Sequence[Asked], history: int) -> list[Result]:
+    async def warm(self) -> None:
+        """Load the strategy if that is due, so that no close waits for it; failures are logged."""
+        ...
+
+    async def score(
+        self, asked: Sequence[Asked], history: int, within_s: float = math.inf
+    ) -> list[Result]:
         """Return the score or the error of each coin, in the order given.
 
         Args:
             history: Closed candles that count for the built-in strategy.
+            within_s: Seconds after which a score is worth nothing; a coin whose score might take
+                longer is not asked for.
         """
         ...
 
@@ -89,7 +99,12 @@ class BaseScorer:
     cross_section = False
     timeframes = BUILT_IN_TIMEFRAMES
 
-    async def score(self, asked: Sequence[Asked], history: int) -> list[Result]:
+    async def warm(self) -> None:
+        """Do nothing: nothing is loaded."""
+
+    async def score(
+        self, asked: Sequence[Asked], history: int, within_s: float = math.inf
+    ) -> list[Result]:
         """Return the base scores."""
         return list(base_scores_at(asked, history))
 
@@ -97,23 +112,34 @@ class BaseScorer:
         """Do nothing: nothing runs."""
 
 
-def scorer_of(
-    section: Mapping[str, Any] | None,
-    *,
-    owner: str,
-    clock: Clock,
-    rng: random.Random,
-    log: logging.Logger,
-) -> Scorer:
-    """Return the scorer of an actor's section; None: the built-in strategy.
+class Owner(Protocol):
+    """What an actor that scores is started with."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def section(self) -> Mapping[str, Any]: ...
+    @property
+    def clock(self) -> Clock: ...
+    @property
+    def rng(self) -> random.Random: ...
+    @property
+    def log(self) -> logging.Logger: ...
+
+
+def scorer_of(owner: Owner, resources: contextlib.AsyncExitStack) -> Scorer:
+    """Return the scorer of the strategy in an actor's section, the built-in one if there is none.
 
     Args:
-        owner: The actor's name.
+        resources: Ends what runs when it is closed.
     """
+    section = owner.section.get("strategy")
     if section is None:
         return BaseScorer()
     strategy = codec.from_plain(StrategySection, section, "config: strategy")
-    return FileScorer(strategy, owner=owner, clock=clock, rng=rng, log=log)
+    scorer = FileScorer(strategy, owner=owner.name, clock=owner.clock, rng=owner.rng, log=owner.log)
+    resources.callback(scorer.close)
+    return scorer
 
 
 class FileScorer:
@@ -137,6 +163,7 @@ class FileScorer:
         self._log = log
         self._process = StrategyProcess(section, owner=owner, now_s=time.monotonic)
         self._loaded: LoadedStrategy | None = None
+        self._loading: asyncio.Future[LoadedStrategy] | None = None
         self._deaths = 0
         self._next_start_s = float("-inf")
         self._death = ""
@@ -149,10 +176,21 @@ class FileScorer:
         self.cross_section = False
         self.timeframes: Sequence[Timeframe] = tuple(Timeframe)
 
-    async def score(self, asked: Sequence[Asked], history: int) -> list[Result]:
-        """Ask the strategy for each coin, or for all coins of a close if it looks across coins."""
+    async def warm(self) -> None:
+        """Load the strategy if that is due, so that no close waits for it; failures are logged."""
+        with contextlib.suppress(StrategyUnavailable, StrategyFailed, StrategyDied):
+            await self._running(math.inf)
+
+    async def score(
+        self, asked: Sequence[Asked], history: int, within_s: float = math.inf
+    ) -> list[Result]:
+        """Ask the strategy for each coin, or for all coins of a close if it looks across coins.
+
+        No call begins that might end after `within_s`.
+        """
+        last_s = self._clock.monotonic() + within_s - self._section.timeout_s
         try:
-            loaded = await self._running()
+            loaded = await self._running(last_s)
         except PlatformError as error:
             self._report(str(error))
             return [error] * len(asked)
@@ -167,7 +205,7 @@ class FileScorer:
         until_s = time.monotonic() + PASS_LIMITS * self._section.timeout_s
         for places in self._calls(coins, loaded):
             chosen = [coins[place] for place in places]
-            found = await self._call(chosen, loaded, faults, until_s)
+            found = await self._call(chosen, loaded, faults, until_s=until_s, last_s=last_s)
             results |= dict(zip(places, found, strict=True))
         self._log_output()
         self._report(_in_words(faults))
@@ -178,37 +216,54 @@ class FileScorer:
         self._is_closed = True
         self._process.kill()
 
-    async def _running(self) -> LoadedStrategy:
+    async def _running(self, last_s: float) -> LoadedStrategy:
         """Return the loaded strategy, started again if its time has come.
 
+        Args:
+            last_s: The clock's time from when on nobody waits for it.
+
         Raises:
-            StrategyUnavailable: Its time has not come.
+            StrategyUnavailable: Its time has not come, or it takes longer.
             StrategyFailed, StrategyDied: It cannot be loaded.
         """
-        if self._process.pid is not None and self._loaded is not None:
+        loading = self._loading
+        if loading is None and self._process.pid is not None and self._loaded is not None:
             return self._loaded
-        wait_s = self._next_start_s - self._clock.monotonic()
-        if wait_s > 0 or self._is_closed:
-            raise StrategyUnavailable(f"{self._death}; started again in {max(wait_s, 0):.0f} s")
+        if loading is None:
+            wait_s = self._next_start_s - self._clock.monotonic()
+            if wait_s > 0 or self._is_closed:
+                raise StrategyUnavailable(f"{self._death}; started again in {max(wait_s, 0):.0f} s")
+            self._loading = loading = asyncio.ensure_future(self._load())
+            loading.add_done_callback(lambda done: done.cancelled() or done.exception())
+        left_s = last_s - self._clock.monotonic()
+        await asyncio.wait([loading], timeout=max(0.0, left_s) if left_s < math.inf else None)
+        if not loading.done():
+            raise StrategyUnavailable("it is still being loaded, too late for this close")
+        return loading.result()
+
+    async def _load(self) -> LoadedStrategy:
         try:
+            if self._is_closed:
+                raise StrategyDied("it was closed")
             self._process.start()  # in no other thread: the process dies with its parent's
-            self._loaded = await asyncio.to_thread(self._process.load)
+            self._loaded = loaded = await asyncio.to_thread(self._process.load)
         except (StrategyFailed, StrategyDied) as error:
             self._process.kill()
             self._note_death(f"it cannot be loaded: {error}")
             raise
         finally:
+            self._loading = None
             self._log_output()
         self._death = ""
-        self.cross_section = self._loaded.cross_section
+        self.cross_section = loaded.cross_section
         self.timeframes = tuple(
-            t for t in Timeframe if t in BUILT_IN_TIMEFRAMES or t in self._loaded.timeframes
+            t for t in Timeframe if t in BUILT_IN_TIMEFRAMES or t in loaded.timeframes
         )
         self.identity = StrategyIdentity(
-            name=self._loaded.name, version=self._loaded.version, hash=self._section.file.digest
+            name=loaded.name, version=loaded.version, hash=self._section.file.digest
         )
         self._log.info("strategy %s %s loaded", self.identity.name, self.identity.version)
-        return self._loaded
+        return loaded
 
     def _calls(
         self, coins: Mapping[int, Prepared], loaded: LoadedStrategy
@@ -228,9 +283,16 @@ class FileScorer:
         coins: Sequence[Prepared],
         loaded: LoadedStrategy,
         faults: dict[str, str],
+        *,
         until_s: float,
+        last_s: float,
     ) -> Sequence[Result]:
-        """Return the results of one call; what is wrong with the strategy goes into `faults`."""
+        """Return the results of one call; what is wrong with the strategy goes into `faults`.
+
+        Args:
+            until_s: The system's time until which calls of this pass may begin.
+            last_s: The clock's time from when on an answer may come too late.
+        """
         if all(coin.fault for coin in coins):
             return close_scores(coins, None, None)
         name = coins[0].symbol if len(coins) == 1 else "all coins"
@@ -241,6 +303,8 @@ class FileScorer:
             if time.monotonic() >= until_s:
                 limit_s = PASS_LIMITS * self._section.timeout_s
                 raise StrategyFailed(f"no time left: all calls together took {limit_s:g} s")
+            if self._clock.monotonic() > last_s:
+                raise StrategyFailed("not asked: its answer might come too late for this close")
             scores = await asyncio.to_thread(self._process.score, series)
         except StrategyDied as error:
             self._suspects.pop(name, None)

@@ -171,6 +171,7 @@ async def test_strategy_that_has_not_passed_its_check_is_refused_in_words(
         assert now.mode == "reducing" and f"strategy enters.py:Trial {words}" in now.reason
         assert words in running.trader.detail["strategy_trouble"]
         assert await positions(venue) == []
+        assert now.strategy is not None and now.strategy.version == ""  # it was not even loaded
         record(tmp_path, file)  # the check passes while it runs
 
         async def is_enabled() -> bool:
@@ -178,3 +179,22 @@ async def test_strategy_that_has_not_passed_its_check_is_refused_in_words(
             return later is not None and later.mode == "enabled"
 
         await eventually(is_enabled)
+
+
+async def test_strategy_is_loaded_before_the_first_close_and_has_until_orders_are_due(
+    bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "enters.py", ENTERS)
+    record(tmp_path, file)
+    after_s = PATIENT.delay_s + PATIENT.wait_s + 1  # too late for this close, long before the next
+    clock = FastClock(CYCLE + round(1000 * after_s), 1)
+    async with (
+        exchanges_on(COINS, clock, tmp_path) as venue,
+        RunningTrader(
+            venue, redis_url, tmp_path, COINS, settings=PATIENT, strategy=section(file)
+        ) as running,
+    ):
+        await eventually(running.is_ready, within_s=30)
+        scorer = running.trader._scorer
+        await eventually(lambda: scorer.identity.version == "3", within_s=60)
+        assert running.trader._begun_ms is None

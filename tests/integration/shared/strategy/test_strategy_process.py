@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
+import math
 import os
 import random
 import time
@@ -185,16 +186,20 @@ def asked(*coins: str) -> list[tuple[CoinWindows, int]]:
 class Scoring:
     """A scorer whose clock stands still unless a test moves it."""
 
-    def __init__(self, path: Path, source: str = TRIAL, **parameters: Any) -> None:
-        self.clock = ManualClock()
+    def __init__(
+        self, path: Path, source: str = TRIAL, clock: ManualClock | None = None, **parameters: Any
+    ) -> None:
+        self.clock = clock or ManualClock()
         given = section(written(path, source), LIMIT_S, **parameters)
         self.scorer = FileScorer(
             given, owner="tests", clock=self.clock, rng=random.Random(1),
             log=logging.getLogger("tests"),
         )  # fmt: skip
 
-    async def score(self, *coins: str) -> dict[str, CloseScore | Exception]:
-        found = await self.scorer.score(asked(*coins), 500)
+    async def score(
+        self, *coins: str, within_s: float = math.inf
+    ) -> dict[str, CloseScore | Exception]:
+        found = await self.scorer.score(asked(*coins), 500, within_s)
         return dict(zip(coins, found, strict=True))
 
 
@@ -256,6 +261,79 @@ async def test_closing_ends_a_call_under_way_at_once(scoring: Scoring) -> None:
     scoring.scorer.close()
     await asking
     assert time.monotonic() - began_s < LIMIT_S / 2 and not psutil.pid_exists(pid)
+
+
+async def test_it_is_loaded_before_it_is_asked_and_once_only(
+    scoring: Scoring, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    found = (await asyncio.gather(scoring.scorer.warm(), scoring.score("BTCUSDT")))[1]
+    assert is_scored(found["BTCUSDT"])
+    pids = [scoring.scorer._process.pid]
+    await scoring.score("EXIT")
+    for pause_s in (0.0, 1.0):
+        await scoring.clock.advance(pause_s)
+        await scoring.scorer.warm()
+        pids.append(scoring.scorer._process.pid)
+    assert pids[0] and pids[1] is None and pids[2] not in (None, pids[0])
+    assert is_scored((await scoring.score("BTCUSDT"))["BTCUSDT"])
+    assert [record.message for record in caplog.records].count("strategy trial 3 loaded") == 2
+
+
+async def test_what_cannot_be_loaded_is_tried_again_after_a_pause(tmp_path: Path) -> None:
+    made = Scoring(tmp_path / "trial.py", TRIAL + "\nimport absent\n")
+    try:
+        await made.scorer.warm()
+        assert "No module named 'absent'" in str((await made.score("BTCUSDT"))["BTCUSDT"])
+        assert "started again in 1 s" in made.scorer.trouble
+    finally:
+        made.scorer.close()
+
+
+async def test_no_call_begins_that_might_end_after_the_time_of_its_close(tmp_path: Path) -> None:
+    class Passing(ManualClock):
+        """A quarter of a second is over with each look, once it is to pass."""
+
+        quarters = 0
+
+        def monotonic(self) -> float:
+            self.quarters += self.passes
+            return super().monotonic() + self.quarters / 4
+
+        passes = False
+
+    clock = Passing()
+    made = Scoring(tmp_path / "trial.py", clock=clock)
+    try:
+        await made.scorer.warm()
+        coins = [f"C{number}USDT" for number in range(8)]
+        clock.passes = True
+        found = await made.score(*coins, within_s=LIMIT_S + 1)
+        clock.passes = False
+        is_late = [not is_scored(each) for each in found.values()]
+        assert is_late == sorted(is_late) and 2 <= sum(is_late) <= 6
+        assert "not asked: its answer might come too late for this close" in str(found[coins[-1]])
+        assert "too late for this close, and" in made.scorer.trouble
+        found = await made.score("BTCUSDT", within_s=-5.0)
+        assert not is_scored(found["BTCUSDT"])
+        pid = made.scorer._process.pid
+        assert is_scored((await made.score("BTCUSDT", within_s=LIMIT_S))["BTCUSDT"])
+        assert made.scorer._process.pid == pid and made.scorer.trouble == ""  # it was not killed
+    finally:
+        made.scorer.close()
+
+
+async def test_nobody_waits_longer_than_the_time_of_its_close_for_a_strategy_to_load(
+    tmp_path: Path,
+) -> None:
+    made = Scoring(tmp_path / "trial.py", "import time\ntime.sleep(600)\n" + TRIAL)
+    try:
+        found = await made.score("BTCUSDT", within_s=LIMIT_S + 0.1)
+        assert "still being loaded, too late for this close" in str(found["BTCUSDT"])
+        assert "still being loaded" in made.scorer.trouble
+    finally:
+        made.scorer.close()
+    await eventually(lambda: made.scorer._loading is None)
 
 
 async def test_strategy_across_coins_is_asked_once_for_all_of_a_close(tmp_path: Path) -> None:
