@@ -15,7 +15,8 @@ from shared.clock import SystemClock
 from shared.config.defaults import BUILT_IN
 from shared.config.load import load, overridden
 from shared.console.option_values import ALWAYS, Misuse, add_recorded, results_directory, time_ms
-from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle, NotInstalled
+from shared.console.outcome import carried_out
+from shared.errors import EXIT_OK
 
 # NumPy and the kernels are loaded when something is tested, not with every command.
 if TYPE_CHECKING:
@@ -63,21 +64,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def backtest(options: argparse.Namespace) -> int:
     """Run the rule, print the result, write it; return the exit code."""
-    from shared.backtest.executor import JobFailed  # noqa: PLC0415
     from shared.backtest.recording import NothingToReplay  # noqa: PLC0415
 
-    try:
-        return _backtest(options)
-    except (Misuse, NothingToReplay) as error:
-        print(f"backtest: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except BrokenPipeError:  # the reader of our output has closed it
-        raise
-    except (BadCandle, JobFailed, NotInstalled, OSError) as error:
-        print(f"backtest: {error}", file=sys.stderr)
-    except MemoryError:
-        print("backtest: out of memory; fewer --symbols or --processes need less", file=sys.stderr)
-    return EXIT_FAILED
+    return carried_out("backtest", lambda: _backtest(options), misuse=(NothingToReplay,))
 
 
 def _backtest(options: argparse.Namespace) -> int:

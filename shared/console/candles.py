@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
-from typing import get_args
 
-from shared.config.defaults import Mode
-from shared.console.option_values import Misuse
-from shared.errors import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_USAGE,
-    ConfigError,
-    PlatformError,
-)
+from shared.console.option_values import Misuse, common_options
+from shared.console.outcome import carried_out
 
 STORE = "candles"
 
@@ -23,13 +14,7 @@ STORE = "candles"
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `candles`."""
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    every = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    # as before the action, where they may stand, too
-    every.add_argument("--config", metavar="FILE", help="the configuration")
-    every.add_argument("--mode", choices=get_args(Mode), help="instead of the file's mode")
-    every.add_argument(
-        "--set", action="append", metavar="KEY.PATH=VALUE", help="change one value; may be repeated"
-    )
+    every = common_options()
 
     def verb(name: str, summary: str, ending: str) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = verbs.add_parser(
@@ -93,31 +78,21 @@ def _add_store(parser: argparse.ArgumentParser) -> None:
 
 def candles(options: argparse.Namespace) -> int:
     """Do what was asked and return the exit code."""
-    try:
-        if options.action == "check":
-            from shared.console.candle_check import check  # noqa: PLC0415  # loads pyarrow
-
-            if options.directory is not None and options.store is not None:
-                raise Misuse("name the directory once, as DIR or with --store")
-            return check(options.directory or options.store or Path(STORE), as_json=options.json)
-        options.store = options.store or Path(STORE)
-        if options.action == "import":
-            from shared.console.candle_import import import_files  # noqa: PLC0415
-
-            return import_files(options)
-        from shared.console.candle_fetch import fetch  # noqa: PLC0415
-
-        return fetch(options)
-    except Misuse as error:
-        return _fail(options, error, EXIT_USAGE)
-    except ConfigError:
-        raise
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except (PlatformError, OSError) as error:
-        return _fail(options, error, EXIT_FAILED)
+    return carried_out(f"candles {options.action}", lambda: _done(options), interrupted="")
 
 
-def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
-    print(f"candles {options.action}: {error}", file=sys.stderr)
-    return code
+def _done(options: argparse.Namespace) -> int:
+    if options.action == "check":
+        from shared.console.candle_check import check  # noqa: PLC0415  # loads pyarrow
+
+        if options.directory is not None and options.store is not None:
+            raise Misuse("name the directory once, as DIR or with --store")
+        return check(options.directory or options.store or Path(STORE), as_json=options.json)
+    options.store = options.store or Path(STORE)
+    if options.action == "import":
+        from shared.console.candle_import import import_files  # noqa: PLC0415
+
+        return import_files(options)
+    from shared.console.candle_fetch import fetch  # noqa: PLC0415
+
+    return fetch(options)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from shared.console import evidence_power
-from shared.console.option_values import Misuse
-from shared.errors import EXIT_FAILED, EXIT_USAGE, PlatformError
+from shared.console.outcome import carried_out
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -40,15 +38,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def evidence(options: argparse.Namespace) -> int:
     """Do what was asked and return the exit code."""
-    try:
+
+    def work() -> int:
         if options.action == "record":
             from shared.console.evidence_record import record  # noqa: PLC0415  # loads NumPy
 
             return record(options)
         return evidence_power.power(options)
-    except Misuse as error:
-        code, fault = EXIT_USAGE, str(error)
-    except (PlatformError, OSError) as error:
-        code, fault = EXIT_FAILED, str(error)
-    print(f"evidence {options.action}: {fault}", file=sys.stderr)
-    return code
+
+    return carried_out(f"evidence {options.action}", work)

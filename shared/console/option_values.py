@@ -8,7 +8,9 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, get_args
+
+from shared.config.defaults import Mode
 
 ALWAYS = (0, 2**62)
 """From when and until when, where nothing is said; epoch ms."""
@@ -20,6 +22,17 @@ MOST_SHOWN = 20
 
 class Misuse(Exception):
     """An option is invalid."""
+
+
+def common_options() -> argparse.ArgumentParser:
+    """Return the options of every command, to be given after an action, too."""
+    every = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    every.add_argument("--config", metavar="FILE", help="the configuration")
+    every.add_argument("--mode", choices=get_args(Mode), help="instead of the file's mode")
+    every.add_argument(
+        "--set", action="append", metavar="KEY.PATH=VALUE", help="change one value; may be repeated"
+    )
+    return every
 
 
 def add_recorded(parser: argparse.ArgumentParser, *, begins: str) -> None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from shared.clock import utc_text
 from shared.config.load import load, overridden
 from shared.console.option_values import ALWAYS, Misuse, add_recorded, time_ms
-from shared.errors import EXIT_FAILED, EXIT_OK, EXIT_USAGE, BadCandle, NotInstalled
+from shared.console.outcome import carried_out
+from shared.errors import EXIT_OK, NotInstalled
 
 # NumPy and the kernels are loaded when something is replayed, not with every command.
 if TYPE_CHECKING:
@@ -45,19 +46,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def replay(options: argparse.Namespace) -> int:
     """Replay recorded candles, write the signals, report on them; return the exit code."""
-    from shared.backtest.executor import JobFailed  # noqa: PLC0415
     from shared.backtest.recording import NothingToReplay  # noqa: PLC0415
 
-    try:
-        return _replay(options)
-    except (Misuse, NothingToReplay) as error:
-        print(f"replay: {error}", file=sys.stderr)
-        return EXIT_USAGE
-    except (BadCandle, JobFailed, NotInstalled, OSError) as error:
-        print(f"replay: {error}", file=sys.stderr)
-    except MemoryError:
-        print("replay: out of memory; fewer --processes need less", file=sys.stderr)
-    return EXIT_FAILED
+    return carried_out("replay", lambda: _replay(options), misuse=(NothingToReplay,))
 
 
 def _replay(options: argparse.Namespace) -> int:

@@ -3,21 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from keyword import iskeyword
 from pathlib import Path
-from typing import get_args
 
-from shared.config.defaults import Mode
-from shared.console.option_values import Misuse
-from shared.errors import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_USAGE,
-    ConfigError,
-    PlatformError,
-)
+from shared.console.option_values import Misuse, common_options
+from shared.console.outcome import carried_out
+from shared.errors import EXIT_OK, PlatformError
 
 TEMPLATE = Path(__file__).with_name("strategy_template.txt")
 
@@ -25,13 +16,7 @@ TEMPLATE = Path(__file__).with_name("strategy_template.txt")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare the options of `strategy`."""
     verbs = parser.add_subparsers(dest="action", metavar="ACTION", required=True)
-    every = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    # as before the action, where they may stand, too
-    every.add_argument("--config", metavar="FILE", help="the configuration")
-    every.add_argument("--mode", choices=get_args(Mode), help="instead of the file's mode")
-    every.add_argument(
-        "--set", action="append", metavar="KEY.PATH=VALUE", help="change one value; may be repeated"
-    )
+    every = common_options()
     new = verbs.add_parser(
         "new", help="write a strategy to begin with",
         description="Write a commented strategy whose check passes.",
@@ -58,20 +43,15 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def strategy(options: argparse.Namespace) -> int:
     """Do what was asked and return the exit code."""
-    try:
+
+    def work() -> int:
         if options.action == "new":
             return _new(options)
         from shared.console.strategy_check import check  # noqa: PLC0415  # loads NumPy
 
         return check(options)
-    except Misuse as error:
-        return _fail(options, error, EXIT_USAGE)
-    except ConfigError:
-        raise
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except (PlatformError, OSError) as error:
-        return _fail(options, error, EXIT_FAILED)
+
+    return carried_out(f"strategy {options.action}", work, interrupted="")
 
 
 def _new(options: argparse.Namespace) -> int:
@@ -91,8 +71,3 @@ def _new(options: argparse.Namespace) -> int:
     print(f"{options.out}: strategy {class_name}; next: coinex strategy check {options.out} "
           "--candles STORE")  # fmt: skip
     return EXIT_OK
-
-
-def _fail(options: argparse.Namespace, error: Exception, code: int) -> int:
-    print(f"strategy {options.action}: {error}", file=sys.stderr)
-    return code

@@ -16,16 +16,8 @@ from shared.clock import Clock, SystemClock
 from shared.config.defaults import BUILT_IN, Mode
 from shared.config.load import load
 from shared.console.option_values import ALWAYS, Misuse, print_list, results_directory, time_ms
-from shared.errors import (
-    EXIT_FAILED,
-    EXIT_INTERRUPTED,
-    EXIT_OK,
-    EXIT_USAGE,
-    BadMessage,
-    ConfigError,
-    PlatformError,
-    count,
-)
+from shared.console.outcome import carried_out
+from shared.errors import EXIT_OK, BadMessage, PlatformError, count
 from shared.files import write_atomically
 from shared.pid_lock import AlreadyLocked, PidLock
 
@@ -96,23 +88,17 @@ def sweep(options: argparse.Namespace) -> int:
     from shared.backtest.recording import NothingToReplay  # noqa: PLC0415
     from shared.backtest.sweep.folds import BadPlan  # noqa: PLC0415
 
-    verb = f"sweep {options.action}" if options.action else "sweep"
-    try:
+    def work() -> int:
         if options.action:
             return _open_hold_out(options, SystemClock())
         return _sweep(options, SystemClock())
-    except (Misuse, BadPlan, NothingToReplay) as error:
-        code, fault = EXIT_USAGE, str(error)
-    except (ConfigError, BrokenPipeError):
-        raise
-    except (PlatformError, OSError) as error:
-        code, fault = EXIT_FAILED, str(error)
-    except MemoryError:
-        code, fault = EXIT_FAILED, "out of memory; fewer --processes need less"
-    except KeyboardInterrupt:
-        code, fault = EXIT_INTERRUPTED, "interrupted; the same command goes on where it was"
-    print(f"{verb}: {fault}", file=sys.stderr)
-    return code
+
+    return carried_out(
+        f"sweep {options.action}" if options.action else "sweep",
+        work,
+        misuse=(BadPlan, NothingToReplay),
+        interrupted="interrupted; the same command goes on where it was",
+    )
 
 
 def _sweep(options: argparse.Namespace, clock: Clock) -> int:
