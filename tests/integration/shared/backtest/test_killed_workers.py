@@ -5,50 +5,22 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import pytest
-
 from shared.proc_stats import cpu_s
-from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
-from tests.support.recordings import generated, write_recording
 
 WITHIN_S = 90
-COINS = ("BTCUSDT", "ETHUSDT")
 CLOSES = 4000
 """Some seconds of work for each process: none is over before it is seen to be busy."""
 
 
-@pytest.fixture(scope="module")
-def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("candles")
-    for coin in COINS:
-        write_recording(directory, generated(coin, CLOSES))
-    return directory
+Start = Callable[..., subprocess.Popen[str]]
 
 
-@pytest.fixture
-def started(candles: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    runs = []
-
-    def start(*arguments: object) -> subprocess.Popen[str]:
-        run = subprocess.Popen(
-            [sys.executable, "supervisor.py", "replay", "--candles", str(candles),
-             *map(str, arguments)],
-            cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-            process_group=0,
-        )  # fmt: skip
-        runs.append(run)
-        return run
-
-    yield start
-    for run in runs:
-        if run.poll() is None:
-            os.killpg(run.pid, signal.SIGKILL)
-        run.communicate()
+def replayed(started: Start, candles: Path, *arguments: object) -> subprocess.Popen[str]:
+    return started("replay", "--candles", candles, *arguments)
 
 
 def children(pid: int) -> list[int]:
@@ -76,12 +48,10 @@ def a_busy_worker(run: subprocess.Popen[str]) -> int:
     return found[0]
 
 
-def test_a_killed_worker_changes_no_byte(
-    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
-) -> None:
+def test_a_killed_worker_changes_no_byte(started: Start, candles: Path, tmp_path: Path) -> None:
     whole, killed = tmp_path / "whole.csv", tmp_path / "killed.csv"
-    undisturbed = started("--processes", 1, "--out", whole)
-    run = started("--processes", 2, "--out", killed)
+    undisturbed = replayed(started, candles, "--processes", 1, "--out", whole)
+    run = replayed(started, candles, "--processes", 2, "--out", killed)
     os.kill(a_busy_worker(run), signal.SIGKILL)
     _, said = run.communicate(timeout=WITHIN_S)
     assert run.returncode == 0, said
@@ -90,9 +60,9 @@ def test_a_killed_worker_changes_no_byte(
 
 
 def test_workers_that_are_killed_again_and_again_end_in_words(
-    started: Callable[..., subprocess.Popen[str]], tmp_path: Path
+    started: Start, candles: Path, tmp_path: Path
 ) -> None:
-    run = started("--processes", 2, "--out", tmp_path / "out.csv")
+    run = replayed(started, candles, "--processes", 2, "--out", tmp_path / "out.csv")
 
     def over() -> bool:
         for pid in children(run.pid):
@@ -107,10 +77,8 @@ def test_workers_that_are_killed_again_and_again_end_in_words(
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_ctrl_c_ends_all_of_them_without_a_word(
-    started: Callable[..., subprocess.Popen[str]],
-) -> None:
-    run = started("--processes", 2)
+def test_ctrl_c_ends_all_of_them_without_a_word(started: Start, candles: Path) -> None:
+    run = replayed(started, candles, "--processes", 2)
     a_busy_worker(run)
     workers = children(run.pid)
     os.killpg(run.pid, signal.SIGINT)

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +16,17 @@ import pytest
 from shared.backtest.sweep.ledger import read_ledger
 from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
-from tests.support.recordings import generated, write_recording
 
 WITHIN_S = 60
-COINS = ("BTCUSDT", "ETHUSDT")
 CLOSES = 6_000
 PARAMS = ("trader.entry_score=70:80:5", "trader.target_r=1:3.8:0.2")
 SETTINGS = 45
 
 
-@pytest.fixture(scope="module")
-def candles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("candles")
-    for coin in COINS:
-        write_recording(directory, generated(coin, CLOSES))
-    return directory
-
-
 def command(candles: Path, out: Path, processes: int) -> list[str]:
     given = [item for param in PARAMS for item in ("--param", param)]
     return [
-        sys.executable, "supervisor.py", "sweep", "--candles", str(candles), "--out", str(out),
+        "sweep", "--candles", str(candles), "--out", str(out),
         "--set", "trader.base_floor=0", "--set", "trader.margin=0", "--release", "daily",
         "--walk-forward", "none", "--processes", str(processes), *given,
     ]  # fmt: skip
@@ -52,8 +42,9 @@ def undisturbed(candles: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     """Return the result with one process."""
     out = tmp_path_factory.mktemp("undisturbed")
     done = subprocess.run(
-        command(candles, out, 1), cwd=ROOT, capture_output=True, text=True, check=False
-    )
+        [sys.executable, "supervisor.py", *command(candles, out, 1)],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = result(out)
     assert len(found["settings"]) == SETTINGS
@@ -61,25 +52,6 @@ def undisturbed(candles: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     assert len({each["in_sample"]["net_return_pct"] for each in found["settings"]}) > 5
     assert done.stdout.rstrip().endswith(found["sentence"])
     return found
-
-
-@pytest.fixture
-def started(candles: Path, tmp_path: Path) -> Iterator[Callable[[], subprocess.Popen[str]]]:
-    runs = []
-
-    def start() -> subprocess.Popen[str]:
-        run = subprocess.Popen(
-            command(candles, tmp_path, 2), cwd=ROOT, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, process_group=0,
-        )  # fmt: skip
-        runs.append(run)
-        return run
-
-    yield start
-    for run in runs:
-        if run.poll() is None:
-            os.killpg(run.pid, signal.SIGKILL)
-        run.communicate()
 
 
 def stored(out: Path) -> int:
@@ -106,9 +78,12 @@ def same(found: dict[str, Any], undisturbed: dict[str, Any]) -> None:
 
 
 def test_a_killed_worker_changes_nothing_and_neither_do_more_processes(
-    started: Callable[[], subprocess.Popen[str]], undisturbed: dict[str, Any], tmp_path: Path
+    started: Callable[..., subprocess.Popen[str]],
+    undisturbed: dict[str, Any],
+    candles: Path,
+    tmp_path: Path,
 ) -> None:
-    run = started()
+    run = started(*command(candles, tmp_path, 2))
     wait_for(lambda: stored(tmp_path) >= 2, WITHIN_S)
     os.kill(worker(run), signal.SIGKILL)
     ended(run)
@@ -116,19 +91,19 @@ def test_a_killed_worker_changes_nothing_and_neither_do_more_processes(
 
 
 def test_a_killed_sweep_goes_on_where_it_was_and_counts_once(
-    started: Callable[[], subprocess.Popen[str]],
+    started: Callable[..., subprocess.Popen[str]],
     undisturbed: dict[str, Any],
     candles: Path,
     tmp_path: Path,
 ) -> None:
-    run = started()
+    run = started(*command(candles, tmp_path, 2))
     wait_for(lambda: stored(tmp_path) >= 2, WITHIN_S)
     os.kill(run.pid, signal.SIGKILL)
     run.communicate(timeout=WITHIN_S)
     assert not (tmp_path / "sweep.json").exists()
     kept = {path: path.stat().st_mtime_ns for path in tmp_path.glob("settings/*.npz")}
     assert 2 <= len(kept) < SETTINGS
-    ended(started())
+    ended(started(*command(candles, tmp_path, 2)))
     same(result(tmp_path), undisturbed)
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     ledger = read_ledger(candles)

@@ -1,0 +1,46 @@
+"""Recorded candles, and commands that are run on them and may be killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import ROOT
+from tests.support.recordings import generated, write_recording
+
+COINS = ("BTCUSDT", "ETHUSDT")
+
+
+@pytest.fixture(scope="module")
+def candles(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of two recorded coins, with as many closes as the module's CLOSES."""
+    directory = tmp_path_factory.mktemp("candles")
+    for coin in COINS:
+        write_recording(directory, generated(coin, request.module.CLOSES))
+    return directory
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Start a command in a process group of its own; what still runs at the end is killed."""
+    runs = []
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        run = subprocess.Popen(
+            [sys.executable, "supervisor.py", *map(str, arguments)], cwd=ROOT,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
+        )  # fmt: skip
+        runs.append(run)
+        return run
+
+    yield start
+    for run in runs:
+        if run.poll() is None:
+            os.killpg(run.pid, signal.SIGKILL)
+        run.communicate()
