@@ -181,7 +181,7 @@ async def test_strategy_that_has_not_passed_its_check_is_refused_in_words(
         await eventually(is_enabled)
 
 
-async def test_strategy_is_loaded_before_the_first_close_and_has_until_orders_are_due(
+async def test_checked_strategy_is_loaded_before_the_first_close(
     bus: Bus, redis_url: str, tmp_path: Path
 ) -> None:
     file = written(tmp_path / "enters.py", ENTERS)
