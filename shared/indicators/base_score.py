@@ -7,10 +7,11 @@ the 1h trend around them.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from shared.indicators.macd import macd_histogram
 from shared.indicators.percent_b import percent_b
@@ -33,6 +34,10 @@ COMPONENTS: Mapping[str, int] = {
 """Every component and the most points it gives, in order; together 100."""
 
 SIGNS: Mapping[TradeSide, int] = {"long": 1, "short": -1}
+
+Flags = npt.NDArray[np.bool_]
+Steps = npt.NDArray[np.int8]
+"""1 or 0 each."""
 
 
 class Bars(NamedTuple):
@@ -108,7 +113,9 @@ def _before(x: Floats) -> Floats:
 
 def moving(range_: Floats, price: Floats) -> Floats:
     """Return the range, NaN where it is noise and unusable as a unit."""
-    return np.where(range_ > FLAT * np.abs(price), range_, np.nan)
+    unit = range_.copy()
+    np.copyto(unit, np.nan, where=~(range_ > FLAT * np.abs(price)))
+    return unit
 
 
 def points(x: Inputs, side: TradeSide) -> Floats:
@@ -125,48 +132,45 @@ def points(x: Inputs, side: TradeSide) -> Floats:
     index = x.rsi if sign > 0 else 100.0 - x.rsi
     place = x.percent_b if sign > 0 else 1.0 - x.percent_b
 
+    def above(a: Floats, b: Floats | float, noise: Floats | float) -> Steps:
+        found: Flags = (a - b if sign > 0 else b - a) > noise
+        return found.view(np.int8)
+
     noise, noise_1h = FLAT * np.abs(x.close), FLAT * np.abs(x.close_1h)
-
-    def above(a: Floats, b: Floats, noise: Floats) -> Floats:
-        return (sign * (a - b) > noise).astype(np.float64)
-
-    def known(value: Floats, *needed: Floats) -> Floats:
-        there = np.isfinite(needed[0])
-        for each in needed[1:]:
-            there &= np.isfinite(each)
-        return np.where(there, value, np.nan)
-
     over20 = above(x.close, x.ema20, noise)
-    rising = above(x.hist, x.hist_before, noise) * above(x.hist, np.zeros_like(x.hist), noise)
-    with_price = (sign * (x.close - x.close_before) > 0.0).astype(np.float64)
-    body = (sign * (x.close - x.open) > 0.0).astype(np.float64)
+    rising = above(x.hist, x.hist_before, noise) & above(x.hist, 0.0, noise)
     room = _share(np.minimum((index - 35.0) / 10.0, (75.0 - index) / 13.0))
     stretch = np.abs(x.close - x.ema20) / x.atr
-    return np.stack(
-        [
-            known(
-                9.5 * above(x.close_1h, x.ema50_1h, noise_1h)
-                + 9.5 * above(x.ema20_1h, x.ema50_1h, noise_1h),
-                x.close_1h, x.ema20_1h, x.ema50_1h,
-            ),
-            known(7.0 * over20 + 7.0 * above(x.ema20, x.ema50, noise), x.ema20, x.ema50),
-            known(
-                12.0 * _share(sign * x.hist / (0.25 * x.atr)) + 8.0 * rising,
-                x.hist, x.hist_before, x.atr,
-            ),
-            known(
-                8.0 * room + 4.0 * with_price * (index < 70.0),
-                x.rsi, x.close_before,
-            ),
-            known(10.0 * _share(1.0 - np.abs(place - 0.6) / 0.5), x.percent_b),
-            known(15.0 * _share((x.volume - 1.0) / 1.5) * body, x.volume, x.open, x.close),
-            known(10.0 * over20 * (1.0 - _share((stretch - 1.5) / 2.0)), x.ema20, x.atr),
-        ]
+    given = np.empty((len(COMPONENTS), *x.close.shape))
+    trend_1h, trend, macd, strength, band, volume, near = given
+    np.multiply(
+        above(x.close_1h, x.ema50_1h, noise_1h) + above(x.ema20_1h, x.ema50_1h, noise_1h), 9.5,
+        out=trend_1h,
+    )  # fmt: skip
+    np.multiply(over20 + above(x.ema20, x.ema50, noise), 7.0, out=trend)
+    np.multiply(_share(sign * x.hist / (0.25 * x.atr)), 12.0, out=macd)
+    macd += 8.0 * rising
+    np.multiply(room, 8.0, out=strength)
+    strength += 4.0 * (above(x.close, x.close_before, 0.0) & (index < 70.0))
+    np.multiply(_share(1.0 - np.abs(place - 0.6) / 0.5), 10.0, out=band)
+    np.multiply(15.0 * _share((x.volume - 1.0) / 1.5), above(x.close, x.open, 0.0), out=volume)
+    np.multiply(10.0 * over20, 1.0 - _share((stretch - 1.5) / 2.0), out=near)
+    for component, needed in zip(given, _needed(x), strict=True):
+        for each in needed:
+            np.copyto(component, np.nan, where=~np.isfinite(each))
+    return given
+
+
+def _needed(x: Inputs) -> Sequence[Sequence[Floats]]:
+    """Return the inputs that each component needs, in the order of COMPONENTS."""
+    return (
+        (x.close_1h, x.ema20_1h, x.ema50_1h), (x.ema20, x.ema50), (x.hist, x.hist_before, x.atr),
+        (x.rsi, x.close_before), (x.percent_b,), (x.volume, x.open, x.close), (x.ema20, x.atr),
     )  # fmt: skip
 
 
 def _share(x: Floats) -> Floats:
-    return np.clip(x, 0.0, 1.0)
+    return np.clip(x, 0.0, 1.0, out=x)
 
 
 def total(given: Floats) -> int:

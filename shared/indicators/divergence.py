@@ -133,17 +133,16 @@ def _one_side(
     depth = _cut((50.0 - k_a) / 50.0)
     strength = np.sqrt(price_leg * k_leg) * (0.5 + 0.5 * depth)
 
-    for ago in range(options["fresh"] + 1):
-        place = np.minimum(bar + ago, bars - 1) * rows + row
-        stays = (bar + ago < until) & ~(flat_price[place] < price_b)
-        row, bar, bar_a, until, price_b, strength, place = (
-            x[stays] for x in (row, bar, bar_a, until, price_b, strength, place)
-        )
-        if ago >= options["right"]:
-            known = np.isfinite(flat_k[place])
-            flat_a[place[known]] = bar_a[known]
-            flat_b[place[known]] = bar[known]
-            flat_strength[place[known]] = strength[known]
+    at = bar[:, None] + np.arange(options["fresh"] + 1)
+    place = np.minimum(at, bars - 1) * rows + row[:, None]
+    stays = (at < until[:, None]) & ~(flat_price[place] < price_b[:, None])
+    in_force = np.logical_and.accumulate(stays, axis=1)
+    in_force[:, : options["right"]] = False
+    in_force &= np.isfinite(flat_k[place])
+    place, count = place[in_force], np.count_nonzero(in_force, axis=1)
+    flat_a[place] = np.repeat(bar_a, count)
+    flat_b[place] = np.repeat(bar, count)
+    flat_strength[place] = np.repeat(strength, count)
     return found
 
 

@@ -71,8 +71,9 @@ def spread(values: Floats, atr14: Floats, margin: Floats) -> Floats:
     """
     width = np.maximum.reduce(values, axis=0)
     width -= np.minimum.reduce(values, axis=0)
-    moving = atr14 > margin
-    width /= np.where(moving, atr14, np.inf)
+    unit = atr14.copy()
+    np.copyto(unit, np.inf, where=~(atr14 > margin))
+    width /= unit
     width /= -SPREAD_SCALE
     result: Floats = np.exp(width, out=width)
     np.subtract(1.0, result, out=result)

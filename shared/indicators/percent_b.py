@@ -28,5 +28,6 @@ def within_bands(close: Floats, middle: Floats, half: Floats) -> Floats:
     Shapes: close, middle of the bands, half of their distance: (rows, bars) -> (rows, bars).
     """
     width = 2.0 * half
-    result: Floats = 0.5 + (close - middle) / np.where(width > FLAT * np.abs(close), width, np.nan)
+    np.copyto(width, np.nan, where=~(width > FLAT * np.abs(close)))
+    result: Floats = 0.5 + (close - middle) / width
     return result

@@ -18,5 +18,6 @@ def relative_volume(volume: Floats, period: int = 20) -> Floats:
     """
     usual = np.full_like(volume, np.nan)
     usual[:, 1:] = rolling_mean(volume, period)[:, :-1]
-    result: Floats = volume / np.where(usual > 0.0, usual, np.nan)
+    np.copyto(usual, np.nan, where=~(usual > 0.0))
+    result: Floats = volume / usual
     return result

@@ -174,7 +174,7 @@ def _earlier[T: np.generic](values: npt.NDArray[T], bars: int) -> npt.NDArray[T]
 def _bars_since(flags: Flags) -> Counts:
     """Return at each bar how many bars ago the flag was set last; from the start if never."""
     bar = np.arange(1, flags.shape[1] + 1, dtype=np.int32)
-    since: Counts = bar - running_max(np.where(flags, bar, np.int32(0)))
+    since: Counts = bar - running_max(bar * flags)
     return since
 
 
@@ -182,5 +182,5 @@ def _latest(flags: Flags, values: Counts) -> Counts:
     """Return at each bar the value where the flag was set last, 0 if never; values from 0."""
     bar = np.arange(1, flags.shape[1] + 1, dtype=np.int64) << 32
     # Bar and value in one number: the largest so far is that of the newest bar.
-    newest = running_max(np.where(flags, bar | values, np.int64(0)))
+    newest = running_max((bar | values) * flags)
     return newest.astype(np.int32)

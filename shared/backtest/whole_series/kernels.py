@@ -81,11 +81,12 @@ def columns(candles: Candles, settings: IndicatorsSection) -> Columns:
     doubt |= after(faded, recent_bars(settings) + 2 * RSI_PERIOD)
     doubt |= (atr14 > margin) & (atr14 < ROUNDED_ATR * close)
 
+    unit = moving(atr14, close)
     values = (
         _state(ribbon, margin), spread(ribbon, atr14, margin),
-        squeeze.momentum / np.where(atr14 > margin, atr14, np.nan), k, index,
-        squeeze_side, np.where(found.strength >= options.min_strength, found.side, 0.0),
-        doubt.astype(np.float64), moving(atr14, close), open_, close, _before(close),
+        squeeze.momentum / unit, k, index, squeeze_side,
+        np.multiply(found.side, found.strength >= options.min_strength, dtype=np.float64),
+        doubt.astype(np.float64), unit, open_, close, _before(close),
         ema20, ema50, hist, _before(hist),
         within_bands(close, squeeze.mid, squeeze.bollinger_half * (2.0 / settings.squeeze.bb_mult)),
         relative_volume(volume),
@@ -108,7 +109,9 @@ def _named(names: Sequence[str], *values: Floats) -> Columns:
 
 def _state(ribbon: Floats, margin: Floats) -> Floats:
     """Return 1, 0, -1, or NaN where it is not known."""
-    return np.where(np.isnan(ribbon[-1]), np.nan, stacking(ribbon, margin))
+    state = stacking(ribbon, margin).astype(np.float64)
+    np.copyto(state, np.nan, where=np.isnan(ribbon[-1]))
+    return state
 
 
 def _atr(ranges: Floats, first: Floats, history: int) -> Floats:
@@ -124,7 +127,8 @@ def _rsi(close: Floats, history: int) -> tuple[Floats, Flags]:
     if close.shape[1] < 2:
         return index, faded
     change = np.diff(close)
-    rises, falls = np.maximum(change, 0.0), np.maximum(-change, 0.0)
+    rises = np.clip(change, 0.0, np.inf)  # quicker than the maximum with a number
+    falls = rises - change
     up, down = (window_rma(moves, RSI_PERIOD, history - 1) for moves in (rises, falls))
     index[:, 1:] = strength_index(up, down)
     later = history - 1 - RSI_PERIOD

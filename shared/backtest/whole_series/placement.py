@@ -55,7 +55,9 @@ def place(recording: Recording, timeframe: Timeframe, indices: range, history: i
     """Return the windows at the close of each 5m candle in `indices`."""
     times = recording.candles[timeframe].open_time_ms
     closes_ms = recording.closes[indices.start : indices.stop]
-    end = _reached(times + timeframe.ms, closes_ms)
+    ends_ms = times + timeframe.ms
+    every: Indices = np.arange(indices.start + 1, indices.stop + 1)
+    end = every if timeframe is Timeframe.M5 else _reached(ends_ms, closes_ms)
     base = np.zeros_like(end)
     for t, (known, since) in recording.beginnings.items():
         if t.ms <= timeframe.ms and len(since) > 1:
@@ -66,13 +68,14 @@ def place(recording: Recording, timeframe: Timeframe, indices: range, history: i
     gaps = recording.absent[timeframe]
     refused = recording.refused.get(timeframe, ())
     unconfirmed = [gap for gap in gaps if any(gap[0] <= ms < gap[1] for ms in refused)]
-    since_halt = _since(times, gaps, end, bars)
-    unfilled = _since(times, unconfirmed, end, bars) <= HALT_BARS
-
-    closed_until_ms = np.append(0, times + timeframe.ms)[np.where(bars > 0, end, 0)]
-    stale = closes_ms - (closed_until_ms + timeframe.ms) > STALE_GRACE_MS
-    usable = (bars > 0) & ~unfilled
-    fault = ~usable | stale | (bars < WARM_BARS) | (since_halt <= HALT_BARS)
+    usable = bars > 0
+    closed_until_ms = np.append(0, ends_ms)[end * usable]
+    fault = closes_ms - closed_until_ms > timeframe.ms + STALE_GRACE_MS
+    fault |= bars < WARM_BARS
+    if gaps:
+        usable &= _since(times, unconfirmed, end, bars) > HALT_BARS
+        fault |= _since(times, gaps, end, bars) <= HALT_BARS
+    fault |= ~usable
     return Placement(base, end, usable, fault, closed_until_ms)
 
 
@@ -98,16 +101,21 @@ def stretches(placement: Placement, history: int) -> Iterator[Stretch]:
     """Yield stretches that together hold the candles of every window that has some."""
     there = placement.end > placement.base
     for base in _distinct(placement.base[there]):
-        closes = np.flatnonzero(there & (placement.base == base))
+        closes = _places(there & (placement.base == base))
         ends = placement.end[closes]
         # With a history more: numbers made of those of the bars before are then as in the whole.
         first = max(base, int(ends[0]) - 2 * history)
-        yield Stretch(slice(first, int(ends[-1])), _in_a_row(closes), _in_a_row(ends - 1 - first))
+        yield Stretch(slice(first, int(ends[-1])), closes, _in_a_row(ends - 1 - first))
 
 
 def _distinct(values: Indices) -> list[int]:
     changed = np.flatnonzero(np.diff(values)) + 1
     return sorted({*values[:1].tolist(), *values[changed].tolist()})
+
+
+def _places(flags: Flags) -> Indices | slice:
+    first, end = int(flags.argmax()), len(flags) - int(flags[::-1].argmax())
+    return slice(first, end) if flags[first:end].all() else np.flatnonzero(flags)
 
 
 def _in_a_row(places: Indices) -> Indices | slice:

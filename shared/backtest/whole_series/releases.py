@@ -70,7 +70,8 @@ def _squeeze(bars: Bars, settings: IndicatorsSection) -> Squeeze:
 
 def _side(squeeze: Squeeze) -> Floats:
     agree = (squeeze.fired_ago >= 0) & (squeeze.direction == squeeze.fired_direction)
-    return np.where(agree, squeeze.direction, 0.0)
+    side: Floats = np.multiply(squeeze.direction, agree, dtype=np.float64)
+    return side
 
 
 def _tied(squeeze: Squeeze, close: Floats) -> Flags:
@@ -96,7 +97,9 @@ def after(flags: Flags, bars: int) -> Flags:
     """Return where a flag is set at this bar or one of the `bars` before."""
     if not flags.any():
         return flags
-    place = np.arange(flags.shape[1])
-    newest = np.maximum.accumulate(np.where(flags, place, -bars - 1), axis=1)
-    after: Flags = place - newest <= bars
-    return after
+    found, covered = flags.copy(), 0
+    while covered < bars:
+        step = min(covered + 1, bars - covered)
+        found[:, step:] |= found[:, :-step]
+        covered += step
+    return found

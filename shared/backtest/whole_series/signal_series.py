@@ -18,7 +18,7 @@ from shared.backtest.whole_series.kernels import (
     h4_columns,
     recent_bars,
 )
-from shared.backtest.whole_series.placement import Placement, place, stretches
+from shared.backtest.whole_series.placement import Flags, Indices, Placement, place, stretches
 from shared.config.sections import IndicatorsSection
 from shared.indicators.base_score import SIGNS, Inputs, points
 from shared.indicators.rolling import FLAT
@@ -107,9 +107,9 @@ def _columns(
     h1_scored = scored & ~placed[H1].fault
     aligned = h1_scored & (m5["stacked"] == h1["stacked"])
     sides = {
-        "ribbon": np.where(aligned, m5["stacked"], 0.0),
-        "squeeze": np.where(scored, m5["squeeze"], 0.0),
-        "divergence": np.where(scored, m5["divergence"], 0.0),
+        "ribbon": _only(aligned, m5["stacked"]),
+        "squeeze": _only(scored, m5["squeeze"]),
+        "divergence": _only(scored, m5["divergence"]),
     }
     due_ms = placed[M5].closed_until_ms // H1.ms * H1.ms
     complete = h1_scored & (placed[H1].closed_until_ms >= due_ms)
@@ -126,9 +126,11 @@ def _columns(
         **sides,
     }
     for side, score in _base_scores(m5, h1).items():
-        found[f"base_{side}"] = np.where(complete, score, np.nan)
-        given = [POINTS[name] * (sides[name] == SIGNS[side]) for name in POINTS]
-        found[side] = np.sum(given, axis=0, dtype=np.float64)
+        np.copyto(score, np.nan, where=~complete)
+        found[f"base_{side}"] = score
+    given = np.stack([POINTS[name] * sides[name] for name in POINTS])
+    found["long"] = np.clip(given, 0.0, np.inf).sum(axis=0)
+    found["short"] = np.clip(-given, 0.0, np.inf).sum(axis=0)
     return found, m5["doubt"]
 
 
@@ -140,20 +142,30 @@ def _at_closes(
     settings: IndicatorsSection,
 ) -> Columns:
     """Return what is computed of each timeframe at every close, NaN where it is not usable."""
-    count = len(placement.end)
     parts = list(stretches(placement, settings.history))
     if len(parts) == 1 and placement.usable.all():
         (whole,) = parts
         values = compute(candles[whole.candles], settings)
-        return {name: values[name][whole.newest] for name in names}
-    found: Columns = {name: np.full(count, np.nan) for name in names}
+        return {name: _at(values[name], whole.newest) for name in names}
+    found: Columns = {name: np.full(len(placement.end), np.nan) for name in names}
     for part in parts:
         for name, each in compute(candles[part.candles], settings).items():
-            found[name][part.closes] = each[part.newest]
-    unusable = np.flatnonzero(~placement.usable)
+            found[name][part.closes] = _at(each, part.newest)
+    unusable = ~placement.usable
     for each in found.values():
-        each[unusable] = np.nan
+        np.copyto(each, np.nan, where=unusable)
     return found
+
+
+def _at(values: Floats, places: Indices | slice) -> Floats:
+    return values[places] if isinstance(places, slice) else values.take(places, mode="clip")
+
+
+def _only(flags: Flags, sides: Floats) -> Floats:
+    """Return the sides where a flag is set, 0 elsewhere."""
+    kept = sides.copy()
+    np.copyto(kept, 0.0, where=~flags)
+    return kept
 
 
 def _base_scores(m5: Columns, h1: Columns) -> Mapping[TradeSide, Floats]:
