@@ -28,6 +28,8 @@ HEAD = 4096
 """Bytes that contain the header and the first row."""
 
 HEADER = ",".join(COLUMNS).encode()
+_ROW_SEPARATORS = b"," * (len(COLUMNS) - 1) + b"\n"
+_OTHER_BYTES = bytes(set(range(256)) - set(_ROW_SEPARATORS))
 CSV = ".csv.gz"
 ENDINGS = STORED, CSV
 EXPECTED = f"SYMBOL-5m{STORED} or SYMBOL-5m{CSV}"
@@ -142,13 +144,13 @@ def _first_row(path: Path) -> Rows:
 
 
 def _parsed(rows: bytes) -> Rows:
-    lines = rows.split(b"\n")
-    if all(line.count(b",") == len(COLUMNS) - 1 for line in lines):
+    separators = rows.translate(None, delete=_OTHER_BYTES)
+    if separators + b"\n" == _ROW_SEPARATORS * (rows.count(b"\n") + 1):
         numbers = floats_in(rows.replace(b"\n", b","))
         if numbers is not None and _are_times(numbers[:: len(COLUMNS)]):
             return Rows(_candles(numbers))
     good, numbers_of, refused = [], [], []
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(rows.split(b"\n"), 1):
         numbers = floats_in(line)
         if numbers is None or numbers.size != len(COLUMNS) or not _are_times(numbers[:1]):
             shown = shortened(line[:60].decode("utf-8", "replace"))
