@@ -10,7 +10,7 @@ PIP := $(PYTHON) $(PIP_INSTALL)
 SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv command charts node-dev install install-evidence install-dev lock run test test-quick lint chaos chaos-tests soak mutants bench bench-recovery bench-memory
+.PHONY: help venv command charts node-dev install install-evidence install-dev lock run test test-quick lint chaos chaos-tests soak mutants bench bench-recovery bench-memory bench-evidence
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -137,3 +137,6 @@ bench-recovery: install ## time from kill -9 to the new process's first heartbea
 
 bench-memory: install ## proportional set size of the whole system
 	@"$(PYTHON)" benchmarks/memory.py $(ARGS)
+
+bench-evidence: install-dev ## from candles to evidence: seconds, memory; ARGS=--quick, or '--candles DIR'
+	@"$(PYTHON)" benchmarks/evidence.py $(ARGS)

@@ -28,6 +28,8 @@ PARTS: tuple[tuple[str, ...], ...] = (
     ("kernels.py",),
     ("whole_series.py",),
     ("backtest.py",),
+    ("evidence.py",),
+    ("sweep_truth.py",),
     ("admission.py",),
     ("interval_coverage.py",),
     ("latency.py",),
@@ -39,7 +41,7 @@ LIBRARIES = (
     "numpy", "redis", "hiredis", "aiohttp", "orjson", "pandas", "pandas-ta", "pandas-ta-classic",
     "TA-Lib",
 )  # fmt: skip
-LONGEST_S = 600
+LONGEST_S = 2_400
 
 
 def machine() -> str:
