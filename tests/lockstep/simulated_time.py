@@ -61,7 +61,12 @@ class SimulatedLoop(selector_events.BaseSelectorEventLoop):
     def run_in_executor(  # type: ignore[override]
         self, executor: Executor | None, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
-        return asyncio.wrap_future(InlineExecutor().submit(func, *args), loop=self)
+        done: asyncio.Future[Any] = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:  # noqa: BLE001  # it is the caller's
+            done.set_exception(error)
+        return done
 
     def _make_self_pipe(self) -> None:
         """Make none: nobody wakes this loop from another thread."""
