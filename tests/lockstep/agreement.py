@@ -1,10 +1,10 @@
 """`python -m tests.lockstep.agreement --weeks 1`: a backtest against the trader as it is.
 
-Options as of `python -m tests.lockstep`. Prints each trade that differs. Exit codes: 0 they agree,
-1 they do not, 2 usage.
+Options as of `python -m tests.lockstep`, but for `--latency` and `--seed`. Prints each trade that
+differs. Exit codes: 0 they agree, 1 they do not, 2 usage.
 
-The trader's requests wait for nothing here: its client spreads them over a second or two when
-several coins are entered at one close, which a backtest knows only as `latency_ms`.
+The trader's requests take no time here, and wait for nothing: its client spreads them over a second
+or two when several coins are entered at one close, which a backtest knows only as `latency_ms`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from shared.backtest.simulation.coin_scores import CoinScores
 from shared.backtest.simulation.fill_model import FillModel, Release
 from shared.backtest.simulation.trades import AccountHistory
 from shared.backtest.whole_series.signal_series import signal_series
+from shared.clock import utc_text
 from shared.config.sections import IndicatorsSection, TraderSection
 from shared.market import Timeframe
-from tests.lockstep.__main__ import DAY_MS, market, parse_arguments
+from tests.lockstep.arguments import asked
 from tests.lockstep.world import Outcome, World
 
 NEAR_MS = 30_000
@@ -47,8 +48,7 @@ def lockstep(
         world = World(recordings, settings, begin_ms, end_ms)
         world._wire.limited = False
         if release == "daily":
-            for at_ms in range(begin_ms - begin_ms % DAY_MS + DAY_MS, end_ms, DAY_MS):
-                world.at(at_ms, lambda there: there.bus.command("release"))
+            world.release_daily()
         return world.run()
 
 
@@ -66,7 +66,15 @@ def backtested(
 
 
 def differences(history: AccountHistory, outcome: Outcome) -> list[str]:
-    """Return the trades in which both differ, in words; those that the end closed are left out."""
+    """Return in words where both differ: in a trade, in what is open at the end, in equity."""
+    return [
+        *_unequal_trades(history, outcome),
+        *_unequal_ends(history, outcome),
+        *_unequal_equity(history, outcome),
+    ]
+
+
+def _unequal_trades(history: AccountHistory, outcome: Outcome) -> list[str]:
     ours = sorted(
         (t.symbol, t.entered_ms, t.side, t.size, t.entry_price, t.exit_price, t.how, t.pnl,
          t.stop, t.target, t.left_ms)
@@ -87,28 +95,54 @@ def differences(history: AccountHistory, outcome: Outcome) -> list[str]:
     ]
 
 
-def equity_differs_at(history: AccountHistory, outcome: Outcome) -> list[int]:
-    """Return the closes at which the account is worth something else."""
-    ours = dict(zip(history.at_ms.tolist(), history.equity.tolist(), strict=True))
+def _unequal_ends(history: AccountHistory, outcome: Outcome) -> list[str]:
+    """Compare what the backtest closes at its end with what the trader leaves open."""
+    ours = sorted(
+        (t.symbol, t.entered_ms, t.side, t.size, t.entry_price, t.stop, t.target)
+        for t in history.trades if t.how == "end"
+    )  # fmt: skip
+    theirs = sorted(
+        (t.symbol, t.opened_ms, t.side, t.size, t.entry_price, t.stop, t.target)
+        for t in outcome.still_open
+    )  # fmt: skip
     return [
-        row.cycle_ms
-        for row in outcome.equity
-        if not math.isclose(ours[row.cycle_ms], row.equity, rel_tol=1e-12)
+        f"open at the end: backtest {one}\nopen at the end: lockstep {other}"
+        for one, other in zip_longest(ours, theirs)
+        if one != other
+    ]
+
+
+def _unequal_equity(history: AccountHistory, outcome: Outcome) -> list[str]:
+    ours = dict(zip(history.at_ms.tolist(), history.equity.tolist(), strict=True))
+    theirs = {row.cycle_ms: float(row.equity) for row in outcome.equity}
+    return [
+        f"equity at {utc_text(at_ms)}: backtest {one}, lockstep {other}"
+        for at_ms in sorted(ours.keys() | theirs.keys())
+        for one, other in [(ours.get(at_ms), theirs.get(at_ms))]
+        if one is None or other is None or not math.isclose(one, other, rel_tol=1e-12)
     ]
 
 
 def main(arguments: list[str]) -> int:
-    chosen = parse_arguments(arguments)
-    asked = market(chosen)
+    of = asked("agreement", __doc__, arguments, latency=False)
+    # a backtest decides from the first close on, and knows none but whole candles
+    begin_ms, end_ms = Timeframe.M5.first_open(of.begin_ms), Timeframe.M5.open_at(of.end_ms)
+    if begin_ms >= end_ms:
+        print("agreement: no 5m candle closes in that time: give more --hours", file=sys.stderr)
+        return 2
+    span = (of.recordings, of.settings, begin_ms, end_ms, of.release)
     began_s = time.process_time()
-    history = backtested(*asked, release=chosen.release)
+    history = backtested(*span)
     between_s = time.process_time()
-    outcome = lockstep(*asked, release=chosen.release)
+    outcome = lockstep(*span)
     print(f"backtest {between_s - began_s:.2f} s, lockstep {time.process_time() - between_s:.1f} s "
           "of processor time")  # fmt: skip
     found = differences(history, outcome)
-    found += [f"equity differs at {at_ms}" for at_ms in equity_differs_at(history, outcome)]
-    print("\n".join(found) or f"{len(outcome.trades)} trades agree")
+    alike = (
+        f"{len(outcome.trades)} trades, {len(outcome.still_open)} open at the end and the equity "
+        f"at {len(outcome.equity)} closes agree"
+    )
+    print("\n".join(found) or alike)
     return 1 if found else 0
 
 

@@ -42,6 +42,7 @@ from tests.support.venue import KEYS, simulated_owner, simulated_url
 TABLES = ("intents", "plans", "orders", "fills", "positions", "funding", "events", "equity",
           "commands", "notes")  # fmt: skip
 MOST = 1_000_000
+DAY_MS = 86_400_000
 IN_MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # no disk to wait for
 
 
@@ -139,6 +140,11 @@ class World:
     def at(self, at_ms: int, act: Callable[[World], object]) -> None:
         """Have something done at a time, after the venue's time has passed until then."""
         self._planned.append((at_ms, act))
+
+    def release_daily(self) -> None:
+        """Have tripped breakers released each day at 00:00 UTC."""
+        for at_ms in range(DAY_MS * (self._begin_ms // DAY_MS + 1), self._end_ms, DAY_MS):
+            self.at(at_ms, lambda there: there.bus.command("release"))
 
     def run(self) -> Outcome:
         """Run the trader until the end, and return what became of it.
