@@ -10,7 +10,7 @@ PIP := $(PYTHON) $(PIP_INSTALL)
 SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv command charts node-dev install install-evidence install-dev lock run test test-quick lint chaos chaos-tests soak mutants bench bench-recovery bench-memory bench-evidence
+.PHONY: help venv command charts node-dev install install-evidence install-dev lock run test test-quick lint lockstep chaos chaos-tests soak mutants bench bench-recovery bench-memory bench-evidence
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -113,6 +113,9 @@ chaos: install-dev ## random faults over the whole demo; ARGS='--seed 1 --minute
 
 chaos-tests: install-dev ## only the tests that kill, freeze and starve
 	@$(PYTEST) tests/chaos
+
+lockstep: install-dev ## a recorded week of the trader as it is against its backtest, trade for trade
+	@$(PYTEST) tests/lockstep/whole_week.py
 
 mutants: install-dev ## change the code that decides, see whether tests notice; ARGS=sizing is quicker
 	@"$(PYTHON)" -m tests.mutants $(ARGS)
