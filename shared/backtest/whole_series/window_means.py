@@ -15,8 +15,8 @@ import numpy as np
 from shared.indicators.rolling import rolling_mean
 from shared.market import Floats
 
-NEGLIGIBLE = 2e-16
-"""A weight below this moves no mean of prices: it is less than the last digit."""
+NEGLIGIBLE = 1e-17
+"""A weight below this moves no mean of prices."""
 
 
 def window_emas(x: Floats, periods: Sequence[int], history: int) -> Floats:
@@ -31,7 +31,8 @@ def window_emas(x: Floats, periods: Sequence[int], history: int) -> Floats:
         later = 1
         while keep**later > NEGLIGIBLE:
             later *= 2
-        seeded = keep ** (history - period) > NEGLIGIBLE
+        # with fewer bars after it, the seed still has weight
+        seeded = later > history - period
         later = history - period if seeded else later
         result[:] = _means(x, period, keep, seeds, later, seeded=seeded)
     return found
