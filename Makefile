@@ -10,7 +10,7 @@ PIP := $(PYTHON) $(PIP_INSTALL)
 SUITABLE := import sys; sys.exit(not ((3, 12) <= sys.version_info < (3, 14)))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv command charts node-dev install install-evidence install-dev lock run test test-quick lint lockstep chaos chaos-tests soak mutants bench bench-recovery bench-memory bench-evidence
+.PHONY: help venv command charts node-dev install install-evidence install-cluster install-dev lock run test test-quick lint lockstep chaos chaos-tests soak mutants bench bench-recovery bench-memory bench-evidence
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -61,7 +61,12 @@ install-evidence: install ## as well what Parquet, plots and statistics need: `c
 	  $(PIP) -r requirements-evidence.txt \
 	    && cat requirements.txt requirements-evidence.txt > .venv/requirements-evidence.txt; }
 
-DEV_PINS := requirements.txt requirements-evidence.txt requirements-dev.txt
+CLUSTER_PINS := requirements.txt requirements-evidence.txt requirements-cluster.txt
+install-cluster: install ## as well Ray: `coinex sweep --engine ray`, on several machines
+	@cat $(CLUSTER_PINS) | cmp -s - .venv/requirements-cluster.txt || { \
+	  $(PIP) -r requirements-cluster.txt && cat $(CLUSTER_PINS) > .venv/requirements-cluster.txt; }
+
+DEV_PINS := $(CLUSTER_PINS) requirements-dev.txt
 install-dev: install node-dev
 	@cat $(DEV_PINS) | cmp -s - .venv/requirements-dev.txt || { \
 	  $(PIP) -r requirements-dev.txt && cat $(DEV_PINS) > .venv/requirements-dev.txt; }

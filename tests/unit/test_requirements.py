@@ -44,7 +44,7 @@ def brought_along(names: set[str]) -> set[str]:
 def test_every_pin_is_a_dependency_and_every_dependency_is_pinned() -> None:
     below = set(pinned("requirements.txt"))
     assert brought_along(declared("options", "install_requires")) == below
-    for extra in ("evidence", "dev"):
+    for extra in ("evidence", "cluster", "dev"):
         pins, direct = set(pinned(f"requirements-{extra}.txt")), declared(EXTRAS, extra)
         needed = brought_along(direct) - below
         assert direct <= pins <= needed <= pins | below, extra
@@ -68,7 +68,7 @@ def test_of_the_referees_only_pandas_ta_is_needed_to_run() -> None:
 def test_every_line_is_a_version_with_hashes_and_no_other_place(file: str) -> None:
     lines = lines_of(file)
     options = {line for line in lines if line.startswith("-")}
-    assert options <= {"-r requirements.txt", "-r requirements-evidence.txt"}
+    assert options <= {f"-r requirements{below}.txt" for below in ("", "-evidence", "-cluster")}
     pins = pinned(file)
     assert len(pins) == len(lines) - len(options) > 3
     for name, pin in pins.items():

@@ -6,11 +6,13 @@ Workers read nothing else, so what is not prepared, such as a hold-out, none of 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from shared.backtest.bootstrap import DAY_MS
 from shared.backtest.replay import Recording
@@ -19,7 +21,7 @@ from shared.backtest.simulation.coin_scores import CoinScores
 from shared.backtest.whole_series.signal_series import signal_series
 from shared.config.sections import IndicatorsSection
 from shared.files import sync_directory
-from shared.market import COLUMNS, Candles, Timeframe
+from shared.market import COLUMNS, Candles, Floats, Timeframe, Times
 
 BEFORE_MS = DAY_MS
 """Candles and scores of so long before a span are prepared, too: for the price and the score before
@@ -28,8 +30,17 @@ its first close."""
 READ = ("close", "atr_1h", "long", "short", "base_long", "base_short")
 """Columns of a series that the trader's rule reads."""
 
+_ARRAYS = ("closes", "series", "opens", "candles")
 _SYMBOLS = "symbols.txt"
 M5 = Timeframe.M5
+
+
+class ReadsScores(Protocol):
+    """A job of which all that it reads was prepared; it can be pickled."""
+
+    @property
+    def scores(self) -> Path:
+        """Directory of what was prepared."""
 
 
 def until(recording: Recording, to_ms: int) -> Recording:
@@ -92,18 +103,44 @@ def _scored(
             yield CoinScores.of(recording.symbol, series, candles)
 
 
-@lru_cache(maxsize=1)
 def prepared(directory: Path) -> Sequence[CoinScores]:
     """Return what was prepared there."""
+    return _in_use.get(directory) or _mapped(directory)
+
+
+def read_arrays(directory: Path) -> Mapping[str, Mapping[str, NDArray[Any]]]:
+    """Return the arrays of what was prepared, by symbol and name, mapped into memory."""
     symbols = (directory / _SYMBOLS).read_text(encoding="utf-8").split()
-    return [_coin(directory, symbol) for symbol in symbols]
+    return {
+        symbol: {
+            name: np.load(_file(directory, symbol, name), mmap_mode="r", allow_pickle=False)
+            .view(np.ndarray)
+            for name in _ARRAYS
+        }
+        for symbol in symbols
+    }  # fmt: skip
 
 
-def _coin(directory: Path, symbol: str) -> CoinScores:
-    closes, series, opens, candles = (
-        np.load(_file(directory, symbol, name), mmap_mode="r", allow_pickle=False).view(np.ndarray)
-        for name in ("closes", "series", "opens", "candles")
-    )
+def use_arrays(directory: Path, arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> None:
+    """Let `prepared` return arrays that another host has read there, and forget those before."""
+    if directory not in _in_use:
+        _in_use.clear()
+        _in_use[directory] = _coins(arrays)
+
+
+_in_use: dict[Path, Sequence[CoinScores]] = {}
+
+
+@lru_cache(maxsize=1)
+def _mapped(directory: Path) -> Sequence[CoinScores]:
+    return _coins(read_arrays(directory))
+
+
+def _coins(arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> Sequence[CoinScores]:
+    return [_coin(symbol, **named) for symbol, named in arrays.items()]
+
+
+def _coin(symbol: str, closes: Times, series: Floats, opens: Times, candles: Floats) -> CoinScores:
     columns = dict(zip(READ, series, strict=True))
     return CoinScores.of(symbol, Series(closes, columns), Candles.of(opens, *candles))
 

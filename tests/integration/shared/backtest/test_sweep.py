@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -14,27 +13,13 @@ from typing import Any
 import pytest
 
 from shared.backtest.sweep.ledger import read_ledger
+from tests.support import sweep_run
 from tests.support.paths import ROOT
 from tests.support.platform_run import wait_for
+from tests.support.sweep_run import SETTINGS, command, result, same, stored
 
+CLOSES = sweep_run.CLOSES
 WITHIN_S = 60
-CLOSES = 6_000
-PARAMS = ("trader.entry_score=70:80:5", "trader.target_r=1:3.8:0.2")
-SETTINGS = 45
-
-
-def command(candles: Path, out: Path, processes: int) -> list[str]:
-    given = [item for param in PARAMS for item in ("--param", param)]
-    return [
-        "sweep", "--candles", str(candles), "--out", str(out),
-        "--set", "trader.base_floor=0", "--set", "trader.margin=0", "--release", "daily",
-        "--walk-forward", "none", "--processes", str(processes), *given,
-    ]  # fmt: skip
-
-
-def result(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "sweep.json").read_text())
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +39,6 @@ def undisturbed(candles: Path, tmp_path_factory: pytest.TempPathFactory) -> dict
     return found
 
 
-def stored(out: Path) -> int:
-    return len(list(out.glob("settings/*.npz")))
-
-
 def worker(run: subprocess.Popen[str]) -> int:
     """Return a process that carries out jobs."""
     children = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
@@ -68,13 +49,6 @@ def worker(run: subprocess.Popen[str]) -> int:
 def ended(run: subprocess.Popen[str]) -> None:
     _, errors = run.communicate(timeout=WITHIN_S)
     assert run.returncode == 0, errors
-
-
-def same(found: dict[str, Any], undisturbed: dict[str, Any]) -> None:
-    known = {"ledger_head"}  # of whoever came before
-    assert {k: v for k, v in found.items() if k not in known} == {
-        k: v for k, v in undisturbed.items() if k not in known
-    }
 
 
 def test_a_killed_worker_changes_nothing_and_neither_do_more_processes(
