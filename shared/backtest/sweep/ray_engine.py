@@ -85,6 +85,8 @@ class RayExecutor:
                     self._send(Job(first + index, pickle.dumps((work, job)), job.scores))
                 outcome = self._outcome()
                 index = outcome.number - first
+                if index < 0:
+                    continue  # of jobs before, which ended in an error
                 if outcome.answer is None:
                     deaths[index] += 1
                     if deaths[index] == MOST_DEATHS:
