@@ -152,8 +152,8 @@ def observed(
 ) -> Ledger:
     """Return the ledger updated by the account's equity, with tripped breakers latched.
 
-    A UTC day begins with the first update in it; a clock set back begins none. What is latched for
-    a time ends with the first update after it, and is counted anew.
+    A UTC day begins with the first update in it; a clock set back begins none. A pause lasts as
+    long as the settings say now; it ends with the first update after it, and is counted anew.
 
     Args:
         ledger: None the first time.
@@ -165,6 +165,7 @@ def observed(
     day = now_ms // DAY_MS
     if ledger is None:
         return Ledger(day=day, day_equity=equity, peak=equity, equity=equity)
+    ledger = _paused_anew(ledger, settings)
     ledger = _without(ledger, [latch for latch in ledger.latches if latch.is_over(now_ms)])
     with localcontext(EXACT):
         traded = equity - transferred
@@ -212,12 +213,28 @@ def _judged(ledger: Ledger, settings: TraderSection, now_ms: int) -> Ledger:
     for breaker, used, limit, unit in _breakers(ledger, settings):
         if used >= limit and not ledger.is_latched(breaker):
             why = f"{breaker} of {shown(used)} {unit} reached the limit of {shown(limit)}"
-            until_ms = None
-            if breaker == "losses in a row" and settings.loss_pause_h > 0:
-                until_ms = now_ms + round(settings.loss_pause_h * HOUR_MS)
+            is_pause = breaker == "losses in a row"
+            until_ms = _pause_end_ms(now_ms, settings) if is_pause else None
             latch = Latch(breaker=breaker, at_ms=now_ms, why=why, until_ms=until_ms)
             ledger = replace(ledger, latches=(*ledger.latches, latch))
     return ledger
+
+
+def _paused_anew(ledger: Ledger, settings: TraderSection) -> Ledger:
+    """Return the ledger with the ends of pauses that the settings in force give them."""
+    latches = tuple(
+        latch
+        if latch.until_ms is None
+        else replace(latch, until_ms=_pause_end_ms(latch.at_ms, settings))
+        for latch in ledger.latches
+    )
+    return ledger if latches == ledger.latches else replace(ledger, latches=latches)
+
+
+def _pause_end_ms(at_ms: int, settings: TraderSection) -> int | None:
+    """Return when a pause that began at a time ends; None if it is to be released."""
+    hours = settings.loss_pause_h
+    return at_ms + round(hours * HOUR_MS) if hours > 0 else None
 
 
 def _breakers(

@@ -256,6 +256,33 @@ def test_without_a_pause_losses_in_a_row_hold_until_released() -> None:
     assert objections(later, settings, NOON_MS)[0].endswith(": release it")
 
 
+@pytest.mark.parametrize(("hours", "now_h", "state"), [
+    (24, 6, "reached"), (24, 24, None), (6, 5.9, "reached"), (6, 6, None), (48, 24, "reached"),
+    (0, 24, "latched"),
+])  # fmt: skip
+def test_a_pause_that_has_begun_lasts_as_long_as_the_settings_say_now(
+    hours: float, now_h: float, state: str | None
+) -> None:
+    begun = closed(looked((1000,)), D(-1), TraderSection(max_losses=1), NOON_MS)
+    now_ms = NOON_MS + round(now_h * HOUR_MS)
+    changed = TraderSection(max_losses=1, loss_pause_h=hours)
+    after = observed(begun, D(1000), D(0), changed, now_ms)
+    assert latched(after) == ([] if state is None else ["losses in a row"])
+    assert [latch.until_ms for latch in after.latches] == (
+        [] if state is None else [NOON_MS + round(hours * HOUR_MS) if hours else None]
+    )
+    (row,) = (e for e in limits(after, NOTHING, changed, now_ms) if e.name == "losses in a row")
+    assert row.state == (state or "ok")
+
+
+def test_what_is_to_be_released_is_no_pause_by_another_setting() -> None:
+    held = closed(
+        looked((1000,)), D(-1), TraderSection(max_losses=1, loss_pause_h=0), NOON_MS
+    )  # fmt: skip
+    later = observed(held, D(1000), D(0), TraderSection(max_losses=1), NOON_MS + 99 * HOUR_MS)
+    assert latched(later) == ["losses in a row"]
+
+
 # Orders per hour.
 
 
