@@ -197,11 +197,11 @@ def _plan(
     quote = _quote(candidate.side, book, rule.tick, settings)
     moved = candidate.atr_1h / candidate.close
     costs = _Costs(2 * rule.taker_fee, quote.spread, Decimal(0))
-    stop = _stop(candidate, costs, settings)
+    stop = _stop(candidate, moved, costs, settings)
     # Slippage of a size not yet reduced by it: never less than that of the size sent.
     first, _ = _size(stop, quote, rule, account, settings)
     costs = costs._replace(slippage=_slippage(quote, first))
-    stop = _stop(candidate, costs, settings)
+    stop = _stop(candidate, moved, costs, settings)
     target = exact(settings.target_r) * stop
     size, bound = _size(stop, quote, rule, account, settings)
 
@@ -299,10 +299,11 @@ def _slippage(quote: _Quote, size: Decimal) -> Decimal:
     return beyond / size / quote.mid
 
 
-def _stop(candidate: Candidate, costs: _Costs, settings: TraderSection) -> Decimal:
+def _stop(candidate: Candidate, moved: Decimal, costs: _Costs, settings: TraderSection) -> Decimal:
+    """Return the stop's distance; `moved`: ATR14 of 1h, both as shares of the price."""
     by_score = candidate.stop
     if by_score is None:
-        by_score = exact(settings.stop_atr) * candidate.atr_1h / candidate.close
+        by_score = exact(settings.stop_atr) * moved
     by_costs = exact(settings.stop_costs) * costs.total
     return ceiled(max(by_score, by_costs), FRACTION_STEP)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from shared.backtest.simulation.bar_prices import BAR_MS
 from shared.backtest.simulation.trades import AccountHistory, Trade
+from shared.backtest.statistics.sharpe import sharpe, skew_and_kurtosis, standard_error
 from shared.clock import utc_text
 from shared.market import Floats
 from shared.trading.breakers import DAY_MS, HOUR_MS
@@ -77,7 +78,7 @@ def metrics_of(history: AccountHistory) -> Metrics:
     daily = daily_returns(history)
     net = last / first - 1
     worst = float(drawdown_pct(np.append(first, history.equity)).max())
-    sharpe, error = sharpe_ratio(daily)
+    per_year, error = sharpe_ratio(daily)
     losing = float(np.sqrt(np.mean(np.minimum(daily, 0.0) ** 2))) if len(daily) else 0.0
     grows = days >= YEAR_DAYS and last > 0
     cagr = (last / first) ** (YEAR_DAYS / days) - 1 if grows else None
@@ -86,9 +87,9 @@ def metrics_of(history: AccountHistory) -> Metrics:
         bonus_trades=sum(t.bonus > 0 for t in trades),
         net_return_pct=100 * net,
         max_drawdown_pct=worst,
-        sharpe=sharpe,
-        sharpe_from=None if sharpe is None else sharpe - _SURE * error,
-        sharpe_to=None if sharpe is None else sharpe + _SURE * error,
+        sharpe=per_year,
+        sharpe_from=None if per_year is None else per_year - _SURE * error,
+        sharpe_to=None if per_year is None else per_year + _SURE * error,
         sortino=float(daily.mean()) / losing * math.sqrt(YEAR_DAYS) if losing else None,
         volatility_pct=(
             100 * float(daily.std(ddof=1)) * math.sqrt(YEAR_DAYS) if len(daily) > 1 else None
@@ -145,17 +146,13 @@ def sharpe_ratio(daily: Floats) -> tuple[float | None, float]:
 
     Shapes: (days,).
     Units:  per year of 365 days; None with fewer than 10 days, or if they do not differ.
-    Source: Sharpe 1994, against cash at no interest. The error is Mertens' (2002), which counts
-        skew and kurtosis; days are taken to be independent.
+    Source: `sharpe` and `standard_error`, per day.
     """
     if len(daily) < 10 or not np.ptp(daily):
         return None, math.nan
-    ratio = float(daily.mean() / daily.std(ddof=1))
-    normed = (daily - daily.mean()) / daily.std()
-    skew, kurtosis = float(np.mean(normed**3)), float(np.mean(normed**4))
-    variance = (1 - skew * ratio + (kurtosis - 1) / 4 * ratio**2) / (len(daily) - 1)
+    ratio = float(sharpe(daily[:, None])[0])
     year = math.sqrt(YEAR_DAYS)
-    return ratio * year, math.sqrt(max(variance, 0.0)) * year
+    return ratio * year, standard_error(ratio, len(daily), *skew_and_kurtosis(daily)) * year
 
 
 def groups(trades: Sequence[Trade], name: Callable[[Trade], str]) -> list[Group]:

@@ -45,10 +45,32 @@ def probability_above(
     Raises: ValueError: fewer than 2 days.
     Source: Bailey and Lopez de Prado 2012, "The Sharpe Ratio Efficient Frontier", eq. 11.
     """
+    return NormalDist().cdf((ratio - benchmark) / standard_error(ratio, days, skew, kurtosis))
+
+
+def standard_error(ratio: float, days: int, skew: float, kurtosis: float) -> float:
+    """Return the standard error of a Sharpe ratio.
+
+    Shapes: numbers.
+    Units:  ratio and result per day; kurtosis 3 for the normal distribution.
+    Raises: ValueError: fewer than 2 days.
+    Source: Mertens 2002, as Bailey and Lopez de Prado 2012 have it; days are taken to be
+        independent.
+    """
     if days < 2:
         raise ValueError(f"{days} days: expected at least 2")
     variance = 1.0 - skew * ratio + (kurtosis - 1.0) / 4.0 * ratio**2
-    return NormalDist().cdf((ratio - benchmark) * math.sqrt(days - 1) / math.sqrt(variance))
+    return math.sqrt(max(variance, 0.0) / (days - 1))
+
+
+def skew_and_kurtosis(returns: Floats) -> tuple[float, float]:
+    """Return the third and the fourth standardised moment.
+
+    Shapes: (days,), which must change at least once.
+    Units:  none; the normal distribution has 0 and 3.
+    """
+    normed = (returns - returns.mean()) / returns.std()
+    return float(np.mean(normed**3)), float(np.mean(normed**4))
 
 
 def best_by_chance(tries: int, spread: float) -> float:
@@ -92,12 +114,5 @@ def deflated_sharpe(returns: Floats, tries: int) -> float:
     variance = float(np.var(ratios, ddof=1)) if settings > 1 else 0.0
     if settings < ENOUGH_SETTINGS or tries > settings:
         variance = max(variance, 1.0 / (days - 1))
-    normed = returns[:, best] - returns[:, best].mean()
-    normed /= normed.std()
-    return probability_above(
-        float(ratios[best]),
-        best_by_chance(tries, math.sqrt(variance)),
-        days,
-        skew=float(np.mean(normed**3)),
-        kurtosis=float(np.mean(normed**4)),
-    )
+    luck = best_by_chance(tries, math.sqrt(variance))
+    return probability_above(float(ratios[best]), luck, days, *skew_and_kurtosis(returns[:, best]))

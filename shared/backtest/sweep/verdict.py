@@ -64,8 +64,7 @@ class Verdict:
 
     Attributes:
         reasons: What is missing for an edge, in words; empty if there is one.
-        settings: Those that traded.
-        never_traded: Those that did not, and were left out.
+        never_traded: Settings that never traded, and were left out.
         selection: None where there are too few days, or nothing traded.
     """
 
@@ -73,7 +72,6 @@ class Verdict:
     sentence: str
     reasons: tuple[str, ...]
     tries: int
-    settings: int
     never_traded: int
     selection: Selection | None
     out_of_sample: OutOfSample
@@ -131,7 +129,6 @@ def judge(
         _sentence(outcome, missing, out, tries),
         missing or failed,
         tries,
-        traded.shape[1],
         daily.shape[1] - traded.shape[1],
         selection,
         out,
