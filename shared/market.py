@@ -39,7 +39,7 @@ class Timeframe(CandleLength):
 
 
 class StoredTimeframe(CandleLength):
-    """The candle lengths a candle store may hold: 1m is for tests alone, nothing live uses it."""
+    """The candle lengths a candle store may hold: 1m is for backtests; nothing live uses it."""
 
     M1 = "1m"
     M5 = "5m"

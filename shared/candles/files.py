@@ -95,7 +95,7 @@ def read_candles(path: Path, symbol: str, timeframe: Timeframe) -> Candles:
     return read_admitted(path, symbol, timeframe).candles
 
 
-def read_admitted(path: Path, symbol: str, timeframe: Timeframe) -> Admitted:
+def read_admitted(path: Path, symbol: str, timeframe: CandleLength) -> Admitted:
     """Return the candles of one file, and which of its rows cannot be candles.
 
     Raises:

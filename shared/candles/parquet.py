@@ -20,7 +20,7 @@ import orjson
 
 from shared.candles.admission import require
 from shared.candles.stored_series import STORED, Range, StoredSeries
-from shared.clock import LATEST_MS
+from shared.clock import LATEST_MS, utc_text
 from shared.errors import BadCandle, PlatformError
 from shared.evidence_packages import needed_for
 from shared.files import write_atomically
@@ -33,7 +33,6 @@ with needed_for("Parquet"):
     from pyarrow import parquet
 
 LOCK = ".lock"
-FUNDING = "funding"
 LARGEST_ROWS = 2**24
 """Rows of a file: 31 years of 1m candles."""
 
@@ -41,6 +40,7 @@ ROW_GROUP = 2**17
 FORMAT = 1
 METADATA = b"coinex"
 RATES = ("funding_time_ms", "rate", "mark_price")
+MOST_RATE = 0.1  # Binance's widest cap is 3 %
 
 
 class StoreInUse(PlatformError):
@@ -151,6 +151,25 @@ def read_funding(path: Path, symbol: str) -> FundingRates:
     times, rates, marks = (_numbers(table.column(name)) for name in RATES)
     asked = _ranges(path, about.get("asked", ()))
     return FundingRates(symbol, times, rates, marks, asked, _source(path, about))
+
+
+def read_good_funding(path: Path, symbol: str) -> FundingRates:
+    """Return a file's funding rates to compute with.
+
+    Raises:
+        BadCandle: As `read_series`, or one of them cannot be, or they are not in order.
+    """
+    found = read_funding(path, symbol)
+    late = np.flatnonzero(np.diff(found.times) <= 0) + 1
+    wrong = np.flatnonzero(~(np.abs(found.rates) <= MOST_RATE))
+    for rows, why in ((late, "is not after the one before"), (wrong, "cannot be")):
+        if len(rows):
+            at_ms, rate = int(found.times[rows[0]]), float(found.rates[rows[0]])
+            raise BadCandle(
+                f"{path}: the rate {rate!r} at {utc_text(at_ms)} {why}; `coinex candles check` "
+                "lists what is wrong with it: remove it, and fetch its rates anew"
+            )
+    return found
 
 
 def write_funding(path: Path, rates: FundingRates) -> None:

@@ -16,6 +16,7 @@ from shared.messages.candles import Source
 
 Range = tuple[int, int]  # open times [from, until)
 STORED = ".parquet"
+FUNDING = "funding"
 WHOSE: dict[Source, str] = {"sim": "the simulated exchange", "binance": "Binance"}
 
 

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,14 @@ import orjson
 from shared.clock import SystemClock
 from shared.config.defaults import BUILT_IN
 from shared.config.load import load, overridden
-from shared.console.option_values import ALWAYS, Misuse, add_recorded, results_directory, time_ms
+from shared.console.option_values import (
+    ALWAYS,
+    Misuse,
+    add_market_detail,
+    add_recorded,
+    results_directory,
+    time_ms,
+)
 from shared.console.outcome import carried_out
 from shared.errors import EXIT_OK
 
@@ -47,9 +55,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start", type=float, default=10_000.0, metavar="USDT", help="first equity (10000)"
     )
-    parser.add_argument(
-        "--no-funding", action="store_true", help="without the simulated venue's funding"
-    )
+    add_market_detail(parser)
     parser.add_argument(
         "--processes", type=int, default=os.cpu_count() or 1, metavar="N", help="(one per core)"
     )
@@ -107,6 +113,7 @@ def _result(config: Config, options: argparse.Namespace) -> Result:
     from shared.backtest.results.document import Question, result_of  # noqa: PLC0415
     from shared.backtest.simulation.account_run import delays_fault  # noqa: PLC0415
     from shared.backtest.simulation.fill_model import FillModel  # noqa: PLC0415
+    from shared.backtest.simulation.market_detail import read_details  # noqa: PLC0415
     from shared.backtest.simulation.prepared import Prepared  # noqa: PLC0415
 
     if options.processes < 1:
@@ -124,7 +131,8 @@ def _result(config: Config, options: argparse.Namespace) -> Result:
         path=options.path,
         latency_ms=options.latency_ms,
         start_quote=options.start,
-        has_funding=not options.no_funding,
+        detail=options.detail,
+        funding=options.funding,
         release=options.release,
     )
     if fault := delays_fault(config.trader, model):
@@ -134,10 +142,14 @@ def _result(config: Config, options: argparse.Namespace) -> Result:
         processes=options.processes,
         warn=lambda remark: print(f"backtest: {remark}", file=sys.stderr),
     )  # fmt: skip
-    history = prepared.run(config.trader, model)
+    details = read_details(
+        options.candles, prepared.recordings.values(), model, prepared.from_ms, prepared.to_ms
+    )
+    coins = [details[coin.symbol].of(coin) for coin in prepared.coins]
+    history = replace(prepared, coins=coins).run(config.trader, model)
     question = Question(
         recordings=prepared.recordings, trader=config.trader, indicators=config.indicators,
-        model=model, from_ms=prepared.from_ms, to_ms=prepared.to_ms,
+        model=model, from_ms=prepared.from_ms, to_ms=prepared.to_ms, details=details,
     )  # fmt: skip
     return result_of(question, history)
 

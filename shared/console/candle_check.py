@@ -13,8 +13,8 @@ import orjson
 
 from shared.candles.admission import WrongUnit, scale_breaks
 from shared.candles.files import CSV, Rows, csv_name, read_rows
-from shared.candles.parquet import FUNDING, read_funding, read_series
-from shared.candles.stored_series import STORED, Range, StoredSeries
+from shared.candles.parquet import MOST_RATE, read_funding, read_series
+from shared.candles.stored_series import FUNDING, STORED, Range, StoredSeries
 from shared.clock import minute_text, utc_text
 from shared.console.option_values import Misuse, print_list
 from shared.errors import EXIT_FAILED, EXIT_OK, BadCandle, count
@@ -27,7 +27,6 @@ HALT_BARS = 3
 
 LONGEST_FUNDING_MS = 8 * 3_600_000
 FUNDING_SLACK_MS = 60_000
-MOST_RATE = 0.1  # Binance's widest cap is 3 %
 PIPE_WIDTH = 140
 
 

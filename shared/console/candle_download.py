@@ -13,7 +13,6 @@ from typing import Any
 from shared.backoff import backoff_s
 from shared.candles.admission import Admitted
 from shared.candles.parquet import (
-    FUNDING,
     FundingRates,
     read_funding,
     read_good_series,
@@ -22,6 +21,7 @@ from shared.candles.parquet import (
 )
 from shared.candles.store import ABSENT_MS, SETTLE_MS
 from shared.candles.stored_series import (
+    FUNDING,
     Range,
     StoredSeries,
     differences,

@@ -57,6 +57,26 @@ def add_recorded(parser: argparse.ArgumentParser, *, begins: str) -> None:
     )
 
 
+def add_market_detail(parser: argparse.ArgumentParser) -> None:
+    """Declare what of a store is used beside the candles that are scored."""
+    parser.add_argument(
+        "--detail",
+        choices=("5m", "1m"),
+        default="5m",
+        help="the candles that decide what happens inside a 5m candle, where there are any (5m)",
+    )
+    funding = parser.add_mutually_exclusive_group()
+    funding.add_argument(
+        "--funding",
+        choices=("recorded", "made", "none"),
+        default="recorded",
+        help="recorded rates, where there are, else made-up ones; made-up ones; none (recorded)",
+    )
+    funding.add_argument(
+        "--no-funding", dest="funding", action="store_const", const="none", help="--funding none"
+    )
+
+
 def time_ms(text: str | None, option: str, otherwise: int) -> int:
     """Return a time, UTC unless it says otherwise, as epoch ms.
 

@@ -16,7 +16,14 @@ from shared import codec
 from shared.clock import Clock, SystemClock
 from shared.config.defaults import BUILT_IN, Mode
 from shared.config.load import load
-from shared.console.option_values import ALWAYS, Misuse, print_list, results_directory, time_ms
+from shared.console.option_values import (
+    ALWAYS,
+    Misuse,
+    add_market_detail,
+    print_list,
+    results_directory,
+    time_ms,
+)
 from shared.console.outcome import carried_out
 from shared.errors import EXIT_OK, BadMessage, PlatformError, count
 from shared.files import write_atomically
@@ -25,6 +32,7 @@ from shared.pid_lock import AlreadyLocked, PidLock
 # NumPy and the kernels are loaded when something is swept, not with every command.
 if TYPE_CHECKING:
     from shared.backtest.replay import Recording
+    from shared.backtest.simulation.market_detail import MarketDetail
     from shared.backtest.sweep.ledger import Kind, Ledger, LedgerLine
     from shared.backtest.sweep.run import Question, Tried
     from shared.config.sections import Config
@@ -67,6 +75,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--release", choices=("never", "daily"), default="never",
         help="when latched breakers are released (never)",
     )  # fmt: skip
+    add_market_detail(parser)
     parser.add_argument(
         "--engine", choices=("local", "ray"), default="local", help="what runs the settings (local)"
     )
@@ -109,6 +118,8 @@ def sweep(options: argparse.Namespace) -> int:
 
 def _sweep(options: argparse.Namespace, clock: Clock) -> int:
     from shared.backtest.results.hashes import data_hash  # noqa: PLC0415
+    from shared.backtest.results.words import assumed  # noqa: PLC0415
+    from shared.backtest.simulation.market_detail import assumptions  # noqa: PLC0415
     from shared.backtest.sweep import document as made  # noqa: PLC0415
     from shared.backtest.sweep import engines  # noqa: PLC0415
     from shared.backtest.sweep.prepared import prepare  # noqa: PLC0415
@@ -124,12 +135,11 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
     config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
     began_ms, began = clock.now_ms(), clock.monotonic()
     recordings = _recordings(options.candles, options.symbols.split(","))
-    question, left_out = _question(options, config, recordings)
+    question, details, left_out = _question(options, config, recordings)
     plan = question.plan
-    end_ms = plan.hold_out.to_ms if plan.hold_out else plan.selection.to_ms
     everything = data_hash(
-        recordings, config.indicators.history, plan.selection.from_ms, end_ms
-    )  # fmt: skip
+        recordings, config.indicators.history, plan.selection.from_ms, plan.end_ms, details
+    )
     print_list(f"{len(left_out)} left out", left_out, sys.stderr)
     out = options.out or results_directory(Path(config.state_dir), f"sweep-{question.id[:12]}")
     with _alone(out):
@@ -138,15 +148,20 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
         ledger = _noted(options.candles, _sweep_line(question, everything, clock), before, out)
         scores = out / "prepared" / question.scores_key[:16]
         span_ms = (plan.selection.from_ms, plan.selection.to_ms)
-        prepare(scores, recordings.values(), config.indicators, *span_ms)
+        prepare(scores, recordings.values(), config.indicators, *span_ms, details=details)
         symbols = list(recordings)
-        recordings.clear()
+        seen = {symbol: each.between(*span_ms) for symbol, each in details.items()}
+        made_of = assumptions(seen, question.model, *span_ms)
+        for name, text in assumed(made_of):
+            print(f"sweep: {name}: {text}", file=sys.stderr)
+        for each in (recordings, details, seen):
+            each.clear()
         engine = (options.engine, options.processes, options.address, options.environment)
         with engines.opened(*engine) as executor:
             tried = run_sweep(question, scores, out / "settings", executor, _Progress(clock))
         verdict = made.verdict_on(question, tried, ledger, _random_entries(question, tried, scores))
         found = made.document(question, tried, verdict, ledger, everything)
-        found["left_out"] = list(left_out)
+        found["left_out"], found["assumptions"] = list(left_out), made_of
         _write(out / RUN, {
             "candles": str(options.candles.resolve()),
             "ledger": str(_ledger_path(options.candles)),
@@ -180,10 +195,11 @@ def _check_engine(options: argparse.Namespace) -> None:
 
 def _question(
     options: argparse.Namespace, config: Config, recordings: Mapping[str, Recording]
-) -> tuple[Question, Sequence[str]]:
-    """Return what is asked, and what was left out of it."""
+) -> tuple[Question, dict[str, MarketDetail], Sequence[str]]:
+    """Return what is asked, what there is beside the candles, and what was left out of it."""
     from shared.backtest.results.hashes import data_hash  # noqa: PLC0415
     from shared.backtest.simulation.fill_model import FillModel  # noqa: PLC0415
+    from shared.backtest.simulation.market_detail import read_details  # noqa: PLC0415
     from shared.backtest.sweep.folds import (  # noqa: PLC0415
         hold_out_share,
         time_plan,
@@ -203,18 +219,20 @@ def _question(
     from_ms = max(time_ms(options.since, "--from", ALWAYS[0]), first)
     to_ms = min(time_ms(options.until, "--to", ALWAYS[1]), last)
     plan = time_plan(from_ms, to_ms, held, fold)
-    selection = plan.selection
+    selection, values = plan.selection, recordings.values()
+    model = FillModel(release=options.release, detail=options.detail, funding=options.funding)
+    details = read_details(options.candles, values, model, selection.from_ms, plan.end_ms)
     question = Question(
         settings=asked.settings,
         plan=plan,
-        model=FillModel(release=options.release),
+        model=model,
         objective=options.objective,
         indicators=config.indicators,
         data_hash=data_hash(
-            recordings, config.indicators.history, selection.from_ms, selection.to_ms
+            recordings, config.indicators.history, selection.from_ms, selection.to_ms, details
         ),
     )
-    return question, asked.left_out
+    return question, details, asked.left_out
 
 
 def _random_entries(question: Question, tried: Tried, scores: Path) -> Floats | None:
@@ -231,6 +249,7 @@ def _random_entries(question: Question, tried: Tried, scores: Path) -> Floats | 
 def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
     from shared.backtest.results.hashes import data_hash  # noqa: PLC0415
     from shared.backtest.simulation.fill_model import FillModel  # noqa: PLC0415
+    from shared.backtest.simulation.market_detail import read_details  # noqa: PLC0415
     from shared.backtest.sweep import document as made  # noqa: PLC0415
     from shared.backtest.sweep.folds import Part  # noqa: PLC0415
     from shared.backtest.sweep.ledger import Ledger, append, read_ledger  # noqa: PLC0415
@@ -238,6 +257,7 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
     from shared.backtest.sweep.settings_run import run_setting  # noqa: PLC0415
     from shared.backtest.sweep.stored import key_of  # noqa: PLC0415
     from shared.config.sections import IndicatorsSection, TraderSection  # noqa: PLC0415
+    from shared.evidence.hashes import FILLS  # noqa: PLC0415
     from shared.trading.strategy import RULES  # noqa: PLC0415
 
     out: Path = options.directory
@@ -250,6 +270,8 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
             if chosen is None:
                 raise Misuse(f"{out}: no setting ever traded, so none was chosen to look with")
             trader = codec.from_plain(TraderSection, chosen["trader"], RESULT)
+            if found["fill_model"].get("fills") != FILLS:
+                raise Misuse(f"{out}: its trades were filled by another version; sweep again")
             model = codec.from_plain(FillModel, found["fill_model"], RESULT)
             indicators = codec.from_plain(IndicatorsSection, found["indicators"], RESULT)
             part = Part(held["from_ms"], held["to_ms"], held["to_ms"])
@@ -261,7 +283,9 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
         except (KeyError, TypeError) as error:
             raise BadMessage(str(out), str(error), "missing; run the sweep again") from None
         recordings = _recordings(candles, symbols)
-        if data_hash(recordings, indicators.history, begin_ms, part.to_ms) != found["data_hash"]:
+        span_ms = (begin_ms, part.to_ms)
+        details = read_details(candles, recordings.values(), model, *span_ms)
+        if data_hash(recordings, indicators.history, *span_ms, details) != found["data_hash"]:
             raise BadMessage(
                 str(candles), "", "other candles than those of the sweep; run the sweep again"
             )
@@ -270,7 +294,7 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
         _require_whole(read_ledger(candles) or Ledger(), found, out)
         ledger = append(candles, line)  # before the first look
         scores = out / "prepared" / f"hold-out-{id_[:16]}"
-        prepare(scores, recordings.values(), indicators, part.from_ms, part.to_ms)
+        prepare(scores, recordings.values(), indicators, *held_ms[:2], details=details)
         result = run_setting(prepared(scores), trader, model, part)
         found = made.opened(found, result, ledger.openings(part.from_ms, part.to_ms))
         _write(out / RESULT, found)

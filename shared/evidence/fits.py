@@ -11,7 +11,13 @@ from shared.config.defaults import Mode
 from shared.config.sections import IndicatorsSection, TraderSection
 from shared.config.venue_catalog import Environment
 from shared.errors import count, shortened
-from shared.evidence.hashes import canonical, settings_hash, tested_indicators, tested_settings
+from shared.evidence.hashes import (
+    FILLS,
+    canonical,
+    settings_hash,
+    tested_indicators,
+    tested_settings,
+)
 from shared.evidence.record import EvidenceRecord, level_pct
 from shared.messages.trading import EvidenceDemand, StrategyIdentity
 
@@ -56,6 +62,11 @@ def missing(
         found.append(
             f"it is of use_ta_signals: {_word(record.use_ta_signals)}, and this trades with "
             f"{_word(settings.use_ta_signals)}: test that, or set it as tested"
+        )
+    if (fills := record.fill_model.get("fills")) != FILLS:
+        found.append(
+            f"its trades were filled by number {shortened(str(fills))} of the code that fills, and "
+            f"this version has number {FILLS}: test again"
         )
     expected = settings_hash(settings, parameters, indicators, record.fill_model)
     if record.settings_hash != expected:

@@ -10,6 +10,11 @@ from typing import Any
 
 from shared.config.sections import IndicatorsSection, TraderSection
 
+FILLS = 1
+"""Raised with every change of the simulated venue, of its fees, or of a backtest's paths and orders
+that changes a fill, as `tests/unit/shared/backtest/simulation/test_fills_number.py` demands: what
+was tested before is of other fills."""
+
 NOT_TESTED = frozenset({"enabled", "evidence", "evidence_file", "accept_without_evidence"})
 """Settings of the trader that change no trade of a test."""
 

@@ -13,7 +13,7 @@ from shared.backtest.simulation.coin_scores import CoinScores
 from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.trades import AccountHistory
 from shared.config.sections import TraderSection
-from tests.support.made_scores import BAR_MS, BEGIN_MS, DAY_MS, random_coins
+from tests.support.made_scores import BAR_MS, BEGIN_MS, DAY_MS, random_coins, with_detail
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 BARS = 288 * 6
@@ -59,6 +59,23 @@ def test_leaping_gives_what_deciding_at_every_close_gives(
     assert np.allclose(leapt.equity, stepped.equity, rtol=1e-12, atol=0)
     assert leapt.locked == stepped.locked
     assert leapt.refusals == stepped.refusals
+
+
+@pytest.mark.parametrize("path", ["adverse", "by_body"])
+@pytest.mark.parametrize("seed", [7, 8])
+def test_leaping_gives_the_same_with_minutes_and_recorded_funding(seed: int, path: Any) -> None:
+    coins = random_coins(seed, COINS, BARS)
+    coins = [with_detail(coin, seed + n) if n % 3 else coin for n, coin in enumerate(coins)]
+    settings = replace(TraderSection(), max_losses=99, daily_loss_pct=0.5, max_hold_h=7.3)
+    model = FillModel(release="daily", detail="1m", path=path)
+    leapt, stepped = both(coins, settings, model)
+    assert leapt.trades == stepped.trades
+    assert np.allclose(leapt.equity, stepped.equity, rtol=1e-12, atol=0)
+    assert (leapt.locked, leapt.refusals) == (stepped.locked, stepped.refusals)
+    assert {trade.how for trade in leapt.trades} >= {"stop", "target"}
+    assert sum(trade.funding != 0 for trade in leapt.trades) > 2
+    plain, _ = both(random_coins(seed, COINS, BARS), settings, replace(model, detail="5m"))
+    assert leapt.trades != plain.trades
 
 
 def test_the_seeds_have_every_kind_of_exit_and_breaker() -> None:

@@ -8,14 +8,14 @@ from decimal import Decimal
 from typing import Any
 
 from shared.config.sections import IndicatorsSection, TraderSection
-from shared.evidence.hashes import settings_hash, tested_indicators, tested_settings
+from shared.evidence.hashes import FILLS, settings_hash, tested_indicators, tested_settings
 from shared.evidence.record import EvidenceRecord, level_pct
 from shared.trading.strategy import BASE
 
 NOW_MS = 1_750_000_000_000
 FEE = Decimal("0.0005")
 INDICATORS = IndicatorsSection()
-FILL_MODEL = {"path": "adverse", "latency_ms": 0, "depth": 1.0, "release": "never"}
+FILL_MODEL = {"path": "adverse", "latency_ms": 0, "release": "never", "fills": FILLS}
 
 
 def evidence(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from shared.backtest.series import Series
+from shared.backtest.simulation.bar_prices import CoinBars
 from shared.backtest.simulation.coin_scores import CoinScores
+from shared.backtest.simulation.funding_rates import RecordedRates
 from shared.market import Candles, Timeframe, Times
 from tests.support.candle_series import walk
 
@@ -51,6 +54,35 @@ def flat(count: int, price: float = 100.0, begin_ms: int = BEGIN_MS) -> Candles:
     first, high, low, last = (np.full(count, price) for _ in range(4))
     high[0] += 0.001
     return Candles.of(times, first, high, low, last, np.ones(count))
+
+
+def with_detail(coin: CoinScores, seed: int) -> CoinScores:
+    """Return a coin with 1m candles of most of its candles, and funding rates of some days."""
+    rng, bars = np.random.default_rng(seed), coin.bars.candles
+    minutes = minutes_in(bars, rng)
+    paid = BEGIN_MS + DAY_MS // 6 * np.arange(4, 24, dtype=np.int64) + rng.integers(0, 99, 20)
+    rates = RecordedRates(
+        paid, np.round(rng.normal(0, 0.002, 20), 6), ((int(paid[0]), int(paid[-1]) + 1),)
+    )
+    kept = minutes[rng.random(len(minutes)) < 0.97]
+    return replace(coin, bars=CoinBars.of(bars, kept, rates))
+
+
+def minutes_in(bars: Candles, rng: np.random.Generator) -> Candles:
+    """Return 1m candles that agree with 5m ones.
+
+    The extremes come in any order, in the second and the third minute.
+    """
+    is_low_first = rng.random(len(bars)) < 0.5
+    extremes = (
+        np.where(is_low_first, bars.low, bars.high), np.where(is_low_first, bars.high, bars.low)
+    )  # fmt: skip
+    ends = np.stack([bars.open, bars.open, *extremes, bars.close, bars.close], axis=1)
+    first, last = ends[:, :-1].ravel(), ends[:, 1:].ravel()
+    times = (bars.open_time_ms[:, None] + BAR_MS // 5 * np.arange(5)).ravel()
+    return Candles.of(
+        times, first, np.maximum(first, last), np.minimum(first, last), last, np.ones(len(times))
+    )
 
 
 def random_coins(

@@ -5,10 +5,16 @@ from __future__ import annotations
 import gzip
 from pathlib import Path
 
+import numpy as np
+
 from shared.backtest.replay import Recording
 from shared.candles.files import aggregated, candle_file
-from shared.market import COLUMNS, Candles, Timeframe
+from shared.candles.parquet import FundingRates, write_funding
+from shared.candles.stored_series import FUNDING, store_file
+from shared.exchanges.sim.rules import FUNDING_MS
+from shared.market import COLUMNS, Candles, StoredTimeframe, Timeframe
 from tests.support.candle_series import walk
+from tests.support.made_scores import minutes_in
 
 
 def generated(symbol: str, bars: int = 15_000) -> Recording:
@@ -24,6 +30,20 @@ def write_recording(directory: Path, recording: Recording, *timeframes: Timefram
         write_candles(
             candle_file(directory, recording.symbol, timeframe), recording.candles[timeframe]
         )
+
+
+def write_detail(directory: Path, recording: Recording, seed: int = 1) -> None:
+    """Write 1m candles that agree with a recording's, and funding rates of every eight hours."""
+    symbol, bars = recording.symbol, recording.candles[Timeframe.M5]
+    rng = np.random.default_rng(seed)
+    write_candles(candle_file(directory, symbol, StoredTimeframe.M1), minutes_in(bars, rng))
+    first_ms, last_ms = int(bars.open_time_ms[0]), int(bars.open_time_ms[-1]) + Timeframe.M5.ms
+    times = np.arange(-(-first_ms // FUNDING_MS), last_ms // FUNDING_MS + 1) * FUNDING_MS
+    rates = FundingRates(
+        symbol, times, np.round(rng.normal(0, 1e-4, len(times)), 8), np.full(len(times), np.nan),
+        ((first_ms, last_ms + 1),), "binance",
+    )  # fmt: skip
+    write_funding(store_file(directory, symbol, FUNDING), rates)
 
 
 def write_candles(path: Path, candles: Candles) -> None:

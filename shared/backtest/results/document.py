@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from shared.backtest.replay import Recording
@@ -11,6 +11,7 @@ from shared.backtest.results.hashes import data_hash, history_digest
 from shared.backtest.results.metrics import BREAKDOWNS, groups, metrics_of, net_at_costs
 from shared.backtest.results.random_entries import RandomEntries, buy_and_hold, random_entries
 from shared.backtest.simulation.fill_model import FillModel
+from shared.backtest.simulation.market_detail import MarketDetail, assumptions
 from shared.backtest.simulation.trades import AccountHistory, Trade
 from shared.config.sections import IndicatorsSection, TraderSection
 from shared.evidence.hashes import settings_hash, tested_indicators
@@ -23,7 +24,11 @@ WORST = 10
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Question:
-    """What was asked: the rule, the assumptions, the candles."""
+    """What was asked: the rule, the assumptions, the candles.
+
+    Attributes:
+        details: By coin, what its paths and its funding were made of beside the candles.
+    """
 
     recordings: Mapping[str, Recording]
     trader: TraderSection
@@ -31,6 +36,7 @@ class Question:
     model: FillModel
     from_ms: int
     to_ms: int
+    details: Mapping[str, MarketDetail] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,6 +76,9 @@ def result_of(question: Question, history: AccountHistory) -> Result:
             "beaten_pct": chance.beaten_pct,
         },
         "fill_model": asdict(question.model),
+        "assumptions": assumptions(
+            question.details, question.model, question.from_ms, question.to_ms
+        ),
         "trader": asdict(question.trader),
         "indicators": tested_indicators(question.indicators),
         "strategy": {"name": BASE.name, "version": BASE.version},
@@ -77,7 +86,11 @@ def result_of(question: Question, history: AccountHistory) -> Result:
             question.trader, {}, question.indicators, asdict(question.model)
         ),
         "data_hash": data_hash(
-            question.recordings, question.indicators.history, question.from_ms, question.to_ms
+            question.recordings,
+            question.indicators.history,
+            question.from_ms,
+            question.to_ms,
+            question.details,
         ),
         "strategy_hash": BASE.hash,
         "digest": history_digest(history),

@@ -11,12 +11,19 @@ from typing import Any
 import numpy as np
 
 from shared.backtest.replay import Recording
+from shared.backtest.simulation.market_detail import MarketDetail
 from shared.backtest.simulation.trades import AccountHistory
 from shared.market import COLUMNS, Candles
 
 
-def data_hash(recordings: Mapping[str, Recording], history: int, from_ms: int, to_ms: int) -> str:
-    """Return the SHA-256 of the candles used, whatever files they are from.
+def data_hash(
+    recordings: Mapping[str, Recording],
+    history: int,
+    from_ms: int,
+    to_ms: int,
+    details: Mapping[str, MarketDetail] | None = None,
+) -> str:
+    """Return the SHA-256 of the candles and funding rates used, whatever files they are from.
 
     Args:
         history: Closed candles that count for a score, before `from_ms`.
@@ -28,6 +35,8 @@ def data_hash(recordings: Mapping[str, Recording], history: int, from_ms: int, t
             first, end = candles.open_time_ms.searchsorted([since_ms, to_ms])
             digest.update(f"{symbol} {timeframe} {end - first}\n".encode())
             _add(digest, candles[int(first) : int(end)])
+        if details and symbol in details:
+            _add_detail(digest, symbol, details[symbol].between(from_ms, to_ms))
     return digest.hexdigest()
 
 
@@ -45,6 +54,16 @@ def history_digest(history: AccountHistory) -> str:
 def _add(digest: Any, candles: Candles) -> None:
     for name in COLUMNS:
         digest.update(np.ascontiguousarray(getattr(candles, name)).tobytes())
+
+
+def _add_detail(digest: Any, symbol: str, detail: MarketDetail) -> None:
+    if (minutes := detail.minutes) is not None and len(minutes.candles):
+        digest.update(f"{symbol} 1m {len(minutes.candles)}\n".encode())
+        _add(digest, minutes.candles)
+    if (rates := detail.rates) is not None and rates.known:
+        digest.update(f"{symbol} funding {rates.known}\n".encode())
+        for column in (rates.times, rates.rates):
+            digest.update(np.ascontiguousarray(column).tobytes())
 
 
 def _text(value: object) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from shared.backtest.results.document import Result, worst
 from shared.backtest.results.metrics import drawdown_pct
 from shared.backtest.results.svg import Band, Line, candle_picture, chart, histogram
-from shared.backtest.results.words import ASSUMED, CAVEAT, amount, pct, signed, verdict
+from shared.backtest.results.words import ASSUMED, CAVEAT, amount, assumed, pct, signed, verdict
 from shared.backtest.simulation.bar_prices import BAR_MS
 from shared.backtest.simulation.trades import Locked, Trade
 from shared.clock import utc_text
@@ -265,7 +265,10 @@ def _assumptions(result: Result) -> str:
     changed = {name: value for name, value in trader.items() if value != usual[name]}
     return _table(
         "Fill model", ("", "is", "means"),
-        [(name, str(value), _words(ASSUMED[name])) for name, value in asdict(model).items()],
+        [
+            *((name, str(value), _words(ASSUMED[name])) for name, value in asdict(model).items()),
+            *((name, "", _words(text)) for name, text in assumed(result.document["assumptions"])),
+        ],
     ) + _table(
         "Settings of the trader that differ from the defaults", ("", "is", "default"),
         [(name, str(value), str(usual[name])) for name, value in changed.items()],

@@ -5,20 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from shared.errors import count
+
 ASSUMED = {
     "path": "adverse: within a candle, of a position the price that hurts comes first",
+    "detail": "candles that the price's path is made of",
     "latency_ms": "between a plan's prices and its order at the venue",
-    "depth": "share of the simulated book that there is",
-    "has_funding": "the simulated venue's funding, made up, is paid every 8 h",
+    "funding": "recorded: recorded rates where there are, else made-up ones; made: these alone",
     "start_quote": "first equity, USDT",
     "release": "when latched breakers are released",
+    "fills": "number of the code that fills",
 }
 """What each assumption means; see `FillModel`."""
 
 CAVEAT = (
     "Prices are candles of a spot market, and stand in for a perpetual's last, mark and index "
-    "price. Inside a candle only its four prices are known; book, spread and funding are the "
-    "simulated venue's. The past earned this, at these assumptions; it says nothing certain of "
+    "price. Inside a candle only its four prices are known; book and spread are the simulated "
+    "venue's. The past earned this, at these assumptions; it says nothing certain of "
     "the future, and less the more settings were tried."
 )
 
@@ -34,6 +37,30 @@ def pct(value: float | None, places: int = 2, *, sign: bool = False) -> str:
 
 def signed(value: float) -> str:
     return f"{value:+,.2f}"
+
+
+def assumed(found: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what paths and funding were made of, each with its name; see `assumptions`."""
+    rows = []
+    if detail := found["detail"]:
+        own = detail["bars"] - detail["by_1m"]
+        rows.append((
+            "1m candles",
+            f"in {detail['by_1m']:,} of {detail['bars']:,} 5m candles; the path of {own:,} is its "
+            f"own: {own - detail['differing']:,} without 1m candles, {detail['differing']:,} that "
+            "these do not agree with",
+        ))  # fmt: skip
+    if by := found["funding"]:
+        texts = {
+            "recorded": "recorded rates of",
+            "partly": "recorded rates for a part of the time of",
+            "made": "made-up rates of",
+        }
+        shown = [
+            f"{texts[kind]} {count(len(coins), 'coin')}" for kind, coins in by.items() if coins
+        ]
+        rows.append(("funding rates", ", ".join(shown) or "none"))
+    return rows
 
 
 def verdict(document: Mapping[str, Any]) -> str:
@@ -71,6 +98,7 @@ def as_text(document: Mapping[str, Any]) -> str:
         ("buy and hold", pct(d["buy_and_hold_pct"], sign=True)),
         ("costs × 0.5, 1, 2", ", ".join(
             pct(net, sign=True) for net in d["net_return_pct_at_costs"].values())),
+        *assumed(d["assumptions"]),
         ("exits", ", ".join(f"{g['trades']} {g['name']}" for g in d["by"]["exit"]) or "none"),
         ("locked", _locked(d)),
         ("digest", d["digest"][:16]),

@@ -25,7 +25,6 @@ from shared.backtest.simulation.fill_model import FillModel
 from shared.backtest.simulation.outlook import NEAR, Outlook
 from shared.backtest.simulation.trades import AccountHistory, Locked
 from shared.config.sections import TraderSection
-from shared.exchanges.sim.rules import FUNDING_MS
 from shared.market import Floats
 from shared.messages.trading import TradeSide
 from shared.trading.breakers import (
@@ -245,10 +244,10 @@ class AccountRun:
             crossing_ms = self._crossings.next_ms(close_ms)
             nearest += [] if crossing_ms is None else [crossing_ms]
         ends = [latch.until_ms for latch in self._latches if latch.until_ms is not None]
-        nearest += [-(-(end_ms - self._delay_ms) // BAR_MS) * BAR_MS for end_ms in ends]
+        nearest += map(self._close_of, ends)
         execution = self._execution
         if execution.open:
-            nearest.append(close_ms - close_ms % FUNDING_MS + FUNDING_MS)
+            nearest.append(self._close_of(execution.next_funding_ms()))
             nearest += [self._look_ms(trade) for trade in execution.open.values()]
             nearest += [execution.last_ms(trade) + 1 for trade in execution.open.values()]
         until_ms = max(min(nearest), close_ms + BAR_MS)
@@ -265,8 +264,11 @@ class AccountRun:
 
     def _look_ms(self, trade: OpenTrade) -> int:
         """Return the close at or before which a position's time stop works."""
-        due_ms = self._execution.due_ms(trade) - self._delay_ms
-        return -(-due_ms // BAR_MS) * BAR_MS
+        return self._close_of(self._execution.due_ms(trade))
+
+    def _close_of(self, at_ms: int) -> int:
+        """Return the first close that is decided on at a time or after it."""
+        return -(-(at_ms - self._delay_ms) // BAR_MS) * BAR_MS
 
     def _outlook(self, trade: OpenTrade, close_ms: int, until_ms: int) -> Outlook:
         known = trade.outlook

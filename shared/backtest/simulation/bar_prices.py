@@ -5,6 +5,9 @@ with straight lines in between. `adverse`: of a coin with a position the extreme
 first, so a stop comes before a target; of one without, and with `by_body`, the low comes first in a
 candle that rises, the high in one that falls. A close and the next open are a jump; where there are
 no candles the price stays.
+
+Where a 5m candle has 1m candles that agree with it, its path is that of these five, each a fifth as
+long.
 """
 
 from __future__ import annotations
@@ -13,10 +16,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import cached_property
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
+from shared.backtest.outcomes import Flags
+from shared.backtest.simulation.funding_rates import NEVER_MS, RecordedRates
+from shared.backtest.simulation.minute_bars import MINUTE_MS, PARTS, MinuteBars
 from shared.candles.admission import scale_breaks
 from shared.exchanges.sim.prices import Corner, Day, between
 from shared.market import Candles, Floats, Timeframe, Times
@@ -24,9 +30,28 @@ from shared.messages.trading import TradeSide
 
 BAR_MS = Timeframe.M5.ms
 THIRD_MS = BAR_MS // 3
-NEVER_MS = 2**62
 
 PathKind = Literal["adverse", "by_body"]
+
+
+class Part(NamedTuple):
+    """A candle that is walked in three straight lines; prices in units of the last digit."""
+
+    open_ms: int
+    third_ms: int
+    prices: tuple[int, int, int, int]
+
+    def corners(self, side: TradeSide | None) -> tuple[int, int, int, int]:
+        """Return its prices in the order in which a position meets them."""
+        first, low, high, last = self.prices
+        is_low_first = first <= last if side is None else side == "long"
+        return (first, low, high, last) if is_low_first else (first, high, low, last)
+
+    def price(self, side: TradeSide | None, at_ms: int) -> int:
+        """Return the price at a time within it, rounded down."""
+        corners = self.corners(side)
+        corner, rest_ms = divmod(at_ms - self.open_ms, self.third_ms)
+        return corners[corner] + (corners[corner + 1] - corners[corner]) * rest_ms // self.third_ms
 
 
 @dataclass(slots=True, eq=False)
@@ -36,18 +61,29 @@ class CoinBars:
     Attributes:
         digits: Decimals of its prices.
         breaks_ms: Opens of the candles that a new price scale begins with.
+        minutes: 1m candles; None: there are none, or they are not asked for.
+        rates: Recorded funding rates; None: as well.
     """
 
     candles: Candles
     digits: int
     breaks_ms: tuple[int, ...] = ()
-    _last: tuple[int, int, int, int, int] = (-1, 0, 0, 0, 0)
+    minutes: MinuteBars | None = None
+    rates: RecordedRates | None = None
+    _last: tuple[int, tuple[Part, ...]] = (-1, ())
 
     @classmethod
-    def of(cls, candles: Candles) -> CoinBars:
-        """Return bars with as many decimals as the recorded prices have."""
-        breaks = scale_breaks(candles, Timeframe.M5)
-        return cls(candles, price_digits(candles), tuple(each.at_ms for each in breaks))
+    def of(
+        cls, candles: Candles, minutes: Candles | None = None, rates: RecordedRates | None = None
+    ) -> CoinBars:
+        """Return bars with as many decimals as the recorded prices of 5m candles have.
+
+        Args:
+            minutes: 1m candles; those that do not agree with the 5m ones are left out.
+        """
+        breaks = tuple(each.at_ms for each in scale_breaks(candles, Timeframe.M5))
+        finer = None if minutes is None else MinuteBars.of(minutes, candles)
+        return cls(candles, price_digits(candles), breaks, finer, rates)
 
     def next_break_ms(self, at_ms: int) -> int:
         """Return when the price scale breaks next, at a time or after it; `NEVER_MS` if not."""
@@ -62,16 +98,33 @@ class CoinBars:
         """Return the candle at a time, or the last one before; -1 before the first."""
         return int(self.candles.open_time_ms.searchsorted(at_ms, side="right")) - 1
 
-    def points(self, place: int, side: TradeSide | None) -> tuple[int, int, int, int]:
-        """Return the four corners of a candle's path for a position, in units."""
+    def parts(self, place: int) -> tuple[Part, ...]:
+        """Return what the path of a candle is made of: itself, or its five 1m candles."""
         if self._last[0] != place:
-            c, scale = self.candles, 10.0**self.digits
-            ends = (c.open[place], c.low[place], c.high[place], c.close[place])
-            first, low, high, last = (round(float(price) * scale) for price in ends)
-            self._last = place, first, low, high, last
-        _, first, low, high, last = self._last
-        is_low_first = first <= last if side is None else side == "long"
-        return (first, low, high, last) if is_low_first else (first, high, low, last)
+            finer, first = self.minutes, self._first_minute(place)
+            if finer is None or first < 0:
+                self._last = place, (self._part(self.candles, place, THIRD_MS),)
+            else:
+                rows = range(first, first + PARTS)
+                minutes = (self._part(finer.candles, row, MINUTE_MS // 3) for row in rows)
+                self._last = place, tuple(minutes)
+        return self._last[1]
+
+    def may_jump(self, at_ms: int) -> bool:
+        """Return whether two candles that paths are made of meet at a time."""
+        if at_ms % BAR_MS == 0:
+            return True
+        place = self.place(at_ms)
+        return at_ms % MINUTE_MS == 0 and place >= 0 and self._first_minute(place) >= 0
+
+    def _first_minute(self, place: int) -> int:
+        return -1 if self.minutes is None else int(self.minutes.first[place])
+
+    def _part(self, c: Candles, row: int, third_ms: int) -> Part:
+        scale = 10.0**self.digits
+        ends = (c.open[row], c.low[row], c.high[row], c.close[row])
+        first, low, high, last = (round(float(price) * scale) for price in ends)
+        return Part(int(c.open_time_ms[row]), third_ms, (first, low, high, last))
 
 
 def opens_without_breaks(candles: Candles) -> Floats:
@@ -138,13 +191,13 @@ class BarPrices:
         return price
 
     def _price(self, bars: CoinBars, place: int, side: TradeSide | None, at_ms: int) -> Decimal:
-        points = bars.points(place, side)
-        passed_ms = at_ms - int(bars.candles.open_time_ms[place])
+        parts = bars.parts(place)
+        passed_ms = at_ms - parts[0].open_ms
         if passed_ms >= BAR_MS:
-            return Decimal(points[-1]).scaleb(-bars.digits)
-        corner, rest_ms = divmod(passed_ms, THIRD_MS)
-        moved = (points[corner + 1] - points[corner]) * rest_ms // THIRD_MS
-        return Decimal(points[corner] + moved).scaleb(-bars.digits)
+            units = parts[-1].prices[-1]
+        else:
+            units = parts[passed_ms * len(parts) // BAR_MS].price(side, at_ms)
+        return Decimal(units).scaleb(-bars.digits)
 
     def path(self, symbol: str, from_ms: int, until_ms: int) -> Sequence[Corner]:
         begins = self.price(symbol, from_ms)
@@ -162,6 +215,10 @@ class BarPrices:
             return path
         jumped = [c for c in corners if c.at_ms == since_ms and c.price != path[0].price]
         return [Corner(from_ms, begins), *jumped[:1], *path]
+
+    def landed(self, symbol: str, at_ms: int) -> Decimal | None:
+        """Return the price that a jump at a time lands at; None where no price jumps."""
+        return self.price(symbol, at_ms) if self.coins[symbol].may_jump(at_ms) else None
 
     def day(self, symbol: str, at_ms: int) -> Day | None:
         return None
@@ -181,18 +238,40 @@ class BarPrices:
         Units:  quote currency; `after_ms` less than a third of a candle.
         """
         bars = self.coins[symbol]
-        c = bars.candles
+        times = bars.candles.open_time_ms
         closes = first_ms + BAR_MS * np.arange(count, dtype=np.int64)
-        place = c.open_time_ms.searchsorted(closes, side="right") - 1
-        opens = bars.units(c.open[place])
-        to = bars.units((c.low if side == "long" else c.high)[place])
-        if self.kind == "by_body":
-            rising = opens <= bars.units(c.close[place])
-            to = np.where(rising, bars.units(c.low[place]), bars.units(c.high[place]))
-        moved = opens + (to - opens) * after_ms // THIRD_MS
-        is_there = c.open_time_ms[place] == closes
-        units = np.where(is_there, moved, bars.units(c.close[place]))
+        place = times.searchsorted(closes, side="right") - 1
+        moved = self._moved(bars, bars.candles, place, side, (after_ms, THIRD_MS))
+        if (finer := bars.minutes) is not None:
+            minute, passed_ms = divmod(after_ms, MINUTE_MS)
+            is_finer = finer.first[place] >= 0
+            rows = finer.first[place[is_finer]] + minute
+            within = (passed_ms, MINUTE_MS // 3)
+            moved[is_finer] = self._moved(bars, finer.candles, rows, side, within)
+        units = np.where(times[place] == closes, moved, bars.units(bars.candles.close[place]))
         found: Floats = units / 10.0**bars.digits
+        return found
+
+    def _moved(
+        self, bars: CoinBars, c: Candles, rows: Times, side: TradeSide, within: tuple[int, int]
+    ) -> Times:
+        """Return the prices of candles some time after their opens, in units.
+
+        Args:
+            within: That time, and the length of a third.
+        """
+        corner, rest_ms = divmod(within[0], within[1])
+        first, low, high, last = (
+            bars.units(column[rows]) for column in (c.open, c.low, c.high, c.close)
+        )
+        is_low_first: Flags | bool = side == "long"
+        if self.kind == "by_body":
+            is_low_first = first <= last
+        corners = (
+            first, np.where(is_low_first, low, high), np.where(is_low_first, high, low), last
+        )  # fmt: skip
+        begin, end = corners[corner], corners[corner + 1]
+        found: Times = begin + (end - begin) * rest_ms // within[1]
         return found
 
     def _side(self, symbol: str) -> TradeSide | None:
@@ -208,7 +287,8 @@ class BarPrices:
             if corners and corners[-1].at_ms < open_ms:
                 corners.append(Corner(open_ms, corners[-1].price))
             corners += [
-                Corner(open_ms + i * THIRD_MS, Decimal(units).scaleb(-digits))
-                for i, units in enumerate(bars.points(place, side))
+                Corner(part.open_ms + i * part.third_ms, Decimal(units).scaleb(-digits))
+                for part in bars.parts(place)
+                for i, units in enumerate(part.corners(side))
             ]
         return corners

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
-from shared.backtest.simulation.bar_prices import BAR_MS, BarPrices, CoinBars
+from shared.backtest.simulation.bar_prices import BarPrices, CoinBars
 from shared.backtest.simulation.fill_model import FillModel
+from shared.backtest.simulation.funding_rates import RecordedFunding
 from shared.backtest.simulation.outlook import Outlook
 from shared.backtest.simulation.trades import How, Trade
 from shared.config.sections import TraderSection
@@ -30,7 +31,6 @@ from shared.exchanges.sim.rules import (
     MAKER_FEE,
     TAKER_FEE,
     VenueRule,
-    next_funding_ms,
 )
 from shared.exchanges.sim.save_file import VenueState
 from shared.exchanges.sim.venue import SimVenue
@@ -102,10 +102,11 @@ class Execution:
         self.prices = BarPrices(bars, model.path, self._side_of)
         state = VenueState(at_ms=begin_ms, account=SimAccount(), orders=SimOrders())
         state.account.transfer(exact(model.start_quote), begin_ms)
-        if not model.has_funding:
+        if model.funding == "none":
             state.rates = dict.fromkeys(bars, _ZERO)
         self._venue = SimVenue(self.prices, state)
-        self._venue.depth = exact(model.depth)
+        if rates := {symbol: each.rates for symbol, each in bars.items() if each.rates}:
+            self._venue.funding = RecordedFunding(rates)
         self._rules: dict[str, MarketRule] = {}
         self._exposure: tuple[tuple[int, int, int], Exposure] | None = None
         self.open: dict[str, OpenTrade] = {}
@@ -165,6 +166,10 @@ class Execution:
             if trade.closing is not None:
                 self._close(trade)
 
+    def next_funding_ms(self) -> int:
+        """Return when funding is paid next for something that is open now."""
+        return self._venue.funding.next_ms(self.open, self.now_ms)
+
     def due_ms(self, trade: OpenTrade) -> int:
         """Return when a position has been open for too long."""
         return trade.opened_ms + self._hold_ms
@@ -196,8 +201,8 @@ class Execution:
         if faults := list(no_room(candidate, rule, account, self._settings)):
             return Refusal(symbol=symbol, side=candidate.side, why="; ".join(faults))
         price = venue.mark(symbol)
-        next_ms = next_funding_ms(self.now_ms)
-        latest_ms = next_ms - FUNDING_MS
+        next_ms = venue.funding.next_ms((symbol,), self.now_ms)
+        latest_ms = self.now_ms - self.now_ms % FUNDING_MS
         return plan_entry(
             candidate,
             rule=rule,
@@ -352,12 +357,12 @@ class Execution:
         """
         if end.how == _BY_ORDER:
             return trade.left_at or filled
-        position, at_ms = end.position, end.position.updated_ms
+        position = end.position
         level = {"stop": trade.stop, "target": trade.target}.get(end.how)
         if level is None:
             return filled
-        landed = self.prices.price(position.market, at_ms)
-        if at_ms % BAR_MS or landed is None:  # prices jump from candle to candle alone
+        landed = self.prices.landed(position.market, position.updated_ms)
+        if landed is None:
             return level
         falling = (end.how == "stop") == (trade.plan.side == "long")
         return min(level, landed) if falling else max(level, landed)

@@ -64,6 +64,11 @@ class TimePlan:
     folds: tuple[Fold, ...]
     hold_out: Part | None
 
+    @property
+    def end_ms(self) -> int:
+        """Return the end of all parts."""
+        return (self.hold_out or self.selection).to_ms
+
 
 @dataclass(frozen=True, slots=True)
 class WalkForward:

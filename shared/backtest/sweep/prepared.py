@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,10 +19,12 @@ from shared.backtest.bootstrap import DAY_MS
 from shared.backtest.replay import Recording
 from shared.backtest.series import Series
 from shared.backtest.simulation.coin_scores import CoinScores
+from shared.backtest.simulation.market_detail import MarketDetail
+from shared.backtest.sweep.prepared_detail import detail_columns, detailed
 from shared.backtest.whole_series.signal_series import signal_series
 from shared.config.sections import IndicatorsSection
 from shared.files import sync_directory
-from shared.market import COLUMNS, Candles, Floats, Timeframe, Times
+from shared.market import COLUMNS, Candles, Timeframe
 
 BEFORE_MS = DAY_MS
 """Candles and scores of so long before a span are prepared, too: for the price and the score before
@@ -30,7 +33,6 @@ its first close."""
 READ = ("close", "atr_1h", "long", "short", "base_long", "base_short")
 """Columns of a series that the trader's rule reads."""
 
-_ARRAYS = ("closes", "series", "opens", "candles")
 _SYMBOLS = "symbols.txt"
 M5 = Timeframe.M5
 
@@ -55,14 +57,21 @@ def prepare(
     settings: IndicatorsSection,
     from_ms: int,
     to_ms: int,
+    *,
+    details: Mapping[str, MarketDetail] | None = None,
 ) -> None:
-    """Write scores and 5m candles of `[from_ms, to_ms)`; do nothing if they are there.
+    """Write scores, 5m candles and their detail of `[from_ms, to_ms)`, unless they are there.
 
     Raises:
         OSError: Not writable, or the disk is full.
     """
     if not directory.exists():
-        write_prepared(directory, _scored(recordings, settings, from_ms, to_ms))
+        known, none = details or {}, MarketDetail()
+        coins = _scored(recordings, settings, from_ms, to_ms)
+        with_detail = (
+            known.get(coin.symbol, none).between(from_ms, to_ms).of(coin) for coin in coins
+        )
+        write_prepared(directory, with_detail)
 
 
 def write_prepared(directory: Path, coins: Iterable[CoinScores]) -> None:
@@ -83,6 +92,7 @@ def write_prepared(directory: Path, coins: Iterable[CoinScores]) -> None:
             "series": np.stack([coin.series.columns[name] for name in READ]),
             "opens": candles.open_time_ms,
             "candles": np.stack([getattr(candles, name) for name in COLUMNS[1:]]),
+            **detail_columns(coin.bars),
         }
         for name, array in arrays.items():
             np.save(_file(unfinished, coin.symbol, name), array, allow_pickle=False)
@@ -113,9 +123,9 @@ def read_arrays(directory: Path) -> Mapping[str, Mapping[str, NDArray[Any]]]:
     symbols = (directory / _SYMBOLS).read_text(encoding="utf-8").split()
     return {
         symbol: {
-            name: np.load(_file(directory, symbol, name), mmap_mode="r", allow_pickle=False)
+            path.stem.removeprefix(f"{symbol}-"): np.load(path, mmap_mode="r", allow_pickle=False)
             .view(np.ndarray)
-            for name in _ARRAYS
+            for path in directory.glob(f"{symbol}-*.npy")
         }
         for symbol in symbols
     }  # fmt: skip
@@ -137,12 +147,13 @@ def _mapped(directory: Path) -> Sequence[CoinScores]:
 
 
 def _coins(arrays: Mapping[str, Mapping[str, NDArray[Any]]]) -> Sequence[CoinScores]:
-    return [_coin(symbol, **named) for symbol, named in arrays.items()]
+    return [_coin(symbol, named) for symbol, named in arrays.items()]
 
 
-def _coin(symbol: str, closes: Times, series: Floats, opens: Times, candles: Floats) -> CoinScores:
-    columns = dict(zip(READ, series, strict=True))
-    return CoinScores.of(symbol, Series(closes, columns), Candles.of(opens, *candles))
+def _coin(symbol: str, named: Mapping[str, NDArray[Any]]) -> CoinScores:
+    series = Series(named["closes"], dict(zip(READ, named["series"], strict=True)))
+    coin = CoinScores.of(symbol, series, Candles.of(named["opens"], *named["candles"]))
+    return replace(coin, bars=detailed(coin.bars.candles, named))
 
 
 def _file(directory: Path, symbol: str, name: str) -> Path:

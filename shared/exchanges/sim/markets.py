@@ -9,12 +9,12 @@ from shared.errors import UnknownSymbol
 from shared.exchanges.sim.account import NOTHING, SimAccount, money
 from shared.exchanges.sim.book import BookMaker, Level, SimBook
 from shared.exchanges.sim.errors import Reason, SimRefused
+from shared.exchanges.sim.funding import FundingSchedule, UsualFunding
 from shared.exchanges.sim.prices import PriceFeed
 from shared.exchanges.sim.rules import (
     VenueRule,
     rule_of,
     usual_digits,
-    usual_funding_rate,
     usual_price,
 )
 from shared.exchanges.sim.save_file import VenueState
@@ -34,6 +34,7 @@ class VenueMarkets:
         changed: Whether `state` has unsaved changes; reset by the caller that saves it.
         depth: Available share of the usual book.
         frozen: While True no market can be traded.
+        funding: When it is paid, and at which rates.
     """
 
     def __init__(self, feed: PriceFeed, state: VenueState) -> None:
@@ -42,6 +43,7 @@ class VenueMarkets:
         self.changed = False
         self.depth = Decimal(1)
         self.frozen = False
+        self.funding: FundingSchedule = UsualFunding()
         self._books = BookMaker()
         self._rules: dict[str, tuple[int, VenueRule]] = {}  # with the feed's digits
         self._unknown_since_ms: dict[str, int] = {}
@@ -120,7 +122,7 @@ class VenueMarkets:
         return {market: self.mark(market) for market in self.account.positions}
 
     def funding_rate(self, market: str, at_ms: int) -> Decimal:
-        """Return the rate paid at a funding time; a pure function unless set by the operator."""
+        """Return the rate paid at a funding time: the schedule's, unless set by the operator."""
         if market in self.state.rates:
             return self.state.rates[market]
-        return usual_funding_rate(market, at_ms)
+        return self.funding.rate(market, at_ms)

@@ -143,10 +143,11 @@ class SimVenue(VenueOrders):
     def advance(self, now_ms: int) -> None:
         """Execute everything due until a time; a time in the past changes nothing."""
         while self.now_ms < now_ms:
-            until_ms = min(now_ms, next_funding_ms(self.now_ms))
+            due_ms = self.funding.next_ms(self.account.positions, self.now_ms)
+            until_ms = min(now_ms, due_ms)
             self._pass(until_ms)
-            if until_ms % FUNDING_MS == 0:
-                self._fund()
+            if until_ms == due_ms:
+                self._fund(due_ms)
 
     def skip(self, now_ms: int) -> None:
         """End a freeze: prices jump, then missed funding is paid."""
@@ -157,7 +158,7 @@ class SimVenue(VenueOrders):
             path = [Corner(self.now_ms, price), Corner(self.now_ms, self.mark(market))]
             self._follow(market, path)
         for _ in missed:
-            self._fund()
+            self._fund(self.now_ms - self.now_ms % FUNDING_MS)
         self.changed = True
 
     def _pass(self, until_ms: int) -> None:
@@ -274,8 +275,7 @@ class SimVenue(VenueOrders):
         self.state.orders.finish(order)
         return order
 
-    def _fund(self) -> None:
-        at_ms = self.now_ms - self.now_ms % FUNDING_MS
+    def _fund(self, at_ms: int) -> None:
         for market in list(self.account.positions):
             rate = self.funding_rate(market, at_ms)
             self.account.fund(market, rate, self.mark(market), self.now_ms)

@@ -12,7 +12,7 @@ import pytest
 from shared.clock import utc_text
 from tests.support.candle_series import START_MS
 from tests.support.paths import ROOT
-from tests.support.recordings import generated, write_recording
+from tests.support.recordings import generated, write_detail, write_recording
 from tests.support.strategies import STEADY, simple, written
 
 COINS = ("BTCUSDT", "ETHUSDT")
@@ -59,6 +59,41 @@ def test_result_is_the_same_of_one_process_and_of_two(candles: Path, tmp_path: P
     assert result["trades"] > 5
     assert utc_text(result["from_ms"])[:19] == since
     assert str(candles) not in found[1].decode()
+
+
+def test_minutes_and_recorded_funding_are_used_where_they_are_and_said(
+    candles: Path, tmp_path: Path
+) -> None:
+    for coin in COINS:
+        write_recording(tmp_path, generated(coin, BARS))
+    since = utc_text(START_MS + 5_000 * 300_000)[:19]
+    asked = ("--candles", tmp_path, "--from", since, "--release", "daily", *OFTEN,
+             "--processes", 1)  # fmt: skip
+    done = run(*asked, "--detail", "1m", "--out", tmp_path / "x", code=2)
+    assert "no 1m candles of these coins" in done.stderr
+    write_detail(tmp_path, generated("BTCUSDT", BARS))
+    found = {}
+    for name, options in {
+        "plain": ("--funding", "made"), "rates": (), "both": ("--detail", "1m"),
+        "none": ("--funding", "none"), "no": ("--no-funding",),
+    }.items():  # fmt: skip
+        done = run(*asked, *options, "--out", tmp_path / name)
+        found[name] = orjson.loads((tmp_path / name / "result.json").read_bytes())
+    assert found["none"] == found["no"]
+    assert found["none"]["funding"] == 0
+    assert found["none"]["assumptions"] == {"detail": None, "funding": None}
+    hashes = [[found[n][h] for n in ("plain", "rates", "both", "none")]
+              for h in ("settings_hash", "data_hash", "digest")]  # fmt: skip
+    assert [len(set(each)) for each in hashes] == [4, 3, 4]
+    both = found["both"]["assumptions"]
+    assert both["funding"] == {"recorded": ["BTCUSDT"], "partly": [], "made": ["ETHUSDT"]}
+    assert both["detail"] == {"bars": 2000, "by_1m": 1000, "differing": 0}
+    done = run(*asked, "--detail", "1m", "--out", tmp_path / "both")
+    assert "recorded rates of 1 coin, made-up rates of 1 coin" in done.stdout
+    assert (
+        "in 1,000 of 2,000 5m candles; the path of 1,000 is its own: 1,000 without 1m candles, 0 "
+        "that these do not agree with"
+    ) in done.stdout
 
 
 def test_result_lands_with_the_state_and_is_printed_for_programs(

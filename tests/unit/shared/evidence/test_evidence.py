@@ -15,7 +15,7 @@ from shared import codec
 from shared.config.sections import IndicatorsSection, SqueezeSection, TraderSection
 from shared.errors import BadMessage
 from shared.evidence.fits import demanded, missing, summary
-from shared.evidence.hashes import NOT_TESTED, settings_hash
+from shared.evidence.hashes import FILLS, NOT_TESTED, settings_hash
 from shared.evidence.record import (
     MOST_BYTES,
     EvidenceRecord,
@@ -166,7 +166,7 @@ OTHER = dataclasses.replace(BASE, hash="0" * 64)
         ),
         ({"use_ta_signals": True}, ["of use_ta_signals: true", "trades with false"]),
         ({"settings_hash": "1" * 64}, ["other settings (hash 111111111111, expected "]),
-        ({"fill_model": FILL_MODEL | {"depth": 2.0}}, ["other settings"]),
+        ({"fill_model": FILL_MODEL | {"latency_ms": 9}}, ["other settings"]),
         ({"openings": 0}, ["never opened", "open-hold-out"]),
         # spent: what was sure enough for one opening is not for three
         ({"openings": 3}, ["opened 3 times", "hold at 98.33 %, found 95 %", "newer candles"]),
@@ -184,6 +184,15 @@ def test_what_does_not_fit_is_named_with_what_was_expected_and_what_to_do(
 def test_strategy_is_compared_by_what_decides_its_scores_not_by_its_name() -> None:
     renamed = dataclasses.replace(BASE, name="other", version="")
     assert missing(evidence(), TraderSection(), renamed, {}, INDICATORS, taker_fee=FEE) == []
+
+
+@pytest.mark.parametrize("fills", [FILLS + 1, None])
+def test_fills_of_another_number_are_no_evidence(fills: int | None) -> None:
+    before = FILL_MODEL | {"fills": fills} if fills else {"path": "adverse"}
+    own = settings_hash(TraderSection(), {}, IndicatorsSection(), before)
+    (text,) = found(evidence(fill_model=before, settings_hash=own))
+    assert f"filled by number {fills} of the code that fills" in text
+    assert text.endswith(f"this version has number {FILLS}: test again")
 
 
 def test_hold_out_opened_three_times_fits_with_a_bound_that_is_sure_enough() -> None:

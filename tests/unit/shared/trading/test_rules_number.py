@@ -34,6 +34,7 @@ from shared.trading.strategy import BASE, RULES
 from tests.support.candle_series import START_MS, window_at
 from tests.support.decisions import levels as book_levels
 from tests.support.decisions import market
+from tests.support.drawn_numbers import numbers
 from tests.support.paths import ROOT
 
 GOLDEN = json.loads((ROOT / "tests/goldens/rules.json").read_text(encoding="utf-8"))
@@ -46,13 +47,6 @@ CHANGED = (
 M5 = Timeframe.M5
 BARS = 18_000
 SIDES: tuple[TradeSide, ...] = ("long", "short")
-
-
-def numbers(seed: int) -> Iterator[int]:
-    """Yield whole numbers from 0 to 1023, the same with any library (Knuth's MMIX generator)."""
-    while True:
-        seed = (6364136223846793005 * seed + 1442695040888963407) % 2**64
-        yield seed >> 54
 
 
 def made(seed: int) -> Candles:

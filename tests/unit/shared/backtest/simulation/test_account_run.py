@@ -31,7 +31,7 @@ from shared.market import Candles
 from tests.support.made_scores import BAR_MS, BEGIN_MS, DAY_MS, flat, scored
 
 SETTINGS = TraderSection(max_notional=0.09)
-NO_FUNDING = FillModel(has_funding=False)
+NO_FUNDING = FillModel(funding="none")
 ENTRY = 10
 """The candle whose close is entered on; the entry happens in the one after it."""
 
@@ -95,7 +95,7 @@ def test_candle_that_holds_stop_and_target_hurts_first_unless_told(
     side: str, kind: Any, how: str
 ) -> None:
     wide = candle(flat(40), 20, 100, 104, 96, 99)
-    model = FillModel(has_funding=False, path=kind)
+    model = FillModel(funding="none", path=kind)
     assert only(run(wide, side, model=model)).how == how
 
 
