@@ -210,6 +210,17 @@ async def test_losses_in_a_row_latch_and_begin_a_cool_down(tmp_path: Path) -> No
         mode, why = trader.trading.gates.mode()
         assert mode == "reducing" and "losses in a row" in why
         assert "no new entries until" in " ".join(e.text for e in await trader.events())
+        again = assemble(
+            trader.client, trader.journal_thread, trader.trading.cycle._bus, trader.candles,
+            clock=JumpingClock(trader.clock), symbols=COINS, state_dir=tmp_path,
+            settings=dataclasses.replace(settings, loss_pause_h=0),
+        )  # fmt: skip
+        await again.load()
+        assert again.gates.objection()
+        await again.pnl.observe(await again.execution.account())
+        mode, why = again.gates.mode()
+        assert mode == "locked" and "losses in a row" in why
+        assert "until it is released" in (await trader.events())[-1].text
 
 
 async def test_what_takes_until_the_next_close_enters_nothing(tmp_path: Path) -> None:
