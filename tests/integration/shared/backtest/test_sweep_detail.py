@@ -33,6 +33,7 @@ def run(*arguments: object) -> int:
         raise AssertionError("nothing is started")
 
     options = parser(start).parse_args(["sweep", *map(str, arguments)])
+    options.environment = {}
     return int(options.carry_out(options))
 
 
