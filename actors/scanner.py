@@ -68,7 +68,7 @@ class Scanner(Actor):
 
     async def setup(self) -> None:
         """Subscribe to closed candles and new signals; prepare the strategy."""
-        self._scorer = scorer_of(self.context, self.resources)
+        self._scorer = scorer_of(self.context, self.resources, self._symbols)
         self.background(self._scorer.warm(), "strategy")
         self.background(self._listen(), "candles and signals")
 

@@ -150,7 +150,7 @@ class Trader(Actor):
         )
         self._journal = journal = await self._open_journal(state_dir / "trader.db")
         self.resources.callback(journal.close)
-        self._scorer = scorer_of(self.context, self.resources)
+        self._scorer = scorer_of(self.context, self.resources, self._symbols)
         await self._look_at_check()
         parameters = await asyncio.to_thread(
             effective_parameters, self.context.section.get("strategy"), state_dir

@@ -67,7 +67,7 @@ class EvidenceGate:
         self._fee: Decimal | None = None
         self._fee_s: float | None = None
         self._no_fee = "not read yet"
-        self._compared: tuple[tuple[str, Decimal | None], list[str]] | None = None
+        self._compared: tuple[tuple[StrategyIdentity, Decimal | None], list[str]] | None = None
 
     async def read(self) -> None:
         """Read the file, once; what keeps it from being read is what is missing."""
@@ -112,7 +112,7 @@ class EvidenceGate:
         if self._record is None:
             return [self._unread] if self._is_read and self._unread else []
         strategy = self._strategy()
-        key = strategy.hash, self._fee
+        key = strategy, self._fee
         if self._compared is None or self._compared[0] != key:
             found = missing(
                 self._record,

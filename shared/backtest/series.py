@@ -33,7 +33,8 @@ class Series:
             `stacked_5m`, `stacked_1h`, `stacked_4h` (1, 0, -1), `momentum`, `stoch_k`, `rsi`, and
             the side (1, 0, -1) that each contribution of `POINTS` gives its points to; the base
             scores `base_long` and `base_short`, NaN if incomplete. NaN for missing numbers and
-            states.
+            states. With a user's strategy the base scores are its points, and `stop` may be there:
+            a share of the price, NaN for none.
     """
 
     def __init__(self, times: Times, columns: dict[str, Floats]) -> None:

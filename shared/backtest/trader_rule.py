@@ -89,6 +89,8 @@ def may_cross(series: Series, settings: TraderSection) -> Flags:
 def coin_at(symbol: str, series: Series, index: int, volume: float) -> CoinAtClose:
     """Return a coin as of one of its closes but the first; `volume`: of the candle that closes."""
     atr = float(series.columns["atr_1h"][index])
+    stops = series.columns.get("stop")
+    stop = math.nan if stops is None else float(stops[index])
     return CoinAtClose(
         symbol=symbol,
         now=_score(series, index),
@@ -96,6 +98,7 @@ def coin_at(symbol: str, series: Series, index: int, volume: float) -> CoinAtClo
         sources=frozenset(["sim"]),
         volume=volume,
         atr_1h=None if math.isnan(atr) else atr,
+        stop=None if math.isnan(stop) else stop,
     )
 
 

@@ -6,14 +6,13 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
 
 from shared.clock import SystemClock
-from shared.config.defaults import BUILT_IN
 from shared.config.load import load, overridden
 from shared.console.option_values import (
     ALWAYS,
@@ -31,7 +30,8 @@ if TYPE_CHECKING:
     from shared.backtest.results.document import Result
     from shared.config.sections import Config
 
-SECTIONS = ("trader", "indicators")
+SECTIONS = ("trader", "strategy_parameters", "indicators")
+OTHERS = ("state_dir", "strategy", "strategy_timeout_s")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -82,10 +82,6 @@ def _backtest(options: argparse.Namespace) -> int:
 
     config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
     _refuse_without_effect(options)
-    if config.strategy != BUILT_IN:
-        raise Misuse(
-            f"strategy {config.strategy}: a backtest runs the built-in strategy {BUILT_IN} only"
-        )
     began_s = time.perf_counter()
     result = _result(config, options)
     took_s = round(time.perf_counter() - began_s, 3)
@@ -115,6 +111,8 @@ def _result(config: Config, options: argparse.Namespace) -> Result:
     from shared.backtest.simulation.fill_model import FillModel  # noqa: PLC0415
     from shared.backtest.simulation.market_detail import read_details  # noqa: PLC0415
     from shared.backtest.simulation.prepared import Prepared  # noqa: PLC0415
+    from shared.console.tested_strategy import say_failed, tested_strategy  # noqa: PLC0415
+    from shared.trading.strategy import BASE  # noqa: PLC0415
 
     if options.processes < 1:
         raise Misuse(f"--processes {options.processes}: expected at least 1")
@@ -137,9 +135,10 @@ def _result(config: Config, options: argparse.Namespace) -> Result:
     )
     if fault := delays_fault(config.trader, model):
         raise Misuse(fault)
+    strategy = tested_strategy(config, symbols, "backtest")
     prepared = Prepared.read(
         options.candles, symbols, config.indicators, (from_ms, to_ms),
-        processes=options.processes,
+        strategy=strategy, processes=options.processes,
         warn=lambda remark: print(f"backtest: {remark}", file=sys.stderr),
     )  # fmt: skip
     details = read_details(
@@ -150,7 +149,12 @@ def _result(config: Config, options: argparse.Namespace) -> Result:
     question = Question(
         recordings=prepared.recordings, trader=config.trader, indicators=config.indicators,
         model=model, from_ms=prepared.from_ms, to_ms=prepared.to_ms, details=details,
+        strategy_parameters={} if strategy is None
+        else strategy.loaded.effective(config.strategy_parameters),
+        most_bars=0 if strategy is None else strategy.most_bars,
+        strategy=asdict(BASE) if strategy is None else strategy.document(prepared.tally),
     )  # fmt: skip
+    say_failed(prepared.tally, "backtest")
     return result_of(question, history)
 
 
@@ -169,9 +173,9 @@ def _refuse_without_effect(options: argparse.Namespace) -> None:
         for name in given.get(section, {})
         if name in names
     ]
-    idle += [name for name in given if name not in (*SECTIONS, "state_dir")]
+    idle += [name for name in given if name not in (*SECTIONS, *OTHERS)]
     if idle:
         raise Misuse(
             f"--set {', '.join(idle)}: does not count in a backtest; what counts are those "
-            f"settings of {' and '.join(SECTIONS)} that decide on entries and exits"
+            f"settings of {', '.join(SECTIONS)} that decide on entries and exits"
         )

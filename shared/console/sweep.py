@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from shared import codec
 from shared.clock import Clock, SystemClock
-from shared.config.defaults import BUILT_IN, Mode
+from shared.config.defaults import Mode
 from shared.config.load import load
 from shared.console.option_values import (
     ALWAYS,
@@ -33,10 +33,8 @@ from shared.pid_lock import AlreadyLocked, PidLock
 if TYPE_CHECKING:
     from shared.backtest.replay import Recording
     from shared.backtest.simulation.market_detail import MarketDetail
-    from shared.backtest.sweep.ledger import Kind, Ledger, LedgerLine
-    from shared.backtest.sweep.run import Question, Tried
+    from shared.backtest.sweep.run import Question
     from shared.config.sections import Config
-    from shared.market import Floats
 
 RESULT, RUN, LOCK = "sweep.json", "run.json", "sweep.lock"
 PROGRESS_S = 10.0
@@ -124,6 +122,16 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
     from shared.backtest.sweep import engines  # noqa: PLC0415
     from shared.backtest.sweep.prepared import prepare  # noqa: PLC0415
     from shared.backtest.sweep.run import run_sweep  # noqa: PLC0415
+    from shared.console.sweep_ledger import (  # noqa: PLC0415
+        ledger_path,
+        noted_sweep,
+        sweep_line,
+    )
+    from shared.console.sweep_strategy import (  # noqa: PLC0415
+        history_of,
+        random_entries,
+        score_sets,
+    )
 
     if options.candles is None:
         raise Misuse("--candles DIR is missing: a candle store, or SYMBOL-5m.csv.gz files")
@@ -137,15 +145,15 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
     recordings = _recordings(options.candles, options.symbols.split(","))
     question, details, left_out = _question(options, config, recordings)
     plan = question.plan
-    everything = data_hash(
-        recordings, config.indicators.history, plan.selection.from_ms, plan.end_ms, details
-    )
+    history = history_of(config.indicators, question.strategy)
+    everything = data_hash(recordings, history, plan.selection.from_ms, plan.end_ms, details)
     print_list(f"{len(left_out)} left out", left_out, sys.stderr)
     out = options.out or results_directory(Path(config.state_dir), f"sweep-{question.id[:12]}")
     with _alone(out):
         # before the first look: what was tried counts, even if it is stopped
         before = _read(out / RESULT) if (out / RESULT).exists() else None
-        ledger = _noted(options.candles, _sweep_line(question, everything, clock), before, out)
+        line = sweep_line(question, everything, clock.now_ms())
+        ledger = noted_sweep(options.candles, line, before, out)
         scores = out / "prepared" / question.scores_key[:16]
         span_ms = (plan.selection.from_ms, plan.selection.to_ms)
         prepare(scores, recordings.values(), config.indicators, *span_ms, details=details)
@@ -154,18 +162,21 @@ def _sweep(options: argparse.Namespace, clock: Clock) -> int:
         made_of = assumptions(seen, question.model, *span_ms)
         for name, text in assumed(made_of):
             print(f"sweep: {name}: {text}", file=sys.stderr)
+        progress = _Progress(clock, "set")
+        tally = score_sets(question, scores, recordings, options.processes, progress)
         for each in (recordings, details, seen):
             each.clear()
         engine = (options.engine, options.processes, options.address, options.environment)
         with engines.opened(*engine) as executor:
             tried = run_sweep(question, scores, out / "settings", executor, _Progress(clock))
-        verdict = made.verdict_on(question, tried, ledger, _random_entries(question, tried, scores))
-        found = made.document(question, tried, verdict, ledger, everything)
+        verdict = made.verdict_on(question, tried, ledger, random_entries(question, tried, scores))
+        found = made.document(question, tried, verdict, ledger, everything, tally=tally)
         found["left_out"], found["assumptions"] = list(left_out), made_of
         _write(out / RUN, {
             "candles": str(options.candles.resolve()),
-            "ledger": str(_ledger_path(options.candles)),
+            "ledger": str(ledger_path(options.candles)),
             "symbols": symbols,
+            "strategy": config.strategy,
             "began_ms": began_ms,
             "took_s": round(clock.monotonic() - began, 3),
             "processes": None if options.address else options.processes,
@@ -205,15 +216,22 @@ def _question(
         time_plan,
         walk_forward,
     )
-    from shared.backtest.sweep.grid import grid  # noqa: PLC0415
+    from shared.backtest.sweep.grid import axes_of, grid  # noqa: PLC0415
     from shared.backtest.sweep.run import Question  # noqa: PLC0415
+    from shared.console.sweep_strategy import history_of  # noqa: PLC0415
+    from shared.console.tested_strategy import asked_strategy, of_coins  # noqa: PLC0415
 
-    if config.strategy != BUILT_IN:
-        raise Misuse(
-            f"strategy {config.strategy}: a sweep runs the built-in strategy {BUILT_IN} only"
-        )
     fold, held = walk_forward(options.walk_forward), hold_out_share(options.hold_out)
-    asked = grid(options.param, config, draw=options.random, seed=options.seed)
+    first_of = {axis.path[1]: axis.values[0] for axis in axes_of(options.param)
+                if axis.path[0] == "strategy_parameters"}  # fmt: skip
+    with asked_strategy(config, first_of) as user:
+        asked = grid(options.param, config, draw=options.random, seed=options.seed, strategy=user)
+        strategy = None if user is None else of_coins(user, config, list(recordings), "sweep")
+    if options.address and strategy is not None:
+        raise Misuse(
+            f"--address {options.address}: a strategy of your own is swept on this machine only; "
+            "leave it out"
+        )
     first = min(int(recording.closes[0]) for recording in recordings.values())
     last = max(int(recording.closes[-1]) for recording in recordings.values())
     from_ms = max(time_ms(options.since, "--from", ALWAYS[0]), first)
@@ -229,21 +247,15 @@ def _question(
         objective=options.objective,
         indicators=config.indicators,
         data_hash=data_hash(
-            recordings, config.indicators.history, selection.from_ms, selection.to_ms, details
+            recordings,
+            history_of(config.indicators, strategy),
+            selection.from_ms,
+            selection.to_ms,
+            details,
         ),
+        strategy=strategy,
     )
     return question, details, asked.left_out
-
-
-def _random_entries(question: Question, tried: Tried, scores: Path) -> Floats | None:
-    """Return what the best setting's trades earn per day where entered at random, if any."""
-    from shared.backtest.sweep.prepared import prepared  # noqa: PLC0415
-    from shared.backtest.sweep.settings_run import random_daily  # noqa: PLC0415
-
-    if tried.chosen is None:
-        return None
-    trader = question.settings[tried.chosen].trader
-    return random_daily(prepared(scores), trader, question.model, question.plan.selection)
 
 
 def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
@@ -252,14 +264,22 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
     from shared.backtest.simulation.market_detail import read_details  # noqa: PLC0415
     from shared.backtest.sweep import document as made  # noqa: PLC0415
     from shared.backtest.sweep.folds import Part  # noqa: PLC0415
-    from shared.backtest.sweep.ledger import Ledger, append, read_ledger  # noqa: PLC0415
-    from shared.backtest.sweep.prepared import prepare, prepared  # noqa: PLC0415
+    from shared.backtest.sweep.prepared import prepare  # noqa: PLC0415
     from shared.backtest.sweep.settings_run import run_setting  # noqa: PLC0415
     from shared.backtest.sweep.stored import key_of  # noqa: PLC0415
     from shared.config.sections import IndicatorsSection, TraderSection  # noqa: PLC0415
+    from shared.console.sweep_ledger import noted_opening  # noqa: PLC0415
+    from shared.console.sweep_strategy import (  # noqa: PLC0415
+        history_of,
+        scored_part,
+        strategy_of_result,
+    )
     from shared.evidence.hashes import FILLS  # noqa: PLC0415
     from shared.trading.strategy import RULES  # noqa: PLC0415
 
+    # of it only how long a strategy may take counts
+    others = [*options.set, "strategy=base", "strategy_parameters={}"]
+    config = load(Path(options.config), others, mode=options.mode, to_run=False)
     out: Path = options.directory
     with _alone(out, must_exist=True):
         found, run = _read(out / RESULT), _read(out / RUN)
@@ -276,99 +296,32 @@ def _open_hold_out(options: argparse.Namespace, clock: Clock) -> int:
             indicators = codec.from_plain(IndicatorsSection, found["indicators"], RESULT)
             part = Part(held["from_ms"], held["to_ms"], held["to_ms"])
             candles, symbols = options.candles or Path(run["candles"]), run["symbols"]
+            strategy = strategy_of_result(found, run, config.strategy_timeout_s)
             id_ = key_of(
-                RULES, chosen["settings_hash"], found["data_hash"], held["from_ms"], held["to_ms"]
-            )
+                RULES, chosen["settings_hash"], found["data_hash"], held["from_ms"], held["to_ms"],
+                *([] if strategy is None else [strategy.identity.key]),
+            )  # fmt: skip
             begin_ms = found["selection"]["from_ms"]
         except (KeyError, TypeError) as error:
             raise BadMessage(str(out), str(error), "missing; run the sweep again") from None
         recordings = _recordings(candles, symbols)
-        span_ms = (begin_ms, part.to_ms)
+        history, span_ms = history_of(indicators, strategy), (begin_ms, part.to_ms)
         details = read_details(candles, recordings.values(), model, *span_ms)
-        if data_hash(recordings, indicators.history, *span_ms, details) != found["data_hash"]:
+        if data_hash(recordings, history, *span_ms, details) != found["data_hash"]:
             raise BadMessage(
                 str(candles), "", "other candles than those of the sweep; run the sweep again"
             )
         held_ms = (part.from_ms, part.to_ms, part.to_ms)
-        line = _line("opening", id_, found["data_hash"], held_ms, 1, at_ms=clock.now_ms())
-        _require_whole(read_ledger(candles) or Ledger(), found, out)
-        ledger = append(candles, line)  # before the first look
+        # before the first look
+        ledger = noted_opening(candles, found, out, id_=id_, held_ms=held_ms, at_ms=clock.now_ms())
         scores = out / "prepared" / f"hold-out-{id_[:16]}"
         prepare(scores, recordings.values(), indicators, *held_ms[:2], details=details)
-        result = run_setting(prepared(scores), trader, model, part)
+        coins = scored_part(strategy, scores, recordings, part, options.processes)
+        result = run_setting(coins, trader, model, part)
         found = made.opened(found, result, ledger.openings(part.from_ms, part.to_ms))
         _write(out / RESULT, found)
     _show(found, out, as_json=options.json)
     return EXIT_OK
-
-
-# The ledger
-
-
-def _noted(candles: Path, line: LedgerLine, before: Document | None, out: Path) -> Ledger | None:
-    """Append a sweep to the ledger; return it, or None, said in words, if tries are unknown.
-
-    Args:
-        before: The result that is in `out` already.
-    """
-    from shared.backtest.sweep.ledger import LedgerBroken, append  # noqa: PLC0415
-
-    try:
-        ledger = append(candles, line)
-        if before is not None:
-            _require_whole(ledger, before, out)
-    except (LedgerBroken, OSError) as error:
-        print(f"sweep: tries unknown, so nothing can count as an edge: {error}", file=sys.stderr)
-        return None
-    for other in ledger.touched(line.from_ms, line.to_ms):
-        if other.id != line.id:
-            print(
-                f"sweep: this chooses on candles that a sweep of {count(other.tries, 'setting')} "
-                "held out: it counts as openings of that hold-out",
-                file=sys.stderr,
-            )
-    return ledger
-
-
-def _require_whole(ledger: Ledger, found: Document, out: Path) -> None:
-    """Require that a ledger still has the line that was its last when a result was written.
-
-    Raises:
-        LedgerBroken: It has not.
-    """
-    from shared.backtest.sweep.ledger import FIRST, LedgerBroken, shown  # noqa: PLC0415
-
-    head = found.get("ledger_head")
-    if head not in {FIRST, ledger.head, *(line.before for line in ledger.lines)}:
-        raise LedgerBroken(
-            f"the ledger has no line {shown(str(head))}, its last one when {out / RESULT} was "
-            "written: lines are missing at its end, or it is another; restore it from a copy"
-        )
-
-
-def _sweep_line(question: Question, data_hash: str, clock: Clock) -> LedgerLine:
-    selection, hold_out = question.plan.selection, question.plan.hold_out
-    span = (selection.from_ms, selection.to_ms, (hold_out or selection).to_ms)
-    return _line(
-        "sweep", question.id, data_hash, span, len(question.settings), at_ms=clock.now_ms()
-    )
-
-
-def _line(
-    kind: Kind, id_: str, data_hash: str, span: tuple[int, int, int], tries: int, *, at_ms: int
-) -> LedgerLine:
-    from shared.backtest.sweep.ledger import LedgerLine  # noqa: PLC0415
-
-    return LedgerLine(
-        before="", at_ms=at_ms, kind=kind, id=id_, data_hash=data_hash,
-        from_ms=span[0], to_ms=span[1], held_out_ms=span[2], tries=tries, what="coinex sweep",
-    )  # fmt: skip
-
-
-def _ledger_path(candles: Path) -> Path:
-    from shared.backtest.sweep.ledger import NAME  # noqa: PLC0415
-
-    return candles.resolve() / NAME
 
 
 # Files
@@ -418,14 +371,14 @@ def _write(path: Path, found: Document) -> None:
 class _Progress:
     """Prints how far it is, every `PROGRESS_S`."""
 
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self, clock: Clock, what: str = "backtest") -> None:
+        self._clock, self._what = clock, what
         self._printed = clock.monotonic()
 
     def __call__(self, done: int, total: int) -> None:
         if self._clock.monotonic() - self._printed > PROGRESS_S:
             self._printed = self._clock.monotonic()
-            print(f"{done} of {count(total, 'backtest')}", file=sys.stderr)
+            print(f"{done} of {count(total, self._what)}", file=sys.stderr)
 
 
 def _show(found: Document, out: Path, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from shared.backtest.results.words import scored_by
 from shared.backtest.sweep.document import hold_out_sentence
 from shared.clock import utc_text
 from shared.errors import count
@@ -51,6 +52,7 @@ def lines(found: Mapping[str, Any], out: Path) -> Iterator[str]:
     if (held := found["hold_out"]) is not None:
         closed = f"held out: {_span(held)}; `coinex sweep open-hold-out {out}` looks at it, once"
         yield hold_out_sentence(held, closed)
+    yield from scored_by(found["strategy"])
     yield f"written: {out}"
     yield found["sentence"]
 

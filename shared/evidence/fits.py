@@ -58,6 +58,12 @@ def missing(
             f"it is of the strategy {_named(record.strategy)}, and {_named(strategy)} trades: "
             "test that one, or configure the tested one"
         )
+    elif record.strategy.class_name != strategy.class_name:
+        found.append(
+            f"it is of the class {shortened(record.strategy.class_name) or 'none'}, and the class "
+            f"{strategy.class_name} of the same file trades: test that one, or configure the "
+            "tested one"
+        )
     if record.use_ta_signals != settings.use_ta_signals:
         found.append(
             f"it is of use_ta_signals: {_word(record.use_ta_signals)}, and this trades with "

@@ -97,11 +97,21 @@ class TraderLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyIdentity:
-    """What scored: a strategy, its version, and the SHA-256 of what decides its scores."""
+    """What scored: a strategy, its version, and the SHA-256 of what decides its scores.
+
+    Attributes:
+        class_name: Of a file's strategy: one file may have several; "" of the built-in one.
+    """
 
     name: str
     version: str
     hash: str
+    class_name: str = ""
+
+    @property
+    def key(self) -> str:
+        """What decides its scores, as one text."""
+        return f"{self.hash} {self.class_name}".rstrip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -144,6 +144,11 @@ class LoadedStrategy:
     cross_section: bool
     parameters: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    def effective(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return its parameters, defaults filled in."""
+        defaults = {name: of["default"] for name, of in self.parameters.items() if "default" in of}
+        return {**defaults, **given}
+
 
 def checked_timeframes(asked: Any) -> dict[Timeframe, int]:
     """Return the bars a strategy asks for.

@@ -126,9 +126,16 @@ def prepared(asked: Asked, bars: Mapping[Timeframe, int]) -> Prepared:
     return Prepared(coin.symbol, candles, until_ms, text)
 
 
-def series_for(coins: Sequence[Prepared], bars: Mapping[Timeframe, int]) -> Series:
-    """Return what one call is given: coins of one close, those at fault as unknown."""
-    given = {coin.symbol: {} if coin.fault else coin.candles for coin in coins}
+def series_for(
+    coins: Sequence[Prepared], bars: Mapping[Timeframe, int], symbols: Sequence[str] = ()
+) -> Series:
+    """Return what one call is given: coins of one close, those at fault as unknown.
+
+    Args:
+        symbols: Coins that have a row whether they are among `coins` or not: unknown if not.
+    """
+    given: dict[str, Mapping[Timeframe, Candles]] = {symbol: {} for symbol in symbols}
+    given |= {coin.symbol: {} if coin.fault else coin.candles for coin in coins}
     return series_at(given, bars, coins[0].closed_until_ms)
 
 
@@ -140,10 +147,12 @@ def close_scores(
     A number is due where no bar of the series is missing.
     """
     found = []
-    for row, coin in enumerate(coins):
+    rows = {} if series is None else {symbol: row for row, symbol in enumerate(series.coins)}
+    for coin in coins:
         points: dict[TradeSide, float] = {"long": math.nan, "short": math.nan}
         fault, reason, stop = coin.fault, "", None
         if not fault and series is not None and scores is not None:
+            row = rows[coin.symbol]
             points = {"long": float(scores.long[row, -1]), "short": float(scores.short[row, -1])}
             reason = scores.reasons[row] if scores.reasons else ""
             if scores.stop is not None and math.isfinite(scores.stop[row, -1]):

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, NoReturn
@@ -134,8 +134,11 @@ class StrategyProcess:
             os.set_blocking(fd, False)
         self._pipes = Pipes(requests[1], answers[0], lambda: self._until_s - self._now_s())
 
-    def load(self) -> LoadedStrategy:
-        """Have the strategy loaded, once.
+    def load(self, parameters: Mapping[str, Any] | None = None) -> LoadedStrategy:
+        """Have the strategy loaded.
+
+        Args:
+            parameters: Instead of those of its section.
 
         Raises:
             StrategyFailed: It cannot be, or does not take its parameters.
@@ -145,7 +148,7 @@ class StrategyProcess:
         request = Frame({
             "ask": "load", "cpu_s": START_S + self._section.timeout_s, "path": file.path,
             "source": file.source, "class_name": file.class_name,
-            "parameters": dict(self._section.parameters),
+            "parameters": dict(self._section.parameters if parameters is None else parameters),
         })  # fmt: skip
         answer = self._ask(request, START_S + self._section.timeout_s, 0)
         try:
@@ -154,8 +157,11 @@ class StrategyProcess:
         except (BadMessage, ValueError) as error:
             raise StrategyFailed(str(error)) from None
 
-    def score(self, series: Series) -> Scores:
+    def score(self, series: Series, limits: int = 1) -> Scores:
         """Return the scores of one call.
+
+        Args:
+            limits: Its time limit, as a multiple of that of a live call.
 
         Raises:
             StrategyFailed: It raised, or gave something else.
@@ -170,7 +176,7 @@ class StrategyProcess:
             for matrix in series.candles.values()
             for name in PRICES
         )
-        limit_s = self._section.timeout_s
+        limit_s = limits * self._section.timeout_s
         head = {"ask": "score", "cpu_s": limit_s, "coins": series.coins, "timeframes": first}
         rows, bars = series.shape
         size = rows * bars * 8

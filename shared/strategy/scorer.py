@@ -127,17 +127,21 @@ class Owner(Protocol):
     def log(self) -> logging.Logger: ...
 
 
-def scorer_of(owner: Owner, resources: contextlib.AsyncExitStack) -> Scorer:
+def scorer_of(owner: Owner, resources: contextlib.AsyncExitStack, symbols: Sequence[str]) -> Scorer:
     """Return the scorer of the strategy in an actor's section, the built-in one if there is none.
 
     Args:
         resources: Ends what runs when it is closed.
+        symbols: All coins that are configured.
     """
     section = owner.section.get("strategy")
     if section is None:
         return BaseScorer()
     strategy = codec.from_plain(StrategySection, section, "config: strategy")
-    scorer = FileScorer(strategy, owner=owner.name, clock=owner.clock, rng=owner.rng, log=owner.log)
+    scorer = FileScorer(
+        strategy, symbols=symbols, owner=owner.name,
+        clock=owner.clock, rng=owner.rng, log=owner.log,
+    )  # fmt: skip
     resources.callback(scorer.close)
     return scorer
 
@@ -146,18 +150,23 @@ class FileScorer:
     """A user's strategy, in a process that is started again, with growing pauses, when it fails.
 
     A coin on which it died is asked for last, so that it keeps no other coin from its score.
+
+    Args:
+        symbols: The rows of every call, if it looks across coins; one without candles is unknown.
     """
 
     def __init__(
         self,
         section: StrategySection,
         *,
+        symbols: Sequence[str],
         owner: str,
         clock: Clock,
         rng: random.Random,
         log: logging.Logger,
     ) -> None:
         self._section = section
+        self._symbols = tuple(symbols)
         self._clock = clock
         self._rng = rng
         self._log = log
@@ -169,9 +178,7 @@ class FileScorer:
         self._death = ""
         self._suspects: dict[str, None] = {}
         self._is_closed = False
-        self.identity = StrategyIdentity(
-            name=section.file.class_name, version="", hash=section.file.digest
-        )
+        self.identity = section.file.identity()
         self.trouble = ""
         self.cross_section = False
         self.timeframes: Sequence[Timeframe] = tuple(Timeframe)
@@ -259,9 +266,7 @@ class FileScorer:
         self.timeframes = tuple(
             t for t in Timeframe if t in BUILT_IN_TIMEFRAMES or t in loaded.timeframes
         )
-        self.identity = StrategyIdentity(
-            name=loaded.name, version=loaded.version, hash=self._section.file.digest
-        )
+        self.identity = self._section.file.identity(loaded.name, loaded.version)
         self._log.info("strategy %s %s loaded", self.identity.name, self.identity.version)
         return loaded
 
@@ -295,8 +300,9 @@ class FileScorer:
         """
         if all(coin.fault for coin in coins):
             return close_scores(coins, None, None)
-        name = coins[0].symbol if len(coins) == 1 else "all coins"
-        series = series_for(coins, loaded.timeframes)
+        name = "all coins" if loaded.cross_section else coins[0].symbol
+        rows = self._symbols if loaded.cross_section else ()
+        series = series_for(coins, loaded.timeframes, rows)
         try:
             if self._death:
                 raise StrategyUnavailable(self._death)
@@ -321,8 +327,9 @@ class FileScorer:
         if self._process.remarks:
             faults[name] = "; ".join(self._process.remarks)
         found = close_scores(coins, series, scores)
-        for row, score in enumerate(found):
-            if score.fault and not coins[row].fault and is_all_known(series, row):
+        for coin, score in zip(coins, found, strict=True):
+            row = series.coins.index(coin.symbol)
+            if score.fault and not coin.fault and is_all_known(series, row):
                 faults[score.symbol] = "it gives NaN where a number belongs"
         return found
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from shared.config.defaults import BUILT_IN
 from shared.errors import PlatformError, did_you_mean
+from shared.messages.trading import StrategyIdentity
 
 MOST_BYTES = 256 * 1024
 
@@ -36,6 +37,15 @@ class StrategyFile:
     def label(self) -> str:
         """Its short name for people, while its own is not known."""
         return f"{Path(self.path).name}:{self.class_name}"
+
+    def identity(self, name: str = "", version: str = "") -> StrategyIdentity:
+        """Return what scores by it; its class stands for a name that is not known yet."""
+        return StrategyIdentity(
+            name=name or self.class_name,
+            version=version,
+            hash=self.digest,
+            class_name=self.class_name,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,7 +67,7 @@ def test_whatever_a_strategy_does_is_said_and_the_rest_goes_on(
     running = platform(*LIGHT, f"strategy={path}:Trial", "strategy_timeout_s=1")
     running.start()
     wait_for(lambda: is_scored(running), 20, "scored by the strategy")
-    named = {"name": "trial", "version": "3", "hash": file.digest}
+    named = {"name": "trial", "version": "3", "hash": file.digest, "class_name": "Trial"}
     assert scan(running)["strategy"] == named
 
     # unchecked: shown, never traded

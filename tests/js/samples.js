@@ -91,7 +91,7 @@ export function trader(changes = {}) {
       candles_from: "redis", trouble: "", last_trade_ms: null, use_ta_signals: false, ours: [], foreign: [],
       unprotected: [], limits: [], skipped: {}, pnl_today_quote: null, fees_today_quote: null,
       pnl_as_of_ms: null, started_ms: null, uptime_s: null, looked_ms: null,
-      strategy: { name: "base", version: "1", hash: "0".repeat(64) }, evidence: null, ...changes,
+      strategy: { name: "base", version: "1", hash: "0".repeat(64), class_name: "" }, evidence: null, ...changes,
     },
   };
 }

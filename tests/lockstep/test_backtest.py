@@ -6,8 +6,16 @@ import dataclasses
 from collections import Counter
 from pathlib import Path
 
-from shared.config.sections import TraderSection
-from tests.lockstep.agreement import backtested, differences, lockstep
+from shared.backtest.recording import read_recording
+from shared.backtest.simulation.account_run import run_account
+from shared.backtest.simulation.coin_scores import CoinScores
+from shared.backtest.simulation.fill_model import FillModel
+from shared.backtest.user_strategy.asking import asking
+from shared.backtest.user_strategy.points import PastScores
+from shared.backtest.whole_series.signal_series import signal_series
+from shared.config.sections import IndicatorsSection, TraderSection
+from shared.market import Timeframe
+from tests.lockstep.agreement import backtested, differences, lockstep, unhurried
 from tests.lockstep.made_market import BEGIN_MS, SETTINGS, made_market
 from tests.lockstep.recorded_times import (
     BUSIER,
@@ -18,6 +26,8 @@ from tests.lockstep.recorded_times import (
     recordings,
     releases,
 )
+from tests.lockstep.world import World
+from tests.support.strategies import MOMENTUM, section, written
 
 HOUR_MS = 3_600_000
 EAGER = TraderSection(
@@ -76,3 +86,31 @@ def test_halt_over_which_a_recorded_price_jumps_ends_in_a_liquidation(data_dir: 
     outcome, history = lockstep(*asked), backtested(*asked)
     assert differences(history, outcome) == []
     assert "liquidation" in {trade.how for trade in history.trades}
+
+
+def test_a_users_strategy_trades_as_the_trader_does_with_it(data_dir: Path, tmp_path: Path) -> None:
+    coins = ("ADAUSDT", "DOGEUSDT", "SOLUSDT")
+    market = {symbol: read_recording(data_dir / "candles", symbol) for symbol in coins}
+    end_ms = 1_745_280_000_000 + 3 * HOUR_MS
+    begin_ms = end_ms - 5 * HOUR_MS
+    used = section(written(tmp_path / "mine.py", MOMENTUM, "Momentum"), 10.0, steep=200.0)
+    settings = dataclasses.replace(
+        EAGER, use_ta_signals=False, entry_score=80, margin=0, max_losses=9
+    )
+    with unhurried():
+        world = World(market, settings, begin_ms, end_ms, strategy=used)
+        world._wire.limited = False
+        outcome = world.run()
+    with asking(used, used.parameters) as asked:
+        scores = PastScores(asked, list(market.values()), tuple(market), is_whole=True)
+        points = scores.score(begin_ms - 2 * Timeframe.M5.ms, end_ms)
+    scored = []
+    for symbol, recording in market.items():
+        chosen = recording.indices(begin_ms - 2 * Timeframe.M5.ms, end_ms)
+        series = signal_series(recording, IndicatorsSection(), chosen)
+        coin = CoinScores.of(symbol, series, recording.candles[Timeframe.M5])
+        scored.append(coin.scored_by(points[symbol].columns()))
+    history = run_account(scored, settings, FillModel(), begin_ms, end_ms)
+    assert differences(history, outcome) == []
+    assert len(outcome.trades) > 5
+    assert {trade.how for trade in history.trades} >= {"stop", "time"}

@@ -31,12 +31,14 @@ from shared.exchanges.sim.venue import SimVenue
 from shared.journal.journal import Journal
 from shared.journal.rows import EquityRow, Intent, OwnPosition
 from shared.messages.trading import TradeEvent
+from shared.strategy.source import StrategySection
 from shared.supervision.status_pipe import StatusPipe
 from tests.lockstep.in_process_wire import InProcessSession, Routes
 from tests.lockstep.memory_redis import MemoryBus
 from tests.lockstep.recorded_market import Publications, RecordedPrices
 from tests.lockstep.simulated_time import InlineExecutor, SimulatedClock, SimulatedLoop
 from tests.support.execution import all_intents
+from tests.support.strategies import record
 from tests.support.venue import KEYS, simulated_owner, simulated_url
 
 TABLES = ("intents", "plans", "orders", "fills", "positions", "funding", "events", "equity",
@@ -86,6 +88,7 @@ class World:
         path: See `simulator.path`.
         latency_s: The least and the longest time a request, and its reply, takes.
         faults: Of the venue; their times count from `begin_ms`.
+        strategy: Of the user, which has passed its check; None: the built-in one scores.
 
     Raises:
         ValueError: There is no coin, or no time between begin and end.
@@ -106,12 +109,14 @@ class World:
         path: Literal["adverse", "by_body"] = "adverse",
         latency_s: tuple[float, float] = (0.0, 0.0),
         faults: Sequence[FaultEntry] = (),
+        strategy: StrategySection | None = None,
     ) -> None:
         if not recordings:
             raise ValueError("recordings: found none, expected those of one coin or more")
         if begin_ms >= end_ms:
             raise ValueError(f"end_ms: found {end_ms}, expected more than begin_ms, {begin_ms}")
         self._begin_ms, self._end_ms = begin_ms, end_ms
+        self._strategy = strategy
         self._latency_s = latency_s
         self._rng = random.Random(seed)
         self._loop = SimulatedLoop()
@@ -131,6 +136,7 @@ class World:
             "venue": asdict(VenueSection(base_url=simulated_url("http://venue"))),
             "binance": {"base_url": "http://binance", "weight_share": 0.5},
             "symbols": list(recordings),
+            "strategy": None if strategy is None else asdict(strategy),
             "indicators": asdict(indicators),
         }
         self._planned: list[tuple[int, Callable[[World], object]]] = []
@@ -156,6 +162,8 @@ class World:
             path = Path(directory) / "trader.db"
             # its identity is part of the ids of its orders
             Journal(path, simulated_owner(), identity="10c857e9").close()
+            if self._strategy is not None:
+                record(path.parent, self._strategy.file)
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._live(path.parent))
             return self._outcome(path)

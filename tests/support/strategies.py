@@ -118,11 +118,11 @@ def simple(earlier: str) -> str:
     return SIMPLE.replace("@EARLIER@", earlier)
 
 
-def written(path: Path, source: str) -> StrategyFile:
+def written(path: Path, source: str, class_name: str = "") -> StrategyFile:
     """Write a strategy as a file, and read it as the platform does."""
     path.write_text(source)
     path.chmod(0o644)
-    return read_strategy(str(path))
+    return read_strategy(f"{path}:{class_name}" if class_name else str(path))
 
 
 def section(file: StrategyFile, timeout_s: float = 1.0, **parameters: Any) -> StrategySection:
@@ -149,3 +149,61 @@ def record(
         parameters=PARAMETERS, tried=filled(PARAMETERS, parameters),
     )  # fmt: skip
     write_atomically(state_dir / FILE, with_record(read_records(state_dir), passed))
+
+
+MOMENTUM = (
+    HEAD
+    + """
+class Momentum:
+    name, version = "momentum", "1"
+    timeframes = {M5: 60, H1: 8}
+    cross_section = False
+
+    class Parameters(BaseModel):
+        bars: int = Field(12, ge=1, le=59)
+        steep: float = Field(60.0, gt=0)
+
+    def score(self, series, parameters):
+        close, hour = series[M5].close, series[H1].close
+        earlier, before = np.full_like(close, np.nan), np.full_like(hour, np.nan)
+        earlier[:, parameters.bars :] = close[:, : -parameters.bars]
+        before[:, 6:] = hour[:, :-6]
+        rise = close / earlier - 1 + 0.2 * series.on_5m(H1, hour / before - 1)
+        points = 50 + 50 * np.tanh(parameters.steep * rise)
+        stop = np.clip(3 * (series[M5].high - series[M5].low) / close, 0.002, 0.2)
+        return Scores(points, 100 - points, stop)
+
+
+class Calm(Momentum):
+    name = "calm"
+
+    def score(self, series, parameters):
+        found = super().score(series, parameters)
+        return Scores(found.long / 2, found.short / 2)
+"""
+)
+"""A simple rule that trades, and another class beside it."""
+
+ACROSS = (
+    HEAD
+    + """
+class Across:
+    name, version = "across", "1"
+    timeframes = {M5: 48}
+    cross_section = True
+
+    class Parameters(BaseModel):
+        pass
+
+    def score(self, series, parameters):
+        close = series[M5].close
+        earlier = np.full_like(close, np.nan)
+        earlier[:, 6:] = close[:, :-6]
+        rise = close / earlier - 1
+        known = np.isfinite(rise)
+        mean = np.where(known, rise, 0).sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+        points = 50 + 50 * np.tanh(80 * (rise - mean) + known.sum(axis=0) / 10)
+        return Scores(points, 100 - points)
+"""
+)
+"""Each coin against the mean of all that are known, and how many they are."""

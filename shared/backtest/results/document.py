@@ -28,6 +28,9 @@ class Question:
 
     Attributes:
         details: By coin, what its paths and its funding were made of beside the candles.
+        strategy_parameters: Defaults filled in.
+        strategy: Its identity, and of a user's how it was asked.
+        most_bars: Of a timeframe, that a user's strategy asks for.
     """
 
     recordings: Mapping[str, Recording]
@@ -37,6 +40,9 @@ class Question:
     from_ms: int
     to_ms: int
     details: Mapping[str, MarketDetail] = field(default_factory=dict)
+    strategy_parameters: Mapping[str, Any] = field(default_factory=dict)
+    most_bars: int = 0
+    strategy: Mapping[str, Any] = field(default_factory=lambda: asdict(BASE))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,18 +87,22 @@ def result_of(question: Question, history: AccountHistory) -> Result:
         ),
         "trader": asdict(question.trader),
         "indicators": tested_indicators(question.indicators),
-        "strategy": {"name": BASE.name, "version": BASE.version},
+        "strategy": dict(question.strategy),
+        "strategy_parameters": dict(question.strategy_parameters),
         "settings_hash": settings_hash(
-            question.trader, {}, question.indicators, asdict(question.model)
+            question.trader,
+            question.strategy_parameters,
+            question.indicators,
+            asdict(question.model),
         ),
         "data_hash": data_hash(
             question.recordings,
-            question.indicators.history,
+            max(question.indicators.history, question.most_bars),
             question.from_ms,
             question.to_ms,
             question.details,
         ),
-        "strategy_hash": BASE.hash,
+        "strategy_hash": question.strategy["hash"],
         "digest": history_digest(history),
     }
     return Result(question=question, history=history, chance=chance, held=held, document=document)

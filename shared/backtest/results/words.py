@@ -107,9 +107,27 @@ def as_text(document: Mapping[str, Any]) -> str:
     lines = [f"{name:<{width}}  {text}" for name, text in rows]
     refused = list(d["refusals"].items())
     lines += [f"not entered, {count} times: {why}" for why, count in refused[:8]]
+    lines += scored_by(d["strategy"])
     if len(refused) > 8:
         lines.append(f"and {len(refused) - 8} more reasons")
     return "\n".join([verdict(d), "", *lines])
+
+
+def scored_by(strategy: Mapping[str, Any]) -> list[str]:
+    """Return how a user's strategy was asked, in lines; none of the built-in one."""
+    if "closes" not in strategy:
+        return []
+    closes, because = strategy["closes"], strategy["because"]
+    found = [
+        f"scored by {strategy['name']} {strategy['version']} ({strategy['hash'][:12]}), computed "
+        f"{strategy['computed']}{': ' if because else ''}{because}"
+    ]
+    if closes["failed"]:
+        found.append(
+            f"not scored, as the strategy failed: {closes['failed']} of {closes['asked']} closes; "
+            f"first {closes['first']}"
+        )
+    return found
 
 
 def _locked(document: Mapping[str, Any]) -> str:

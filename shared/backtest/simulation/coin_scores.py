@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -44,6 +44,10 @@ class CoinScores:
         if not np.array_equal(candles.open_time_ms[inside], opens):
             raise ValueError(f"{symbol}: a close was scored that has no 5m candle: not its candles")
         return cls(symbol, series, candles.volume[inside], CoinBars.of(candles))
+
+    def scored_by(self, columns: Mapping[str, Floats]) -> Self:
+        """Return the coin with other base scores; see `CoinPoints.columns`."""
+        return replace(self, series=Series(self.series.times, {**self.series.columns, **columns}))
 
     def at(self, index: int) -> CoinAtClose:
         return coin_at(self.symbol, self.series, index, float(self.volume[index]))

@@ -18,6 +18,7 @@ from shared.backtest.sweep.ledger import FIRST, Ledger
 from shared.backtest.sweep.run import FoldResult, Question, Tried
 from shared.backtest.sweep.stored import PartResult
 from shared.backtest.sweep.verdict import Verdict, judge
+from shared.backtest.user_strategy.points import Tally
 from shared.codec import number
 from shared.errors import count
 from shared.evidence.hashes import tested_indicators
@@ -58,13 +59,21 @@ def verdict_on(
 
 
 def document(
-    question: Question, tried: Tried, verdict: Verdict, ledger: Ledger | None, data_hash: str
+    question: Question,
+    tried: Tried,
+    verdict: Verdict,
+    ledger: Ledger | None,
+    data_hash: str,
+    *,
+    tally: Tally | None = None,
 ) -> Document:
     """Return `sweep.json`; nothing in it depends on a clock, a host, a path or a duration.
 
     Args:
         data_hash: Of all candles, the hold-out included.
+        tally: How the scores of a user's strategy came about.
     """
+    tested = question.strategy
     selection, out = verdict.selection, verdict.out_of_sample
     return {
         "v": FORM,
@@ -73,7 +82,7 @@ def document(
         "reasons": list(verdict.reasons),
         "tries": None if ledger is None else verdict.tries,
         "ledger_head": FIRST if ledger is None else ledger.head,
-        "strategy": asdict(BASE),
+        "strategy": asdict(BASE) if tested is None else tested.document(tally or Tally()),
         "objective": question.objective,
         "fill_model": asdict(question.model),
         "taker_fee": str(TAKER_FEE),

@@ -10,13 +10,17 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import product
+from typing import Protocol
 
+from shared.config.defaults import BUILT_IN
 from shared.config.load import overridden
 from shared.config.rules import breaches
 from shared.config.sections import Config, TraderSection
 from shared.config.yaml_document import dotted
 from shared.errors import ConfigError, shortened
 from shared.evidence.hashes import INDICATORS_NOT_TESTED, NOT_TESTED
+from shared.strategy.contract import LoadedStrategy
+from shared.strategy.records import parameter_faults
 
 SECTIONS = ("trader", "strategy_parameters")
 IDLE: Mapping[str, Set[str]] = {
@@ -75,7 +79,14 @@ class Grid:
     left_out: tuple[str, ...]
 
 
-def grid(params: Sequence[str], config: Config, *, draw: int | None = None, seed: int = 0) -> Grid:
+def grid(
+    params: Sequence[str],
+    config: Config,
+    *,
+    draw: int | None = None,
+    seed: int = 0,
+    strategy: Takes | None = None,
+) -> Grid:
     """Return the settings that `--param` asks for.
 
     Each is `key.path=first:last:step`, the last one included, or `key.path=a,b,c`; none at all is
@@ -84,12 +95,17 @@ def grid(params: Sequence[str], config: Config, *, draw: int | None = None, seed
     Args:
         draw: Only so many of them, drawn without replacement.
         seed: Of the draw.
+        strategy: What a user's strategy takes; None: the built-in one scores.
 
     Raises:
         ConfigError: With every fault of names, bounds and forms; too many settings, or none that
             the rules allow.
     """
-    axes = _axes(params)
+    axes = axes_of(params)
+    if strategy is not None:
+        _require_taken(axes, strategy)
+        # its own rules are asked for below, once for each set of its parameters
+        rules = dataclasses.replace(config, strategy=BUILT_IN, strategy_parameters={})
     total = math.prod(len(axis.values) for axis in axes)
     most = min(total, draw or total)
     if most > MOST_SETTINGS:
@@ -102,15 +118,47 @@ def grid(params: Sequence[str], config: Config, *, draw: int | None = None, seed
     for values in _combinations(axes, total, draw, seed):
         found = _config_with(config, dict(zip(axes, values, strict=True)))
         parameters = {str(axis): value for axis, value in zip(axes, values, strict=True)}
-        broken = next(iter(breaches(found, frozenset(), to_run=False)), None)
-        if broken is not None:
+        given = found.strategy_parameters
+        if strategy is not None:
+            given = strategy.loaded.effective(given)
+            found = dataclasses.replace(rules, trader=found.trader)
+        if why := _refusal(found) or ("" if strategy is None else strategy.refusal(given)):
             shown = ", ".join(f"{name}={value}" for name, value in parameters.items())
-            left_out.append(f"{shown}: {dotted(broken.path)}: {broken.text}")
+            left_out.append(f"{shown}: {why}")
             continue
-        settings.append(Setting(parameters, found.trader, found.strategy_parameters))
+        settings.append(Setting(parameters, found.trader, given))
     if not settings:
         raise ConfigError([f"{_OPTION} {why}" for why in left_out[:MOST_FAULTS]])
     return Grid(axes, tuple(settings), tuple(left_out))
+
+
+class Takes(Protocol):
+    """What parameters a user's strategy takes."""
+
+    @property
+    def loaded(self) -> LoadedStrategy: ...
+    def refusal(self, parameters: Mapping[str, Value]) -> str:
+        """Return why it does not take a set of parameters, or ""."""
+        ...
+
+
+def _refusal(config: Config) -> str:
+    """Return the first rule of the configuration that is broken, or ""."""
+    broken = next(iter(breaches(config, frozenset(), to_run=False)), None)
+    return "" if broken is None else f"{dotted(broken.path)}: {broken.text}"
+
+
+def _require_taken(axes: Sequence[Axis], strategy: Takes) -> None:
+    """Require that a strategy has each parameter that is varied, and takes each value."""
+    faults = [
+        f"{_OPTION} {axis}: {why}"
+        for axis in axes
+        if axis.path[0] == "strategy_parameters"
+        for value in axis.values
+        for _, why in parameter_faults(strategy.loaded.parameters, {axis.path[1]: value})
+    ]
+    if faults:
+        raise ConfigError(list(dict.fromkeys(faults))[:MOST_FAULTS])
 
 
 def _combinations(
@@ -149,7 +197,8 @@ def _config_with(config: Config, values: Mapping[Axis, Value]) -> Config:
 # What was asked, value by value
 
 
-def _axes(params: Sequence[str]) -> tuple[Axis, ...]:
+def axes_of(params: Sequence[str]) -> tuple[Axis, ...]:
+    """Return what `--param` varies; raises as `grid`."""
     axes: dict[str, Axis] = {}
     faults: list[str] = []
     for param in params:

@@ -12,6 +12,10 @@ from shared.clock import utc_text
 from shared.errors import count
 
 
+def _strategy_key(result: Mapping[str, Any]) -> str:
+    return f"{result['strategy_hash']} {result['strategy']['class_name']}".rstrip()
+
+
 def note_look(candles: Path, result: Mapping[str, Any], at_ms: int) -> str:
     """Note a backtest over candles that a sweep holds out as an opening; return it in words.
 
@@ -32,7 +36,7 @@ def note_look(candles: Path, result: Mapping[str, Any], at_ms: int) -> str:
         line = LedgerLine(
             before="", at_ms=at_ms, kind="opening", data_hash=result["data_hash"],
             id=key_of(
-                "backtest", result["strategy_hash"], result["settings_hash"], result["data_hash"],
+                "backtest", _strategy_key(result), result["settings_hash"], result["data_hash"],
                 from_ms, to_ms,
             ),
             from_ms=first_ms, to_ms=to_ms, held_out_ms=to_ms, tries=1, what="coinex backtest",

@@ -18,6 +18,7 @@ from shared.backtest.sweep.folds import Fold, Part, TimePlan
 from shared.backtest.sweep.grid import Setting
 from shared.backtest.sweep.settings_run import Job, work
 from shared.backtest.sweep.stored import PartResult, key_of, read_result, write_result
+from shared.backtest.user_strategy.scoring import UserStrategy
 from shared.config.sections import IndicatorsSection
 from shared.evidence.hashes import settings_hash, tested_indicators
 from shared.trading.strategy import BASE, RULES
@@ -47,6 +48,7 @@ class Question:
     Attributes:
         objective: One of `OBJECTIVES`.
         data_hash: Of the candles before the hold-out.
+        strategy: Of the user; None: the built-in one.
     """
 
     settings: tuple[Setting, ...]
@@ -55,16 +57,36 @@ class Question:
     objective: str
     indicators: IndicatorsSection
     data_hash: str
+    strategy: UserStrategy | None = None
 
     @property
     def scores_key(self) -> str:
-        """The hash of what scores before the hold-out depend on."""
-        return self._key(asdict(self.plan.selection))
+        """The hash of what scores before the hold-out depend on; of the built-in strategy."""
+        return self._key(BASE.hash, asdict(self.plan.selection))
+
+    def points_of(self, setting: Setting, scores: Path) -> Path | None:
+        """Return the directory for the points that a user's strategy gives with a setting.
+
+        Args:
+            scores: Directory of what was prepared.
+        """
+        if self.strategy is None:
+            return None
+        key = self._key(self._code, self._form, setting.strategy_parameters, scores.name)
+        return scores.with_name(f"points-{key[:16]}")
+
+    @property
+    def _code(self) -> Any:
+        return BASE.hash if self.strategy is None else self.strategy.key
+
+    @property
+    def _form(self) -> str:
+        return "" if self.strategy is None else self.strategy.form
 
     @property
     def id(self) -> str:
         """The hash of what was tried, the objective aside: the same tries have the same."""
-        return self._key(asdict(self.plan), sorted(map(self.hash_of, self.settings)))
+        return self._key(self._code, asdict(self.plan), sorted(map(self.hash_of, self.settings)))
 
     def hash_of(self, setting: Setting) -> str:
         """Return the hash of a setting with the fill model."""
@@ -74,12 +96,11 @@ class Question:
 
     def result_key(self, setting: Setting, part: Part) -> str:
         """Return the hash of all that a setting's result in a part depends on."""
-        return self._key(self.hash_of(setting), asdict(part))
+        form = [] if self.strategy is None else [self._form]
+        return self._key(self._code, self.hash_of(setting), asdict(part), *form)
 
-    def _key(self, *what: Any) -> str:
-        return key_of(
-            RULES, BASE.hash, tested_indicators(self.indicators), self.data_hash, list(what)
-        )
+    def _key(self, code: Any, *what: Any) -> str:
+        return key_of(RULES, code, tested_indicators(self.indicators), self.data_hash, list(what))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +200,10 @@ def _best(worths: Sequence[float]) -> int | None:
 def _job(question: Question, setting: Setting, part: Part, scores: Path, stored: Path) -> Job:
     path = stored / f"{question.result_key(setting, part)}.npz"
     name = ", ".join(f"{name}={value}" for name, value in setting.parameters.items())
-    return Job(scores, path, name or "as configured", setting.trader, question.model, part)
+    return Job(
+        scores, path, name or "as configured", setting.trader, question.model, part,
+        question.points_of(setting, scores),
+    )  # fmt: skip
 
 
 def _results(jobs: Sequence[Job], executor: Executor) -> Iterator[PartResult]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from shared.backtest.simulation.trades import AccountHistory
 from shared.backtest.sweep.folds import Part
 from shared.backtest.sweep.prepared import prepared
 from shared.backtest.sweep.stored import PartResult
+from shared.backtest.sweep.strategy_points import with_points
 from shared.config.sections import TraderSection
 from shared.market import Floats
 
@@ -29,6 +31,7 @@ class Job:
 
     Attributes:
         scores: Directory of what was prepared.
+        points: Directory of the points of a user's strategy; None: the built-in one scores.
         stored: File for the result.
         name: The setting, for people.
     """
@@ -39,6 +42,7 @@ class Job:
     settings: TraderSection
     model: FillModel
     part: Part
+    points: Path | None = None
 
     def __str__(self) -> str:
         return self.name
@@ -46,7 +50,14 @@ class Job:
 
 def work(job: Job) -> PartResult:
     """Carry out a job, in whichever process."""
-    return run_setting(prepared(job.scores), job.settings, job.model, job.part)
+    return run_setting(scored(job.scores, job.points), job.settings, job.model, job.part)
+
+
+@lru_cache(maxsize=1)
+def scored(scores: Path, points: Path | None) -> Sequence[CoinScores]:
+    """Return what was prepared, scored by a user's strategy if there are its points."""
+    coins = prepared(scores)
+    return coins if points is None else with_points(coins, points)
 
 
 def run_setting(

@@ -51,8 +51,19 @@ class Stretch(NamedTuple):
     newest: Indices | slice
 
 
-def place(recording: Recording, timeframe: Timeframe, indices: range, history: int) -> Placement:
-    """Return the windows at the close of each 5m candle in `indices`."""
+def place(
+    recording: Recording,
+    timeframe: Timeframe,
+    indices: range,
+    history: int,
+    *,
+    warm_bars: int = WARM_BARS,
+) -> Placement:
+    """Return the windows at the close of each 5m candle in `indices`.
+
+    Args:
+        warm_bars: How many bars are enough.
+    """
     times = recording.candles[timeframe].open_time_ms
     closes_ms = recording.closes[indices.start : indices.stop]
     ends_ms = times + timeframe.ms
@@ -71,7 +82,7 @@ def place(recording: Recording, timeframe: Timeframe, indices: range, history: i
     usable = bars > 0
     closed_until_ms = np.append(0, ends_ms)[end * usable]
     fault = closes_ms - closed_until_ms > timeframe.ms + STALE_GRACE_MS
-    fault |= bars < WARM_BARS
+    fault |= bars < warm_bars
     if gaps:
         usable &= _since(times, unconfirmed, end, bars) > HALT_BARS
         fault |= _since(times, gaps, end, bars) <= HALT_BARS

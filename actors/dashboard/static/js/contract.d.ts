@@ -149,7 +149,7 @@ export interface TraderStatus {
   /** null: by a trader of an earlier version. */
   evidence: Evidence | null;
   /** What scores the entries; null in a status of an earlier version. */
-  strategy: { name: string; version: string; hash: string } | null;
+  strategy: { name: string; version: string; hash: string; class_name: string } | null;
 }
 
 export interface TraderConfig { as_of_ms: number; venue: string; settings: Record<string, unknown> }

@@ -157,7 +157,7 @@ async def test_evidence_of_a_file_is_none_of_a_changed_one(
 ) -> None:
     file = written(tmp_path / "trial.py", TRIAL)
     record(tmp_path, file, bars=7)
-    identity = StrategyIdentity(name="trial", version="3", hash=file.digest)
+    identity = StrategyIdentity(name="trial", version="3", hash=file.digest, class_name="Trial")
     parameters = effective_parameters(dataclasses.asdict(section(file, bars=7)), tmp_path)
     assert parameters == {"bars": 7, "badly": ""}  # one given, one by default
     tested = evidence(dataclasses.replace(STRICT, wait_s=75), parameters, strategy=identity)

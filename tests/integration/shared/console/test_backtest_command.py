@@ -13,7 +13,6 @@ from shared.clock import utc_text
 from tests.support.candle_series import START_MS
 from tests.support.paths import ROOT
 from tests.support.recordings import generated, write_detail, write_recording
-from tests.support.strategies import STEADY, simple, written
 
 COINS = ("BTCUSDT", "ETHUSDT")
 BARS = 6_000
@@ -106,20 +105,6 @@ def test_result_lands_with_the_state_and_is_printed_for_programs(
     assert result["symbols"] == ["ETHUSDT"]
     directory = state / "results" / f"backtest-{result['digest'][:12]}"
     assert orjson.loads((directory / "result.json").read_bytes()) == result
-
-
-@pytest.mark.parametrize("verb", ["backtest", "sweep"])
-def test_a_users_strategy_is_not_answered_for_by_the_built_in_one(
-    candles: Path, tmp_path: Path, verb: str
-) -> None:
-    written(tmp_path / "mine.py", simple(STEADY))
-    config = tmp_path / "config.yaml"
-    config.write_text("strategy: mine.py\ngroups: {all: [BTCUSDT, ETHUSDT]}\n")
-    param = ("--param", "trader.entry_score=80,85") if verb == "sweep" else ()
-    done = run("--config", config, "--candles", candles, "--out", tmp_path / "x", *param,
-               code=2, verb=verb)  # fmt: skip
-    assert "runs the built-in strategy base only" in done.stderr
-    assert not (tmp_path / "x").exists()
 
 
 @pytest.mark.parametrize(

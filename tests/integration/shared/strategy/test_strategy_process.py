@@ -9,7 +9,7 @@ import math
 import os
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ import pytest
 from shared.indicators.signals import CoinWindows
 from shared.market import Timeframe
 from shared.strategy.contract import Series, series_at
-from shared.strategy.live import CloseScore
+from shared.strategy.live import CloseScore, StrategyScore
 from shared.strategy.process import ENVIRONMENT, StrategyDied, StrategyFailed, StrategyProcess
 from shared.strategy.scorer import FileScorer
 from tests.support.candle_series import window_at
@@ -187,12 +187,13 @@ class Scoring:
     """A scorer whose clock stands still unless a test moves it."""
 
     def __init__(
-        self, path: Path, source: str = TRIAL, clock: ManualClock | None = None, **parameters: Any
-    ) -> None:
+        self, path: Path, source: str = TRIAL, clock: ManualClock | None = None,
+        *, symbols: Sequence[str] = (), **parameters: Any,
+    ) -> None:  # fmt: skip
         self.clock = clock or ManualClock()
         given = section(written(path, source), LIMIT_S, **parameters)
         self.scorer = FileScorer(
-            given, owner="tests", clock=self.clock, rng=random.Random(1),
+            given, symbols=symbols, owner="tests", clock=self.clock, rng=random.Random(1),
             log=logging.getLogger("tests"),
         )  # fmt: skip
 
@@ -346,6 +347,27 @@ async def test_strategy_across_coins_is_asked_once_for_all_of_a_close(tmp_path: 
     # equal candles: each is at the mean of both
     assert made.scorer.cross_section
     assert [each.score("long") for each in found.values() if is_scored(each)] == [50, 50]  # type: ignore[union-attr]
+
+
+async def test_strategy_across_coins_sees_every_configured_coin_those_without_candles_as_unknown(
+    tmp_path: Path,
+) -> None:
+    source = simple("close").replace("= False", "= True").replace(
+        "return scores(close, close)",
+        "seen = ' '.join(f'{c}:{int(k.sum())}' for c, k in zip(series.coins, series[M5].known))\n"
+        "        return Scores(close * 0, close * 0, reasons=[seen] * len(close))",
+    )  # fmt: skip
+    configured = ("ADAUSDT", "BTCUSDT", "ETHUSDT", "XRPUSDT")
+    made = Scoring(tmp_path / "simple.py", source, symbols=configured)
+    try:
+        found = await made.score("ETHUSDT", "BTCUSDT")
+        alone = await made.score("ETHUSDT")
+    finally:
+        made.scorer.close()
+    for score in found.values():
+        assert isinstance(score, StrategyScore)
+        assert (score.reason, score.fault) == ("ADAUSDT:0 BTCUSDT:48 ETHUSDT:48 XRPUSDT:0", "")
+    assert "BTCUSDT:0 ETHUSDT:48" in getattr(alone["ETHUSDT"], "reason", "")
 
 
 async def test_without_room_for_another_process_it_is_said_and_nothing_leaks(

@@ -14,14 +14,20 @@ import numpy as np
 import pytest
 
 from shared.backtest.sweep.ledger import NAME, Kind, LedgerLine, append
+from shared.backtest.user_strategy.points import Tally
+from shared.backtest.user_strategy.scoring import UserStrategy
 from shared.config.sections import IndicatorsSection, TraderSection
 from shared.console import command_line
 from shared.errors import EXIT_FAILED, EXIT_OK
 from shared.evidence.fits import missing
 from shared.evidence.hashes import settings_hash
 from shared.evidence.record import read_record
+from shared.messages.trading import StrategyIdentity
+from shared.strategy.contract import LoadedStrategy
+from shared.strategy.source import StrategySection
 from shared.trading.strategy import BASE
 from tests.support.evidence import FILL_MODEL, INDICATORS
+from tests.support.strategies import MOMENTUM, written
 
 DAY_MS = 86_400_000
 FROM, TO = 20_000 * DAY_MS, 20_040 * DAY_MS
@@ -107,6 +113,42 @@ def test_record_is_what_the_trader_accepts_for_just_these_settings(
     assert f"trader.evidence_file: {path}" in out
     assert "400 trades" in out
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+def test_record_of_a_users_strategy_fits_that_class_of_that_file_with_those_parameters(
+    result: Path, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "mine.py", MOMENTUM, "Momentum")
+    section = StrategySection(file=file, parameters={}, timeout_s=10)
+    schema: dict[str, dict[str, Any]] = {"bars": {"default": 12}, "steep": {"default": 60.0}}
+    loaded = LoadedStrategy(
+        name="momentum", version="1", timeframes={}, cross_section=False, parameters=schema
+    )
+    tested = UserStrategy(section=section, loaded=loaded, rows=(), one_by_one="")
+    parameters = loaded.effective({"bars": 24})
+    document = sweep() | {"strategy": tested.document(Tally(asked=9))}
+    document["chosen"] |= {
+        "strategy_parameters": parameters,
+        "settings_hash": settings_hash(TRADER, parameters, INDICATORS, FILL_MODEL),
+    }
+    (result / "sweep.json").write_text(json.dumps(document))
+    assert record(result) == EXIT_OK
+    found = read_record(result / "e.json")
+
+    def lacks(identity: StrategyIdentity, parameters: dict[str, Any]) -> str:
+        faults = missing(found, TRADER, identity, parameters, INDICATORS, taker_fee=None)
+        assert len(faults) <= 1
+        return "".join(faults)
+
+    assert lacks(tested.identity, {"bars": 24.0, "steep": 60}) == ""
+    changed = written(tmp_path / "mine.py", MOMENTUM + "# more", "Momentum").identity("momentum")
+    assert f"of the strategy momentum 1 ({file.digest[:12]})" in lacks(changed, parameters)
+    calm = written(tmp_path / "mine.py", MOMENTUM, "Calm").identity("calm", "1")
+    assert "of the class Momentum, and the class Calm of the same file trades" in lacks(
+        calm, parameters
+    )
+    other = lacks(tested.identity, {"bars": 12, "steep": 60.0})
+    assert "strategy_parameters.bars 24, now 12" in other
 
 
 def test_record_for_programs_is_the_file(result: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,6 +24,7 @@ from shared.evidence.record import (
     level_pct,
     read_record,
 )
+from shared.messages.trading import StrategyIdentity
 from shared.trading.strategy import BASE
 from tests.support.evidence import FEE, FILL_MODEL, INDICATORS, NOW_MS, evidence
 
@@ -193,6 +194,19 @@ def test_fills_of_another_number_are_no_evidence(fills: int | None) -> None:
     (text,) = found(evidence(fill_model=before, settings_hash=own))
     assert f"filled by number {fills} of the code that fills" in text
     assert text.endswith(f"this version has number {FILLS}: test again")
+
+
+def test_another_class_of_the_same_file_is_another_strategy() -> None:
+    one = dataclasses.replace(BASE, class_name="Fast")
+    other = dataclasses.replace(BASE, class_name="Slow")
+
+    def lacks(tested: StrategyIdentity) -> list[str]:
+        asked = evidence(strategy=tested)
+        return missing(asked, TraderSection(), other, {}, INDICATORS, taker_fee=FEE)
+
+    (text,) = lacks(one)
+    assert "of the class Fast" in text and "the class Slow of the same file trades" in text
+    assert lacks(other) == []
 
 
 def test_hold_out_opened_three_times_fits_with_a_bound_that_is_sure_enough() -> None:

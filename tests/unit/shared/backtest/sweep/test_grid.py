@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 
 from shared.backtest.sweep.grid import MOST_SETTINGS, grid
 from shared.config.sections import Config, TraderSection
 from shared.errors import ConfigError
+from shared.strategy.contract import LoadedStrategy
 
 CONFIG = Config(groups={"majors": ["BTCUSDT"]})
 
@@ -135,3 +139,32 @@ def test_too_many_settings_are_refused_unless_some_are_drawn() -> None:
     assert len(grid(params, CONFIG, draw=7).settings) == 7
     with pytest.raises(ConfigError, match="found 990000001 values"):
         grid(["trader.stop_atr=1:100:0.0000001"], CONFIG)
+
+
+class Takes:
+    """A strategy whose two parameters may not be equal."""
+
+    loaded = LoadedStrategy(
+        name="x", version="1", timeframes={}, cross_section=False,
+        parameters={"fast": {"type": "integer", "minimum": 1, "default": 2},
+                    "slow": {"type": "integer", "minimum": 1, "default": 3}},
+    )  # fmt: skip
+
+    def refusal(self, parameters: Mapping[str, Any]) -> str:
+        return "fast is slow" if parameters["fast"] == parameters["slow"] else ""
+
+
+def test_parameters_of_a_users_strategy_have_its_names_bounds_and_rules() -> None:
+    config = Config(groups={"majors": ["BTCUSDT"]}, strategy="mine.py:X")
+    found = grid(["strategy_parameters.fast=2:4:1"], config, strategy=Takes())
+    assert [each.strategy_parameters for each in found.settings] == [
+        {"fast": 2, "slow": 3}, {"fast": 4, "slow": 3},
+    ]  # fmt: skip
+    assert found.left_out == ("strategy_parameters.fast=3: fast is slow",)
+    params = ["strategy_parameters.fast=0,1.5", "strategy_parameters.fats=1"]
+    with pytest.raises(ConfigError) as caught:
+        grid(params, config, strategy=Takes())
+    assert len(caught.value.faults) == 3
+    assert "fast: found 0, expected at least 1" in caught.value.faults[0]
+    assert "fast: found 1.5, expected a whole number" in caught.value.faults[1]
+    assert "did you mean fast" in caught.value.faults[2]
