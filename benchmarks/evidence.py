@@ -20,7 +20,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.measured import coinex, own_peak_mb
+from benchmarks.measured import command, own_peak_mb
 from benchmarks.recordings import one_year, recordings, write_store
 from benchmarks.tables import in_turns, table, verdict
 from benchmarks.whole_series import CLOSES, COINS, by_series, by_talib, has_talib
@@ -133,7 +133,7 @@ def backtest_rows(store: Path, size: Size) -> list[Row]:
 
 
 def report_row(store: Path, directory: Path) -> Row:
-    took = coinex("replay", "--candles", str(store), "--report", str(directory), "--processes", "1")
+    took = command("replay", "--candles", str(store), "--report", str(directory), "--processes", "1")
     return Row("full report, plots included (processor time)", took.cpu_s, 10)
 
 
@@ -161,7 +161,7 @@ def sweep_rows(found: Sequence[Recording], directory: Path, size: Size) -> Itera
 
 def year_rows(found: Sequence[Recording], directory: Path, size: Size) -> list[Row]:
     store = write_store(directory / "year", one_year(found, size.year_coins))
-    took = coinex(
+    took = command(
         "backtest", "--candles", str(store), "--out", str(directory / "result"), "--processes", "2"
     )
     what = f"{size.year_coins} coins, one year of 5m: `coinex backtest`, two processes"

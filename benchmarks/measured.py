@@ -34,7 +34,7 @@ class Took(NamedTuple):
     peak_mb: float
 
 
-def coinex(*arguments: str) -> Took:
+def command(*arguments: str) -> Took:
     """Run a command of this project; raise SystemExit with its last words if it fails."""
     return measured([sys.executable, str(ROOT / "supervisor.py"), *arguments])
 
