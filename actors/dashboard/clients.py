@@ -1,7 +1,7 @@
 """The clients of `/ws`: each gets the newest state, without a queue.
 
 All that is kept per client is the last version sent. A slow client gets fewer, larger patches;
-one that takes nothing is dropped.
+one that takes nothing is dropped. Clients of `/ws?flat=1` get no patches but the whole each time.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ class Clients:
     async def _push(self, ws: web.WebSocketResponse, request: web.Request) -> None:
         try:
             async with asyncio.timeout(None) as deadline:
-                await self._push_updates(ws, deadline)
+                await self._push_updates(ws, deadline, flat=request.query.get("flat") == "1")
         except TimeoutError:
             self.dropped += 1
             self._log.info("a browser took nothing for %g s: let go", self._send_timeout_s)
@@ -138,10 +138,13 @@ class Clients:
         except ConnectionError:
             pass  # disconnected while sending; the reading side ends
 
-    async def _push_updates(self, ws: web.WebSocketResponse, deadline: asyncio.Timeout) -> None:
+    async def _push_updates(
+        self, ws: web.WebSocketResponse, deadline: asyncio.Timeout, *, flat: bool
+    ) -> None:
         loop = asyncio.get_running_loop()
         sequence, version = 1, self._versions.version
-        message = self._versions.snapshot(sequence, self._clock.now_ms())
+        now_ms = self._clock.now_ms
+        message = self._versions.flat() if flat else self._versions.snapshot(sequence, now_ms())
         while True:
             deadline.reschedule(loop.time() + self._send_timeout_s)
             await ws.send_frame(message, WSMsgType.TEXT)
@@ -151,7 +154,9 @@ class Clients:
             if version == self._versions.version:
                 await self._wait_for_change()
             sequence += 1
-            message = self._versions.patch(version, sequence, self._clock.now_ms())
+            message = (
+                self._versions.flat() if flat else self._versions.patch(version, sequence, now_ms())
+            )
             version = self._versions.version
 
     async def _wait_for_change(self) -> None:

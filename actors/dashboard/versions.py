@@ -11,6 +11,8 @@ from typing import Any
 import orjson
 
 COINS, SIGNALS, AS_OF = "coinData", "taSignals", "asOf"
+FLAT = (COINS, "positions", "signalHistory", SIGNALS, "errors")
+"""What a client that asks for one plain object is sent."""
 
 Document = Mapping[str, Any]
 
@@ -32,6 +34,7 @@ class DocumentVersions:
         self._coins: dict[str, int] = {}
         self._signals: dict[str, int] = {}
         self._snapshot: bytes | None = None
+        self._flat: bytes | None = None
         self._patches: dict[int, bytes] = {}
 
     def update(self, document: Document) -> bool:
@@ -43,7 +46,7 @@ class DocumentVersions:
         changed |= _stamp(self._signals, before.get(SIGNALS, {}), after.get(SIGNALS, {}), version)
         if changed:
             self._document, self.version = document, version
-            self._snapshot = None
+            self._snapshot = self._flat = None
             self._patches.clear()
         return changed
 
@@ -55,6 +58,12 @@ class DocumentVersions:
 
     def snapshot(self, sequence: int, as_of_ms: int) -> bytes:
         return b'{"type":"snapshot","seq":%d,"data":%s}' % (sequence, self.data(as_of_ms))
+
+    def flat(self) -> bytes:
+        """Return the newest document as one object, cut to `FLAT`."""
+        if self._flat is None:
+            self._flat = orjson.dumps({key: self._document[key] for key in FLAT})
+        return self._flat
 
     def patch(self, since: int, sequence: int, as_of_ms: int) -> bytes:
         """Return the message with what changed after version `since`."""

@@ -217,7 +217,7 @@ class TraderSection:
     entry_score: Points = 85
     base_floor: Points = 75
     margin: Points = 15
-    bonus_cap: Annotated[int, Field(ge=0, le=45)] = 30
+    bonus_cap: Annotated[int, Field(ge=0, le=30)] = 30
     index_deviation_pct: Percent = 0.5
     cooldown_min: Annotated[float, Field(ge=0, le=10_080)] = 60
     funding_min: Annotated[float, Field(ge=0, le=480)] = 10

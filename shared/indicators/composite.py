@@ -76,7 +76,7 @@ def composite(evidence: Evidence, *, fresh: int, min_strength: float) -> Composi
             reasons.append(f"Squeeze released by {released}, no points")
         elif evidence.squeeze.fired and side is not None and side == squeeze.fired_direction:
             apart = "" if side == evidence.squeeze.direction else ", outliers left out"
-            give(side, SQUEEZE_POINTS, f"TTM squeeze fired {side}{apart}")
+            give(side, SQUEEZE_POINTS, f"TTM squeeze {side}{apart}")
 
         found = evidence.divergence
         if (

@@ -519,6 +519,31 @@ async def test_browser_may_say_what_it_likes_and_pings_are_answered(
     assert set(await bus.names("*")) - {beat} == set(before) - {beat}
 
 
+async def test_page_of_ones_own_gets_one_plain_object_with_each_change(
+    bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    await tell_all_is_well(bus)
+    async with site(redis_url, tmp_path) as here:
+        await eventually(lambda: here.shows(all_live))
+        async with here.session.ws_connect(here.base + "/ws?flat=1") as ws:
+            first = await ws.receive_json(timeout=10)
+            assert set(first) == {
+                "coinData", "positions", "signalHistory", "taSignals", "errors"
+            }  # fmt: skip
+            state = await here.state()
+            for name in ("coinData", "positions", "signalHistory", "taSignals"):
+                assert first[name] == state[name]
+            times = [time.monotonic()]
+            for price in range(1, 9):
+                await bus.publish(
+                    schema.CANDLE_UPDATES, forming("BTCUSDT", float(price)), symbol="BTCUSDT"
+                )
+                while coin(await ws.receive_json(timeout=10))["price"] != price:
+                    pass
+                times.append(time.monotonic())
+            assert times[-1] - times[0] > 8 * 0.25 - 0.2  # one may be late, the next in time
+
+
 async def test_browser_that_floods_pings_and_reads_nothing_is_cut_off(
     redis_url: str, tmp_path: Path
 ) -> None:

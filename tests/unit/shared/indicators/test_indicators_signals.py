@@ -425,12 +425,8 @@ def test_ribbon_counts_when_both_timeframes_are_stacked_alike() -> None:
 
 
 def test_squeeze_counts_only_while_fired_and_momentum_still_agrees() -> None:
-    assert bonus(squeeze=fired("bullish", "bullish")) == expect(
-        15, 0, "TTM squeeze fired bullish (+15)"
-    )
-    assert bonus(squeeze=fired("bearish", "bearish")) == expect(
-        0, 15, "TTM squeeze fired bearish (+15)"
-    )
+    assert bonus(squeeze=fired("bullish", "bullish")) == expect(15, 0, "TTM squeeze bullish (+15)")
+    assert bonus(squeeze=fired("bearish", "bearish")) == expect(0, 15, "TTM squeeze bearish (+15)")
     assert bonus(squeeze=fired("bearish", "bullish")) == expect(0, 0)
     assert bonus(squeeze=fired("bullish", None)) == expect(0, 0)
     assert bonus(squeeze=fired(None, None)) == expect(0, 0)
@@ -446,10 +442,10 @@ def test_a_release_counts_as_it_is_with_outliers_cut_back() -> None:
     assert bonus(squeeze=shown, clipped=off) == expect(0, 0, left)
     still = "Squeeze released by an outlier, still on without it, no points"
     assert bonus(squeeze=shown, clipped=on) == expect(0, 0, still)
-    same = expect(15, 0, "TTM squeeze fired bullish (+15)")
+    same = expect(15, 0, "TTM squeeze bullish (+15)")
     assert bonus(squeeze=shown, clipped=fired("bullish", "bullish")) == same
     assert bonus(squeeze=shown, clipped=fired("bearish", "bearish")) == expect(
-        0, 15, "TTM squeeze fired bearish, outliers left out (+15)"
+        0, 15, "TTM squeeze bearish, outliers left out (+15)"
     )
     assert bonus(squeeze=shown, clipped=fired("bearish", "bullish")) == expect(0, 0)
     assert bonus(squeeze=NO_SQUEEZE, clipped=shown) == expect(0, 0)
