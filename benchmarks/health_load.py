@@ -166,6 +166,7 @@ async def measure(
         "actors": ACTORS,
         "fetcher": {},
         "account": {},
+        "trader": {},
     }
     bus = Bus(server.url, name="bench", clock=SystemClock())
     republishing = asyncio.create_task(republish(bus))

@@ -25,6 +25,7 @@ from shared.errors import (
     shortened,
 )
 from shared.messages.candles import CandleWindow
+from shared.messages.guests import GuestValue
 from shared.redis.connections import Command, Connections, Reply
 from shared.redis.subscription import Delivery, Subscription
 from shared.schema import Entry
@@ -198,6 +199,10 @@ class Bus:
     async def append(self, entry: Entry[Any], fields: Mapping[str, Any]) -> None:
         """Add an entry to a stream, which keeps about `entry.max_length` of them."""
         await self._run([self._append(entry, fields)])
+
+    async def trim(self, entry: Entry[Any]) -> None:
+        """Cut a stream to about `entry.max_length` entries; others may add to it, too."""
+        await self._run([("XTRIM", self._name(entry), "MAXLEN", "~", entry.max_length or 0)])
 
     async def entries_after(
         self, entry: Entry[Any], after: str, count: int
@@ -515,6 +520,8 @@ class Batch:
 def _decoded[T](entry: Entry[T], raw: bytes, where: str) -> T:
     if entry.message is CandleWindow:
         return cast(T, CandleWindow.decode(raw, where))
+    if entry.message is GuestValue:
+        return cast(T, GuestValue(raw))
     kind = dict[str, Any] if entry.message is dict else entry.message
     return cast(T, codec.decode(kind, raw, where))
 

@@ -2,13 +2,15 @@
 
 Nothing else in the project spells a key. `docs/redis.md` is made from this table
 (`python -m shared.schema`), and so are the rights of each Redis user (`shared/redis/acl.py`).
+Who writes some of them depends on the configuration: `table`.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -24,6 +26,7 @@ from shared.messages.actors import (
     SupervisorState,
 )
 from shared.messages.candles import Assets, Ban, CandleUpdate, CandleWindow, Listings
+from shared.messages.guests import GuestEvent, GuestValue
 from shared.messages.signals import AuditReport, LabelChange, ScanResult, TaSignal
 from shared.messages.trading import (
     Balance,
@@ -33,6 +36,7 @@ from shared.messages.trading import (
     TradeEvent,
     TraderCommand,
     TraderConfig,
+    TraderKind,
     TraderReply,
     TraderStatus,
 )
@@ -59,6 +63,11 @@ class Role(StrEnum):
     HEALTH = "health"
     ALERTS = "alerts"
     EXCHANGE_SIM = "exchange-sim"
+    GUESTS = "guests"
+    # programs of the user's, which are no actors
+    GUEST_READER = "guest-reader"
+    GUEST_TRADER = "guest-trader"
+    GUEST_SCORER = "guest-scorer"
 
     @property
     def actors(self) -> str:
@@ -66,8 +75,11 @@ class Role(StrEnum):
         return f"{self}-*" if self is Role.INDICATORS else str(self)
 
 
-ALL = tuple(Role)
-ACTOR_ROLES = tuple(role for role in Role if role not in (Role.SUPERVISOR, Role.OPERATOR))
+GUEST_ROLES = (Role.GUEST_READER, Role.GUEST_TRADER, Role.GUEST_SCORER)
+ALL = tuple(role for role in Role if role not in GUEST_ROLES)
+"""Every role of the platform itself."""
+
+ACTOR_ROLES = tuple(role for role in ALL if role not in (Role.SUPERVISOR, Role.OPERATOR))
 
 
 def role_of(actor: str) -> Role:
@@ -132,25 +144,28 @@ class Entry[T]:
 # fmt: off
 CANDLE_UPDATES = Entry("channel", "market:candles:{symbol}", CandleUpdate,
     (Role.FETCHER,),
-    (Role.INDICATORS, Role.DASHBOARD, Role.SCANNER, Role.TRADER, Role.FETCHER, Role.EXCHANGE_SIM))
+    (Role.INDICATORS, Role.DASHBOARD, Role.SCANNER, Role.TRADER, Role.FETCHER, Role.EXCHANGE_SIM,
+     *GUEST_ROLES))
 CANDLES: dict[Timeframe, Entry[CandleWindow]] = {
     Timeframe.M5: Entry("key", "cache:candles:{symbol}", CandleWindow,
-        (Role.FETCHER,), ALL, ttl_s=60),
+        (Role.FETCHER,), (*ALL, *GUEST_ROLES), ttl_s=60),
     Timeframe.H1: Entry("key", "cache:candles:{symbol}:1h", CandleWindow,
-        (Role.FETCHER,), ALL, ttl_s=300),
+        (Role.FETCHER,), (*ALL, *GUEST_ROLES), ttl_s=300),
     Timeframe.H4: Entry("key", "cache:candles:{symbol}:4h", CandleWindow,
-        (Role.FETCHER,), ALL, ttl_s=600),
+        (Role.FETCHER,), (*ALL, *GUEST_ROLES), ttl_s=600),
 }
 TA_SIGNALS = Entry("channel", "signals:ta:{symbol}", TaSignal,
-    (Role.INDICATORS,), (Role.DASHBOARD, Role.SCANNER, Role.TRADER))
+    (Role.INDICATORS,), (Role.DASHBOARD, Role.SCANNER, Role.TRADER, *GUEST_ROLES))
 TA_LATEST = Entry("key", "ta:latest:{symbol}", TaSignal,
-    (Role.INDICATORS,), (Role.DASHBOARD, Role.TRADER, Role.AUDITOR, Role.SCANNER, Role.HEALTH),
+    (Role.INDICATORS,),
+    (Role.DASHBOARD, Role.TRADER, Role.AUDITOR, Role.SCANNER, Role.HEALTH, *GUEST_ROLES),
     ttl_s=120)
-SCAN = Entry("channel", "signals:scan", ScanResult, (Role.SCANNER,), (Role.DASHBOARD,))
+SCAN = Entry("channel", "signals:scan", ScanResult,
+    (Role.SCANNER,), (Role.DASHBOARD, *GUEST_ROLES))
 SCAN_LATEST = Entry("key", "scan:latest", ScanResult,
-    (Role.SCANNER,), (Role.DASHBOARD, Role.TRADER_API), ttl_s=120)
+    (Role.SCANNER,), (Role.DASHBOARD, Role.TRADER_API, *GUEST_ROLES), ttl_s=120)
 HISTORY = Entry("stream", "signals:history", LabelChange,
-    (Role.SCANNER,), (Role.DASHBOARD, Role.SCANNER), max_length=1000)
+    (Role.SCANNER,), (Role.DASHBOARD, Role.SCANNER, Role.GUEST_READER), max_length=1000)
 AUDIT = Entry("key", "audit:latest", AuditReport,
     (Role.AUDITOR,), (Role.HEALTH, Role.DASHBOARD, Role.AUDITOR), ttl_s=600)
 HEARTBEAT = Entry("key", "actor:heartbeat:{name}", Heartbeat,
@@ -159,7 +174,7 @@ HEARTBEAT = Entry("key", "actor:heartbeat:{name}", Heartbeat,
 ACTORS = Entry("hash", "supervisor:actors", ActorStatus,
     (Role.SUPERVISOR,), (Role.HEALTH, Role.DASHBOARD, Role.SUPERVISOR))
 HEALTH = Entry("key", "health:latest", HealthNote,
-    (Role.HEALTH,), (Role.ALERTS, Role.HEALTH), ttl_s=60)
+    (Role.HEALTH,), (Role.ALERTS, Role.HEALTH, Role.GUEST_READER), ttl_s=60)
 EVENTS: Entry[dict[str, Any]] = Entry("stream", "supervisor:events", dict,
     (Role.SUPERVISOR,), (Role.HEALTH, Role.DASHBOARD), max_length=10_000)
 SUPERVISOR = Entry("key", "supervisor:state", SupervisorState,
@@ -170,26 +185,31 @@ CONTROL = Entry("channel", "supervisor:control", ControlCommand,
 CONTROL_REPLIES = Entry("list", "supervisor:replies:{id}", ControlReply,
     (Role.SUPERVISOR,), (Role.OPERATOR,), ttl_s=60)
 BAN_UNTIL = Entry("key", "market:ban_until", Ban, (Role.FETCHER,), ALL, ttl_s=3 * 86_400)
-ASSETS = Entry("key", "market:assets", Assets, (Role.FETCHER,), (Role.DASHBOARD,), ttl_s=3_600)
+ASSETS = Entry("key", "market:assets", Assets,
+    (Role.FETCHER,), (Role.DASHBOARD, Role.GUEST_READER), ttl_s=3_600)
 LISTINGS = Entry("key", "market:listings", Listings,
     (Role.FETCHER,),
-    (Role.INDICATORS, Role.SCANNER, Role.TRADER, Role.DASHBOARD, Role.HEALTH), ttl_s=3600)
+    (Role.INDICATORS, Role.SCANNER, Role.TRADER, Role.DASHBOARD, Role.HEALTH, *GUEST_ROLES),
+    ttl_s=3600)
 QUARANTINE = Entry("key", "quarantine:{stage}:{symbol}", Quarantine,
     (Role.FETCHER, Role.INDICATORS), ALL,
     own=("stage", ((Role.FETCHER, "fetch"), (Role.INDICATORS, "compute"))))
 POSITIONS = Entry("key", "state:positions", Positions,
-    (Role.ACCOUNT,), (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH, Role.ACCOUNT))
+    (Role.ACCOUNT,),
+    (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH, Role.ACCOUNT, Role.GUEST_READER))
 BALANCE = Entry("key", "state:balance", Balance,
-    (Role.ACCOUNT,), (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH, Role.ACCOUNT))
+    (Role.ACCOUNT,),
+    (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH, Role.ACCOUNT, Role.GUEST_READER))
 ACCOUNT_REFRESH = Entry("channel", "account:refresh", Refresh, (Role.TRADER,), (Role.ACCOUNT,))
 TRADER_CONFIG = Entry("key", "state:trader:config", TraderConfig,
-    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API))
+    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API, Role.GUEST_READER))
 TRADER_STATUS = Entry("key", "state:trader:status", TraderStatus,
-    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH))
+    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API, Role.HEALTH, Role.GUEST_READER))
 TRADE_EVENTS = Entry("channel", "trader:events", TradeEvent,
-    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API))
+    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API, Role.GUEST_READER))
 TRADE_LOG = Entry("stream", "trader:events:log", TradeEvent,
-    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API, Role.TRADER), max_length=10_000)
+    (Role.TRADER,), (Role.DASHBOARD, Role.TRADER_API, Role.TRADER, Role.GUEST_READER),
+    max_length=10_000)
 TRADER_COMMANDS = Entry("stream", "trader:commands", TraderCommand,
     (Role.TRADER_API,), (Role.TRADER,), max_length=1000)
 TRADER_REPLIES = Entry("list", "trader:replies:{id}", TraderReply,
@@ -203,7 +223,46 @@ TABLE: tuple[Entry[Any], ...] = (
     ASSETS, LISTINGS, QUARANTINE, POSITIONS, BALANCE, ACCOUNT_REFRESH, TRADER_CONFIG, TRADER_STATUS,
     TRADE_EVENTS, TRADE_LOG, TRADER_COMMANDS, TRADER_REPLIES, TRADER_KILL,
 )
+
+# What the trader and the account write, where it is the user's own program that does.
+_GUEST_TRADER = (Role.GUEST_TRADER,)
+_OF_GUEST = (Role.DASHBOARD, Role.HEALTH, Role.GUEST_TRADER, Role.GUEST_READER)
+GUEST_POSITIONS = Entry("key", POSITIONS.pattern, GuestValue, _GUEST_TRADER, _OF_GUEST)
+GUEST_BALANCE = Entry("key", BALANCE.pattern, GuestValue, _GUEST_TRADER, _OF_GUEST)
+GUEST_STATUS = Entry("key", TRADER_STATUS.pattern, GuestValue, _GUEST_TRADER, _OF_GUEST)
+GUEST_CONFIG = Entry("key", TRADER_CONFIG.pattern, GuestValue, _GUEST_TRADER, _OF_GUEST)
+GUEST_EVENTS = Entry("channel", TRADE_EVENTS.pattern, GuestValue,
+    _GUEST_TRADER, (Role.GUESTS, Role.GUEST_READER))
+GUEST_LOG = Entry("stream", TRADE_LOG.pattern, GuestEvent,
+    (Role.GUESTS, Role.GUEST_TRADER),
+    (Role.GUESTS, Role.DASHBOARD, Role.GUEST_TRADER, Role.GUEST_READER), max_length=10_000)
 # fmt: on
+
+GUEST_KEYS = (GUEST_POSITIONS, GUEST_BALANCE, GUEST_STATUS, GUEST_CONFIG)
+OF_GUEST_TRADER = (
+    *GUEST_KEYS, GUEST_EVENTS, GUEST_LOG,
+)  # fmt: skip
+OF_TRADER = (
+    POSITIONS, BALANCE, ACCOUNT_REFRESH, TRADER_CONFIG, TRADER_STATUS, TRADE_EVENTS, TRADE_LOG,
+    TRADER_COMMANDS, TRADER_REPLIES, TRADER_KILL,
+)  # fmt: skip
+
+
+def table(trader: TraderKind = "own") -> tuple[Entry[Any], ...]:
+    """Return the table of a configuration: every entry, with the one role that writes it.
+
+    Without a trader of the platform's own nobody writes what is the trader's, but for what is the
+    guest's where the trader is outside.
+    """
+    if trader == "own":
+        return TABLE
+    guests = {entry.pattern: entry for entry in OF_GUEST_TRADER} if trader == "outside" else {}
+    unwritten = {entry.pattern: replace(entry, writers=()) for entry in OF_TRADER}
+    found = unwritten | guests
+    return tuple(found.get(entry.pattern, entry) for entry in TABLE)
+
+
+_HEAD = ("| name | kind | type | writer | bound | readers |", "|---|---|---|---|---|---|")
 
 
 def as_markdown() -> str:
@@ -216,18 +275,37 @@ def as_markdown() -> str:
         "that may do this and nothing else ([how](security.md)); `operator`, the person at the",
         "command line, may look at everything, and remove all but `trader:kill` and the lease.",
         "",
-        "| name | kind | type | writer | bound | readers |",
-        "|---|---|---|---|---|---|",
+        *_HEAD,
     ]
-    for entry in TABLE:
+    lines += _rows(TABLE)
+    lines += [
+        "",
+        "The roles `guest-...` are of [programs of your own](guests.md). With a trader outside",
+        "(`trader.kind: outside`) these rows are different, and nobody writes what else is the",
+        "trader's; with `none` nobody writes any of it:",
+        "",
+        *_HEAD,
+        *_rows(OF_GUEST_TRADER),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _rows(entries: Sequence[Entry[Any]]) -> list[str]:
+    lines = []
+    for entry in entries:
         bound = f"{entry.ttl_s} s" if entry.ttl_s else "–"
         if entry.max_length:
             bound = f"{entry.max_length} entries"
         lines.append(
             f"| `{entry.pattern}` | {entry.kind} | `{entry.message.__name__}` | {_writers(entry)} "
-            f"| {bound} | {'all' if entry.readers == ALL else ', '.join(entry.readers)} |"
+            f"| {bound} | {_readers(entry)} |"
         )
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def _readers(entry: Entry[Any]) -> str:
+    named = [role for role in entry.readers if role not in ALL]
+    return ", ".join(["all", *named] if set(ALL) <= set(entry.readers) else entry.readers)
 
 
 def _writers(entry: Entry[Any]) -> str:

@@ -29,6 +29,7 @@ from shared.config.sections import (
     DashboardSection,
     FetcherSection,
     IndicatorsSection,
+    TraderSection,
 )
 from shared.errors import BusUnavailable, NoCandles
 from shared.exchanges.binance.ban import BanFile
@@ -67,6 +68,7 @@ class Dashboard(Actor):
         )
         fetcher = codec.from_plain(FetcherSection, section["fetcher"], "config: fetcher")
         account = codec.from_plain(AccountSection, section["account"], "config: account")
+        trader = codec.from_plain(TraderSection, section["trader"], "config: trader")
         groups = {group: list(symbols) for group, symbols in section["groups"].items()}
         symbols = [symbol for group in groups.values() for symbol in group]
         snapshot = SnapshotReader(
@@ -76,13 +78,14 @@ class Dashboard(Actor):
             symbols=symbols,
             actors=section["actors"],
             state_dir=context.state_dir,
+            trader=trader.kind,
         )
         self._inputs = PageInputs(
             snapshot=snapshot.seen,
             source=context.source,
             namespace=section["namespace"],
             groups=groups,
-            limits=limits_for(fetcher, account),
+            limits=limits_for(fetcher, account, trader),
             prices={symbol: CoinPrices() for symbol in symbols},
         )
         self._reader = Reader(

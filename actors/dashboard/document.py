@@ -7,12 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from actors.dashboard.outside import guest_balance, guest_event, guest_positions, guest_trader
 from actors.dashboard.prices import CoinPrices
 from actors.dashboard.trading import shown_balance, shown_equity, shown_positions, shown_trader
 from shared.health.verdict import NOT_DONE, Limits, Snapshot, is_fresh, is_starting, judge
 from shared.indicators.frames import WARM_BARS
 from shared.market import Timeframe
 from shared.messages.actors import ActorStatus, Heartbeat, Quarantine
+from shared.messages.guests import GuestEvent
 from shared.messages.signals import (
     CoinScore,
     InputState,
@@ -35,7 +37,7 @@ class PageInputs:
         scan: The newest scores, while they are on the bus.
         history: Newest first.
         trader_config: As last published by the trader.
-        events: Of the trader, newest first.
+        events, guest_events: Of the trader, own or outside, newest first.
         fallback: Prices come from the exchange, as Redis is down.
         fallback_troubles: By symbol, why the exchange gave none.
         banned_until_ms: As this process knows, besides the ban on the bus.
@@ -53,6 +55,7 @@ class PageInputs:
     history: list[LabelChange] = field(default_factory=list)
     trader_config: TraderConfig | None = None
     events: list[TradeEvent] = field(default_factory=list)
+    guest_events: list[GuestEvent] = field(default_factory=list)
     fallback: bool = False
     fallback_troubles: dict[str, str] = field(default_factory=dict)
     banned_until_ms: int | None = None
@@ -60,7 +63,7 @@ class PageInputs:
 
 def document(inputs: PageInputs, now_ms: int) -> dict[str, Any]:
     """Return the data of a snapshot message. Time alone changes only verdicts on age."""
-    snapshot, trading = inputs.snapshot, inputs.limits.trading
+    snapshot = inputs.snapshot
     signals: dict[str, TaSignal | None] = {
         # A signal that cannot be renewed is shown as unavailable, not as neutral.
         symbol: None
@@ -80,11 +83,7 @@ def document(inputs: PageInputs, now_ms: int) -> dict[str, Any]:
             for symbol in symbols
         ],
         "taSignals": signals,
-        "positions": shown_positions(snapshot.trading, snapshot.actors, trading),
-        "balance": shown_balance(snapshot.trading, trading),
-        "trader": shown_trader(snapshot.trading, inputs.trader_config, snapshot.actors, trading),
-        "tradeEvents": [dataclasses.asdict(event) for event in inputs.events],
-        "equity": shown_equity(snapshot.trading),
+        **_trading(inputs),
         "signalHistory": [_label_change(change) for change in inputs.history],
         "actors": [_actor(snapshot, name) for name in snapshot.actor_names],
         "redis": {
@@ -95,6 +94,28 @@ def document(inputs: PageInputs, now_ms: int) -> dict[str, Any]:
         },
         "exchange": _exchange(inputs, now_ms),
         "errors": judge(snapshot, now_ms, inputs.limits).problems,
+    }
+
+
+def _trading(inputs: PageInputs) -> dict[str, Any]:
+    snapshot, limits = inputs.snapshot, inputs.limits.trading
+    shown: dict[str, Any] = {"traderKind": snapshot.trader_kind}
+    if snapshot.trader_kind == "outside":
+        return shown | {
+            "positions": guest_positions(snapshot.guest, limits),
+            "balance": guest_balance(snapshot.guest, limits),
+            "trader": None,
+            "outside": guest_trader(snapshot.guest, limits),
+            "tradeEvents": [guest_event(event) for event in inputs.guest_events],
+            "equity": [],
+        }
+    return shown | {
+        "positions": shown_positions(snapshot.trading, snapshot.actors, limits),
+        "balance": shown_balance(snapshot.trading, limits),
+        "trader": shown_trader(snapshot.trading, inputs.trader_config, snapshot.actors, limits),
+        "outside": None,
+        "tradeEvents": [dataclasses.asdict(event) for event in inputs.events],
+        "equity": shown_equity(snapshot.trading),
     }
 
 

@@ -1,8 +1,8 @@
 """Keeps the dashboard's `PageInputs` current.
 
-Subscribes to `market:candles:*`, `signals:ta:*`, `signals:scan` and `trader:events`, and reads
-the keys behind them and those of `shared/health/snapshot.py`. Keys are the truth: all are read
-again after a reconnect, and periodically.
+Subscribes to `market:candles:*`, `signals:ta:*`, `signals:scan` and, of an own trader,
+`trader:events`, and reads the keys behind them and those of `shared/health/snapshot.py`. Keys are
+the truth: all are read again after a reconnect, and periodically.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from shared import codec, schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.errors import BadMessage
+from shared.guests.shapes import event_of_entry
 from shared.health.snapshot import SnapshotReader
 from shared.market import Timeframe
 from shared.messages.signals import LabelChange, ScanResult
@@ -53,6 +54,7 @@ class Reader:
         self._log = log
         self._on_due = on_due
         self._symbols = list(inputs.snapshot.symbols)
+        self._trader = inputs.snapshot.trader_kind
         self._raw_signals: dict[str, bytes] = {}
         self._raw_scan: bytes | None = None
         self._windows_due = dict.fromkeys(self._symbols)
@@ -67,7 +69,9 @@ class Reader:
         patterns = (schema.CANDLE_UPDATES.glob(), schema.TA_SIGNALS.glob())
         candles, signals = (pattern.rstrip("*") for pattern in patterns)
         scan, events = schema.SCAN.name(), schema.TRADE_EVENTS.name()
-        async with self._bus.subscribe(scan, events, patterns=patterns) as deliveries:
+        # a guest's events are in the log some moments after they were on the channel
+        names = (scan, events) if self._trader == "own" else (scan,)
+        async with self._bus.subscribe(*names, patterns=patterns) as deliveries:
             async for delivery in deliveries:
                 if not delivery.channel:
                     self._read_everything_again()
@@ -122,6 +126,7 @@ class Reader:
             if not self._inputs.assets:
                 await self._read_assets()
             self._quick_due_s = now_s + QUICK_S
+            self._events_due |= self._trader == "outside"
             # One coin at a time, whether or not an update was missed.
             self._windows_due[self._symbols[self._next_window]] = None
             self._next_window = (self._next_window + 1) % len(self._symbols)
@@ -167,8 +172,9 @@ class Reader:
     async def _read_slowly(self) -> None:
         self._apply_scan(await self._bus.get(schema.SCAN_LATEST))
         await self._read_assets()
-        config = await self._bus.get(schema.TRADER_CONFIG)
-        self._inputs.trader_config = config or self._inputs.trader_config
+        if self._trader == "own":
+            config = await self._bus.get(schema.TRADER_CONFIG)
+            self._inputs.trader_config = config or self._inputs.trader_config
         self._events_due = True
 
     async def _read_assets(self) -> None:
@@ -179,21 +185,30 @@ class Reader:
 
     async def _read_history(self) -> None:
         self._history_due = False
-        self._inputs.history = await self._newest(schema.HISTORY, HISTORY_SHOWN, LabelChange)
+        self._inputs.history = await self._newest(schema.HISTORY, HISTORY_SHOWN, _as(LabelChange))
         self._moved = True
 
     async def _read_events(self) -> None:
         self._events_due = False
-        self._inputs.events = await self._newest(schema.TRADE_LOG, EVENTS_SHOWN, TradeEvent)
+        if self._trader == "own":
+            self._inputs.events = await self._newest(
+                schema.TRADE_LOG, EVENTS_SHOWN, _as(TradeEvent)
+            )
+        elif self._trader == "outside":
+            self._inputs.guest_events = await self._newest(
+                schema.GUEST_LOG, EVENTS_SHOWN, event_of_entry
+            )
         self._moved = True
 
-    async def _newest[T](self, entry: schema.Entry[Any], count: int, kind: type[T]) -> list[T]:
+    async def _newest[T](
+        self, entry: schema.Entry[Any], count: int, read: Callable[[dict[str, Any], str], T]
+    ) -> list[T]:
         """Return the newest entries of a stream, newest first; invalid ones are skipped."""
         name = entry.name()
         found = []
         for identity, fields in await self._bus.entries(entry, count):
             try:
-                found.append(codec.from_plain(kind, fields, f"{name} {identity}"))
+                found.append(read(fields, f"{name} {identity}"))
             except BadMessage as error:
                 if name not in self._logged:
                     self._log.warning("left out of what is shown of %s: %s", name, error)
@@ -209,3 +224,7 @@ class Reader:
                 self._inputs.prices[symbol].apply_window(window)
         self._moved = True
         await asyncio.sleep(0)  # each window costs milliseconds: yield
+
+
+def _as[T](kind: type[T]) -> Callable[[dict[str, Any], str], T]:
+    return lambda fields, where: codec.from_plain(kind, fields, where)

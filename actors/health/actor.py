@@ -21,7 +21,12 @@ from actors.health.metrics import HealthMetrics
 from actors.health.report import report
 from actors.health.response_cache import Response, ResponseCache
 from shared import codec, schema
-from shared.config.sections import AccountSection, FetcherSection, HealthSection
+from shared.config.sections import (
+    AccountSection,
+    FetcherSection,
+    HealthSection,
+    TraderSection,
+)
 from shared.errors import BusUnavailable
 from shared.health.problems import noted
 from shared.health.snapshot import SnapshotReader
@@ -45,7 +50,8 @@ class Health(Actor):
         )
         fetcher = codec.from_plain(FetcherSection, context.section["fetcher"], "config: fetcher")
         account = codec.from_plain(AccountSection, context.section["account"], "config: account")
-        self._limits = limits_for(fetcher, account)
+        trader = codec.from_plain(TraderSection, context.section["trader"], "config: trader")
+        self._limits = limits_for(fetcher, account, trader)
         self._noted: list[NotedProblem] | None = None
         self._disk = DiskProbe(context.state_dir, self.clock)
         self._metrics = HealthMetrics(self._current, self._limits)
@@ -56,6 +62,7 @@ class Health(Actor):
             symbols=context.section["symbols"],
             actors=context.section["actors"],
             state_dir=context.state_dir,
+            trader=trader.kind,
         )
 
     async def setup(self) -> None:

@@ -16,6 +16,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from shared.health.guest_verdict import GUESTS, is_answering
 from shared.health.trading_verdict import ACCOUNT, MEANS, TRADER, answering, share
 from shared.health.verdict import Limits, Snapshot, Verdict, age_s, is_audited
 from shared.messages.actors import Heartbeat
@@ -63,6 +64,10 @@ class HealthMetrics(Collector):
         yield from _actors(snapshot, now_ms)
         yield from _coins(snapshot, now_ms)
         yield from _audit(snapshot, now_ms)
+        if snapshot.trader_kind == "outside":
+            yield from _guest_account(snapshot, now_ms)
+            yield from _guest_trader(snapshot, now_ms, self._limits)
+            yield from _guest_events(snapshot)
         yield from _account(snapshot, now_ms)
         yield from _trader(snapshot, now_ms, self._limits)
         yield from _alerts(snapshot)
@@ -220,6 +225,41 @@ def _trader(snapshot: Snapshot, now_ms: int, limits: Limits) -> Iterable[Metric]
     yield _labelled("limit", "coinex_trader_limit_used_ratio", text, used)
     text = "1 until a limit is released"
     yield _labelled("limit", "coinex_trader_limit_latched", text, latched)
+
+
+def _guest_account(snapshot: Snapshot, now_ms: int) -> Iterable[Metric]:
+    positions, balance = snapshot.guest.positions, snapshot.guest.balance
+    if balance is not None:
+        equity = _number(balance.equity_quote)
+        yield from _gauge("coinex_account_equity", "In the account's quote currency", equity)
+    if positions is not None:
+        yield from _gauge("coinex_account_positions", "Open positions", len(positions.positions))
+    answers = [message.as_of_ms for message in (positions, balance) if message is not None]
+    age = age_s(min(answers, default=None), now_ms)
+    yield from _gauge("coinex_account_age_seconds", "Since the venue last answered", age)
+
+
+def _guest_trader(snapshot: Snapshot, now_ms: int, limits: Limits) -> Iterable[Metric]:
+    status = snapshot.guest.status
+    is_heard = is_answering(snapshot.guest, now_ms, limits.trading.guest_s)
+    mode = status.mode if status is not None and is_heard else "silent"
+    modes = {each: float(each == mode) for each in (*MEANS, "silent")}
+    yield _labelled("mode", "coinex_trader_mode", "1 for the mode that holds", modes)
+    age = None if status is None else age_s(status.as_of_ms, now_ms)
+    yield from _gauge("coinex_trader_age_seconds", "Since its last status", age)
+
+
+def _guest_events(snapshot: Snapshot) -> Iterable[Metric]:
+    heartbeat = snapshot.heartbeats.get(GUESTS)
+    kept = None if heartbeat is None else _counted(heartbeat, "events_kept")
+    if heartbeat is None or kept is None:
+        return
+    text = "Events of the outside trader that were kept"
+    yield CounterMetricFamily("coinex_guest_events_kept", text, value=kept)
+    dropped = heartbeat.detail.get("events_dropped")
+    counts = dropped if isinstance(dropped, dict) else {}
+    name, text = "coinex_guest_events_dropped", "Events of the outside trader that were not kept"
+    yield _labelled("why", name, text, counts, CounterMetricFamily)
 
 
 def _alerts(snapshot: Snapshot) -> Iterable[Metric]:

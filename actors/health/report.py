@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+from actors.health.guest_report import guest_account_section, guest_trader_section
 from actors.health.trading_report import account_section, trader_section
 from shared.clock import utc_text
 from shared.health.verdict import Limits, Snapshot, Verdict, age_s, is_audited
@@ -13,6 +14,10 @@ from shared.market import Timeframe
 
 def report(snapshot: Snapshot, verdict: Verdict, now_ms: int, limits: Limits) -> dict[str, Any]:
     """Return the body of `/health`. Units end the names; times are UTC."""
+    account, trader = account_section(snapshot, now_ms), trader_section(snapshot, now_ms, limits)
+    if snapshot.trader_kind == "outside":
+        account = guest_account_section(snapshot, now_ms)
+        trader = guest_trader_section(snapshot, now_ms, limits)
     started_ms = snapshot.supervisor.started_ms if snapshot.supervisor else snapshot.since_ms
     return {
         "status": verdict.status,
@@ -33,8 +38,8 @@ def report(snapshot: Snapshot, verdict: Verdict, now_ms: int, limits: Limits) ->
         "actors": {name: _actor(snapshot, name, now_ms) for name in snapshot.actor_names},
         "symbols": {symbol: _symbol(snapshot, symbol, now_ms) for symbol in snapshot.symbols},
         "audit": _audit(snapshot, now_ms),
-        "account": account_section(snapshot, now_ms),
-        "trader": trader_section(snapshot, now_ms, limits),
+        "account": account,
+        "trader": trader,
     }
 
 

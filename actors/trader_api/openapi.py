@@ -14,7 +14,7 @@ from actors.trader_api.answers import (
     StatusAnswer,
     TradesAnswer,
 )
-from actors.trader_api.json_schema import reference, schemas_of
+from shared.messages.json_schema import reference, schemas_of
 from shared.messages.trading import WITH_SYMBOL, Balance, Positions, TraderConfig, TraderVerb
 from shared.symbols import SYMBOL_LENGTHS
 

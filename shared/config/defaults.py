@@ -10,6 +10,9 @@ STATE_DIR = "var"
 REDIS_URL = "redis://127.0.0.1:6379/0"
 NAMESPACE = ""
 
+OWN = "own"
+"""The trader that is this platform's."""
+
 UNNAMED_VENUE = "coinex"
 """The venue of a configuration, of keys or of a journal that do not name one."""
 

@@ -26,8 +26,8 @@ from shared.web.hosts import is_loopback
 
 # A group named like an actor would make `restart NAME` ambiguous.
 RESERVED_GROUPS = frozenset({
-    "account", "alerts", "auditor", "dashboard", "exchange-sim", "fetcher", "health", "indicators",
-    "redis", "scanner", "supervisor", "trader", "trader-api", "zygote",
+    "account", "alerts", "auditor", "dashboard", "exchange-sim", "fetcher", "guests", "health",
+    "indicators", "redis", "scanner", "supervisor", "trader", "trader-api", "zygote",
 })  # fmt: skip
 
 

@@ -9,17 +9,22 @@ from typing import Any
 
 import yaml
 
-from shared.config.defaults import NAMESPACE, REDIS_URL, STATE_DIR
+from shared.config.defaults import NAMESPACE, OWN, REDIS_URL, STATE_DIR
 from shared.config.yaml_document import LOADER
 
 
 @dataclass(frozen=True, slots=True)
 class RunningPlatform:
-    """Where to reach a running platform."""
+    """Where to reach a running platform.
+
+    Attributes:
+        trader_kind: As the file has it now; a platform that runs may have begun with another.
+    """
 
     state_dir: Path
     redis_url: str
     namespace: str
+    trader_kind: str = OWN
 
     @property
     def socket(self) -> Path:
@@ -38,6 +43,7 @@ def find_running(config: Path, overrides: Sequence[str]) -> RunningPlatform:
         ConfigError: An override is invalid; the file never raises.
     """
     found = {"state_dir": STATE_DIR, "redis.url": REDIS_URL, "redis.namespace": NAMESPACE}
+    found["trader.kind"] = OWN
     try:
         document = yaml.load(config.read_text(encoding="utf-8"), LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
@@ -48,7 +54,10 @@ def find_running(config: Path, overrides: Sequence[str]) -> RunningPlatform:
 
         found |= _texts(overridden(overrides))
     return RunningPlatform(
-        Path(found["state_dir"]).resolve(), found["redis.url"], found["redis.namespace"]
+        Path(found["state_dir"]).resolve(),
+        found["redis.url"],
+        found["redis.namespace"],
+        found["trader.kind"],
     )
 
 
@@ -56,8 +65,8 @@ def _texts(document: Any) -> dict[str, str]:
     """Return the valid values of a document."""
     if not isinstance(document, dict):
         return {}
-    redis = document.get("redis")
     given = {"state_dir": document.get("state_dir")}
-    if isinstance(redis, dict):
-        given |= {f"redis.{name}": redis.get(name) for name in ("url", "namespace")}
+    for section, names in (("redis", ("url", "namespace")), ("trader", ("kind",))):
+        if isinstance(inner := document.get(section), dict):
+            given |= {f"{section}.{name}": inner.get(name) for name in names}
     return {name: value for name, value in given.items() if isinstance(value, str)}

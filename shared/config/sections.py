@@ -13,7 +13,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 
 from shared.config.defaults import BUILT_IN, NAMESPACE, REDIS_URL, STATE_DIR, UNNAMED_VENUE, Mode
 from shared.config.venue_catalog import Environment
-from shared.messages.trading import EvidenceDemand
+from shared.messages.trading import EvidenceDemand, TraderKind
 from shared.symbols import SYMBOL_WORDS, is_symbol
 
 MOST = 2**53
@@ -202,6 +202,8 @@ class AccountSection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraderSection:
+    kind: TraderKind = "own"
+    outside_every_s: Annotated[float, Field(ge=1, le=86_400)] = 300
     enabled: bool | None = None
     use_ta_signals: bool = False
     # evidence

@@ -11,6 +11,7 @@ from shared.config.load import load
 from shared.errors import EXIT_OK
 from shared.redis.acl import CONFINES_WRITERS, Version
 from shared.redis.users import new_users, read_passwords
+from shared.schema import table
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +46,7 @@ def show(options: argparse.Namespace) -> int:
         users.write(path)
         made = len(users.passwords) - len(known)
         print(f"{made} new password(s) in {path}; set redis.users_file to it", file=sys.stderr)
-    print("\n".join(users.acl(options.server)))
+    print("\n".join(users.acl(options.server, table(config.trader.kind))))
     return EXIT_OK
 
 

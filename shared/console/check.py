@@ -23,6 +23,11 @@ from shared.supervision.launch import strategy_section
 from shared.supervision.specs import listeners, trades
 from shared.trading.strategy import BASE
 
+WITHOUT = {
+    "outside": "outside (docs/guests.md): no keys of the venue are wanted, and the other settings "
+    "of trader but outside_every_s have no effect",
+    "none": "none: no keys of the venue are wanted, other settings of trader have no effect",
+}
 NO_URLS = (
     "enabled, but no service URL is given here, in COINEX_ALERT_URLS or the systemd credential "
     "alert_urls; without one the actor ends"
@@ -59,6 +64,8 @@ def check(options: argparse.Namespace) -> int:
         f"{options.config}: fine; mode {config.mode}, {len(config.symbols)} coins in "
         f"{len(config.groups)} groups"
     )
+    if config.trader.kind != "own":
+        print(f"trader: {WITHOUT[config.trader.kind]}")
     for why in filter(None, _refusals(config, state_dir)):
         print(f"note: the trader enters nothing: {why}")
     if config.alerts.enabled:

@@ -32,6 +32,11 @@ ACTIONS = ("status", *get_args(TraderVerb))
 TIMEOUT_S = ANSWER_S + 10
 LARGEST_ANSWER = 2**23  # bytes
 READINGS = ("status", "positions", "balance")
+NOT_OURS = {
+    "outside": "the trader is a program of your own, which you command where it runs; what it last "
+    "wrote is on the page and on /health",
+    "none": "this platform has no trader",
+}
 
 
 class ApiUnreachable(Exception):
@@ -61,7 +66,10 @@ def trader(options: argparse.Namespace) -> int:
         print(f"{options.action}: found {options.symbol!r}, expected {SYMBOL_WORDS}",
               file=sys.stderr)  # fmt: skip
         return EXIT_USAGE
-    state_dir = find_running(Path(options.config), options.set).state_dir
+    running = find_running(Path(options.config), options.set)
+    state_dir = running.state_dir
+    if running.trader_kind in NOT_OURS and AddressFile(state_dir).read() is None:
+        return _not_ours(running.trader_kind, options)
     # before the API is asked, which may be frozen
     locked = _set_lock(state_dir, options) if options.action in LOCKING else ""
     try:
@@ -73,6 +81,16 @@ def trader(options: argparse.Namespace) -> int:
         return EXIT_FAILED
     except ApiUnreachable as error:
         return _without_api(state_dir, options, error, locked)
+
+
+def _not_ours(kind: str, options: argparse.Namespace) -> int:
+    """Refuse: this platform has no trader, and none that began earlier answers."""
+    text = f"{options.action}: trader.kind is {kind}: {NOT_OURS[kind]}; nothing was done"
+    if options.json:
+        _print_json({"title": "No trader of this platform", "status": None, "detail": text})
+    else:
+        print(text, file=sys.stderr)
+    return EXIT_NO_SUPERVISOR
 
 
 def _set_lock(state_dir: Path, options: argparse.Namespace) -> str:

@@ -15,7 +15,9 @@ FILLS = 1
 that changes a fill, as `tests/unit/shared/backtest/simulation/test_fills_number.py` demands: what
 was tested before is of other fills."""
 
-NOT_TESTED = frozenset({"enabled", "evidence", "evidence_file", "accept_without_evidence"})
+NOT_TESTED = frozenset({
+    "kind", "outside_every_s", "enabled", "evidence", "evidence_file", "accept_without_evidence",
+})  # fmt: skip
 """Settings of the trader that change no trade of a test."""
 
 INDICATORS_NOT_TESTED = frozenset({"interval_s", "coin_failures", "coin_quarantine_s"})

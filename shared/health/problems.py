@@ -50,6 +50,11 @@ ProblemKind = Literal[
     "trader-journal",
     "account-silent",
     "account-trouble",
+    "guest-silent",
+    "guest-locked",
+    "guest-trouble",
+    "guest-unreadable",
+    "guest-events",
     "health-silent",
 ]
 
@@ -104,6 +109,7 @@ _FOLLOWS_FROM_REDIS: frozenset[ProblemKind] = frozenset(
         "audit-missing",
         "trader-silent",
         "account-silent",
+        "guest-silent",
     }
 )
 

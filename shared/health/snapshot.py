@@ -11,10 +11,12 @@ from typing import Any
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
+from shared.health.guest_verdict import guest_looked
 from shared.health.trading_verdict import looked
 from shared.health.verdict import RedisView, Snapshot, known_trouble
 from shared.kill_switch import KillSwitch
 from shared.messages.signals import TaSignal
+from shared.messages.trading import TraderKind
 
 STAGES = ("fetch", "compute")
 SINGLE = (
@@ -23,10 +25,12 @@ SINGLE = (
     schema.LISTINGS,
     schema.LEASE,
     schema.SUPERVISOR,
-    schema.POSITIONS,
-    schema.BALANCE,
-    schema.TRADER_STATUS,
 )
+_OF_TRADER: Mapping[TraderKind, Sequence[schema.Entry[Any]]] = {
+    "own": (schema.POSITIONS, schema.BALANCE, schema.TRADER_STATUS),
+    "outside": schema.GUEST_KEYS,
+    "none": (),
+}
 
 
 class SnapshotReader:
@@ -34,7 +38,10 @@ class SnapshotReader:
 
     Reads `supervisor:*`, `actor:heartbeat:*`, `ta:latest:*`, `quarantine:*`, `audit:latest`,
     `market:ban_until`, `market:listings`, `state:positions`, `state:balance`,
-    `state:trader:status`, and the trader's lock file.
+    `state:trader:status`, of an outside trader `state:trader:config`, and the own one's lock file.
+
+    Args:
+        trader: Whose trader there is; what is not his is not read.
 
     Attributes:
         seen: The current snapshot. Before the first read Redis counts as up.
@@ -49,6 +56,7 @@ class SnapshotReader:
         symbols: Sequence[str],
         actors: Sequence[str],
         state_dir: Path,
+        trader: TraderKind = "own",
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -60,12 +68,13 @@ class SnapshotReader:
             symbols=tuple(symbols),
             actors=tuple(actors),
             redis=RedisView(status="up", since_ms=now_ms, reason="", round_trip_ms=None),
+            trader_kind=trader,
         )
         self._wanted: list[tuple[schema.Entry[Any], Sequence[Mapping[str, str]]]] = [
             (schema.HEARTBEAT, [{"name": name} for name in actors]),
             (schema.TA_LATEST, [{"symbol": symbol} for symbol in symbols]),
             (schema.QUARANTINE, [{"stage": s, "symbol": coin} for coin in symbols for s in STAGES]),
-            *((entry, [{}]) for entry in SINGLE),
+            *((entry, [{}]) for entry in (*SINGLE, *_OF_TRADER[trader])),
         ]
 
     async def read(self) -> None:
@@ -78,7 +87,7 @@ class SnapshotReader:
         statuses, (beats, signals, quarantines, *single) = await asyncio.gather(
             self._bus.fields(schema.ACTORS), self._bus.get_each(*self._wanted)
         )
-        audit, ban, listings, lease, supervisor, positions, balance, trader = (s[0] for s in single)
+        audit, ban, listings, lease, supervisor, *of_trader = (each[0] for each in single)
         seen, now_ms = self.seen, self._clock.now_ms()
         seen = dataclasses.replace(
             seen,
@@ -92,10 +101,16 @@ class SnapshotReader:
             listings=listings.coins if listings is not None else seen.listings,
             lease=lease,
             supervisor=supervisor,
-            trading=looked(
-                seen.trading, positions=positions, balance=balance, status=trader, now_ms=now_ms
-            ),
         )
+        if seen.trader_kind == "own":
+            positions, balance, status = of_trader
+            trading = looked(
+                seen.trading, positions=positions, balance=balance, status=status, now_ms=now_ms
+            )
+            seen = dataclasses.replace(seen, trading=trading)
+        elif seen.trader_kind == "outside":
+            guest = guest_looked(seen.guest, dict(zip(schema.GUEST_KEYS, of_trader, strict=True)))
+            seen = dataclasses.replace(seen, guest=guest)
         scanned_once = seen.scanned_once or all(
             symbol in seen.signals or symbol in seen.listings or known_trouble(seen, symbol, now_ms)
             for symbol in seen.symbols

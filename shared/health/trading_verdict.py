@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from shared.clock import seconds_since, utc_text
-from shared.config.sections import AccountSection
+from shared.config.sections import AccountSection, TraderSection
 from shared.health.problems import Problem
 from shared.messages.trading import (
     Balance,
@@ -46,16 +46,24 @@ class TradingLimits:
         account_s: Since the venue last answered the account's publisher.
         trader_s: Since the trader's newest status.
         bare_s: Since a position was first seen without a stop.
+        guest_s: Of what a trader outside the platform wrote.
     """
 
     account_s: float = 60.0
     trader_s: float = 30.0
     bare_s: float = 20.0
+    guest_s: float = 450.0
 
 
-def trading_limits_for(account: AccountSection) -> TradingLimits:
-    """Return the limits for an interval between reads of the venue."""
-    return TradingLimits(account_s=max(60.0, 2 * account.interval_s + 30))
+def trading_limits_for(
+    account: AccountSection,
+    trader: TraderSection = TraderSection(),  # noqa: B008  # frozen
+) -> TradingLimits:
+    """Return the limits for the intervals of reading the venue, and of an outside trader."""
+    return TradingLimits(
+        account_s=max(60.0, 2 * account.interval_s + 30),
+        guest_s=max(trader.outside_every_s + 30, 1.5 * trader.outside_every_s),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

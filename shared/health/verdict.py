@@ -9,9 +9,16 @@ from typing import Any, Literal
 
 from shared.candles.freshness import oldest_s
 from shared.clock import seconds_since, utc_text
-from shared.config.sections import AccountSection, FetcherSection
+from shared.config.sections import AccountSection, FetcherSection, TraderSection
 from shared.exchanges.binance.refusals import WHAT_TO_DO, is_of_address
 from shared.health.audit import audit_problems
+from shared.health.guest_verdict import (
+    GUESTS,
+    GuestView,
+    event_problems,
+    guest_notes,
+    guest_problems,
+)
 from shared.health.problems import (
     Problem,
     ProblemKind,
@@ -38,6 +45,7 @@ from shared.messages.actors import (
 )
 from shared.messages.candles import Ban, Listing
 from shared.messages.signals import AuditReport, TaSignal
+from shared.messages.trading import TraderKind
 
 Status = Literal["ok", "degraded", "down"]
 
@@ -81,12 +89,16 @@ class Limits:
     trading: TradingLimits = field(default_factory=TradingLimits)
 
 
-def limits_for(fetcher: FetcherSection, account: AccountSection) -> Limits:
-    """Return the limits for the intervals of fetching candles and of reading the venue."""
+def limits_for(
+    fetcher: FetcherSection,
+    account: AccountSection,
+    trader: TraderSection = TraderSection(),  # noqa: B008  # frozen
+) -> Limits:
+    """Return the limits for the intervals of candles, of the venue, and of an outside trader."""
     return Limits(
         signal_s=max(45.0, 1.5 * fetcher.interval_s),
         candles_s={timeframe: oldest_s(fetcher, timeframe) for timeframe in Timeframe},
-        trading=trading_limits_for(account),
+        trading=trading_limits_for(account, trader),
     )
 
 
@@ -109,6 +121,7 @@ class Snapshot:
         scanned_once: Every coin has had a signal, or has a known problem.
         quarantines: By (stage, symbol).
         listings: Coins that do not simply trade, by symbol.
+        trading, guest: What the own trader and account wrote; what an outside one did.
         disk_stalled_s: For how long the disk below state_dir has not synced what was written.
     """
 
@@ -128,6 +141,8 @@ class Snapshot:
     lease: Lease | None = None
     supervisor: SupervisorState | None = None
     trading: TradingView = field(default_factory=TradingView)
+    trader_kind: TraderKind = "own"
+    guest: GuestView = field(default_factory=GuestView)
     disk_stalled_s: float = 0.0
 
     @property
@@ -188,6 +203,10 @@ def judge(seen: Snapshot, now_ms: int, limits: Limits) -> Verdict:
         empty = Problem("platform-empty", "", "no coin to watch")
         status, problems = "down", problems or [empty]
     notes = [*trading_notes(seen.trading, seen.actors, seen.symbols), *_candle_notes(seen)]
+    if seen.trader_kind == "outside":
+        since = _listening_ms(seen, now_ms, limits)
+        late_s = limits.trading.guest_s
+        notes += guest_notes(seen.guest, now_ms=now_ms, listening_ms=since, late_s=late_s)
     notes += [
         f"{symbol}: {each.text}"
         for symbol, each in seen.listings.items()
@@ -267,14 +286,20 @@ def _disk_problems(seen: Snapshot, limits: Limits) -> Iterator[Problem]:
 
 
 def _trading_problems(seen: Snapshot, now_ms: int, limits: Limits) -> Iterator[Problem]:
-    is_heard = seen.redis.status == "up" and not is_starting(seen, now_ms, limits)
-    return trading_problems(
-        seen.trading,
-        seen.actors,
-        now_ms=now_ms,
-        listening_ms=max(seen.redis.since_ms, seen.since_ms) if is_heard else None,
-        limits=limits.trading,
+    since = _listening_ms(seen, now_ms, limits)
+    if seen.trader_kind == "outside":
+        late_s = limits.trading.guest_s
+        yield from guest_problems(seen.guest, now_ms=now_ms, listening_ms=since, late_s=late_s)
+        yield from event_problems(_detail(seen, GUESTS), now_ms, limits.recent_s)
+    yield from trading_problems(
+        seen.trading, seen.actors, now_ms=now_ms, listening_ms=since, limits=limits.trading
     )
+
+
+def _listening_ms(seen: Snapshot, now_ms: int, limits: Limits) -> int | None:
+    """Return since when what is published has arrived; None while it may not."""
+    is_heard = seen.redis.status == "up" and not is_starting(seen, now_ms, limits)
+    return max(seen.redis.since_ms, seen.since_ms) if is_heard else None
 
 
 def _clock_problems(seen: Snapshot, now_ms: int) -> Iterator[Problem]:

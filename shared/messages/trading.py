@@ -13,6 +13,9 @@ TraderVerb = Literal[
     "enable", "disable", "reduce", "close", "flatten", "kill", "release", "adopt", "accept-journal"
 ]
 EvidenceDemand = Literal["ignore", "advise", "require"]
+TraderKind = Literal["own", "outside", "none"]
+"""Whose trader there is: this platform's, the user's own program, or no one's."""
+
 WITH_SYMBOL: frozenset[TraderVerb] = frozenset({"close", "adopt"})
 """These concern one coin, the others none."""
 

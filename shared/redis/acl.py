@@ -1,4 +1,4 @@
-"""The ACL rules of each role on Redis, made from the table of keys.
+"""The ACL rules of each role on Redis, made from a table of keys (`shared.schema.table`).
 
 From Redis 7 on each kind of access has a selector of its own, so a command is allowed only on the
 names the table lists it for: a subscriber of a channel cannot publish there, a writer of a key
@@ -17,9 +17,10 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from shared.schema import LEASE, TABLE, TRADER_KILL, Entry, Kind, Role
+from shared.schema import GUEST_ROLES, LEASE, TABLE, TRADER_KILL, Entry, Kind, Role
 
 type Version = tuple[int, int]
+type Table = Sequence[Entry[Any]]
 
 CONFINES_WRITERS: Version = (7, 0)
 
@@ -35,10 +36,15 @@ READING: dict[Kind, tuple[str, ...]] = {
 WRITING: dict[Kind, tuple[str, ...]] = {
     "key": ("set", "del"),
     "hash": ("hset", "hdel", "del"),
-    "stream": ("xadd", "del"),
+    "stream": ("xadd", "xtrim", "del"),
     "list": ("rpush", "expire", "del"),
     "channel": ("publish",),
 }
+GUEST_WRITING: dict[Kind, tuple[str, ...]] = {
+    "key": ("set", "del"), "stream": ("xadd",), "channel": ("publish",),
+}  # fmt: skip
+"""Of a guest: it removes no history."""
+
 # For the operator only: listing keys, reading any type, asking how long or how much is left, and
 # removing what nobody should miss.
 FORGETTING = ("del",)
@@ -58,22 +64,25 @@ def user_name(role: Role, namespace: str) -> str:
     return f"{space}.{role}" if space else str(role)
 
 
-def user_line(role: Role, namespace: str, password: str, version: Version) -> str:
+def user_line(
+    role: Role, namespace: str, password: str, version: Version, table: Table = TABLE
+) -> str:
     """Return a user as a line of an ACL file or of redis.conf, its password hashed."""
     digest = hashlib.sha256(password.encode()).hexdigest()
     name = user_name(role, namespace)
-    return " ".join(("user", name, "on", f"#{digest}", *rules(role, namespace, version)))
+    return " ".join(("user", name, "on", f"#{digest}", *rules(role, namespace, version, table)))
 
 
-def rules(role: Role, namespace: str, version: Version) -> tuple[str, ...]:
+def rules(role: Role, namespace: str, version: Version, table: Table = TABLE) -> tuple[str, ...]:
     """Return the rules of a role's user: deny all, then allow what the table lists.
 
     Args:
         namespace: Prefix of every key and channel, as in `redis.namespace`.
         version: Of the server that loads them.
+        table: Of the configuration.
     """
     space = namespace.rstrip(":")
-    found = list(_accesses(role, space + ":" if space else ""))
+    found = list(_accesses(role, space + ":" if space else "", table))
     root = [*CONNECTING, *(FINDING if role is Role.OPERATOR else ())]
     if version >= CONFINES_WRITERS:
         selectors = (f"({' '.join([*_allowed(commands), *names])})" for commands, names in found)
@@ -83,11 +92,11 @@ def rules(role: Role, namespace: str, version: Version) -> tuple[str, ...]:
     return (*NOTHING, *_allowed(list(commands)), *names)
 
 
-def _accesses(role: Role, prefix: str) -> Iterator[tuple[Sequence[str], list[str]]]:
+def _accesses(role: Role, prefix: str, table: Table) -> Iterator[tuple[Sequence[str], list[str]]]:
     """Yield commands, and the patterns they are allowed on."""
     kinds: tuple[Kind, ...] = ("key", "hash", "stream", "list", "channel")
     for kind in kinds:
-        entries = [entry for entry in TABLE if entry.kind == kind]
+        entries = [entry for entry in table if entry.kind == kind]
         read = [prefix + entry.glob() for entry in entries if role in _readers(entry)]
         globs = [entry.written_by(role) for entry in entries]
         written = [prefix + glob for glob in globs if glob is not None]
@@ -98,17 +107,20 @@ def _accesses(role: Role, prefix: str) -> Iterator[tuple[Sequence[str], list[str
         if read:
             yield READING[kind], [reading + name for name in read]
         if written:
-            yield WRITING[kind], [writing + name for name in written]
+            yield (
+                (GUEST_WRITING if role in GUEST_ROLES else WRITING)[kind],
+                [writing + name for name in written],
+            )
     if role is Role.OPERATOR:
-        names = [prefix + entry.glob() for entry in TABLE if entry.kind != "channel"]
+        names = [prefix + entry.glob() for entry in table if entry.kind != "channel"]
         yield SHOWING, [f"%R~{name}" for name in names]
-        removable = [prefix + entry.glob() for entry in TABLE if is_removable(entry)]
+        removable = [prefix + entry.glob() for entry in table if is_removable(entry)]
         yield FORGETTING, [f"%W~{name}" for name in removable]
 
 
 def is_removable(entry: Entry[Any]) -> bool:
     """Return whether the operator may remove a key; what stops the platform has its own way."""
-    return entry.kind != "channel" and entry not in (TRADER_KILL, LEASE)
+    return entry.kind != "channel" and entry.pattern not in (TRADER_KILL.pattern, LEASE.pattern)
 
 
 def _readers(entry: Entry[Any]) -> tuple[Role, ...]:

@@ -8,9 +8,10 @@ from pathlib import Path
 from shared.config.sections import RedisSection
 from shared.errors import ConfigError
 from shared.files import write_atomically
+from shared.redis.acl import Table
 from shared.redis.binary import Release
 from shared.redis.users import Users, given_users, read_users
-from shared.schema import Role
+from shared.schema import TABLE, Role
 
 OPERATOR_URL = "operator.url"
 USERS = "users"
@@ -44,14 +45,21 @@ class RedisFiles:
                 )  # fmt: skip
 
     def write_config(
-        self, *, port: int, users: Users, maxmemory_mb: int, release: Release, log_path: Path
+        self,
+        *,
+        port: int,
+        users: Users,
+        maxmemory_mb: int,
+        release: Release,
+        log_path: Path,
+        table: Table = TABLE,
     ) -> Path:
         """Write `redis.conf`, the users with hashed passwords in it."""
         lines = [
             f"port {port}",
             "bind 127.0.0.1",
             "protected-mode yes",
-            *users.acl(release.version),
+            *users.acl(release.version, table),
             f"dir {_quoted(str(self.directory))}",
             "daemonize no",
             # opened for each line: made again when it was removed

@@ -18,14 +18,14 @@ from shared.clock import Clock, utc_text
 from shared.config import ports
 from shared.config.sections import RedisSection
 from shared.errors import BusNotServing, ConfigError
-from shared.redis.acl import CONFINES_WRITERS, Version
+from shared.redis.acl import CONFINES_WRITERS, Table, Version
 from shared.redis.binary import Binary, Release, bundled_server, find_binaries
 from shared.redis.connections import probe, server_version
 from shared.redis.files import RedisFiles, read_operator_url
 from shared.redis.hang import HangWatch, excuse
 from shared.redis.process import RedisProcess
 from shared.redis.users import Users, new_users
-from shared.schema import Role
+from shared.schema import TABLE, Role
 from shared.web.hosts import is_loopback
 
 __all__ = ["RedisServer", "read_operator_url"]
@@ -84,6 +84,7 @@ class RedisServer:
             gets new passwords in each run.
         directories: Where to search for redis-server; PATH unless given.
         hung_s: Silence after which the own server is replaced.
+        table: Who may read and write what on the own server.
 
     Attributes:
         is_own: The server is a child of this process.
@@ -101,6 +102,7 @@ class RedisServer:
         users: Users | None = None,
         directories: Sequence[str] | None = None,
         hung_s: float = 15.0,
+        table: Table = TABLE,
     ) -> None:
         self._section = section
         self._mode = mode
@@ -113,6 +115,7 @@ class RedisServer:
         self._parsed_url = urlsplit(section.url)
         self._url = section.url
         self._users = users
+        self._table = table
         self._version: Version | None = None
         self.is_own = False
         self._port = 0
@@ -387,6 +390,7 @@ class RedisServer:
             maxmemory_mb=self._section.maxmemory_mb,
             release=server.binary.release,
             log_path=server.log_path,
+            table=self._table,
         )
         server.start(config)
 

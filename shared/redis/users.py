@@ -12,8 +12,8 @@ from shared.config.secrets import with_login
 from shared.config.sections import RedisSection
 from shared.errors import ConfigError
 from shared.files import write_atomically
-from shared.redis.acl import NOBODY, Version, user_line, user_name
-from shared.schema import Role
+from shared.redis.acl import NOBODY, Table, Version, user_line, user_name
+from shared.schema import ALL, TABLE, Role
 
 CREDENTIAL = "redis_users"
 
@@ -36,10 +36,14 @@ class Users:
         """Return a Redis URL that logs in as a role."""
         return with_login(url, user_name(role, self.namespace), self.passwords[role])
 
-    def acl(self, version: Version) -> list[str]:
-        """Return an ACL file: these users, passwords hashed, and no login without a password."""
+    def acl(self, version: Version, table: Table = TABLE) -> list[str]:
+        """Return an ACL file: these users, passwords hashed, and no login without a password.
+
+        Args:
+            table: Of the configuration.
+        """
         lines = [
-            user_line(role, self.namespace, password, version)
+            user_line(role, self.namespace, password, version, table)
             for role, password in self.passwords.items()
         ]
         return [NOBODY, *lines]
@@ -51,9 +55,9 @@ class Users:
 
 
 def new_users(namespace: str, known: Mapping[Role, str] | None = None) -> Users:
-    """Return users of every role, with new passwords for those not in `known`."""
+    """Return users of the platform's roles, with new passwords for those not in `known`."""
     kept = known or {}
-    passwords = {role: kept.get(role) or secrets.token_urlsafe(24) for role in Role}
+    passwords = {role: kept.get(role) or secrets.token_urlsafe(24) for role in ALL}
     return Users(passwords, namespace)
 
 
@@ -64,7 +68,7 @@ def read_users(path: Path, namespace: str) -> Users:
         ConfigError: It cannot be read, others may read it, or it lacks a role.
     """
     passwords = read_passwords(path)
-    missing = [role for role in Role if role not in passwords]
+    missing = [role for role in ALL if role not in passwords]
     if missing:
         raise ConfigError(
             [f"{path}: no password for {', '.join(missing)}; add them with "
@@ -95,14 +99,14 @@ def read_passwords(path: Path) -> dict[Role, str]:
     found: dict[Role, str] = {}
     for number, line in enumerate(lines, 1):
         match line.split():
-            case [name, password] if name in tuple(Role):
+            case [name, password] if name in ALL:
                 found[Role(name)] = password
             case []:
                 continue
             case _:
                 raise ConfigError(
                     [f"{path}:{number}: expected a role and its password with a space between, the "
-                     f"role one of {', '.join(Role)}; correct or remove the line"]
+                     f"role one of {', '.join(ALL)}; correct or remove the line"]
                 )  # fmt: skip
     return found
 

@@ -70,8 +70,10 @@ def in_words(config: Config, in_use: CoinsInUse, coins: Iterable[str]) -> Iterat
         )
     if in_use.unknown:
         yield f"positions in other coins are not known: {in_use.unknown}"
-    if in_use.own and config.trader.enabled is False:
+    kind = config.trader.kind
+    off = "trader.enabled is false" if kind == "own" else f"trader.kind is {kind}"
+    if in_use.own and (kind != "own" or config.trader.enabled is False):
         yield (
-            f"trader.enabled is false, with open positions in {', '.join(sorted(in_use.own))}: "
+            f"{off}, with open positions in {', '.join(sorted(in_use.own))}: "
             "their stops stay at the venue, nothing else is done for them"
         )

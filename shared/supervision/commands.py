@@ -103,8 +103,11 @@ class SupervisorCommands:
         if self._is_stopping():
             raise ConfigError([STOPPING])
         fresh = self._reread()
-        kept = {name: getattr(self.config, name) for name in FIXED}
+        kept: dict[str, Any] = {name: getattr(self.config, name) for name in FIXED}
         waiting = [name for name in FIXED if getattr(fresh, name) != kept[name]]
+        if fresh.trader.kind != (kind := self.config.trader.kind):
+            waiting.append("trader.kind")  # the rights on Redis follow from it
+            kept["trader"] = dataclasses.replace(fresh.trader, kind=kind)
         fresh = dataclasses.replace(fresh, **kept)
         if faults := self._children.check_ports(fresh):
             raise ConfigError(faults)

@@ -74,7 +74,8 @@ def launch_message(
 
 def missing_secrets(config: Config, secrets: Secrets) -> list[str]:
     """Return the secrets that actors of a configuration need and that are not given."""
-    no_keys = config.mode == "live" and secrets.venue_key is None
+    signs = config.mode == "live" and config.trader.kind == "own"
+    no_keys = signs and secrets.venue_key is None
     no_urls = config.alerts.enabled and not secrets.alert_services()
     return [*(["venue_key"] if no_keys else []), *(["alert_urls"] if no_urls else [])]
 

@@ -19,6 +19,7 @@ from shared.errors import ConfigError, PlatformError
 from shared.pid_lock import AlreadyLocked, PidLock
 from shared.redis.server import RedisServer
 from shared.redis.users import Users, given_users
+from shared.schema import table
 from shared.supervision.control_client import ask_status
 from shared.supervision.specs import listeners
 
@@ -132,6 +133,7 @@ def redis_server(
         users=users,
         directories=os.get_exec_path(environment),
         hung_s=config.supervisor.hung_s,
+        table=table(config.trader.kind),
     )
 
 

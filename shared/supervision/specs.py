@@ -68,9 +68,10 @@ class ChildSpec:
 
 
 def trades(config: Config) -> bool:
-    """Return whether there is a trader: as configured, by default in demo mode only."""
+    """Return whether there is a trader of our own: as configured, by default in demo mode only."""
     enabled = config.trader.enabled
-    return config.mode == "demo" if enabled is None else enabled
+    is_on = config.mode == "demo" if enabled is None else enabled
+    return config.trader.kind == "own" and is_on
 
 
 def child_specs(
@@ -96,7 +97,8 @@ def child_specs(
         *(_indicators(given, group) for group in config.groups),
         _scanner(given),
         *([_auditor(given)] if config.auditor.enabled else []),
-        _account(given),
+        *([_account(given)] if config.trader.kind == "own" else []),
+        *([_guests(given)] if config.trader.kind == "outside" else []),
         *([_trader(given), _trader_api(given)] if trades(config) else []),
         *([_alerts(given)] if config.alerts.enabled else []),
     ]
@@ -131,6 +133,12 @@ class _Given:
             self.venue["base_url"] = f"{address}{venue.path}"
             if config.mode == "demo":
                 self.binance |= {"base_url": address, "stream_url": None}
+
+    @property
+    def whose_trader(self) -> dict[str, Any]:
+        """What those who judge the trader's keys must know of its settings."""
+        trader = self.config.trader
+        return {"kind": trader.kind, "outside_every_s": trader.outside_every_s}
 
     def with_port(self, section: str, name: str) -> dict[str, Any]:
         """Return a section with its actor's port."""
@@ -240,6 +248,12 @@ def _account(given: _Given) -> ChildSpec:
     )
 
 
+def _guests(given: _Given) -> ChildSpec:
+    return ChildSpec(
+        name="guests", code="actors.guests:Guests", section={}, level=3, step_budget_s=30
+    )
+
+
 def _trader(given: _Given) -> ChildSpec:
     """Return the trader, which waits for no other actor."""
     return ChildSpec(
@@ -302,6 +316,7 @@ def _health(given: _Given, names: list[str]) -> ChildSpec:
             "actors": names,
             "fetcher": given.plain["fetcher"],
             "account": given.plain["account"],
+            "trader": given.whose_trader,
         },
         level=3,
         step_budget_s=30,
@@ -322,6 +337,7 @@ def _dashboard(given: _Given, names: list[str]) -> ChildSpec:
             "binance": given.binance,
             "fetcher": plain["fetcher"],
             "account": plain["account"],
+            "trader": given.whose_trader,
             "indicators": plain["indicators"],
         },
         level=4,

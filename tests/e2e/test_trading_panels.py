@@ -48,6 +48,38 @@ def test_without_a_trader_the_panels_say_so_and_light_up_when_one_appears(
     photograph("trader")
 
 
+def test_the_users_own_trader_is_named_so_and_shown_without_what_it_does_not_tell(
+    page: Page, serve: Serve
+) -> None:
+    opened(page, serve(trading.outside))
+    expect(page.locator("#trader-state")).to_have_text("your own trader: enabled")
+    row = page.locator("#positions tbody tr")
+    expect(row).to_have_count(1)
+    for text in ("BTCUSDT", "▲\u00a0long", "60,000.00", "61,000.00", "0.05", "▲\u00a0+50.00"):
+        expect(row).to_contain_text(text)
+    expect(page.locator("#positions .newest")).to_have_text(
+        IN_WORDS(r"^As of .* ago, your own trader\.$")
+    )
+    expect(page.locator("#held > li")).to_contain_text("stop not told")
+    expect(page.locator("#balance .facts")).to_contain_text("Equity10,050.50\u00a0USDT")
+    expect(page.locator("#trader .trader-reason")).to_have_text("<img src=x>")
+    expect(page.locator("#trader .facts")).to_contain_text("Last tradenot told")
+    settings = page.locator("#trader [aria-label='Settings of your own trader'] tbody tr")
+    expect(settings).to_have_text(["tp.pct2.5", "note<i>x</i>"])
+    expect(limits(page)).to_have_count(0)
+    expect(page.get_by_text("Not entered in the last cycle")).to_be_hidden()
+    expect(page.locator("#events tbody tr")).to_contain_text("<b>long</b> 0.05")
+    expect(page.locator("#events b, #trader img, #trader i")).to_have_count(0)
+
+
+def test_without_any_trader_there_are_no_panels_of_trading(page: Page, serve: Serve) -> None:
+    opened(page, serve(trading.without_any))
+    for name in ("#positions", "#balance", "#trader", "#events", "#trader-state", "#held"):
+        expect(page.locator(name)).to_be_hidden()
+    for name in ("#history", "#actors", "#problems"):
+        expect(page.locator(name)).to_be_visible()
+
+
 def test_am_i_in_a_position_and_how_far_is_its_stop(page: Page, serve: Serve) -> None:
     opened(page, serve(trading.with_position))
     expect(page.locator("#trader-state")).to_have_text("trader enabled")

@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from shared import schema
 from shared.bus import Bus
+from shared.guests.shapes import BALANCE, POSITIONS, STATUS
 from shared.health.problems import ProblemKind
 from shared.messages.actors import Quarantine
 from tests.support.health_site import ACTORS, CLOCK, COINS, Site, site, tell_all_is_well
@@ -127,7 +128,28 @@ async def served(bus: Bus, redis_url: str, tmp_path: Path) -> Served:
     )
     await bus.put(schema.QUARANTINE, left_out, stage="fetch", symbol=COINS[0])
     async with site(redis_url, tmp_path, actors=EVERYBODY) as here:
-        return await metrics_of_everything(bus, here)
+        found = await metrics_of_everything(bus, here)
+    for name, labels in (await metrics_of_a_guest(bus, redis_url, tmp_path)).items():
+        for label, values in labels.items():
+            found.setdefault(name, {}).setdefault(label, set()).update(values)
+        found.setdefault(name, {})
+    return found
+
+
+async def metrics_of_a_guest(bus: Bus, redis_url: str, tmp_path: Path) -> Served:
+    """Return what health serves where the trader is outside."""
+    now_ms = CLOCK.now_ms()
+    told = heartbeat("guests", now_ms, events_kept=3, events_dropped={"too many": 1})
+    await bus.put(schema.HEARTBEAT, told, name="guests")
+    for entry, shape in ((schema.GUEST_POSITIONS, POSITIONS), (schema.GUEST_BALANCE, BALANCE),
+                         (schema.GUEST_STATUS, STATUS)):  # fmt: skip
+        await bus.put(entry, shape.examples[0])
+    actors = (*ACTORS, "guests")
+    async with site(redis_url, tmp_path, actors=actors, trader={"kind": "outside"}) as here:
+        served = await metrics_of_everything(bus, here)
+    assert {"coinex_account_equity", "coinex_account_age_seconds", "coinex_trader_age_seconds",
+            "coinex_guest_events_kept_total"} <= set(served)  # fmt: skip
+    return served
 
 
 async def test_every_metric_and_label_they_name_is_served(served: Served) -> None:

@@ -52,7 +52,7 @@ export function signal({ ribbon = {}, squeeze = {}, divergence = {} } = {}) {
 export function data(changes = {}) {
   return {
     mode: "demo", source: "sim", asOf: 10, namespace: "", groups: {}, coinData: [], taSignals: {},
-    positions: null, balance: null, trader: null, tradeEvents: [], equity: [], signalHistory: [], actors: [],
+    positions: null, balance: null, traderKind: "own", trader: null, outside: null, tradeEvents: [], equity: [], signalHistory: [], actors: [],
     redis: { status: "up", sinceMs: 0, reason: "", fallback: false },
     exchange: { bannedUntilMs: null, troubles: {} }, errors: [], ...changes,
   };

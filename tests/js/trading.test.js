@@ -71,6 +71,25 @@ test("each mode says what it means", () => {
   assert.match(means("locked"), /until it is released/);
 });
 
+test("the user's own trader is named as that, and judged by its own rhythm", () => {
+  const status = { as_of_ms: 1000, mode: /** @type {const} */ ("enabled"), reason: "", trouble: "", venue: "", uptime_s: null, last_trade_ms: null };
+  const at = (/** @type {Partial<typeof status>} */ change, /** @type {number} */ nowMs) =>
+    traderView(data({ traderKind: "outside", outside: { status: { ...status, ...change }, config: null, silent_after_ms: 450_000 } }), nowMs);
+  assert.deepEqual([at({}, 451_000).kind, at({}, 451_000).words], ["answering", "your own trader: enabled"]);
+  assert.deepEqual([at({}, 451_001).kind, at({}, 451_001).means], ["silent", "it was enabled then"]);
+  assert.match(at({}, 601_000).words, /^your own trader has not written for 10.min$/);
+  assert.deepEqual([at({ trouble: "no keys" }, 2000).words, at({ trouble: "no keys" }, 2000).tone],
+    ["your own trader: enabled, in trouble", "warn"]);
+  const never = data({ traderKind: "outside", outside: { status: null, config: null, silent_after_ms: 450_000 } });
+  assert.deepEqual([traderView(never, 1000).kind, traderView(never, 1000).words], ["waiting", "your own trader has not written yet"]);
+});
+
+test("a stop that an outside trader does not tell is not taken for missing", () => {
+  const held = position({ outside: true, stop_loss: null, unrealized_pnl_quote: null, leverage: null });
+  assert.deepEqual(stopText(held, 0.01, 5000), { text: "stop not told", cell: "–", tone: "none" });
+  assert.match(stopText(position({ outside: true }), 0.01, 5000).text, /^stop .*away$/);
+});
+
 test("what the account told is current for sixty seconds, and never with a reason against it", () => {
   assert.deepEqual(currency(positions([]), 61_000), { isCurrent: true, text: "As of 60\u00a0s ago, sim." });
   assert.deepEqual(currency(positions([]), 61_001 + 15_000),

@@ -45,7 +45,9 @@ def document(now_ms: int) -> Document:
         "taSignals": {s: signal(s, i, now_ms) for i, s in enumerate(symbols)},
         "positions": None,
         "balance": None,
+        "traderKind": "own",
         "trader": None,
+        "outside": None,
         "tradeEvents": [],
         "equity": [],
         "signalHistory": [

@@ -7,16 +7,27 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from actors.dashboard.outside import guest_balance as shown_guest_balance
+from actors.dashboard.outside import guest_event, guest_trader
+from actors.dashboard.outside import guest_positions as shown_guest_positions
 from actors.dashboard.trading import (
     shown_balance,
     shown_equity,
     shown_positions,
     shown_trader,
 )
+from shared.health.guest_verdict import GuestView
 from shared.health.trading_verdict import TradingLimits, TradingView, looked, trading_problems
+from shared.messages.guests import GuestConfig, GuestEvent
 from shared.messages.trading import EvidenceStatus, Position, TraderLimit, TraderStatus
 from shared.trading.mode import STILL_MANAGED
 from tests.support.dashboard_document import Document, actor
+from tests.support.guest_sightings import (
+    guest_balance,
+    guest_position,
+    guest_positions,
+    guest_status,
+)
 from tests.support.trading_sightings import (
     balance,
     limit,
@@ -268,3 +279,28 @@ STATES = {
         without_keys, live_closed, venue_down, account_silent, bare,
     )
 }  # fmt: skip
+
+
+def outside(data: Document, now_ms: int) -> Document:
+    """Return the snapshot with a trader of the user's own, whose texts have HTML in them."""
+    held = guest_position(entry_price="60000", mark_price="61000", unrealized_pnl_quote="50")
+    event = GuestEvent(at_ms=now_ms - 60_000, kind="opened", text="<b>long</b> 0.05")
+    settings = GuestConfig(settings={"tp.pct": "2.5", "note": "<i>x</i>"})
+    view = GuestView(
+        positions=guest_positions(now_ms - 60_000, held),
+        balance=guest_balance(now_ms - 60_000, currency="USDT"),
+        status=guest_status(now_ms - 60_000, reason="<img src=x>", uptime_s=7200.0),
+        config=settings,
+    )
+    return data | {
+        "traderKind": "outside",
+        "positions": shown_guest_positions(view, LIMITS),
+        "balance": shown_guest_balance(view, LIMITS),
+        "outside": guest_trader(view, LIMITS),
+        "tradeEvents": [guest_event(event)],
+    }
+
+
+def without_any(data: Document, now_ms: int) -> Document:  # as every state
+    """Return the snapshot of a platform without any trader."""
+    return data | {"traderKind": "none"}

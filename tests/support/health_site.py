@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from actors.base import Context
 from actors.health.actor import Health
 from shared import schema
 from shared.bus import Bus
-from shared.clock import SystemClock
+from shared.clock import Clock, SystemClock
 from shared.supervision.status_pipe import StatusPipe
 from tests.support.ports import free_port
 from tests.support.running_actor import answering
@@ -58,10 +58,16 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def site(
-    url: str, tmp_path: Path, *, actors: Sequence[str] = ACTORS, timeout_s: float = 0.5
+    url: str,
+    tmp_path: Path,
+    *,
+    actors: Sequence[str] = ACTORS,
+    timeout_s: float = 0.5,
+    trader: Mapping[str, Any] | None = None,
+    clock: Clock = CLOCK,
 ) -> AsyncIterator[Site]:
     port = free_port()
-    bus = Bus(url, name="health", clock=CLOCK, timeout_s=timeout_s)
+    bus = Bus(url, name="health", clock=clock, timeout_s=timeout_s)
     context = Context(
         name="health",
         mode="demo",
@@ -73,9 +79,10 @@ async def site(
             "actors": list(actors),
             "fetcher": {},
             "account": {},
+            "trader": dict(trader or {}),
         },
         bus=bus,
-        clock=CLOCK,
+        clock=clock,
         log=logging.getLogger("health"),
         rng=random.Random(1),
         status=StatusPipe(None),

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
+from shared import schema
+from shared.health.guest_verdict import GuestView
 from shared.health.problems import ProblemKind
 from shared.health.trading_verdict import TradingView
 from shared.health.verdict import RedisView, Snapshot
 from shared.kill_switch import Lock
 from shared.messages.actors import Quarantine
 from shared.messages.candles import Ban, Listing, ListingState
+from tests.support.guest_sightings import guest_balance, guest_positions, guest_status
 from tests.support.sightings import (
     NOW_MS,
     audit,
@@ -25,6 +29,8 @@ from tests.support.trading_sightings import balance, limit, position, positions,
 
 COINS = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT")
 ACTORS = ("fetcher", "auditor", "account", "trader", "dashboard", "health")
+POSITIONS = schema.GUEST_POSITIONS.pattern
+MISSING = f"{POSITIONS}: positions: missing, expected positions: open positions"
 LONG_AGO_MS = NOW_MS - 7_200_000
 WELL = Snapshot(
     mode="demo",
@@ -58,6 +64,24 @@ def skipped(name: str) -> dict[str, Any]:
 def traded(**change: Any) -> dict[str, Any]:
     view = {"positions": positions(), "balance": balance(), "status": trader_status()}
     return {"trading": TradingView(**{**view, **change})}
+
+
+def outside(heard: Mapping[str, Any] | None = None, **change: Any) -> dict[str, Any]:
+    """Return a platform whose trader is outside.
+
+    Args:
+        heard: Detail of the heartbeat of `guests`.
+    """
+    view = {"positions": guest_positions(), "balance": guest_balance(), "status": guest_status()}
+    guests = heartbeat("guests", **(heard or {}))
+    return {
+        "trader_kind": "outside",
+        "guest": GuestView(**{**view, **change}),
+        "actors": ("fetcher", "auditor", "guests", "dashboard", "health"),
+        "statuses": {**WELL.statuses, "guests": status("guests")},
+        "heartbeats": {**WELL.heartbeats, "guests": guests},
+        "trading": TradingView(),
+    }
 
 
 def redis(state: str) -> dict[str, Any]:
@@ -190,6 +214,24 @@ STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
     ("trader-journal", traded(status=trader_status(journal="trader.db: database is locked"))),
     ("strategy-trouble", beats("trader", strategy_trouble="strategy x.py:X: why")),
     ("trader-trouble", traded(status=trader_status(trouble="no candles"))),
+    ("guest-silent", outside(status=None)),
+    ("guest-silent", outside(positions=guest_positions(NOW_MS - 900_000))),
+    ("guest-locked", outside(status=guest_status(mode="locked", reason="lock file"))),
+    ("guest-locked", outside(status=guest_status(mode="locked"))),
+    ("guest-trouble", outside(status=guest_status(trouble="no answer of the venue"))),
+    ("guest-trouble", outside(positions=guest_positions(reason="venue down"))),
+    ("guest-unreadable", outside(positions=None, faults={POSITIONS: MISSING})),
+    ("guest-unreadable", outside(status=guest_status(NOW_MS + 60_000))),
+    (
+        "guest-events",
+        outside(
+            {
+                "event_fault": "more than 20 a second",
+                "event_fault_ms": NOW_MS - 1000,
+                "events_dropped": {"too many": 7, "lost": 0},
+            }
+        ),
+    ),
     ("account-silent", traded(positions=None, balance=None)),
     ("account-silent", traded(balance=balance(NOW_MS - 900_000))),
     ("account-trouble", traded(balance=balance(reason="no keys"))),

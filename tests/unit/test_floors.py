@@ -57,6 +57,7 @@ FLOORS: dict[str, float] = {
             "shared.schema",
             "shared.config",
             "shared.evidence",
+            "shared.guests",
             "shared.indicators",
             "shared.strategy",
             "shared.trading",
@@ -89,6 +90,7 @@ FREE_OF_IO = {
     "actors.alerts.policy",
     "actors.auditor.differences",
     "actors.dashboard.document",
+    "actors.dashboard.outside",
     "actors.dashboard.prices",
     "actors.dashboard.series",
     "actors.dashboard.trading",
@@ -105,7 +107,6 @@ FREE_OF_IO = {
     "actors.trader.positions",
     "actors.trader.refusals",
     "actors.trader_api.answers",
-    "actors.trader_api.json_schema",
     "actors.trader_api.openapi",
     "shared.backtest.bootstrap",
     "shared.backtest.labels",
@@ -137,6 +138,7 @@ FREE_OF_IO = {
     "shared.exchanges.liveness",
     "shared.exchanges.venue",
     "shared.health.audit",
+    "shared.health.guest_verdict",
     "shared.health.problems",
     "shared.health.trading_verdict",
     "shared.health.verdict",
@@ -152,6 +154,7 @@ FREE_OF_IO = {
 SHARED_IN_ADVANCE = ("shared.trading.", "shared.exchanges.sim.")
 # Programs, started by their path.
 STARTED_BY_PATH = {
+    "shared.guests.schemas",
     "shared.supervision.zygote",
     "shared.strategy.program",
     "shared.backtest.sweep.ray_driver",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from typing import get_args
 
 import pytest
 
 from shared import schema
 from shared.market import Timeframe
-from shared.schema import TABLE, as_markdown
+from shared.messages.trading import TraderKind
+from shared.schema import TABLE, Role, as_markdown
 from tests.support.paths import ROOT
 
 
@@ -69,4 +71,41 @@ def test_docs_redis_md_is_current() -> None:
 
 def test_page_has_a_row_per_entry() -> None:
     rows = re.findall(r"^\| `([^`]+)`", as_markdown(), re.MULTILINE)
-    assert rows == [entry.pattern for entry in TABLE]
+    assert rows == [entry.pattern for entry in (*TABLE, *schema.OF_GUEST_TRADER)]
+
+
+PLATFORMS = set(schema.ALL)
+STATE = {"state:positions", "state:balance", "state:trader:status", "state:trader:config"}
+
+
+def test_every_key_has_one_writer_whoever_trades_and_is_read_by_the_same_names() -> None:
+    for kind in get_args(TraderKind):
+        found = schema.table(kind)
+        assert [entry.pattern for entry in found] == [entry.pattern for entry in TABLE]
+        for entry in found:
+            several = entry.own is not None or entry.pattern == "trader:kill"
+            is_log = entry.pattern == "trader:events:log" and kind == "outside"
+            assert len(entry.writers) <= 1 or several or is_log, entry.pattern
+            assert not set(entry.writers) <= {Role.ACCOUNT, Role.TRADER} or kind == "own" or (
+                not entry.writers
+            ), entry.pattern  # fmt: skip
+
+
+def test_what_is_the_traders_is_written_by_the_guest_alone_or_by_nobody() -> None:
+    own, outside, none = (
+        {entry.pattern: set(entry.writers) for entry in schema.table(kind)}
+        for kind in get_args(TraderKind)
+    )
+    assert schema.table() == TABLE
+    for name in STATE:
+        assert own[name] in ({Role.ACCOUNT}, {Role.TRADER})
+        assert outside[name] == {Role.GUEST_TRADER} and none[name] == set()
+    assert outside["trader:events"] == {Role.GUEST_TRADER}
+    assert outside["trader:events:log"] == {Role.GUEST_TRADER, Role.GUESTS}
+    changed = {name for name in own if own[name] != outside[name]}
+    assert changed == {name for name in own if own[name] != none[name]}
+    assert changed - STATE == {
+        "account:refresh", "trader:events", "trader:events:log", "trader:commands",
+        "trader:replies:{id}", "trader:kill",
+    }  # fmt: skip
+    assert not any(writers - PLATFORMS for writers in own.values())

@@ -88,16 +88,18 @@ export interface Position {
   symbol: string; side: Side;
   size_base: string; entry_price: string; mark_price: string | null;
   stop_loss: string | null; take_profit: string | null; liquidation_price: string | null;
-  leverage: number; margin_quote: string;
-  unrealized_pnl_quote: string;
+  leverage: Amount; margin_quote: string | null;
+  unrealized_pnl_quote: string | null;
   /** Of this position so far, fees and funding included. */
   realized_pnl_quote: string | null;
-  opened_ms: number;
+  opened_ms: number | null;
   /** Not the trader's: never touched by it. */
   /** null until the trader has looked at it. */
   foreign: boolean | null;
   /** Since when it has had no stop, and from when on that is an alarm. */
   bare_since_ms: number | null; bare_alarm_ms: number | null;
+  /** By an outside trader, which need not tell of stops: null is not known. */
+  outside?: boolean;
 }
 
 /**
@@ -154,12 +156,23 @@ export interface TraderStatus {
 
 export interface TraderConfig { as_of_ms: number; venue: string; settings: Record<string, unknown> }
 
+/** An outside trader's, as it told them; settings are flat. */
+export interface GuestStatus {
+  as_of_ms: number; mode: TraderMode; reason: string; trouble: string; venue: string;
+  uptime_s: number | null; last_trade_ms: number | null;
+}
+export interface GuestConfig { as_of_ms: number | null; settings: Record<string, string> }
+export interface GuestTrader { status: GuestStatus | null; config: GuestConfig | null; silent_after_ms: number }
+
+/** Whose trader there is: the platform's, a program of the user's, or no one's. */
+export type TraderKind = "own" | "outside" | "none";
+
 /** `status` is null before the first message; older than `silent_after_ms`, the trader is silent. */
 export interface Trader { status: TraderStatus | null; config: TraderConfig | null; silent_after_ms: number }
 
 /** As on the bus; `text` is complete. */
 export interface TradeEvent {
-  event_id: number; at_ms: number; kind: string; text: string;
+  event_id: number | null; at_ms: number; kind: string; text: string;
   symbol: string | null; side: Side | null; client_id: string | null;
   size_base: string | null; price: string | null; fee_quote: string | null; pnl_quote: string | null;
 }
@@ -171,8 +184,10 @@ export interface DashboardData {
   taSignals: Record<string, TaSignal | null>;
   positions: Positions | null;
   balance: Balance | null;
-  /** Null without a configured trader and without a status. */
+  traderKind: TraderKind;
+  /** Null without a configured trader and without a status, and where it is outside. */
   trader: Trader | null;
+  outside: GuestTrader | null;
   tradeEvents: TradeEvent[];
   equity: [number, Amount][];
   signalHistory: HistoryEntry[];

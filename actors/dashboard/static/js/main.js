@@ -42,8 +42,8 @@ const PANELS = [
   [drawPositions, "positions"],
   [drawPositionLines, "positions"],
   [drawBalance, "balance", "equity", "trader"],
-  [drawTrader, "trader", "actors", "redis"],
-  [drawEvents, "tradeEvents", "trader", "actors"],
+  [drawTrader, "trader", "outside", "actors", "redis"],
+  [drawEvents, "tradeEvents", "trader", "outside", "actors"],
   [drawHistory, "signalHistory"],
   [drawActors, "actors"],
 ];

@@ -16,14 +16,14 @@
 
 /** @type {Readonly<Topic[]>} */
 const TOPICS = [
-  "mode", "source", "namespace", "groups", "positions", "balance", "trader", "tradeEvents",
+  "mode", "source", "namespace", "groups", "traderKind", "positions", "balance", "trader", "outside", "tradeEvents",
   "equity", "signalHistory", "actors", "redis", "exchange", "errors",
 ];
 
 /** @type {Omit<DashboardData, "coinData" | "taSignals">} */
 const EMPTY = {
   mode: "", source: "", asOf: 0, namespace: "", groups: {}, positions: null, balance: null,
-  trader: null, tradeEvents: [], equity: [], signalHistory: [], actors: [],
+  traderKind: "own", trader: null, outside: null, tradeEvents: [], equity: [], signalHistory: [], actors: [],
   redis: { status: "up", sinceMs: 0, reason: "", fallback: false },
   exchange: { bannedUntilMs: null, troubles: {} }, errors: [],
 };

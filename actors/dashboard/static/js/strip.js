@@ -5,7 +5,7 @@
 
 import { nowMs } from "./clock.js";
 import { noPositions, traderView } from "./trading.js";
-import { byId, setAttribute, setText } from "./dom.js";
+import { byId, setAttribute, setText, show } from "./dom.js";
 import { age } from "./format.js";
 import { UNTRADED } from "./reading.js";
 import { zone } from "./settings.js";
@@ -37,6 +37,7 @@ export function drawStrip(state, feed) {
   put("redis", redis ?? `Redis ${data.redis.status}`, data.redis.status === "up" ? "good" : "bad");
   const trader = traderView(data, nowMs());
   put("trader-state", trader.words, trader.tone);
+  show(byId("trader-state", HTMLElement), data.traderKind !== "none");
   const none = noPositions(data, nowMs());
   put("held-count", none?.words ?? "", none?.tone ?? "none");
   const scans = [...coins.values()].map((coin) => coin.computedAtMs ?? 0);

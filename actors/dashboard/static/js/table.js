@@ -40,7 +40,7 @@ export function makeTable(section, caption, columns) {
      */
     draw(rows, emptyText) {
       show(frame, rows.length > 0);
-      show(empty, rows.length === 0);
+      show(empty, rows.length === 0 && emptyText !== "");
       setText(empty, rows.length === 0 ? emptyText : "");
       rows.forEach((cells, index) => {
         const row = rowAt(index);

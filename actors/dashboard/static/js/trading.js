@@ -1,13 +1,13 @@
 /** Account and trader as of now: current, old, or silent. Pure. */
 
-/** @import {DashboardData, Position, TraderLimit, TraderMode, TraderStatus} from "./contract.js" */
+/** @import {DashboardData, GuestTrader, Position, TraderLimit, TraderMode, TraderStatus} from "./contract.js" */
 
 import { NOTHING, age, fixed, number, price, signed, trendGlyph } from "./format.js";
 import { distancePct } from "./reading.js";
 import { toneOf } from "./tone.js";
 
 /** @typedef {"good" | "warn" | "bad" | "none"} Gravity */
-/** @typedef {Pick<DashboardData, "positions" | "balance" | "trader" | "actors" | "redis">} TradingData */
+/** @typedef {Pick<DashboardData, "positions" | "balance" | "trader" | "outside" | "actors" | "redis">} TradingData */
 
 /** @type {Record<TraderMode, {tone: Gravity, glyph: string, means: string}>} */
 const MODES = {
@@ -35,7 +35,8 @@ const DOWN = new Set(["stopped", "starting", "backoff", "quarantined"]);
  * @param {number} nowMs
  * @returns {TraderView}
  */
-export function traderView({ trader, actors, redis }, nowMs) {
+export function traderView({ trader, outside, actors, redis }, nowMs) {
+  if (outside !== null) return outsideView(outside, nowMs);
   const actor = actors.find(({ name }) => name === "trader");
   const status = trader?.status ?? null;
   if (trader === null || (actor === undefined && status === null)) {
@@ -67,6 +68,29 @@ export function traderView({ trader, actors, redis }, nowMs) {
 }
 
 /**
+ * Return the state of the user's own trader, which is no actor of the platform.
+ * @param {GuestTrader} outside
+ * @param {number} nowMs
+ * @returns {TraderView}
+ */
+function outsideView({ status, silent_after_ms }, nowMs) {
+  if (status === null) {
+    return { kind: "waiting", words: "your own trader has not written yet", means: "its status is read from Redis", tone: "warn", glyph: "◐" };
+  }
+  const silentMs = nowMs - status.as_of_ms;
+  if (silentMs > silent_after_ms) {
+    return {
+      kind: "silent", words: `your own trader has not written for ${age(silentMs)}`,
+      means: `it was ${status.mode} then`, tone: "bad", glyph: "✕",
+    };
+  }
+  const { tone, glyph } = MODES[status.mode] ?? { tone: "none", glyph: "?" };
+  const words = `your own trader: ${status.mode}`;
+  const view = { kind: /** @type {const} */ ("answering"), words, means: "a program of your own, as it says itself", tone, glyph };
+  return status.trouble ? { ...view, words: `${words}, in trouble`, tone: tone === "bad" ? "bad" : "warn" } : view;
+}
+
+/**
  * Return whether the account's message is current, and its age in words.
  * @param {{as_of_ms: number, venue: string, reason: string, old_after_ms: number}} account
  * @param {number} nowMs
@@ -87,6 +111,9 @@ export function currency({ as_of_ms, venue, reason, old_after_ms }, nowMs) {
  * @returns {{text: string, cell: string, tone: Gravity}} By itself, and in a column of stops.
  */
 export function stopText(position, tick, nowMs) {
+  if (number(position.stop_loss) === null && position.outside) {
+    return { text: "stop not told", cell: NOTHING, tone: "none" };
+  }
   if (number(position.stop_loss) === null) {
     const since = position.bare_since_ms === null ? "" : ` for ${age(nowMs - position.bare_since_ms)}`;
     return { text: `✕ no stop${since}`, cell: `✕ none${since}`, tone: "bad" };

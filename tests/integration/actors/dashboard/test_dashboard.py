@@ -157,8 +157,8 @@ async def site(
         name="dashboard", mode="demo", source="sim", state_dir=tmp_path,
         section={
             "dashboard": {"host": "127.0.0.1", "port": port, **settings},
-            "namespace": "", "groups": GROUPS, "actors": list(actors), "fetcher": {}, "account": {},
-            "indicators": {},
+            "namespace": "", "groups": GROUPS, "actors": list(actors), "fetcher": {},
+            "account": {}, "trader": {}, "indicators": {},
             "binance": {"base_url": base_url, "weight_share": 0.5},
         },
         bus=bus, clock=CLOCK, log=logging.getLogger("dashboard"), rng=random.Random(1),

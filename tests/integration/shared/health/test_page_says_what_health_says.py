@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,14 +51,15 @@ def context(name: str, url: str, state_dir: Path, clock: Clock, section: Any) ->
 class Site:
     """A health actor and a dashboard on one Redis, and a client that asks both."""
 
-    def __init__(self, url: str, tmp_path: Path, clock: Clock, actors: Sequence[str]) -> None:
+    def __init__(self, url: str, tmp_path: Path, clock: Clock, seen: Snapshot) -> None:
         listens = [{"host": "127.0.0.1", "port": free_port()} for _ in range(2)]
         self.health_url, self.page_url = (
             f"http://127.0.0.1:{listen['port']}/{path}"
             for listen, path in zip(listens, ("health", "api/state"), strict=True)
         )
         coins = list(WELL.symbols)
-        common = {"actors": list(actors), "fetcher": {}, "account": {}}
+        common: dict[str, Any] = {"actors": list(seen.actors), "fetcher": {}, "account": {}}
+        common["trader"] = {"kind": seen.trader_kind}
         own = {"health": listens[0], "symbols": coins}
         self.health = Health(context("health", url, tmp_path, clock, common | own))
         own = {"dashboard": listens[1], "groups": {"all": coins}, "namespace": ""}
@@ -97,10 +98,10 @@ class Looks:
 
 
 @contextlib.asynccontextmanager
-async def looks(url: str, tmp_path: Path, since_ms: int = WELL.since_ms) -> AsyncIterator[Looks]:
+async def looks(url: str, tmp_path: Path, seen: Snapshot = WELL) -> AsyncIterator[Looks]:
     """Set up both actors, which do nothing by themselves but draw the page."""
-    clock, others = ManualClock(since_ms), asyncio.all_tasks()
-    site = Site(url, tmp_path, clock, WELL.actors)
+    clock, others = ManualClock(seen.since_ms), asyncio.all_tasks()
+    site = Site(url, tmp_path, clock, seen)
     async with aiohttp.ClientSession() as session:
         actors = (site.health, site.dashboard)
         for actor in actors:
@@ -139,9 +140,19 @@ async def publish(bus: Bus, seen: Snapshot) -> None:
         (schema.BALANCE, seen.trading.balance),
         (schema.TRADER_STATUS, seen.trading.status),
     ]
-    for entry, message in single:
+    for entry, message in (*single, *of_guest(seen)):
         if message is not None:
             await bus.put(entry, message)
+
+
+def of_guest(seen: Snapshot) -> list[tuple[schema.Entry[Any], Any]]:
+    """Return what a guest has written, what cannot be read too."""
+    told = (seen.guest.positions, seen.guest.balance, seen.guest.status, seen.guest.config)
+    unreadable = {"as_of_ms": NOW_MS}
+    return [
+        (entry, unreadable if entry.pattern in seen.guest.faults else message)
+        for entry, message in zip(schema.GUEST_KEYS, told, strict=True)
+    ]
 
 
 # Redis itself is in its state for real below, no configuration is without a coin, and the disk is
@@ -160,7 +171,7 @@ async def test_both_say_what_the_verdict_says_of_what_is_on_the_bus(
     bus: Bus, redis_url: str, tmp_path: Path, change: dict[str, Any]
 ) -> None:
     seen = replace(WELL, **change)
-    async with looks(redis_url, tmp_path, seen.since_ms) as both:
+    async with looks(redis_url, tmp_path, seen) as both:
         if seen.since_ms < FIRST_LOOK_MS:
             await both.at(seen.since_ms)
         await publish(bus, seen)
@@ -210,7 +221,8 @@ async def test_bad_messages_of_any_actor_are_named_on_both(
     redis_url: str, shared_redis: PrivateRedis, tmp_path: Path
 ) -> None:
     clock, channel = SystemClock(), schema.ACCOUNT_REFRESH.name()
-    site = Site(redis_url, tmp_path, clock, ("account", "health", "dashboard"))
+    actors = ("account", "health", "dashboard")
+    site = Site(redis_url, tmp_path, clock, replace(WELL, actors=actors))
     venue = {"base_url": f"{NOWHERE}/v2", "window_ms": 5000, "request_timeout_s": 1.0}
     section = {"account": {}, "symbols": list(WELL.symbols), "venue": venue}
     account = Account(context("account", redis_url, tmp_path, clock, section))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -13,18 +14,18 @@ import pytest
 from shared.bus import Bus, BusStatus
 from shared.clock import SystemClock
 from shared.errors import BusNotServing
-from shared.redis.acl import CONFINES_WRITERS, is_removable, user_name
+from shared.redis.acl import CONFINES_WRITERS, Table, is_removable, user_name
 from shared.redis.users import Users, new_users
-from shared.schema import TABLE, TRADER_KILL, Entry, Kind, Role
+from shared.schema import GUEST_ROLES, TABLE, TRADER_KILL, Entry, Kind, Role, table
 from tests.support.private_redis import PrivateRedis
 
 NAMESPACE = "dev"
 # What redis-py and the bus send; the last row is for finding and showing, the operator's.
 SENT = {
     "ping", "select", "client|setname", "mget", "set", "del", "hgetall", "hset", "hdel",
-    "xrange", "xrevrange", "xadd", "blpop", "rpush", "expire", "subscribe", "psubscribe", "publish",
-    "scan", "type", "get", "lrange", "smembers", "zrange", "exists", "hlen", "llen", "pttl",
-    "strlen", "ttl", "xlen",
+    "xrange", "xrevrange", "xadd", "xtrim", "blpop", "rpush", "expire", "subscribe", "psubscribe",
+    "publish", "scan", "type", "get", "lrange", "smembers", "zrange", "exists", "hlen", "llen",
+    "pttl", "strlen", "ttl", "xlen",
 }  # fmt: skip
 EVERYBODYS = {"auth", "hello", "quit", "reset"}  # by Redis' own rule
 # How each kind of name is read and changed. Of the last ones no role has the right to any.
@@ -53,8 +54,10 @@ WRITES: dict[Kind, list[tuple[str | int, ...]]] = {
 # The commands a role gets for what it reads or writes.
 READING = {"key": ["MGET", "GET", "EXISTS"], "hash": ["HGETALL"], "stream": ["XREVRANGE", "XRANGE"],
            "list": ["BLPOP"], "channel": ["SUBSCRIBE", "PSUBSCRIBE"]}  # fmt: skip
-WRITING = {"key": ["SET", "DEL"], "hash": ["HSET", "HDEL", "DEL"], "stream": ["XADD", "DEL"],
-           "list": ["RPUSH", "EXPIRE", "DEL"], "channel": ["PUBLISH"]}  # fmt: skip
+WRITING = {"key": ["SET", "DEL"], "hash": ["HSET", "HDEL", "DEL"],
+           "stream": ["XADD", "XTRIM", "DEL"], "list": ["RPUSH", "EXPIRE", "DEL"],
+           "channel": ["PUBLISH"]}  # fmt: skip
+GUEST_WRITING = {"key": ["SET", "DEL"], "stream": ["XADD"], "channel": ["PUBLISH"]}
 ASKING = ["TTL", "PTTL", "EXISTS", "TYPE"]
 SHOWING = {"key": ["MGET", "GET", "STRLEN", *ASKING], "hash": ["HGETALL", "HLEN", *ASKING],
            "stream": ["XREVRANGE", "XRANGE", "XLEN", *ASKING], "list": ["LRANGE", "LLEN", *ASKING],
@@ -72,6 +75,7 @@ class Guarded:
 
     server: PrivateRedis
     users: Users
+    table: Table
 
     def attempt(self, role: Role, *command: str | int) -> str:
         """Return the first line of what Redis answers a role, logged in anew."""
@@ -107,18 +111,26 @@ class Guarded:
         return {name if isinstance(name, str) else name.decode() for name in names}
 
 
-@pytest.fixture(scope="module")
-def guarded(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    users = new_users(NAMESPACE)
+def users_of_all() -> Users:
+    """Return users of the platform's roles and of its guests."""
+    guests = {role: secrets.token_urlsafe(8) for role in GUEST_ROLES}
+    return Users({**new_users(NAMESPACE).passwords, **guests}, NAMESPACE)
+
+
+@pytest.fixture(scope="module", params=[TABLE, table("outside")], ids=["own", "outside"])
+def guarded(
+    redis_binary: str, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Guarded]:
+    users = users_of_all()
     acl = tmp_path_factory.mktemp("acl") / "users.acl"
     # all but the first line, which would shut out the test itself
-    acl.write_text("\n".join(users.acl(CONFINES_WRITERS)[1:]) + "\n")
+    acl.write_text("\n".join(users.acl(CONFINES_WRITERS, request.param)[1:]) + "\n")
     # what the server itself forbids is allowed here, so that the rules alone stand in the way
     open_ = ("--enable-debug-command", "yes", "--enable-module-command", "yes")
     server = PrivateRedis(redis_binary, "--aclfile", str(acl), *open_)
     try:
         server.start()
-        yield Guarded(server, users)
+        yield Guarded(server, users, request.param)
     finally:
         server.remove()
 
@@ -139,15 +151,16 @@ def filled(template: Sequence[str | int], name: str) -> list[str | int]:
     return [part.format(name) if isinstance(part, str) else part for part in template]
 
 
-def attempts(role: Role) -> Iterator[tuple[list[str | int], bool]]:
+def attempts(role: Role, table: Table) -> Iterator[tuple[list[str | int], bool]]:
     """Yield each command that reads or writes a name, and whether the table allows it."""
-    for entry in TABLE:
+    writing = GUEST_WRITING if role in GUEST_ROLES else WRITING
+    for entry in table:
         for name, may_write in names_of(entry, role):
             may_read = role in entry.readers
             allowed = [*(READING[entry.kind] if may_read else [])]
             if role is Role.OPERATOR:
                 allowed += SHOWING[entry.kind]
-            writable = [*(WRITING[entry.kind] if may_write else [])]
+            writable = [*(writing[entry.kind] if may_write else [])]
             if role is Role.OPERATOR and is_removable(entry):
                 writable.append("DEL")
             full = f"{NAMESPACE}:{name}"
@@ -171,7 +184,7 @@ def attempts(role: Role) -> Iterator[tuple[list[str | int], bool]]:
 @pytest.mark.parametrize("role", Role)
 def test_role_does_what_the_table_gives_it_and_nothing_else(guarded: Guarded, role: Role) -> None:
     wrong, counted = [], Counter[bool]()
-    for command, allowed in attempts(role):
+    for command, allowed in attempts(role, guarded.table):
         if guarded.refuses(role, *command) is allowed:
             wrong.append((command, "refused" if allowed else "carried out"))
         counted[allowed] += 1
@@ -216,7 +229,7 @@ def test_commands_on_many_names_need_the_right_to_each(guarded: Guarded) -> None
 
 
 def test_nobody_is_let_in_without_the_password_of_the_role(guarded: Guarded) -> None:
-    stranger = Guarded(guarded.server, new_users(NAMESPACE))
+    stranger = Guarded(guarded.server, users_of_all(), guarded.table)
     for role in Role:
         assert stranger.attempt(role, "PING").startswith("-WRONGPASS")
         assert guarded.attempt(role, "PING") == "+PONG"

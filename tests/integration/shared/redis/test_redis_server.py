@@ -28,7 +28,7 @@ from shared.redis.hang import excuse
 from shared.redis.process import RedisProcess
 from shared.redis.server import RedisServer, read_operator_url
 from shared.redis.users import Users
-from shared.schema import BAN_UNTIL, Role
+from shared.schema import ALL, BAN_UNTIL, Role
 from tests.conftest import missing
 from tests.support import redis_admin
 from tests.support.paths import ROOT
@@ -132,13 +132,13 @@ async def test_demo_starts_its_own_on_the_urls_port_with_a_secret_password_per_r
     redis = server(url=f"redis://127.0.0.1:{port}/3", maxmemory_mb=32)
     await redis.start()
     assert redis.is_own and redis.is_up and redis.problems() == []
-    passwords = [redis.url(role).split(":")[2].split("@")[0] for role in Role]
-    assert [redis.url(role) for role in Role] == [
+    passwords = [redis.url(role).split(":")[2].split("@")[0] for role in ALL]
+    assert [redis.url(role) for role in ALL] == [
         f"redis://{role}:{password}@127.0.0.1:{port}/3"
-        for role, password in zip(Role, passwords, strict=True)
+        for role, password in zip(ALL, passwords, strict=True)
     ]
     assert read_operator_url(tmp_path / "var") == redis.url(Role.OPERATOR)
-    assert len(set(passwords)) == len(Role) and min(map(len, passwords)) >= 32
+    assert len(set(passwords)) == len(ALL) and min(map(len, passwords)) >= 32
     command_line = " ".join(psutil.Process(pid_of(redis)).cmdline())
     config = (tmp_path / "var" / "redis" / "redis.conf").read_text()
     assert not [p for p in passwords if p in command_line or p in config or p in caplog.text]
@@ -458,7 +458,7 @@ async def test_live_uses_a_redis_that_answers(
     redis = server(mode="live", url=f"redis://127.0.0.1:{port}/0")
     await redis.start()
     assert not redis.is_own and redis.is_up and redis.pid is None
-    assert {redis.url(role) for role in Role} == {f"redis://127.0.0.1:{port}/0"}
+    assert {redis.url(role) for role in ALL} == {f"redis://127.0.0.1:{port}/0"}
     assert read_operator_url(tmp_path / "var") == f"redis://127.0.0.1:{port}/0"
     assert redis.problems() == []
     await redis.stop()

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from actors.trader_api.answers import LockAnswer, StatusAnswer
 from actors.trader_api.gate import MOST_GUESSES, WITHIN_S, RequestGate
-from actors.trader_api.json_schema import schemas_of
 from actors.trader_api.openapi import VERBS, document
 from shared.console.trader_table import tables_of
+from shared.messages.json_schema import schemas_of
 from shared.messages.trading import (
     Balance,
     EvidenceStatus,

@@ -75,3 +75,12 @@ def test_what_a_set_leaves_to_the_file_is_not_asked_of_it(tmp_path: Path) -> Non
         tmp_path / "config.yaml", ["groups.majors=[BTCUSDT]", f"state_dir={tmp_path}"]
     )
     assert place.state_dir == tmp_path
+
+
+def test_whose_trader_there_is_is_found_with_a_broken_file(tmp_path: Path) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("trader: {kind: outside, risk_pct: much}\nfetchr: 1\n")
+    assert find_running(config, []).trader_kind == "outside"
+    assert find_running(config, ["trader.kind=none"]).trader_kind == "none"
+    config.write_text("trader: [outside]\n")
+    assert find_running(config, []).trader_kind == "own"

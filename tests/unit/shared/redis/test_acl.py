@@ -12,10 +12,20 @@ import pytest
 from shared.config.defaults import Mode
 from shared.config.load import load
 from shared.config.sections import RedisSection
+from shared.messages.trading import TraderKind
 from shared.redis import acl
 from shared.redis.acl import rules, user_line, user_name
 from shared.redis.users import new_users
-from shared.schema import ACTOR_ROLES, HEARTBEAT, QUARANTINE, TABLE, Role, role_of
+from shared.schema import (
+    ACTOR_ROLES,
+    GUEST_ROLES,
+    HEARTBEAT,
+    QUARANTINE,
+    TABLE,
+    Role,
+    role_of,
+    table,
+)
 from shared.supervision.specs import child_specs, configured_ports
 from tests.support.paths import ROOT
 
@@ -87,9 +97,39 @@ def test_no_role_writes_a_name_that_is_anothers() -> None:
     assert QUARANTINE.written_by(Role.SCANNER) is None
 
 
+def test_guest_trader_writes_only_where_the_trader_is_outside() -> None:
+    read = "+ping", "+select", "+client|setname", (
+        "(+get +mget +exists %R~cache:candles:* %R~cache:candles:*:1h %R~cache:candles:*:4h "
+        "%R~ta:latest:* %R~scan:latest %R~market:listings"
+    )  # fmt: skip
+    channels = "(+subscribe +psubscribe &market:candles:* &signals:ta:* &signals:scan)"
+    for kind in ("own", "none"):
+        found = rules(Role.GUEST_TRADER, "", SEVEN, table(kind))
+        assert found[3:] == (*read[:3], f"{read[3]})", channels)
+    keys = "state:positions", "state:balance", "state:trader:config", "state:trader:status"
+    assert rules(Role.GUEST_TRADER, "", SEVEN, table("outside"))[3:] == (
+        *read[:3], f"{read[3]} {' '.join(f'%R~{key}' for key in keys)})",
+        f"(+set +del {' '.join(f'%W~{key}' for key in keys)})",
+        "(+xrange +xrevrange %R~trader:events:log)", "(+xadd %W~trader:events:log)",
+        channels, "(+publish &trader:events)",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", get_args(TraderKind))
+def test_no_guest_writes_what_a_role_of_the_platform_writes(kind: TraderKind) -> None:
+    for role in GUEST_ROLES:
+        written = {entry.pattern for entry in table(kind) if role in entry.writers}
+        assert not written or (role, kind) == (Role.GUEST_TRADER, "outside")
+    assert not set(GUEST_ROLES) & set(new_users("").passwords)
+    read = {entry.pattern for entry in table(kind) if Role.GUEST_READER in entry.readers}
+    assert {"trader:events", "trader:events:log", "state:positions", "scan:latest"} <= read
+    assert not {name for name in read if name.startswith(("supervisor:", "actor:", "trader:c"))}
+
+
 @pytest.mark.parametrize("mode", get_args(Mode))
-def test_every_child_spec_has_a_role(mode: Mode) -> None:
-    config = load(ROOT / "config.yaml", [], mode=mode)
+@pytest.mark.parametrize("kind", get_args(TraderKind))
+def test_every_child_spec_has_a_role(mode: Mode, kind: TraderKind) -> None:
+    config = load(ROOT / "config.yaml", [f"trader.kind={kind}"], mode=mode)
     names = [s.name for s in child_specs(config, configured_ports(config))]
     assert {role_of(name) for name in names} <= set(ACTOR_ROLES)
     assert role_of("indicators-majors") is Role.INDICATORS

@@ -14,6 +14,7 @@ from shared.exchanges.sim.save_file import VenueFile, fresh_state
 from shared.exchanges.sim.venue import SimVenue
 from shared.exchanges.venue import OpenPosition
 from shared.journal.journal import Journal
+from shared.messages.trading import TraderKind
 from shared.supervision.coins_in_use import CoinsInUse, coins_in_use, in_words, kept
 from shared.supervision.specs import child_specs
 from tests.support.old_journal import old_journal, run_sql
@@ -143,3 +144,13 @@ def test_coins_of_a_journal_of_a_newer_release_are_unknown(tmp_path: Path) -> No
     run_sql(tmp_path / "trader.db", "PRAGMA user_version=3; DROP TABLE positions")
     found = coins_in_use(config(tmp_path))
     assert (found.own, "version 3" in found.unknown) == (frozenset(), True)
+
+
+@pytest.mark.parametrize("kind", ["outside", "none"])
+def test_positions_of_a_trader_that_is_replaced_are_named(tmp_path: Path, kind: TraderKind) -> None:
+    changed = dataclasses.replace(config(tmp_path), trader=TraderSection(kind=kind))
+    in_use = CoinsInUse(own=frozenset({"BTCUSDT"}))
+    assert list(in_words(changed, in_use, ())) == [
+        f"trader.kind is {kind}, with open positions in BTCUSDT: their stops stay at the venue, "
+        "nothing else is done for them"
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -22,6 +22,7 @@ from shared.config.sections import (
 )
 from shared.config.venue_catalog import venue_catalog
 from shared.exchanges.sim.keys import SimKeys
+from shared.messages.trading import TraderKind
 from shared.schema import Role, role_of
 from shared.supervision.launch import launch_message, missing_secrets
 from shared.supervision.specs import (
@@ -94,6 +95,23 @@ def test_trader_and_its_api_are_there_together(mode: Mode, enabled: bool, there:
     assert ("trader-api" in listeners(config(mode, enabled))) is there
     assert ("actors.trader.actor" in code_modules(config(mode, enabled))) is there
     assert "account" in names
+
+
+@pytest.mark.parametrize("mode", get_args(Mode))
+@pytest.mark.parametrize("kind", ["outside", "none"])
+def test_without_a_trader_of_our_own_nobody_trades_signs_or_wants_keys(
+    mode: Mode, kind: TraderKind
+) -> None:
+    trader = TraderSection(kind=kind, enabled=True)  # without effect
+    without = replace(config(mode), trader=trader)
+    there = {spec.name: spec for spec in child_specs(without, PORTS)}
+    assert not {"trader", "trader-api", "account"} & set(there)
+    assert ("guests" in there) == (kind == "outside")
+    assert {name for name, spec in there.items() if spec.signs} <= {"exchange-sim"}
+    assert "trader-api" not in listeners(without)
+    assert missing_secrets(without, Secrets()) == []
+    for name in ("health", "dashboard"):
+        assert there[name].section["trader"] == {"kind": kind, "outside_every_s": 300}
 
 
 @pytest.mark.parametrize("mode", ["demo", "paper"])

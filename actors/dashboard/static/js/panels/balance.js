@@ -31,8 +31,9 @@ export function drawBalance({ data }) {
   setAttribute(since, "data-tone", how === null || how.isCurrent ? null : "warn");
   show(since, how !== null);
   const hasFigures = balance !== null && balance.equity_quote !== null;
-  setText(empty, balance === null ? "No balance is published: no account is being watched." : "The balance is not known.");
+  setText(empty, balance === null ? missing(data.traderKind) : "The balance is not known.");
   show(empty, !hasFigures);
+  show(section, data.traderKind !== "none");
   facts.draw([
     ...(hasFigures ? ofAccount(balance) : []),
     ...(data.trader?.status ? ofToday(data.trader.status) : []),
@@ -45,6 +46,12 @@ export function drawBalance({ data }) {
     const value = number(amount);
     return value === null ? [] : [{ atMs, value }];
   }));
+}
+
+/** @param {string} kind */
+function missing(kind) {
+  return kind === "outside" ? "Your own trader has not written its balance yet."
+    : "No balance is published: no account is being watched.";
 }
 
 /**

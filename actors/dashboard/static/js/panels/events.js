@@ -4,19 +4,21 @@
 
 import { nowMs } from "../clock.js";
 import { traderView } from "../trading.js";
-import { byId } from "../dom.js";
+import { byId, show } from "../dom.js";
 import { fixed, price, signed, time } from "../format.js";
 import { zone } from "../settings.js";
 import { makeTable } from "../table.js";
 import { toneOf } from "../tone.js";
 
-const table = makeTable(byId("events", HTMLElement), "Trade events", [
+const section = byId("events", HTMLElement);
+const table = makeTable(section, "Trade events", [
   { name: "Time" }, { name: "Event" }, { name: "Coin" }, { name: "What", wide: true },
   { name: "Price", numeric: true }, { name: "Fee", numeric: true }, { name: "PnL", numeric: true },
 ]);
 
 /** @param {State} state */
 export function drawEvents({ data, coins }) {
+  show(section, data.traderKind !== "none");
   const rows = data.tradeEvents.map((event) => [
     time(event.at_ms, zone(), "instant"), event.kind, event.symbol ?? "", event.text,
     event.price === null ? "" : price(event.price, coins.get(event.symbol ?? "")?.tick),

@@ -1,6 +1,7 @@
 /** The trader: mode, next cycle, distance to each limit. */
 
-/** @import {TraderStatus} from "../contract.js" */
+/** @import {GuestTrader, TraderStatus} from "../contract.js" */
+/** @import {TraderView} from "../trading.js" */
 /** @import {State} from "../store.js" */
 
 import { nowMs } from "../clock.js";
@@ -30,8 +31,19 @@ const limits = makeTable(section, "Distance to each limit", [
 const skippedTitle = section.appendChild(el("h3", {}, "Not entered in the last cycle"));
 const skipped = makeTable(section, "Why coins were not entered", [{ name: "Coin" }, { name: "Why", wide: true }]);
 
+const settingsTitle = section.appendChild(el("h3", {}, "Settings"));
+const settings = makeTable(section, "Settings of your own trader", [{ name: "Setting" }, { name: "Value", wide: true }]);
+
 /** @param {State} state */
 export function drawTrader({ data }) {
+  show(section, data.traderKind !== "none");
+  const outside = data.outside;
+  show(settingsTitle, outside !== null);
+  if (outside !== null) {
+    drawOutside(outside, traderView(data, nowMs()));
+    return;
+  }
+  settings.draw([], "");
   const status = data.trader?.status ?? null;
   const view = traderView(data, nowMs());
   setText(word, `${view.glyph} ${view.words}`);
@@ -53,6 +65,31 @@ export function drawTrader({ data }) {
   const passed = Object.entries(shown?.skipped ?? {});
   show(skippedTitle, shown !== null);
   skipped.draw(passed, shown === null ? "" : shown.cycle_ms === null ? "No cycle yet." : "No coin had a score high enough, or all that had were entered.");
+}
+
+/**
+ * @param {GuestTrader} outside
+ * @param {TraderView} view
+ */
+function drawOutside({ status, config }, view) {
+  setText(word, `${view.glyph} ${view.words}`);
+  setAttribute(word, "data-tone", view.tone);
+  setText(means, view.means);
+  setText(reason, status?.reason ?? "");
+  show(reason, reason.textContent !== "");
+  section.dataset["kind"] = view.kind;
+  show(evidence, false);
+  show(skippedTitle, false);
+  facts.draw(status === null ? [] : [
+    ["Written", `${age(nowMs() - status.as_of_ms)} ago`, view.kind === "silent" ? "warn" : "none"],
+    ...(status.trouble ? [/** @type {[string, string, string]} */ (["Trouble", status.trouble, "bad"])] : []),
+    ["Last trade", status.last_trade_ms === null ? "not told" : `${age(nowMs() - status.last_trade_ms)} ago`],
+    ["Venue", status.venue || "not told"],
+    ["Up", status.uptime_s === null ? "not told" : age(1000 * status.uptime_s)],
+  ]);
+  limits.draw([], "");
+  skipped.draw([], "");
+  settings.draw(Object.entries(config?.settings ?? {}), config === null ? "It has written no settings." : "No settings.");
 }
 
 /**
