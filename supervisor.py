@@ -78,6 +78,7 @@ from shared.supervision.launch import ROOT, launch_message, missing_secrets
 from shared.supervision.lease import SupervisorLease, boot_id
 from shared.supervision.lifecycle import State
 from shared.supervision.process import LineReader
+from shared.supervision.readiness import ReadinessFiles
 from shared.supervision.specs import (
     child_specs,
     code_modules,
@@ -138,6 +139,7 @@ class Supervisor:
         self._sim_key_file = KeyFile(self._state_dir)
         self._output = output
         self._notifier = Notifier(environment)
+        self._readiness = ReadinessFiles(environment, self._log)
         self._journal = journal_socket(environment.get("JOURNAL_STREAM", ""))
         self._started = clock.monotonic()
         self._over = asyncio.Event()
@@ -259,6 +261,7 @@ class Supervisor:
         try:
             await self._turn_until_over()
         finally:
+            self._readiness.close()
             self._notifier.notify(STOPPING=1, STATUS="stopping")
             within_s = self._commands.config.supervisor.stop_all_s
             if not await self._children.stop(within_s, lambda: self._impatient):
@@ -382,6 +385,7 @@ class Supervisor:
             self._children.tick(now - before)
             before = now
             self._redis.tick(now)
+            self._readiness.show(list(self._children))
             self._tasks.raise_failure()
             self._notify(now)
             self._show_waiting(now)

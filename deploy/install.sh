@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Install this checkout as systemd instances, or upgrade them. Safe to repeat.
 #
-#   deploy/install.sh --dev | --prod | --dev --prod  [OPTION ...]
+#   deploy/install.sh [--dev] [--prod] [--demo]  [OPTION ...]
 #
+#   --dev                real prices, simulated venue, beside prod: on the machine's redis-server, with
+#                        the trader run by a timer
+#   --prod               the same with a Redis of its own, without a trader until you want one
+#   --demo               the simulated exchange: prices, faults and venue are made up
 #   --dry-run            say what would be done, change nothing
 #   --no-start           neither start nor restart anything
 #   --external-redis     the machine's redis-server instead of one of the instance's own
-#   --trader-timer       also install the trader's five-minute timer; it is not enabled
+#   --own-redis          one of its own for dev, too
+#   --trader-timer       in a new configuration, have the trader run by its timer, every five minutes;
+#                        the timer itself is installed anyway, and never enabled here
 #   --credential NAME=FILE
 #                        keep FILE as a secret of the instance: redis_password, redis_users,
 #                        venue_key, venue_secret or alert_urls; takes effect at the next
@@ -23,7 +29,10 @@ readonly SHIPPED=(supervisor.py actors shared deploy docs config.yaml requiremen
   Makefile package.json package-lock.json .npmrc README.md CHANGELOG.md LICENSE)
 source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
-instances=() credentials=() dry_run='' start=yes external_redis='' trader_timer=''
+instances=() credentials=() dry_run='' start=yes external_redis='' own_redis='' trader_timer=''
+
+# shellcheck source=deploy/units.sh
+. "$source_dir/deploy/units.sh"
 
 say() { printf '%s\n' "$*"; }
 die() { printf 'install.sh: %s\n' "$*" >&2; exit "${code:-1}"; }
@@ -38,10 +47,11 @@ run() {
 read_options() {
   while (($#)); do
     case $1 in
-      --dev | --prod) instances+=("${1#--}") ;;
+      --dev | --prod | --demo) instances+=("${1#--}") ;;
       --dry-run) dry_run=yes ;;
       --no-start) start='' ;;
       --external-redis) external_redis=yes ;;
+      --own-redis) own_redis=yes ;;
       --trader-timer) trader_timer=yes ;;
       --credential)
         [[ ${2:-} =~ ^(redis_password|redis_users|venue_key|venue_secret|alert_urls)=. ]] || code=2 die \
@@ -55,9 +65,10 @@ read_options() {
     esac
     shift
   done
-  ((${#instances[@]})) || code=2 die "which instance? give --dev, --prod or both; see --help"
+  ((${#instances[@]})) || code=2 die "which instance? give --dev, --prod, --demo or several; see --help"
+  [[ ! $external_redis || ! $own_redis ]] || code=2 die "give --external-redis or --own-redis, not both"
   ((${#credentials[@]} == 0 || ${#instances[@]} == 1)) \
-    || code=2 die "--credential belongs to one instance: give --dev or --prod, not both"
+    || code=2 die "--credential belongs to one instance: give one of --dev, --prod and --demo"
 }
 
 check_machine() {
@@ -166,11 +177,12 @@ make_config() {
   [[ $dry_run ]] || find "$CONFIGS/$instance/credentials" -type f -exec chmod 600 {} +
   local config=$CONFIGS/$instance/config.yaml
   if [[ -e $config ]]; then
-    if [[ $external_redis ]] && ! grep -Eq '^ *embedded: *never' "$config"; then
-      die "$config exists and stays as it is: set redis.embedded to never and redis.url in it"
-    fi
+    keep_config "$config"
     return
   fi
+  machine_redis=$external_redis
+  if [[ $instance == dev && ! $own_redis ]]; then machine_redis=yes; fi
+  if [[ $machine_redis ]]; then check_machine_redis; fi
   doing "make $config"
   [[ $dry_run ]] && return
   config_text >"$config.new" || die "config.yaml is not laid out as expected"
@@ -179,20 +191,56 @@ make_config() {
   mv "$config.new" "$config"
 }
 
+# A configuration that exists is its owner's: nothing in it is changed, what was asked for and is not
+# so in it is said.
+keep_config() {
+  local own_only='' mode
+  grep -Eq '^ *embedded: *never' "$1" || own_only=yes
+  machine_redis=$external_redis
+  if [[ $external_redis && $own_only ]]; then
+    die "$1 exists and stays as it is: set redis.embedded to never and redis.url in it"
+  fi
+  if [[ $own_redis && ! $own_only ]]; then
+    die "$1 exists and stays as it is: set redis.embedded to always and redis.url in it"
+  fi
+  mode=$(sed -n 's/^mode: *\([a-z]*\).*/\1/p' "$1")
+  if [[ $instance == dev && $mode == demo ]]; then
+    say "dev: stays in demo mode, as $1 says. For real prices either" \
+      "deploy/uninstall.sh --dev --purge and install it again, or set in it mode: paper and" \
+      "state_dir: $STATES/dev/paper, and systemctl restart coinex-platform@dev"
+  fi
+  if [[ $trader_timer ]] && ! grep -Eq '^  timer_min: *[0-9]' "$1"; then
+    say "$instance: for the timer set in $1 trader.enabled: true and trader.timer_min: 5"
+  fi
+}
+
+check_machine_redis() {
+  if (exec 3<>/dev/tcp/127.0.0.1/6379) 2>/dev/null || systemctl -q cat redis-server >/dev/null 2>&1; then
+    return
+  fi
+  [[ $dry_run ]] || die "$instance is to use the machine's Redis, and there is none on" \
+    "127.0.0.1:6379: install redis-server, or give --own-redis"
+}
+
 # config.yaml with the instance's own values, comments and all.
 config_text() {
-  local -a own=(".state_dir=$STATES/$instance" "redis.namespace=$instance")
-  if [[ $instance == dev ]]; then
-    own+=(.mode=demo redis.url=redis://127.0.0.1:6380/0 health.port=8894 dashboard.port=8892
-      trader_api.port=8895 simulator.port=8899)
-  else
-    own+=(.mode=paper redis.url=redis://127.0.0.1:6381/0 health.port=8893 dashboard.port=8891
-      trader_api.port=8896 simulator.port=8898)
-  fi
-  own+=("redis.embedded=always")
-  if [[ $external_redis ]]; then
-    own+=(redis.embedded=never redis.url=redis://127.0.0.1:6379/0)
-  fi
+  local -a own=(".state_dir=$STATES/$instance" "redis.namespace=$instance" redis.embedded=always)
+  case $instance in
+    dev)
+      own+=(.mode=paper redis.url=redis://127.0.0.1:6380/0 health.port=8894 dashboard.port=8892
+        trader_api.port=8895 simulator.port=8899)
+      ;;
+    prod)
+      own+=(.mode=paper redis.url=redis://127.0.0.1:6381/0 health.port=8893 dashboard.port=8891
+        trader_api.port=8896 simulator.port=8898)
+      ;;
+    demo)
+      own+=(.mode=demo redis.url=redis://127.0.0.1:6382/0 health.port=8897 dashboard.port=8890
+        trader_api.port=8900 simulator.port=8901)
+      ;;
+  esac
+  if [[ $machine_redis ]]; then own+=(redis.embedded=never redis.url=redis://127.0.0.1:6379/0); fi
+  if [[ $instance == dev || $trader_timer ]]; then own+=(trader.enabled=true trader.timer_min=5); fi
   awk -v own="${own[*]}" '
     BEGIN {
       count = split(own, parts, " ")
@@ -202,8 +250,8 @@ config_text() {
       }
     }
     /^[a-z_]+:/ { section = $1; sub(/:.*/, "", section) }
-    /^(  )?[a-z_]+: / {
-      name = $1; sub(/:$/, "", name)
+    /^(  )?[a-z_]+: |^  # [a-z_]+: / {
+      name = $1 == "#" ? $2 : $1; sub(/:$/, "", name)
       path = (/^ / ? section : "") "." name
       if (path in want) {
         comment = match($0, / +#/) ? substr($0, RSTART) : ""
@@ -221,14 +269,21 @@ config_text() {
 make_units() {
   local unit=coinex-platform@$instance.service
   put_unit coinex-platform@.service "$unit"
-  if [[ $external_redis ]]; then
+  if [[ $machine_redis ]]; then
     run install -d "$UNITS/$unit.d"
     put_unit external-redis.conf "$unit.d/external-redis.conf"
   fi
-  if [[ $trader_timer || -e $UNITS/coinex-trader-once@$instance.timer ]]; then
-    put_unit coinex-trader-once@.service "coinex-trader-once@$instance.service"
-    put_unit coinex-trader-once@.timer "coinex-trader-once@$instance.timer"
-  fi
+  put_unit coinex-trader-once@.service "coinex-trader-once@$instance.service"
+  put_timer
+  new_companions=()
+  case $instance in
+    dev)
+      put_companion coinex-ta-dev ta 'fetcher indicators-*' 'candles and indicators'
+      put_companion coinex-dashboard-dev dashboard dashboard 'the dashboard'
+      put_companion coinex-trader-api-dev trader-api trader-api "the trader's API"
+      ;;
+    prod) put_companion coinex-dashboard dashboard dashboard 'the dashboard' ;;
+  esac
   if ! cmp -s "$source_dir/deploy/coinex" /usr/local/bin/coinex; then
     run install -D -m 755 "$source_dir/deploy/coinex" /usr/local/bin/coinex
   fi
@@ -270,6 +325,8 @@ bring_up() {
   state=$(systemctl show -P ActiveState "$unit")
   point_to "$release"
   systemctl daemon-reload
+  # once: whoever disables one does not get it back with the next upgrade
+  if ((${#new_companions[@]})); then systemctl -q enable "${new_companions[@]}"; fi
   if [[ ! $start ]]; then
     say "$instance: installed, not started: systemctl enable --now $unit"
   elif [[ $before && $state == inactive ]]; then
@@ -295,7 +352,7 @@ go_back() {
 tidy() {
   [[ $dry_run ]] && return
   local old used kept=0
-  used=$(readlink "$BASE/dev" "$BASE/prod" || true)
+  used=$(readlink "$BASE/dev" "$BASE/prod" "$BASE/demo" || true)
   while IFS= read -r old; do
     if grep -qxF "$old" <<<"$used" || ((kept++ < 2)); then continue; fi
     rm -rf "$old"

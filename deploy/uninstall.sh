@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Remove installed instances; configuration, secrets and state stay unless --purge is given.
 #
-#   deploy/uninstall.sh --dev | --prod | --dev --prod  [--purge] [--dry-run]
+#   deploy/uninstall.sh [--dev] [--prod] [--demo]  [--purge] [--dry-run]
 #
 #   --purge     also /etc/coinex/INSTANCE, /var/lib/coinex/INSTANCE and the user: journals, orders,
 #               keys; there is no way back
@@ -11,6 +11,9 @@
 set -euo pipefail
 
 readonly BASE=/opt/coinex UNITS=/etc/systemd/system
+source_dir=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+# shellcheck source=deploy/units.sh
+. "$source_dir/units.sh"
 instances=() dry_run='' purge=''
 
 die() { printf 'uninstall.sh: %s\n' "$*" >&2; exit "${code:-1}"; }
@@ -20,7 +23,7 @@ run() {
 
 while (($#)); do
   case $1 in
-    --dev | --prod) instances+=("${1#--}") ;;
+    --dev | --prod | --demo) instances+=("${1#--}") ;;
     --purge) purge=yes ;;
     --dry-run) dry_run=yes ;;
     -h | --help) sed -n '2,/^# Exit/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"; exit 0 ;;
@@ -28,13 +31,12 @@ while (($#)); do
   esac
   shift
 done
-((${#instances[@]})) || code=2 die "which instance? give --dev, --prod or both; see --help"
+((${#instances[@]})) || code=2 die "which instance? give --dev, --prod, --demo or several; see --help"
 [[ $dry_run || $(id -u) == 0 ]] || die "only root may uninstall; try sudo, or --dry-run"
 
 cd /
 for instance in "${instances[@]}"; do
-  for unit in "coinex-trader-once@$instance.timer" "coinex-trader-once@$instance.service" \
-      "coinex-platform@$instance.service"; do
+  for unit in $(units_of "$instance"); do
     if [[ -e $UNITS/$unit ]]; then
       run systemctl -q stop "$unit"
       run systemctl -q disable "$unit"
@@ -50,9 +52,9 @@ for instance in "${instances[@]}"; do
   fi
 done
 run systemctl daemon-reload
-if [[ ! -e $BASE/dev && ! -e $BASE/prod ]]; then
+if [[ ! -e $BASE/dev && ! -e $BASE/prod && ! -e $BASE/demo ]]; then
   run rm -rf "$BASE" /usr/local/bin/coinex
-  for left in /etc/coinex /var/lib/coinex /var/cache/coinex; do
+  for left in /etc/coinex /var/lib/coinex /var/cache/coinex /run/coinex; do
     if [[ -d $left ]]; then run rmdir --ignore-fail-on-non-empty "$left"; fi
   done
 fi

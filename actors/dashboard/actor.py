@@ -79,6 +79,7 @@ class Dashboard(Actor):
             actors=section["actors"],
             state_dir=context.state_dir,
             trader=trader.kind,
+            timer_min=section["timer_min"],
         )
         self._inputs = PageInputs(
             snapshot=snapshot.seen,

@@ -52,16 +52,23 @@ def shown_balance(view: TradingView, limits: TradingLimits) -> dict[str, Any] | 
 def shown_trader(
     view: TradingView, config: TraderConfig | None, actors: Collection[str], limits: TradingLimits
 ) -> dict[str, Any] | None:
-    """Return status without equity, and settings, as on the bus; None without a trader."""
-    if TRADER not in actors and view.status is None:
+    """Return status without equity, and settings, as on the bus; None without a trader.
+
+    `silent_after_ms` is the age from which the status is old; `timer_s` the time between the runs
+    of a timer that trades, null without one.
+    """
+    if not view.has_trader(actors) and view.status is None:
         return None
-    status = None if view.status is None else dataclasses.asdict(view.status)
-    if status is not None:
+    silent_ms, status = _ms(limits.trader_s), None
+    if view.status is not None:
+        silent_ms = view.status.current_until_ms(silent_ms) - view.status.as_of_ms
+        status = dataclasses.asdict(view.status)
         del status["equity"]
     return {
         "status": status,
         "config": None if config is None else dataclasses.asdict(config),
-        "silent_after_ms": _ms(limits.trader_s),
+        "silent_after_ms": silent_ms,
+        "timer_s": view.timer_s,
     }
 
 

@@ -63,6 +63,7 @@ class Health(Actor):
             actors=context.section["actors"],
             state_dir=context.state_dir,
             trader=trader.kind,
+            timer_min=context.section["timer_min"],
         )
 
     async def setup(self) -> None:

@@ -207,7 +207,8 @@ def _account(snapshot: Snapshot, now_ms: int) -> Iterable[Metric]:
 
 def _trader(snapshot: Snapshot, now_ms: int, limits: Limits) -> Iterable[Metric]:
     status = snapshot.trading.status
-    if TRADER not in snapshot.actors:
+    timer_s = snapshot.trading.timer_s
+    if TRADER not in snapshot.actors and (timer_s is None or status is None):
         return
     is_heard = answering(snapshot.trading, now_ms, limits.trading) == "yes"
     mode = status.mode if status is not None and is_heard else "silent"

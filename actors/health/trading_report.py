@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from shared.clock import utc_text
-from shared.health.trading_verdict import ACCOUNT, TRADER, answering, share
+from shared.health.trading_verdict import ACCOUNT, answering, share
 from shared.health.verdict import Limits, Snapshot, age_s
 from shared.messages.trading import Position, TraderLimit, obeys
 
@@ -58,7 +58,7 @@ def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str,
     reason are the lock file's, if there is one that it has not taken notice of.
     """
     status, lock = snapshot.trading.status, snapshot.trading.lock
-    if TRADER not in snapshot.actors:
+    if not snapshot.trading.has_trader(snapshot.actors):
         return None
     is_answering = answering(snapshot.trading, now_ms, limits.trading) == "yes"
     by_lock = {} if lock is None else {"mode": lock.mode, "reason": f"by {lock.who}: {lock.reason}"}
@@ -74,6 +74,7 @@ def trader_section(snapshot: Snapshot, now_ms: int, limits: Limits) -> dict[str,
         "venue": status.venue,
         "last_cycle": None if status.cycle_ms is None else utc_text(status.cycle_ms),
         "next_cycle": utc_text(status.next_cycle_ms),
+        "every_s": status.every_s,
         "candles_from": status.candles_from,
         "trouble": status.trouble,
         "journal": status.journal,

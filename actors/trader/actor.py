@@ -105,6 +105,8 @@ class Trader(Actor):
         self._journal: JournalThread
         self._scorer: Scorer
         self._passed = passed_check(section.get("strategy"), context.state_dir)
+        timer_min = self._settings.timer_min
+        self._every_s = 60 * timer_min if context.once and timer_min is not None else None
         self._venue: Venue
         self._trading: Trading
         self._execution: Execution | None = None
@@ -170,6 +172,7 @@ class Trader(Actor):
                 closed_venue=closed_to_entries(self._venue_settings, mode),
                 environment=self._venue_settings.environment,
                 strategy_parameters=parameters,
+                every_s=self._every_s,
             ),
             candles=self._candles(session),
             bus=self.bus,
@@ -335,6 +338,8 @@ class Trader(Actor):
         """
         await self._trading.continuity.compare(await self._trading.execution.protect())
         await self._trading.commands.resume()
+        with contextlib.suppress(BusUnavailable):  # what it locks is in the lock file, too
+            await self._trading.commands.poll()
         self._trouble = ""
         self.ready()
         now_ms = self.clock.now_ms()
@@ -489,7 +494,7 @@ class Trader(Actor):
             reason=why,
             venue=shown_name(self._venue_settings, self.context.mode),
             cycle_ms=None if report is None else report.cycle_ms,
-            next_cycle_ms=Timeframe.M5.open_at(now_ms) + Timeframe.M5.ms,
+            next_cycle_ms=self._next_cycle_ms(now_ms),
             candles_from="none" if report is None else report.candles_from,
             trouble="; ".join(t for t in dict.fromkeys(troubles) if t and t != journal),
             last_trade_ms=self._last_trade_ms,
@@ -509,7 +514,12 @@ class Trader(Actor):
             journal=journal,
             evidence=self._trading.evidence.status(),
             strategy=self._scorer.identity,
+            every_s=self._every_s,
         )
+
+    def _next_cycle_ms(self, now_ms: int) -> int:
+        pause_ms = Timeframe.M5.ms if self._every_s is None else 1000 * self._every_s
+        return (now_ms // pause_ms + 1) * pause_ms
 
 
 def _is_unsettled(reconciled: Reconciliation) -> bool:

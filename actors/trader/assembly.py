@@ -52,6 +52,7 @@ class TraderContext:
         closed_venue: Why the venue takes no entries until an operator enables; "" when it does.
         environment: Of the venue, in live mode.
         strategy_parameters: Of a strategy of the user; defaults filled in.
+        every_s: Between the runs of the timer that runs it; None of one that stays.
     """
 
     mode: Mode
@@ -63,6 +64,7 @@ class TraderContext:
     closed_venue: str = ""
     environment: Environment = "live"
     strategy_parameters: Mapping[str, Any] = field(default_factory=dict)
+    every_s: int | None = None
 
 
 class Trading:
@@ -157,6 +159,7 @@ class Trading:
             self.gates,
             self.continuity,
             fractions=self._fractions,
+            kept_s=context.every_s or 0,
             clock=clock,
             log=log,
         )

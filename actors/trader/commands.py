@@ -5,6 +5,7 @@ Reads `trader:commands`, writes `trader:replies:{id}`.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -42,6 +43,7 @@ class TraderCommands:
 
     Args:
         fractions: Returns the distances of stop and target for an adopted coin.
+        kept_s: How long a command waits for the next run of a timer, and is not late by that.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class TraderCommands:
         continuity: Continuity,
         *,
         fractions: Fractions,
+        kept_s: int = 0,
         clock: Clock,
         log: logging.Logger,
     ) -> None:
@@ -62,6 +65,9 @@ class TraderCommands:
         self._gates = gates
         self._continuity = continuity
         self._fractions = fractions
+        self._late_ms = LATE_MS + 1000 * kept_s
+        self._forgotten_ms = FORGOTTEN_MS + 1000 * kept_s
+        self._polling = asyncio.Lock()
         self._clock = clock
         self._log = log
         self._after = "0"
@@ -73,7 +79,7 @@ class TraderCommands:
             begun_s = (self._clock.now_ms() - row.at_ms) / 1000
             if self._continuity.doubt:
                 await self._end(row, "failed", "not carried out: the journal is in doubt")
-            elif begun_s * 1000 > FORGOTTEN_MS:
+            elif begun_s * 1000 > self._forgotten_ms:
                 await self._end(row, "failed", f"not carried out: begun {begun_s:.0f} s ago")
             else:
                 await self._finish(row)
@@ -84,6 +90,10 @@ class TraderCommands:
         Raises:
             BusUnavailable: Redis does not answer.
         """
+        async with self._polling:
+            await self._poll()
+
+    async def _poll(self) -> None:
         try:
             entries = await self._bus.entries_after(schema.TRADER_COMMANDS, self._after, AT_ONCE)
         except BusUnavailable:
@@ -97,7 +107,7 @@ class TraderCommands:
             except BadMessage as error:
                 self._log.warning("bad command: %s", error)
             else:
-                if self._clock.now_ms() - command.at_ms < FORGOTTEN_MS:
+                if self._clock.now_ms() - command.at_ms < self._forgotten_ms:
                     await self.carry_out(command)
             self._after = entry_id
 
@@ -142,7 +152,7 @@ class TraderCommands:
 
     async def _finish(self, row: CommandRow) -> None:
         late_s = (self._clock.now_ms() - row.at_ms) / 1000
-        if late_s * 1000 > LATE_MS and row.command not in SAFE:
+        if late_s * 1000 > self._late_ms and row.command not in SAFE:
             done, text = False, f"came {late_s:.0f} s late: not carried out"
         else:
             try:

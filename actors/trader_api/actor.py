@@ -20,6 +20,7 @@ from actors.trader_api.gate import RequestGate
 from actors.trader_api.openapi import LARGEST_BODY, READS, VERBS, document
 from actors.trader_api.readings import NotPublished, Readings
 from actors.trader_api.requests import body_of, numbers_of
+from actors.trader_api.timer import TraderTimer
 from shared import codec, schema
 from shared.api.address import AddressFile
 from shared.api.token import make_token, token_path
@@ -57,8 +58,12 @@ class TraderApi(Actor):
             TraderApiSection, context.section["trader_api"], "config: trader_api"
         )
         self._symbols = dict.fromkeys(context.section["symbols"])
-        self._readings = Readings(self.bus, self.clock, context.state_dir)
-        self._commands = CommandClient(self.bus, self.clock, context.state_dir, log=self.log)
+        timer_min: int | None = context.section["timer_min"]
+        timer = None if timer_min is None else TraderTimer(60 * timer_min)
+        self._readings = Readings(self.bus, self.clock, context.state_dir, timer)
+        self._commands = CommandClient(
+            self.bus, self.clock, context.state_dir, log=self.log, timer=timer
+        )
         self._address = AddressFile(context.state_dir)
         self._document = orjson.dumps(document())
         self._gate: RequestGate

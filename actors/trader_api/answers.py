@@ -36,7 +36,8 @@ class StatusAnswer:
     """State of the trader.
 
     Attributes:
-        answering: The trader published its status within the last half minute.
+        answering: The trader published its status within the last half minute; run by a timer, the
+            next run is not late.
         age_s: Age of that status; null if there was none.
         why: Why there is no newer status; "" if it is current.
         lock: The lock file, which applies whatever `status` reports; null if there is none.

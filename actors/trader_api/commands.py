@@ -1,6 +1,7 @@
 """Commands to the trader: set the lock first, then send the command, then wait for the reply.
 
-Writes the lock file, `trader:kill` and `trader:commands`; reads `trader:replies:{id}`.
+Writes the lock file, `trader:kill` and `trader:commands`; reads `trader:replies:{id}` and
+`state:trader:status`.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import uuid
 from pathlib import Path
 
+from actors.trader_api.timer import TraderTimer
 from shared import schema
 from shared.api.verbs import ANSWER_S, LOCK_S, LOCKING, lock_of
 from shared.bus import Bus
@@ -45,6 +47,7 @@ class CommandClient:
     Args:
         state_dir: Directory of the lock file.
         answer_s: How long to wait for the trader's reply.
+        timer: Runs the trader, if none stays; a command is kept for its next run.
     """
 
     def __init__(
@@ -55,12 +58,14 @@ class CommandClient:
         *,
         log: logging.Logger,
         answer_s: float = ANSWER_S,
+        timer: TraderTimer | None = None,
     ) -> None:
         self._bus = bus
         self._clock = clock
         self._switch = KillSwitch(state_dir)
         self._log = log
         self._answer_s = answer_s
+        self._timer = timer
         self._turn = asyncio.Lock()
 
     async def carry_out(
@@ -83,7 +88,7 @@ class CommandClient:
                 locked, note = False, await self._unlock(command)
         try:
             await self._bus.append(schema.TRADER_COMMANDS, dataclasses.asdict(command))
-            reply = await self._bus.pop(schema.TRADER_REPLIES, self._answer_s, id=command.id)
+            reply = await self._reply(command.id)
         except BusUnavailable as error:
             if not locked:
                 changed = f"{note}; " if note else ""
@@ -91,7 +96,7 @@ class CommandClient:
             text = f"{note}; the trader reads it from the file, because {error}"
             return Outcome(id=command.id, reply=None, text=text)
         if reply is None:
-            late = f"the trader has not answered within {self._answer_s:g} s; it has the command"
+            late = self._not_yet()
             return Outcome(id=command.id, reply=None, text=f"{note}; {late}" if note else late)
         if reply.outcome == "failed":
             raise CommandRefused(reply.text)
@@ -99,6 +104,19 @@ class CommandClient:
         if note and note != LOCK_SET and verb in LOCKING:
             text = f"{text}; {note}"
         return Outcome(id=command.id, reply=reply, text=text)
+
+    async def _reply(self, command_id: str) -> TraderReply | None:
+        """Return the trader's reply; None if none comes, or nobody runs to give one."""
+        if self._timer is not None:
+            status = await self._bus.get(schema.TRADER_STATUS)
+            if not self._timer.may_run_now(status, self._clock.now_ms()):
+                return None
+        return await self._bus.pop(schema.TRADER_REPLIES, self._answer_s, id=command_id)
+
+    def _not_yet(self) -> str:
+        if self._timer is None:
+            return f"the trader has not answered within {self._answer_s:g} s; it has the command"
+        return f"kept for the trader's next run: {self._timer.words(self._clock.now_ms())}"
 
     async def _lock(self, command: TraderCommand, reason: str) -> tuple[bool, str]:
         """Set the lock and, if Redis answers, the flag; return whether it is set, in words too."""

@@ -22,6 +22,7 @@ from actors.trader_api.answers import (
     TradeAnswer,
     TradesAnswer,
 )
+from actors.trader_api.timer import TraderTimer
 from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
@@ -31,17 +32,18 @@ from shared.journal.rows import OwnPosition, Plan
 from shared.kill_switch import KillSwitch
 from shared.schema import Entry
 
-ANSWERING_MS = 30_000
-
 
 class NotPublished(TransientError):
     """The requested value is not published yet."""
 
 
 class Readings:
-    """Reads the trader's state; `state_dir` has its lock file and journal."""
+    """Reads the trader's state; `state_dir` has its lock file and journal, `timer` may run it."""
 
-    def __init__(self, bus: Bus, clock: Clock, state_dir: Path) -> None:
+    def __init__(
+        self, bus: Bus, clock: Clock, state_dir: Path, timer: TraderTimer | None = None
+    ) -> None:
+        self._timer = timer
         self._bus = bus
         self._clock = clock
         self._switch = KillSwitch(state_dir)
@@ -58,9 +60,11 @@ class Readings:
         else:
             why = "" if status is not None else "no trader has said how it is"
         age_ms = None if status is None else max(0, now_ms - status.as_of_ms)
-        answering = age_ms is not None and age_ms <= ANSWERING_MS
+        answering = status is not None and now_ms <= status.current_until_ms()
         if age_ms is not None and not answering:
             why = f"the trader last said how it is {age_ms / 1000:.0f} s ago"
+        if why and self._timer is not None:
+            why = f"{why}; {self._timer.words(now_ms)}"
         return StatusAnswer(
             at_ms=now_ms,
             answering=answering,

@@ -205,6 +205,7 @@ class TraderSection:
     kind: TraderKind = "own"
     outside_every_s: Annotated[float, Field(ge=1, le=86_400)] = 300
     enabled: bool | None = None
+    timer_min: Literal[5, 10, 15, 20, 30, 60] | None = None
     use_ta_signals: bool = False
     # evidence
     evidence: EvidenceDemand | None = None

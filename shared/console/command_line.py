@@ -118,7 +118,7 @@ def parser(run: CarryOut) -> Parser:
     )
     made.add_argument(
         "--instance",
-        choices=("dev", "prod"),
+        choices=("dev", "prod", "demo"),
         help="an instance that deploy/install.sh installed here, instead of this checkout",
     )
     made.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")

@@ -218,7 +218,7 @@ def _unit_states(config_path: Path) -> dict[str, str]:
     """Return the state of the instance's unit, or of all installed ones for a checkout."""
     instance = _instance(config_path)
     states = {}
-    for name in (instance,) if instance else ("dev", "prod"):
+    for name in (instance,) if instance else ("dev", "prod", "demo"):
         unit = f"coinex-platform@{name}.service"
         if (UNITS / unit).exists() and SYSTEMD.is_dir():
             asked = subprocess.run(

@@ -66,7 +66,9 @@ def _heading(answer: Mapping[str, Any], now_ms: int) -> Iterator[Text]:
         candles = f", candles from {status['candles_from']}" if cycle is not None else ""
         found = status["strategy"]
         by = "" if found is None else f"; strategy {found['name']} {found['version']}"
-        yield Text(f"{last}{candles}, next in {span(next_s)}{by}")
+        every = f", by a timer every {status['every_s'] / 60:.0f} min" if status["every_s"] else ""
+        due = f"next in {span(next_s)}" if next_s > 0 else f"next due {span(-next_s)} ago"
+        yield Text(f"{last}{candles}, {due}{every}{by}")
         yield from _evidence(status)
         if status["journal"]:
             yield Text(f"! journal: {status['journal']}", style="red")

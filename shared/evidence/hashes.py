@@ -16,7 +16,8 @@ that changes a fill, as `tests/unit/shared/backtest/simulation/test_fills_number
 was tested before is of other fills."""
 
 NOT_TESTED = frozenset({
-    "kind", "outside_every_s", "enabled", "evidence", "evidence_file", "accept_without_evidence",
+    "kind", "outside_every_s", "enabled", "timer_min", "evidence", "evidence_file",
+    "accept_without_evidence",
 })  # fmt: skip
 """Settings of the trader that change no trade of a test."""
 

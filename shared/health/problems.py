@@ -44,6 +44,7 @@ ProblemKind = Literal[
     "messages-bad",
     "position-bare",
     "trader-silent",
+    "trader-missed",
     "trader-locked",
     "trader-limit",
     "trader-trouble",
@@ -108,6 +109,7 @@ _FOLLOWS_FROM_REDIS: frozenset[ProblemKind] = frozenset(
         "coin-inputs",
         "audit-missing",
         "trader-silent",
+        "trader-missed",
         "account-silent",
         "guest-silent",
     }

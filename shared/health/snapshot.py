@@ -12,7 +12,7 @@ from shared import schema
 from shared.bus import Bus
 from shared.clock import Clock
 from shared.health.guest_verdict import guest_looked
-from shared.health.trading_verdict import looked
+from shared.health.trading_verdict import TradingView, looked
 from shared.health.verdict import RedisView, Snapshot, known_trouble
 from shared.kill_switch import KillSwitch
 from shared.messages.signals import TaSignal
@@ -42,6 +42,7 @@ class SnapshotReader:
 
     Args:
         trader: Whose trader there is; what is not his is not read.
+        timer_min: Minutes between the runs of the timer that trades; None without one.
 
     Attributes:
         seen: The current snapshot. Before the first read Redis counts as up.
@@ -57,6 +58,7 @@ class SnapshotReader:
         actors: Sequence[str],
         state_dir: Path,
         trader: TraderKind = "own",
+        timer_min: int | None,
     ) -> None:
         self._bus = bus
         self._clock = clock
@@ -69,6 +71,7 @@ class SnapshotReader:
             actors=tuple(actors),
             redis=RedisView(status="up", since_ms=now_ms, reason="", round_trip_ms=None),
             trader_kind=trader,
+            trading=TradingView(timer_s=None if timer_min is None else 60.0 * timer_min),
         )
         self._wanted: list[tuple[schema.Entry[Any], Sequence[Mapping[str, str]]]] = [
             (schema.HEARTBEAT, [{"name": name} for name in actors]),

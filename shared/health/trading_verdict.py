@@ -5,6 +5,7 @@ Their keys never expire, so their age is checked. An actor that is not configure
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
@@ -13,6 +14,7 @@ from shared.clock import seconds_since, utc_text
 from shared.config.sections import AccountSection, TraderSection
 from shared.health.problems import Problem
 from shared.messages.trading import (
+    TIMER_LATE_MS,
     Balance,
     Position,
     Positions,
@@ -73,6 +75,7 @@ class TradingView:
     Attributes:
         lock: The lock file, which applies whatever the trader published.
         bare_since_ms: By coin, since when this process has seen its position without a stop.
+        timer_s: Between the runs of the timer that trades, by the configuration; None without one.
     """
 
     positions: Positions | None = None
@@ -80,6 +83,11 @@ class TradingView:
     status: TraderStatus | None = None
     lock: SetLock | None = None
     bare_since_ms: Mapping[str, int] = field(default_factory=dict)
+    timer_s: float | None = None
+
+    def has_trader(self, actors: Collection[str]) -> bool:
+        """Return whether somebody trades: an actor that stays, or a timer."""
+        return TRADER in actors or self.timer_s is not None
 
     def is_foreign(self, position: Position) -> bool | None:
         """Return whether a position is foreign; None if the trader has not said so yet."""
@@ -101,11 +109,11 @@ def looked(
     bare = [symbol for symbol, position in by_symbol.items() if position.stop_loss is None]
     if status is not None:
         bare += [symbol for symbol in status.unprotected if symbol not in by_symbol]
-    return TradingView(
+    return dataclasses.replace(
+        before,
         positions=positions,
         balance=balance or before.balance,
         status=status,
-        lock=before.lock,
         bare_since_ms={symbol: before.bare_since_ms.get(symbol, now_ms) for symbol in bare},
     )
 
@@ -117,7 +125,11 @@ def answering(view: TradingView, now_ms: int, limits: TradingLimits) -> Answerin
     """Return whether the trader's newest status is recent."""
     if view.status is None:
         return "never"
-    return "silent" if seconds_since(view.status.as_of_ms, now_ms) > limits.trader_s else "yes"
+    return "silent" if now_ms > _current_until_ms(view.status, limits) else "yes"
+
+
+def _current_until_ms(status: TraderStatus, limits: TradingLimits) -> int:
+    return status.current_until_ms(round(1000 * limits.trader_s))
 
 
 def trading_problems(
@@ -137,7 +149,7 @@ def trading_problems(
     """
     if ACCOUNT in actors or TRADER in actors:
         yield from _bare_problems(view, now_ms, limits)
-    if TRADER in actors:
+    if view.has_trader(actors):
         yield from _trader_problems(view, now_ms, listening_ms, limits)
     if ACCOUNT in actors:
         yield from _account_problems(view, now_ms, listening_ms, limits)
@@ -151,8 +163,10 @@ def trading_notes(
     Args:
         symbols: The coins of the configuration.
     """
-    if TRADER not in actors or view.status is None:
+    if not view.has_trader(actors):
         return []
+    if view.status is None:
+        return [] if view.timer_s is None else [f"trader: {NOT_RUN_YET}"]
     kept = [
         f"{symbol}: in no group any more; its position is managed to its end"
         for symbol in view.status.ours
@@ -189,6 +203,9 @@ def share(limit: TraderLimit) -> float | None:
     return used / most if most else None
 
 
+NOT_RUN_YET = "run by a timer, which has not run it yet; enable the timer to have it trade"
+
+
 def _silent_s(at_ms: int, now_ms: int, listening_ms: int | None) -> float:
     """Return for how long nothing has arrived although the bus has answered."""
     return 0.0 if listening_ms is None else seconds_since(max(at_ms, listening_ms), now_ms)
@@ -223,16 +240,22 @@ def _trader_problems(
         text = f"trader: locked: by {lock.who}: {_because(lock.reason)}{MEANS['locked']}"
         yield Problem("trader-locked", "lock", text)
     if status is None:
+        if view.timer_s is not None:
+            return
         if (silent_s := _silent_s(0, now_ms, listening_ms)) > limits.trader_s:
             text = f"trader: has not said how it is, for {silent_s:.0f} s"
             yield Problem("trader-silent", "word", text)
         return
+    if view.timer_s is not None and not is_answering:
+        yield from _missed_run(status, now_ms, listening_ms, view.timer_s)
+        return
     age = seconds_since(status.as_of_ms, now_ms)
-    if _silent_s(status.as_of_ms, now_ms, listening_ms) > limits.trader_s:
-        # a trader that was off and has no positions is not missed
-        if status.mode in ("enabled", "reducing") or status.ours:
-            positions = f", with positions in {', '.join(status.ours)}" if status.ours else ""
-            text = f"trader: not answering for {age:.0f} s; it was {status.mode}{positions}"
+    if (
+        status.every_s is None
+        and _silent_s(status.as_of_ms, now_ms, listening_ms) > limits.trader_s
+    ):
+        if _is_missed(status):
+            text = f"trader: not answering for {age:.0f} s; it was {_last_known(status)}"
             yield Problem("trader-silent", "word", text)
         return
     if not is_answering:
@@ -249,6 +272,30 @@ def _trader_problems(
     if status.trouble:
         text = f"trader: the last cycle could not do its work: {status.trouble}"
         yield Problem("trader-trouble", "cycle", text)
+
+
+def _missed_run(
+    status: TraderStatus, now_ms: int, listening_ms: int | None, timer_s: float
+) -> Iterator[Problem]:
+    # a run that came during an outage could not say so; the next one can
+    patience_s = timer_s + TIMER_LATE_MS / 1000
+    if _is_missed(status) and _silent_s(0, now_ms, listening_ms) > patience_s:
+        age = seconds_since(status.as_of_ms, now_ms)
+        text = (
+            f"trader: no run of its timer since {utc_text(status.as_of_ms)}, {age:.0f} s ago; one "
+            f"is due every {timer_s / 60:.0f} min; it was {_last_known(status)}: start the timer"
+        )
+        yield Problem("trader-missed", "word", text)
+
+
+def _is_missed(status: TraderStatus) -> bool:
+    """Return whether its silence matters; not of one that was off and has no positions."""
+    return status.mode in ("enabled", "reducing") or bool(status.ours)
+
+
+def _last_known(status: TraderStatus) -> str:
+    positions = f", with positions in {', '.join(status.ours)}" if status.ours else ""
+    return f"{status.mode}{positions}"
 
 
 def _because(reason: str) -> str:

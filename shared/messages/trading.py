@@ -19,6 +19,10 @@ TraderKind = Literal["own", "outside", "none"]
 WITH_SYMBOL: frozenset[TraderVerb] = frozenset({"close", "adopt"})
 """These concern one coin, the others none."""
 
+TIMER_LATE_MS = 90_000
+"""How late a run of a timer may say how it is before it counts as missed: it has to start, read the
+journal, and reach the venue, on a busy machine too."""
+
 Amount = str
 """Money and sizes on the wire: a decimal number as text, as exact as the venue sent it."""
 
@@ -154,6 +158,8 @@ class TraderStatus:
         pnl_as_of_ms: When these and the use of the limits were computed.
         evidence: None in a status of an earlier version.
         strategy: What scores its entries; None in a status of an earlier version.
+        next_cycle_ms: When the next cycle is due; by a timer, when its next run is.
+        every_s: Between the runs of the timer that runs the trader; None of one that stays.
     """
 
     as_of_ms: int
@@ -181,7 +187,18 @@ class TraderStatus:
     journal: str = ""
     evidence: EvidenceStatus | None = None
     strategy: StrategyIdentity | None = None
+    every_s: int | None = None
     v: int = 1
+
+    def current_until_ms(self, resident_ms: int = 30_000) -> int:
+        """Return until when this counts as current; later, a newer one is missing.
+
+        Args:
+            resident_ms: How old that of a trader that stays may be; it renews it every 5 s.
+        """
+        if self.every_s is None:
+            return self.as_of_ms + resident_ms
+        return self.next_cycle_ms + TIMER_LATE_MS
 
     def is_foreign(self, position: Position) -> bool | None:
         """Return whether a position is foreign; None if it opened after the trader's last look."""

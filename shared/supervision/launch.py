@@ -133,7 +133,7 @@ def foreground_launch(
     ports = configured_ports(config)
     coins = kept(config, coins_in_use(config))
     strategy = strategy_section(config)
-    specs = {spec.name: spec for spec in child_specs(config, ports, coins, strategy)}
+    specs = {spec.name: spec for spec in child_specs(config, ports, coins, strategy, once=once)}
     if name not in specs:
         raise ConfigError([f"no actor {name!r}: expected one of {', '.join(specs)}"])
     if ports.get(name) == 0:

@@ -74,6 +74,11 @@ def trades(config: Config) -> bool:
     return config.trader.kind == "own" and is_on
 
 
+def timer_min(config: Config) -> int | None:
+    """Return the minutes between the runs of a timer that trades; None without one."""
+    return config.trader.timer_min if trades(config) else None
+
+
 def child_specs(
     config: Config,
     ports: Mapping[str, int],
@@ -81,6 +86,7 @@ def child_specs(
     strategy: StrategySection | None = None,
     *,
     evidence: str = "",
+    once: bool = False,
 ) -> list[ChildSpec]:
     """Return the actors of a configuration, in order of start.
 
@@ -89,6 +95,7 @@ def child_specs(
         kept: Coins in no group that need candles, as something is open in them.
         strategy: The configured strategy, if it is a file of the user.
         evidence: The digest of the trader's evidence, so that a reload sees a change.
+        once: For a single run, as a timer's: the trader is among them in any case.
     """
     given = _Given(config, ports, kept, strategy, evidence)
     specs = [
@@ -99,7 +106,8 @@ def child_specs(
         *([_auditor(given)] if config.auditor.enabled else []),
         *([_account(given)] if config.trader.kind == "own" else []),
         *([_guests(given)] if config.trader.kind == "outside" else []),
-        *([_trader(given), _trader_api(given)] if trades(config) else []),
+        *([_trader(given)] if trades(config) and (once or timer_min(config) is None) else []),
+        *([_trader_api(given)] if trades(config) else []),
         *([_alerts(given)] if config.alerts.enabled else []),
     ]
     names = [spec.name for spec in specs] + ["health", "dashboard"]
@@ -287,6 +295,7 @@ def _trader_api(given: _Given) -> ChildSpec:
         section={
             "trader_api": given.with_port("trader_api", "trader-api"),
             "symbols": given.symbols,
+            "timer_min": timer_min(given.config),
         },
         level=5,
         step_budget_s=30,
@@ -317,6 +326,7 @@ def _health(given: _Given, names: list[str]) -> ChildSpec:
             "fetcher": given.plain["fetcher"],
             "account": given.plain["account"],
             "trader": given.whose_trader,
+            "timer_min": timer_min(given.config),
         },
         level=3,
         step_budget_s=30,
@@ -339,6 +349,7 @@ def _dashboard(given: _Given, names: list[str]) -> ChildSpec:
             "account": plain["account"],
             "trader": given.whose_trader,
             "indicators": plain["indicators"],
+            "timer_min": timer_min(given.config),
         },
         level=4,
         step_budget_s=30,

@@ -45,7 +45,7 @@ async def dashboard(
         section={
             "dashboard": {"host": "127.0.0.1", "port": port}, "namespace": "",
             "groups": {"all": list(ASSETS)}, "actors": ["fetcher", "dashboard"], "fetcher": {},
-            "account": {}, "trader": {}, "indicators": {},
+            "account": {}, "trader": {}, "indicators": {}, "timer_min": None,
             "binance": {"base_url": "http://127.0.0.1:1", "weight_share": 0.5},
         },
         bus=Bus(redis_url, name="dashboard", clock=CLOCK), clock=CLOCK,

@@ -85,9 +85,10 @@ export function positions(held, changes = {}) {
  */
 export function trader(changes = {}) {
   return {
-    config: null, silent_after_ms: 30_000,
+    config: null, silent_after_ms: 30_000, timer_s: null,
     status: {
       as_of_ms: 1000, mode: "enabled", reason: "", venue: "sim", cycle_ms: null, next_cycle_ms: 2000,
+      every_s: null,
       candles_from: "redis", trouble: "", last_trade_ms: null, use_ta_signals: false, ours: [], foreign: [],
       unprotected: [], limits: [], skipped: {}, pnl_today_quote: null, fees_today_quote: null,
       pnl_as_of_ms: null, started_ms: null, uptime_s: null, looked_ms: null,

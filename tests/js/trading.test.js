@@ -45,6 +45,16 @@ test("a trader is believed for thirty seconds, then never shown as enabled", () 
     ["silent", "trader not answering for 45\u00a0s", "it was enabled when last heard"]);
 });
 
+test("a trader run by a timer is believed until its next run is late, and is missed from then on", () => {
+  const told = data({ trader: { ...trader({ every_s: 300 }), silent_after_ms: 390_000, timer_s: 300 } });
+  assert.deepEqual([traderView(told, 391_000).kind, traderView(told, 391_000).words], ["answering", "trader enabled"]);
+  const late = traderView(told, 361_000 + 40_000);
+  assert.deepEqual([late.kind, late.words, late.means],
+    ["silent", "trader not run for 6\u00a0min", "its timer is late; it was enabled when last heard"]);
+  const never = traderView(data({ trader: { ...trader(), status: null, timer_s: 300 } }), 1000);
+  assert.deepEqual([never.kind, never.words], ["absent", "trader not run yet"]);
+});
+
 test("a trader whose process is down is not answering, however young its last word", () => {
   for (const state of ["backoff", "quarantined", "stopped", "starting"]) {
     const view = traderView(data({ trader: trader(), actors: [traderActor(state)] }), 3000);

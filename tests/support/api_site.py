@@ -68,7 +68,11 @@ class Site:
 
 @contextlib.asynccontextmanager
 async def api_site(
-    url: str, state_dir: Path, *, log: logging.Logger | None = None
+    url: str,
+    state_dir: Path,
+    *,
+    log: logging.Logger | None = None,
+    timer_min: int | None = None,
 ) -> AsyncIterator[Site]:
     """Run the actor and yield it once it answers."""
     port = free_port()
@@ -77,7 +81,11 @@ async def api_site(
         mode="demo",
         source="sim",
         state_dir=state_dir,
-        section={"trader_api": {"host": "127.0.0.1", "port": port}, "symbols": COINS},
+        section={
+            "trader_api": {"host": "127.0.0.1", "port": port},
+            "symbols": COINS,
+            "timer_min": timer_min,
+        },
         bus=Bus(url, name="trader-api", clock=CLOCK, timeout_s=0.5),
         clock=CLOCK,
         log=log or logging.getLogger("test"),

@@ -80,6 +80,7 @@ async def site(
             "fetcher": {},
             "account": {},
             "trader": dict(trader or {}),
+            "timer_min": None,
         },
         bus=bus,
         clock=clock,

@@ -52,6 +52,20 @@ def files(machine: Machine) -> str:
     return machine.says("find", *places, "-path", "*coinex*", *options)
 
 
+def older_dev_config() -> str:
+    """Return the config.yaml that install.sh --dev made when it meant the simulated market."""
+    text = (ROOT / "config.yaml").read_text()
+    for name, given in (
+        ("mode", "demo"),
+        ("state_dir", "/var/lib/coinex/dev"),
+        ("  namespace", "dev"),
+        ("  embedded", "always"),
+        ("  url", "redis://127.0.0.1:6380/0"),
+    ):
+        text = re.sub(rf"(?m)^{name}: \S+", f"{name}: {given}", text, count=1)
+    return text
+
+
 class Instance:
     """One instance, dev or prod, on a machine."""
 

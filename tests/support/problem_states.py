@@ -206,6 +206,10 @@ STATES: list[tuple[ProblemKind, dict[str, Any]]] = [
     ),
     ("trader-silent", traded(status=None)),
     ("trader-silent", traded(status=trader_status(NOW_MS - 60_000, ours=["BTCUSDT"]))),
+    (
+        "trader-missed",
+        traded(status=trader_status(NOW_MS - 600_000, every_s=300, ours=["BTCUSDT"]), timer_s=300),
+    ),
     ("trader-locked", traded(status=trader_status(mode="locked", reason="kill switch, by ada"))),
     ("trader-limit", traded(status=trader_status(limits=[limit(state="warned")]))),
     ("trader-limit", traded(status=trader_status(limits=[limit(state="reached")]))),

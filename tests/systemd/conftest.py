@@ -15,6 +15,7 @@ from tests.support.installed_platform import (
     UNINSTALL,
     FailedInstallation,
     Instance,
+    older_dev_config,
     prepare,
 )
 from tests.support.systemd_machine import Machine, NoMachineError
@@ -55,7 +56,11 @@ def prepared(
 
 @pytest.fixture(scope="session")
 def instances(machine: Machine, prepared: FailedInstallation) -> tuple[Instance, Instance]:
-    """Dev and prod, installed and not started; prod reads the prices of dev's simulator."""
+    """Dev and prod, installed and not started; prod reads the prices of dev's simulator.
+
+    Dev has the configuration that earlier versions gave it: the simulated market, its own Redis.
+    """
+    machine.write("/etc/coinex/dev/config.yaml", older_dev_config())
     machine.run(INSTALL, "--dev", "--prod", "--no-start", timeout_s=120)
     dev, prod = Instance(machine, "dev"), Instance(machine, "prod")
     for instance in (dev, prod):

@@ -175,6 +175,101 @@ def test_the_machines_own_redis_is_used_with_a_password_from_a_credential(dev: I
         machine.run("systemctl", "daemon-reload")
 
 
+def test_an_installed_dev_keeps_its_mode_and_is_told_how_to_change_it(dev: Instance) -> None:
+    config = dev.machine.says("cat", dev.config)
+    assert "\nmode: demo" in config
+    said = dev.install("--trader-timer", "--no-start")
+    assert "dev: stays in demo mode" in said
+    assert "set in it mode: paper" in said
+    assert "trader.timer_min: 5" in said
+    assert dev.machine.says("cat", dev.config) == config
+
+
+def test_the_timer_under_its_earlier_name_is_followed_by_the_new_one(dev: Instance) -> None:
+    machine, old, new = dev.machine, "coinex-trader-once@dev.timer", "coinex-trader-dev.timer"
+    text = machine.says("cat", f"/etc/systemd/system/{new}")
+    machine.write(f"/etc/systemd/system/{old}", text + "\n")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "enable", old)
+    try:
+        assert f"{new} now, {old} is removed" in dev.install("--no-start")
+        assert machine.says("systemctl", "is-enabled", new) == "enabled"
+        assert machine.run("systemctl", "cat", old, check=False).returncode != 0
+    finally:
+        machine.run("systemctl", "disable", "--now", new)
+
+
+def test_a_companion_that_was_disabled_stays_so(dev: Instance) -> None:
+    unit = "coinex-dashboard-dev.service"
+    assert dev.machine.says("systemctl", "is-enabled", unit) == "enabled"
+    dev.machine.run("systemctl", "disable", unit)
+    try:
+        dev.install("--no-start")
+        assert dev.machine.run("systemctl", "is-enabled", unit, check=False).returncode != 0
+    finally:
+        dev.machine.run("systemctl", "enable", unit)
+
+
+@pytest.fixture
+def real_dev(instances: tuple[Instance, Instance]) -> Iterator[Instance]:
+    """Dev as --dev installs it, on the machine's Redis, with the prices of a demo beside it."""
+    dev, machine = instances[0], instances[0].machine
+    if machine.run("systemctl", "cat", "redis-server.service", check=False).returncode != 0:
+        pytest.skip("redis-server is not installed as a service")
+    before, demo = machine.says("cat", dev.config), Instance(machine, "demo")
+    machine.run(UNINSTALL, "--dev", "--purge")
+    machine.run("systemctl", "start", "redis-server")
+    machine.run("redis-cli", "flushall")
+    machine.run(INSTALL, "--dev", "--demo", "--no-start", timeout_s=120)
+    for instance in (dev, demo):
+        instance.set({"auditor.enabled": "false"})
+        machine.run("sed", "-i", "/^  payments: /,/^$/{/^$/!d}", instance.config)
+    dev.set({"binance.base_url": "http://127.0.0.1:8901"})
+    demo.start()
+    demo.wait_ready()
+    yield dev
+    machine.run(UNINSTALL, "--dev", "--demo", "--purge", timeout_s=120)
+    machine.run("systemctl", "stop", "redis-server")
+    machine.write(dev.config, before + "\n")
+    machine.run(INSTALL, "--dev", "--no-start", timeout_s=120)
+
+
+def test_dev_is_real_on_the_machines_redis_with_a_timer_for_a_trader(real_dev: Instance) -> None:
+    dev, machine = real_dev, real_dev.machine
+    config = machine.says("cat", dev.config)
+    for line in ("mode: paper", "  embedded: never", "  enabled: true", "  timer_min: 5"):
+        assert re.search(rf"(?m)^{line}\b", config), line
+    dev.start()
+    dev.wait_ready()
+    assert machine.says("systemctl", "is-active", "redis-server") == "active"
+    keys = machine.says("redis-cli", "--scan").split()
+    assert keys
+    assert all(key.startswith("dev:") for key in keys)
+    assert not [line for line in dev.processes() if "redis" in line]
+    for port, path in ((8892, "/api/state"), (8894, "/livez"), (8895, "/openapi.json"),
+                       (8890, "/api/state")):  # fmt: skip
+        assert dev.get(port, path)[0] == 200
+    companions = ("coinex-ta-dev", "coinex-dashboard-dev", "coinex-trader-api-dev")
+
+    def all_active() -> bool:
+        done = machine.run("systemctl", "is-active", *companions, check=False)
+        return done.stdout.split() == ["active"] * len(companions)
+
+    wait_for(all_active, 10, "every companion active")
+    assert "trader" not in dev.actors()
+    note = "run by a timer, which has not run it yet"
+    wait_for(lambda: note in dev.get(8894, "/health")[1], 10, "that is worth a note")
+    code, said = dev.command("trader", "kill", "--reason", "a trial")
+    assert (code, "the lock is set; kept for the trader's next run" in said) == (1, True), said
+    machine.run("systemctl", "start", "coinex-trader-once@dev.service", timeout_s=240)
+    wait_for(lambda: '"every_s":300' in dev.get(8894, "/health")[1], 10, "its run is seen")
+    assert "run by a timer, which has not" not in dev.get(8894, "/health")[1]
+    code, said = dev.command("trader", "status")
+    assert code == 0, said
+    assert "by a timer every 5 min" in said
+    assert "locked" in said
+
+
 def test_uninstalling_keeps_state_unless_it_is_purged(prod: Instance) -> None:
     machine, original = prod.machine, prod.machine.says("cat", prod.config)
     prod.set({"supervisor.start_s": "8"})

@@ -26,8 +26,11 @@ def is_gone(machine: Machine, pid: int) -> bool:
 
 def test_the_units_are_clean_and_hardly_exposed(dev: Instance) -> None:
     dev.install("--trader-timer", "--no-start")
-    units = [dev.unit, "coinex-trader-once@dev.service"]
-    verified = dev.machine.run("systemd-analyze", "verify", *units, "coinex-trader-once@dev.timer")
+    companions = ["coinex-ta-dev", "coinex-dashboard-dev", "coinex-trader-api-dev"]
+    services = [f"{name}.service" for name in companions]
+    units = [dev.unit, "coinex-trader-once@dev.service", *services]
+    others = ["coinex-trader-dev.timer", *(f"{name}.path" for name in companions)]
+    verified = dev.machine.run("systemd-analyze", "verify", *units, *others)
     assert verified.stdout + verified.stderr == ""
     for unit in units:
         table = dev.machine.says("systemd-analyze", "security", "--no-pager", unit)
@@ -240,7 +243,7 @@ def test_it_comes_back_with_the_machine(dev: Instance) -> None:
 
 def test_the_timer_of_the_trader_falls_due_with_every_five_minutes(dev: Instance) -> None:
     dev.install("--trader-timer", "--no-start")
-    timer = "coinex-trader-once@dev.timer"
+    timer = "coinex-trader-dev.timer"
     dev.machine.run("systemctl", "start", timer)
     due = dev.machine.says("systemctl", "show", "--value", "-p", "NextElapseUSecRealtime", timer)
     dev.machine.run("systemctl", "stop", timer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import re
 from collections import defaultdict
 
 import pytest
@@ -10,10 +11,12 @@ import pytest
 from shared.config.load import load
 from shared.config.sections import Config
 from shared.supervision.launch import launch_message
+from shared.supervision.readiness import UNITS
 from shared.supervision.specs import child_specs
 from tests.support.paths import ROOT
 
 DEPLOY = ROOT / "deploy"
+INSTALLER = (DEPLOY / "install.sh").read_text()
 
 
 def hardening(unit: str) -> list[str]:
@@ -28,6 +31,31 @@ def test_both_units_are_hardened_alike() -> None:
     assert "NoNewPrivileges=yes" in timer
     assert platform[: len(timer)] == timer
     assert platform[len(timer) :] == ["WantedBy=multi-user.target"]
+
+
+def test_a_companion_is_hardened_like_the_platform_but_reaches_no_network() -> None:
+    platform = hardening("coinex-platform@.service")
+    companion = hardening("coinex-companion.service")
+    no_network = "RestrictAddressFamilies=AF_UNIX"
+    assert no_network in companion
+    assert [line for line in companion if line != no_network][:-2] == [
+        line for line in platform if not line.startswith("RestrictAddressFamilies=")
+    ][:-1]
+    assert "PrivateNetwork=yes" in (DEPLOY / "coinex-companion.service").read_text()
+
+
+def test_each_companion_stands_for_actors_that_the_supervisor_writes_about() -> None:
+    placed = re.findall(r"put_companion (\S+) (\S+) ('[^']*'|\S+) ", INSTALLER)
+    assert {unit for unit, _, _ in placed} == {
+        "coinex-ta-dev", "coinex-dashboard-dev", "coinex-trader-api-dev", "coinex-dashboard",
+    }  # fmt: skip
+    for _, name, actors in placed:
+        assert tuple(actors.strip("'").split()) == UNITS[name]
+
+
+def test_the_timer_runs_as_often_as_the_configuration_for_it_says() -> None:
+    (minutes,) = re.findall(r"trader\.timer_min=(\d+)", INSTALLER)
+    assert f"OnCalendar=*:0/{minutes}\n" in (DEPLOY / "coinex-trader.timer").read_text()
 
 
 def test_what_the_units_make_is_for_their_user_alone() -> None:

@@ -56,7 +56,7 @@ PRODUCT = re.compile(
     | \b COINEX_ (?: REDIS_PASSWORD | VENUE_KEY | VENUE_SECRET | ALERT_URLS | DATA_DIR ) \b
     | \b COINEX_ (?= \$\{{ )
     # directories, units, users, processes; temporary directories of tests
-    | (?: /opt | /etc | /var/lib | /var/cache | /bin | \b deploy ) / coinex \b
+    | (?: /opt | /etc | /run | /var/lib | /var/cache | /bin | \b deploy ) / coinex \b
     | (?<= Directory= ) coinex (?= /%i )
     | \b coinex- (?= [a-z%$] | " | \{{ )
     | [*] coinex [*]

@@ -136,6 +136,8 @@ export interface Evidence {
 export interface TraderStatus {
   as_of_ms: number; mode: TraderMode; reason: string; venue: string;
   cycle_ms: number | null; next_cycle_ms: number;
+  /** Between the runs of the timer that runs it; null of one that stays. */
+  every_s: number | null;
   candles_from: "redis" | "binance" | "none";
   trouble: string;
   last_trade_ms: number | null;
@@ -167,8 +169,13 @@ export interface GuestTrader { status: GuestStatus | null; config: GuestConfig |
 /** Whose trader there is: the platform's, a program of the user's, or no one's. */
 export type TraderKind = "own" | "outside" | "none";
 
-/** `status` is null before the first message; older than `silent_after_ms`, the trader is silent. */
-export interface Trader { status: TraderStatus | null; config: TraderConfig | null; silent_after_ms: number }
+/**
+ * `status` is null before the first message; older than `silent_after_ms`, the trader is silent.
+ * `timer_s`: between the runs of the timer that trades, by the configuration; null without one.
+ */
+export interface Trader {
+  status: TraderStatus | null; config: TraderConfig | null; silent_after_ms: number; timer_s: number | null;
+}
 
 /** As on the bus; `text` is complete. */
 export interface TradeEvent {

@@ -39,6 +39,10 @@ export function traderView({ trader, outside, actors, redis }, nowMs) {
   if (outside !== null) return outsideView(outside, nowMs);
   const actor = actors.find(({ name }) => name === "trader");
   const status = trader?.status ?? null;
+  const byTimer = actor === undefined && trader !== null && trader.timer_s !== null;
+  if (byTimer && status === null) {
+    return { kind: "absent", words: "trader not run yet", means: "its timer has not run it: enable the timer", tone: "none", glyph: "○" };
+  }
   if (trader === null || (actor === undefined && status === null)) {
     return { kind: "absent", words: "no trader running", means: "nothing is traded", tone: "none", glyph: "○" };
   }
@@ -57,6 +61,12 @@ export function traderView({ trader, outside, actors, redis }, nowMs) {
     if (!status.trouble) return answering;
     // The mode is what it may do, not what it manages to do.
     return { ...answering, words: `${answering.words}, in trouble`, tone: mode.tone === "bad" ? "bad" : "warn" };
+  }
+  if (byTimer) {
+    return {
+      kind: "silent", words: `trader not run for ${age(silentMs)}`,
+      means: `${why ? `${why}; ` : ""}its timer is late; it was ${status.mode} when last heard`, tone: "bad", glyph: "✕",
+    };
   }
   if (actor === undefined) {
     return { kind: "absent", words: "no trader running", means: `the last one reported ${age(silentMs)} ago`, tone: "none", glyph: "○" };

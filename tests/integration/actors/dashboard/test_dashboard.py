@@ -158,7 +158,7 @@ async def site(
         section={
             "dashboard": {"host": "127.0.0.1", "port": port, **settings},
             "namespace": "", "groups": GROUPS, "actors": list(actors), "fetcher": {},
-            "account": {}, "trader": {}, "indicators": {},
+            "account": {}, "trader": {}, "timer_min": None, "indicators": {},
             "binance": {"base_url": base_url, "weight_share": 0.5},
         },
         bus=bus, clock=CLOCK, log=logging.getLogger("dashboard"), rng=random.Random(1),

@@ -381,7 +381,8 @@ async def test_taken_port_is_retried_with_words_not_crashed_on(
         context = Context(
             name="health", mode="demo", source="sim", state_dir=tmp_path,
             section={"health": {"host": "127.0.0.1", "port": port}, "symbols": COINS,
-                     "actors": ACTORS, "fetcher": {}, "account": {}, "trader": {}},
+                     "actors": ACTORS, "fetcher": {}, "account": {}, "trader": {},
+                     "timer_min": None},
             bus=bus, clock=CLOCK, log=logging.getLogger("health"), rng=random.Random(1),
             status=StatusPipe(None), probation=False, quarantined_coins={},
         )  # fmt: skip

@@ -58,8 +58,10 @@ class Site:
             for listen, path in zip(listens, ("health", "api/state"), strict=True)
         )
         coins = list(WELL.symbols)
+        timer_s = seen.trading.timer_s
         common: dict[str, Any] = {"actors": list(seen.actors), "fetcher": {}, "account": {}}
         common["trader"] = {"kind": seen.trader_kind}
+        common["timer_min"] = None if timer_s is None else round(timer_s / 60)
         own = {"health": listens[0], "symbols": coins}
         self.health = Health(context("health", url, tmp_path, clock, common | own))
         own = {"dashboard": listens[1], "groups": {"all": coins}, "namespace": ""}

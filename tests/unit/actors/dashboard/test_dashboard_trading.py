@@ -45,7 +45,7 @@ def test_without_account_and_trader_the_document_says_that_there_is_none() -> No
 
 def test_a_trader_of_the_configuration_that_has_said_nothing_is_one_without_status() -> None:
     assert shown(TradingView(), ("trader",))["trader"] == {
-        "status": None, "config": None, "silent_after_ms": 30_000,
+        "status": None, "config": None, "silent_after_ms": 30_000, "timer_s": None,
     }  # fmt: skip
 
 
@@ -94,3 +94,10 @@ def test_time_alone_changes_nothing_of_them() -> None:
     assert board.update(shown(told))
     assert not board.update(shown(told))
     assert board.update(shown(replace(told, status=trader_status(NOW_MS + 1))))
+
+
+def test_a_trader_run_by_a_timer_is_old_when_its_next_run_is_late() -> None:
+    status = trader_status(every_s=300, next_cycle_ms=NOW_MS + 240_000)
+    page = shown(TradingView(status=status, timer_s=300.0), ("account",))["trader"]
+    assert (page["silent_after_ms"], page["timer_s"]) == (330_000, 300.0)
+    assert shown(TradingView(timer_s=300.0), ("account",))["trader"]["status"] is None

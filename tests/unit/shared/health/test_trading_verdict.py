@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from actors.health.trading_report import account_section, trader_section
+from shared.clock import utc_text
 from shared.config.sections import AccountSection
 from shared.health.trading_verdict import (
     TradingLimits,
@@ -278,6 +279,82 @@ def test_an_enabled_trader_is_not_answering_after_thirty_seconds_and_not_before(
     assert answering(WELL, NOW_MS + 30_000, LIMITS) == "yes"
     assert answering(WELL, NOW_MS + 31_000, LIMITS) == "silent"
     assert answering(TradingView(), NOW_MS, LIMITS) == "never"
+
+
+# The trader run by a timer, every five minutes: NOW_MS is a full hour, and the run of then was well
+
+BY_TIMER: dict[str, Any] = {"actors": ("account", "health"), "timer_s": 300.0}
+DUE_MS = 300_000
+
+
+def by_timer(**change: Any) -> TraderStatus:
+    return trader_status(every_s=300, next_cycle_ms=NOW_MS + DUE_MS, **change)
+
+
+def well_until(at_ms: int) -> dict[str, Any]:
+    return {"positions": positions(as_of_ms=at_ms), "balance": balance(at_ms)}
+
+
+def test_a_run_of_the_timer_is_missed_when_the_next_is_late_by_a_fair_margin() -> None:
+    in_time_ms = DUE_MS + 90_000
+    expected: dict[str, Any] = {**BY_TIMER, "status": by_timer(ours=["BTCUSDT"])}
+    assert problems(in_time_ms, **expected, **well_until(NOW_MS + in_time_ms)) == []
+    assert problems(in_time_ms + 1000, **expected, **well_until(NOW_MS + in_time_ms)) == [
+        f"trader: no run of its timer since {utc_text(NOW_MS)}, 391 s ago; one is due every 5 min; "
+        "it was enabled, with positions in BTCUSDT: start the timer"
+    ]
+
+
+def test_a_run_that_came_while_redis_was_away_is_not_missed() -> None:
+    late_ms = DUE_MS + 91_000
+    expected: dict[str, Any] = {**BY_TIMER, "status": by_timer(), **well_until(NOW_MS + late_ms)}
+    assert problems(late_ms, **expected) != []
+    assert problems(late_ms, **expected, listening_ms=None) == []
+    assert problems(late_ms, **expected, listening_ms=NOW_MS + 1000) == []
+    assert problems(late_ms, **expected, listening_ms=NOW_MS) != []
+
+
+def test_a_timer_that_is_off_on_purpose_is_not_missed() -> None:
+    for mode in ("disabled", "locked"):
+        status = by_timer(mode=mode)
+        expected = {**BY_TIMER, **well_until(NOW_MS + 3_600_000)}
+        assert problems(3_600_000, status=status, **expected) == []
+
+
+def test_a_status_left_by_a_trader_that_stayed_does_not_count_as_a_run() -> None:
+    expected = {**BY_TIMER, **well_until(NOW_MS + 31_000)}
+    (text,) = problems(31_000, status=trader_status(), **expected)
+    assert text.startswith("trader: no run of its timer since")
+
+
+def test_a_timer_that_has_not_run_yet_is_a_note() -> None:
+    seen, verdict = platform(replace(WELL, status=None, timer_s=300.0), ("account", "health"))
+    assert verdict.problems == []
+    assert verdict.notes == [
+        "trader: run by a timer, which has not run it yet; enable the timer to have it trade"
+    ]
+    assert trader_section(seen, NOW_MS, Limits()) is None
+    assert platform(replace(WELL, status=None), ("account", "health"))[1].notes == []
+
+
+def test_a_trader_run_by_a_timer_is_shown_with_its_last_and_next_cycle() -> None:
+    seen, verdict = platform(replace(WELL, status=by_timer(), timer_s=300.0), ("account", "health"))
+    assert verdict.problems == []
+    shown = trader_section(seen, NOW_MS + 200_000, Limits())
+    assert shown is not None
+    assert (shown["answering"], shown["every_s"]) == (True, 300)
+    assert shown["next_cycle"] == utc_text(NOW_MS + DUE_MS)
+    late = trader_section(seen, NOW_MS + 400_000, Limits())
+    assert late is not None
+    assert late["answering"] is False
+
+
+def test_what_is_read_anew_keeps_the_interval_of_the_timer() -> None:
+    view = looked(
+        replace(WELL, timer_s=300.0), positions=None, balance=None, status=None, now_ms=NOW_MS
+    )
+    assert view.timer_s == 300.0
+    assert view.status is WELL.status
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,22 @@ def test_without_a_trader_of_our_own_nobody_trades_signs_or_wants_keys(
         assert there[name].section["trader"] == {"kind": kind, "outside_every_s": 300}
 
 
+def test_a_trader_run_by_a_timer_does_not_stay_and_is_watched_and_commanded_all_the_same() -> None:
+    by_timer = dataclasses.replace(
+        config("paper"), trader=TraderSection(enabled=True, timer_min=15)
+    )
+    there = {spec.name: spec for spec in child_specs(by_timer, PORTS)}
+    assert "trader" not in there
+    for name in ("health", "dashboard", "trader-api"):
+        assert there[name].section["timer_min"] == 15
+    once = {spec.name: spec for spec in child_specs(by_timer, PORTS, once=True)}
+    assert once["trader"].section["trader"]["timer_min"] == 15
+    unwanted = dataclasses.replace(by_timer, trader=TraderSection(enabled=False, timer_min=15))
+    there = {spec.name: spec for spec in child_specs(unwanted, PORTS)}
+    assert "trader-api" not in there
+    assert there["health"].section["timer_min"] is None
+
+
 @pytest.mark.parametrize("mode", ["demo", "paper"])
 def test_whoever_signs_is_sent_to_the_simulated_venue(mode: Mode) -> None:
     for name in ("account", "trader"):

@@ -103,6 +103,7 @@ function lines(status, isAnswering) {
   const found = [
     ["Next cycle", !isAnswering ? "unknown" : left > 0 ? `in ${countdown(left)}` : "is due"],
     ["Last cycle", status.cycle_ms === null ? "none yet" : `on the close of ${time(status.cycle_ms, zone())}`],
+    ["Runs", status.every_s ? `by a timer, every ${status.every_s / 60} min` : "all the time"],
     ["Candles from", ...candles(status)],
     ["TA bonus", status.use_ta_signals ? "counts in entries, capped" : "not used: the base score alone decides"],
     ["Strategy", status.strategy ? `${status.strategy.name} ${status.strategy.version}`.trim() : "unknown"],
