@@ -57,7 +57,10 @@ SCAN_EXAMPLE: dict[str, Any] = {
         }
     ],
     "source": "binance",
-    "strategy": {"name": "base", "version": "1", "hash": "e3b0c44298fc1c149afbf4c8996fb924"},
+    "strategy": {
+        "name": "base", "version": "1", "hash": "e3b0c44298fc1c149afbf4c8996fb924",
+        "class_name": "",
+    },
     "v": 1,
 }  # fmt: skip
 WINDOW_EXAMPLE: dict[str, Any] = {
