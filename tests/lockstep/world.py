@@ -163,7 +163,7 @@ class World:
             # its identity is part of the ids of its orders
             Journal(path, simulated_owner(), identity="10c857e9").close()
             if self._strategy is not None:
-                record(path.parent, self._strategy.file)
+                record(path.parent, self._strategy.file, **self._strategy.parameters)
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._live(path.parent))
             return self._outcome(path)

@@ -136,16 +136,19 @@ def test_listens_on_loopback_alone_and_ctrl_c_ends_all_of_it_in_words(
 ) -> None:
     run = start()
     wait_for(lambda: stored(tmp_path) >= 2, WITHIN_S)
+    os.killpg(run.pid, signal.SIGSTOP)  # so that it does not end meanwhile
     processes = below(run)
     ports = listening(processes)
     assert len(ports) > 3 and {ip for ip, _ in ports} <= {"127.0.0.1", "::ffff:127.0.0.1"}
     assert not {port for _, port in ports} & {6379, 8265}
     os.killpg(run.pid, signal.SIGINT)
+    os.killpg(run.pid, signal.SIGCONT)
     _, said = run.communicate(timeout=WITHIN_S)
     *progress, last = said.splitlines()
     assert (run.returncode, last) == (
         130, "sweep: interrupted; the same command goes on where it was",
     )  # fmt: skip
+    assert progress.pop(0).startswith("sweep: funding rates: made-up")
     assert all(line.endswith(f"of {sweep_run.SETTINGS} backtests") for line in progress)
     assert gone(processes) and list(short.iterdir()) == []
 

@@ -257,7 +257,7 @@ async def test_closing_ends_a_call_under_way_at_once(scoring: Scoring) -> None:
     pid = scoring.scorer._process.pid
     assert pid is not None
     asking = asyncio.create_task(scoring.score("HANG"))
-    await eventually(lambda: psutil.Process(pid).cpu_percent(0.05) > 20)
+    await eventually(lambda: psutil.Process(pid).cpu_percent(0.05) > 0)
     began_s = time.monotonic()
     scoring.scorer.close()
     await asking
