@@ -335,6 +335,7 @@ def test_parameters_are_the_strategys_own(candles: Path, tmp_path: Path) -> None
     assert "--param strategy_parameters.bar: no parameter of this strategy" in done.stderr
 
 
+@pytest.mark.timeout(300)
 def test_sweep_scores_once_for_each_set_goes_on_and_opens_its_hold_out(
     candles: Path, tmp_path: Path
 ) -> None:
