@@ -201,8 +201,7 @@ def checked_identity(state_dir: Path, file: StrategyFile) -> StrategyIdentity:
         record = record_of(state_dir, file)
     except BadMessage:  # whether it passed its check is not known either
         record = None
-    name, version = (file.class_name, "") if record is None else (record.name, record.version)
-    return StrategyIdentity(name=name, version=version, hash=file.digest)
+    return file.identity() if record is None else file.identity(record.name, record.version)
 
 
 def effective_parameters(section: Mapping[str, Any] | None, state_dir: Path) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from shared import codec
 from shared.api.address import AddressFile
 from shared.api.token import make_token, token_path
 from shared.config.secrets import SECRET_VARIABLES, old_names
+from shared.config.sections import TraderSection
 from shared.console import command_line
 from shared.kill_switch import KillSwitch, Lock
 from shared.messages.actors import ControlReply
@@ -29,6 +31,7 @@ from shared.supervision.control_client import short_address
 from tests.support.evidence import evidence
 from tests.support.paths import ROOT
 from tests.support.platform_run import QUICK, wait_for
+from tests.support.strategies import TRIAL, record, written
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "a misspelt key": ({"fetcher": {"intervall_s": 30}}, "interval_s"),
@@ -454,6 +457,28 @@ def test_check_says_in_the_traders_words_what_lacks_where_evidence_is_required(
     (note,) = notes(*required, "trader.entry_score=91")
     assert "trader.entry_score 85, now 91" in note
     assert notes(*required, "trader.entry_score=91", "trader.accept_without_evidence=mine") == []
+
+
+def test_check_finds_that_evidence_of_a_users_strategy_fits(tmp_path: Path) -> None:
+    file = written(tmp_path / "mine.py", TRIAL)
+    record(tmp_path / "var", file)
+    settings = TraderSection(enabled=True, evidence="require")
+    path = tmp_path / "evidence.json"
+    wanted = (
+        *QUICK, f"state_dir={tmp_path}/var", "trader.enabled=true", "trader.evidence=require",
+        f"trader.evidence_file={path}", f"strategy={file.path}",
+    )  # fmt: skip
+
+    def noted(class_name: str) -> str:
+        tested = replace(file.identity("trial", "3"), class_name=class_name)
+        parameters = {"bars": 5, "badly": ""}
+        path.write_bytes(codec.encode(evidence(settings, parameters, strategy=tested)))
+        done = run("check", *(part for setting in wanted for part in ("--set", setting)))
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert "the trader enters nothing" not in noted("Trial")
+    assert "it is of the class Other, and the class Trial of the same" in noted("Other")
 
 
 def test_check_tries_the_form_of_each_alert_url_and_shows_none(tmp_path: Path) -> None:
