@@ -226,7 +226,10 @@ def _question(
                 if axis.path[0] == "strategy_parameters"}  # fmt: skip
     with asked_strategy(config, first_of) as user:
         asked = grid(options.param, config, draw=options.random, seed=options.seed, strategy=user)
-        strategy = None if user is None else of_coins(user, config, list(recordings), "sweep")
+        strategy = None
+        if user is not None:
+            sets = [setting.strategy_parameters for setting in asked.settings]
+            strategy = of_coins(user, config, list(recordings), "sweep", sets)
     if options.address and strategy is not None:
         raise Misuse(
             f"--address {options.address}: a strategy of your own is swept on this machine only; "

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.config.defaults import BUILT_IN
 from shared.errors import BadMessage, ConfigError, count
-from shared.strategy.records import record_of
+from shared.strategy.records import records_for
 from shared.strategy.source import StrategyFile, StrategySection, read_strategy
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ def tested_strategy(config: Config, coins: Sequence[str], verb: str) -> UserStra
         ConfigError: It cannot be loaded, or does not take its parameters.
     """
     with asked_strategy(config) as asked:
-        return None if asked is None else of_coins(asked, config, coins, verb)
+        if asked is None:
+            return None
+        return of_coins(asked, config, coins, verb, [config.strategy_parameters])
 
 
 @contextmanager
@@ -71,12 +73,22 @@ def asked_strategy(
         yield asked
 
 
-def of_coins(asked: Asked, config: Config, coins: Sequence[str], verb: str) -> UserStrategy:
-    """Return how a strategy is tested on coins; say on standard error what one has to know."""
+def of_coins(
+    asked: Asked,
+    config: Config,
+    coins: Sequence[str],
+    verb: str,
+    sets: Iterable[Mapping[str, Any]],
+) -> UserStrategy:
+    """Return how a strategy is tested on coins; say on standard error what one has to know.
+
+    Args:
+        sets: Every set of parameters that is tested.
+    """
     from shared.backtest.user_strategy.scoring import UserStrategy  # noqa: PLC0415
 
     section, loaded, file = asked.section, asked.loaded, asked.section.file
-    why = _one_by_one(Path(config.state_dir), file)
+    why = _one_by_one(Path(config.state_dir), file, sets)
     if why:
         print(f"{verb}: {why}: computed close by close, which is slower", file=sys.stderr)
     rows = (*config.symbols, *(coin for coin in coins if coin not in config.symbols))
@@ -101,16 +113,19 @@ def say_failed(tally: Tally, verb: str) -> None:
         )
 
 
-def _one_by_one(state_dir: Path, file: StrategyFile) -> str:
+def _one_by_one(state_dir: Path, file: StrategyFile, sets: Iterable[Mapping[str, Any]]) -> str:
     """Return why scores are computed close by close, or ""."""
     try:
-        record = record_of(state_dir, file)
+        records = records_for(state_dir, file, sets)
     except BadMessage:
         return f"{file.label}: whether it was checked is not known"
-    if record is None:
+    if not records:
         return f"{file.label} is not checked"
-    if record.broken:
-        return f"{file.label} was refused by its check ({', '.join(record.broken)})"
-    if not record.is_whole_equal:
-        return f"{file.label} gives something else in one call over a long series, says its check"
+    for record in records:
+        if record.broken:
+            return f"{file.label} was refused by its check ({', '.join(record.broken)})"
+        if not record.is_whole_equal:
+            return (
+                f"{file.label} gives something else in one call over a long series, says its check"
+            )
     return ""

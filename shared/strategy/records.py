@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import operator
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -103,6 +103,24 @@ def record_of(state_dir: Path, file: StrategyFile) -> CheckRecord | None:
     return next(reversed(_records_of(state_dir, file)), None)
 
 
+def records_for(
+    state_dir: Path, file: StrategyFile, sets: Iterable[Mapping[str, Any]]
+) -> list[CheckRecord]:
+    """Return for each set of parameters the record of its check, else a strategy's newest one.
+
+    None at all if the strategy was never checked.
+
+    Raises:
+        BadMessage: The records cannot be read.
+    """
+    found = _records_of(state_dir, file)
+    if not found:
+        return []
+    newest = found[-1]
+    tried = {_as_text(each.tried): each for each in found if each.tried is not None}
+    return [tried.get(_as_text(filled(newest.parameters, each)), newest) for each in sets]
+
+
 def with_parameters(
     found: Sequence[CheckRecord], parameters: Mapping[str, Any]
 ) -> CheckRecord | None:
@@ -176,6 +194,8 @@ class PassedCheck:
         self._seen: tuple[int, ...] | None = None
         self.objection = f"whether the strategy {section.file.label} passed its check is being read"
         """As the function of that name, when it was last looked."""
+        self.parameters: Mapping[str, Any] = section.parameters
+        """As of `effective_parameters`, when it was last looked."""
 
     def look(self) -> None:
         """Read the records again if they have changed; waits for the disk."""
@@ -186,6 +206,7 @@ class PassedCheck:
             seen = ()
         if seen != self._seen:
             self.objection, self._seen = objection(self._state_dir, self._section), seen
+            self.parameters = _effective(self._section, self._state_dir)
 
 
 def passed_check(section: Mapping[str, Any] | None, state_dir: Path) -> PassedCheck | None:
@@ -212,12 +233,15 @@ def effective_parameters(section: Mapping[str, Any] | None, state_dir: Path) -> 
     """
     if section is None:
         return {}
-    given = codec.from_plain(StrategySection, section, "config: strategy")
+    return _effective(codec.from_plain(StrategySection, section, "config: strategy"), state_dir)
+
+
+def _effective(section: StrategySection, state_dir: Path) -> dict[str, Any]:
     try:
-        record = record_of(state_dir, given.file)
+        record = record_of(state_dir, section.file)
     except BadMessage:  # whether it passed its check is not known either
         record = None
-    return filled({} if record is None else record.parameters, given.parameters)
+    return filled({} if record is None else record.parameters, section.parameters)
 
 
 _LIMITS: Mapping[str, tuple[str, Callable[[Any, Any], bool]]] = {
