@@ -251,6 +251,11 @@ class Trader(Actor):
         if self._passed is not None:
             await asyncio.to_thread(self._passed.look)
 
+    async def _watch_check(self) -> None:
+        await self._look_at_check()
+        if self._passed is not None:
+            self._trading.evidence.trades_with(self._passed.parameters)
+
     async def _warm_strategy(self) -> None:
         if not self._unchecked_strategy():
             await self._scorer.warm()
@@ -264,7 +269,7 @@ class Trader(Actor):
             ("events", self._trading.event_log.publish, EVENTS_S),
             ("status", self._publish_status, POLL_S),
             ("journal", self._probe_journal, PROBE_S),
-            ("check", self._look_at_check, POLL_S),
+            ("check", self._watch_check, POLL_S),
             ("strategy", self._warm_strategy, POLL_S),
         ):
             self.background(self._repeat(work, pause_s), name)

@@ -69,6 +69,11 @@ class EvidenceGate:
         self._no_fee = "not read yet"
         self._compared: tuple[tuple[StrategyIdentity, Decimal | None], list[str]] | None = None
 
+    def trades_with(self, parameters: Mapping[str, Any]) -> None:
+        """Compare with other parameters of the strategy: a check has noted their defaults."""
+        if parameters != self._parameters:
+            self._parameters, self._compared = parameters, None
+
     async def read(self) -> None:
         """Read the file, once; what keeps it from being read is what is missing."""
         if self._is_read:

@@ -178,3 +178,22 @@ async def test_evidence_of_a_file_is_none_of_a_changed_one(
 
             _, found = await said(bus, is_compared)
             assert fits or f"it is of the strategy trial 3 ({file.digest[:12]})" in found.text
+
+
+async def test_evidence_fits_once_a_check_has_noted_the_defaults(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    file = written(tmp_path / "trial.py", TRIAL)
+    identity = StrategyIdentity(name="trial", version="3", hash=file.digest, class_name="Trial")
+    path = tmp_path / "evidence.json"
+    settings = dataclasses.replace(STRICT, evidence_file=str(path), wait_s=75)
+    tested = evidence(settings, {"bars": 7, "badly": ""}, strategy=identity)
+    path.write_bytes(codec.encode(tested))
+    trader = RunningTrader(
+        venue, redis_url, tmp_path, COINS, settings=settings, strategy=section(file, bars=7)
+    )
+    async with trader:
+        await said(bus, lambda told: "has not passed its check" in told.reason)
+        record(tmp_path, file, bars=7)  # while the trader runs
+        _, found = await said(bus, lambda told: told.mode == "enabled")
+        assert found.fits, found.text
