@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -158,7 +158,7 @@ def recorded(directory: Path, store: Path | None, now_ms: int) -> EvidenceRecord
     # whatever the trader would refuse of it even with just these settings
     unfit = missing(
         found,
-        chosen.trader,
+        replace(chosen.trader, timer_min=None),
         found.strategy,
         chosen.strategy_parameters,
         result.indicators,

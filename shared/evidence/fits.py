@@ -26,6 +26,10 @@ MOST_NAMED = 5
 """Settings that differ, named in one text."""
 
 
+CLOSE_MIN = 5
+"""Between two closes that a test decides at."""
+
+
 def demanded(settings: TraderSection, mode: Mode, environment: Environment) -> EvidenceDemand:
     """Return what a lack of evidence means; by default `require` where real money moves."""
     if settings.evidence is not None:
@@ -68,6 +72,12 @@ def missing(
         found.append(
             f"it is of use_ta_signals: {_word(record.use_ta_signals)}, and this trades with "
             f"{_word(settings.use_ta_signals)}: test that, or set it as tested"
+        )
+    if (every_min := settings.timer_min or CLOSE_MIN) != CLOSE_MIN:
+        found.append(
+            "it is of a trader that decides at each 5m close, and one by trader.timer_min: "
+            f"{every_min} at one of {every_min // CLOSE_MIN}: set it to {CLOSE_MIN}, or leave it "
+            "out"
         )
     if (fills := record.fill_model.get("fills")) != FILLS:
         found.append(

@@ -239,6 +239,12 @@ def test_with_signals_it_must_be_evidence_of_signals() -> None:
     assert any("other settings" in text for text in texts)
 
 
+def test_a_timer_that_leaves_out_closes_is_not_what_was_tested() -> None:
+    assert found(evidence(), TraderSection(timer_min=5)) == found(evidence()) == []
+    (text,) = found(evidence(), TraderSection(timer_min=15))
+    assert "trader.timer_min: 15 at one of 3: set it to 5, or leave it out" in text
+
+
 def test_all_that_is_missing_is_named_at_once() -> None:
     record = evidence(
         verdict="undecided", strategy=OTHER, lower_r=-0.1, openings=2, use_ta_signals=True,
