@@ -26,6 +26,9 @@ SECONDS_BELOW = 100_000_000_000
 LARGEST = 262_144
 """Bytes of a key's value."""
 
+DEEPEST = 100
+"""Levels of lists and objects in one another; orjson reads 1024, but writes 254 only."""
+
 
 class Unfit(Exception):
     """A value is not of its kind; the text is what to do about it, or ""."""
@@ -147,15 +150,34 @@ def document_of(raw: bytes, where: str, largest: int) -> Any:
     """Return the JSON value in `raw`.
 
     Raises:
-        BadMessage: It is none, or has more bytes than `largest`.
+        BadMessage: It is none, has more bytes than `largest`, or more than `DEEPEST` levels.
     """
     if len(raw) > largest:
         raise BadMessage(where, "", f"found {len(raw):,} bytes, expected at most {largest:,}")
     try:
-        return orjson.loads(raw)
+        document = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         why = f"found {shown(raw.decode('utf-8', 'replace'))}, expected JSON ({error})"
         raise BadMessage(where, "", why) from None
+    check_depth(document, where)
+    return document
+
+
+def check_depth(document: Any, where: str) -> None:
+    """Refuse what is nested too deeply to be shown.
+
+    Raises:
+        BadMessage: There are more than `DEEPEST` levels.
+    """
+    level, depth = [document], 0
+    while level := [each for each in level if type(each) in (dict, list)]:
+        depth += 1
+        if depth > DEEPEST:
+            why = f"found lists or objects {depth} deep, expected at most {DEEPEST}"
+            raise BadMessage(where, "", why)
+        level = [
+            inner for each in level for inner in (each.values() if type(each) is dict else each)
+        ]
 
 
 def _value(member: Member, value: Any, where: str, at: str) -> Any:

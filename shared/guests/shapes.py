@@ -21,6 +21,7 @@ from shared.guests.shape import (
     Shape,
     Unfit,
     ValueKind,
+    check_depth,
     document_of,
     one_of,
     shown,
@@ -232,6 +233,7 @@ def event_of_entry(fields: Mapping[str, Any], where: str) -> GuestEvent:
     Raises:
         BadMessage: A field is missing or unfit.
     """
+    check_depth(fields, where)
     plain = {
         name: orjson.dumps(value).decode()
         if name in _EVENT_TEXTS and value is not None and type(value) is not str

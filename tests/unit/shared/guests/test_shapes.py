@@ -167,8 +167,19 @@ def test_settings_are_flat_and_secrets_masked() -> None:
     )  # fmt: skip
     many = {f"s{i}": i for i in range(1000)}
     assert len(shapes.read_config(orjson.dumps(many), "x").settings) == shapes.MOST_SETTINGS
-    deep = b'{"a":' * 200 + b"1" + b"}" * 200
+    deep = b'{"a":' * 100 + b"1" + b"}" * 100
     assert list(shapes.read_config(deep, "x").settings) == ["a.a.a.a.a"]
+
+
+@pytest.mark.parametrize("levels", [101, 260, 1000])
+def test_what_is_nested_too_deeply_to_be_shown_is_unreadable(levels: int) -> None:
+    inner = b"[" * levels + b"]" * levels
+    for raw in (b'{"a": %s}' % inner, b'{"a":' * levels + b"1" + b"}" * levels):
+        with pytest.raises(BadMessage, match="deep, expected at most 100"):
+            shapes.read_config(raw, "x")
+    fields = {"kind": orjson.loads(inner), "text": "a", "at_ms": AT_MS}
+    with pytest.raises(BadMessage, match="deep, expected at most 100"):
+        shapes.event_of_entry(fields, "x")
 
 
 def test_event_of_the_log_may_have_texts_that_look_like_numbers() -> None:
