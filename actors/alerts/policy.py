@@ -33,7 +33,8 @@ RESERVE = 4
 """One of so many messages of an hour is kept for grave problems."""
 
 _GRAVE = ("redis-", "health-silent", "supervisor-missing", "platform-empty", "position-bare",
-          "trader-silent", "trader-locked", "guest-silent", "guest-locked")  # fmt: skip
+          "trader-silent", "trader-missed", "trader-locked", "guest-silent",
+          "guest-locked")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
 
 from actors.alerts.policy import (
     HOUR_MS,
@@ -17,6 +20,7 @@ from actors.alerts.policy import (
 from actors.alerts.state import AlertState
 from shared import codec
 from shared.config.sections import AlertsSection
+from shared.health.problems import ProblemKind
 from shared.messages.actors import HealthNote, NotedProblem
 
 NOW_MS = 1_700_000_000_000
@@ -195,6 +199,13 @@ def test_grave_lines_that_had_to_wait_come_first_and_are_never_cut_off() -> None
     story.at(3600, *many, bare())
     (_, (_, alert)) = story.told
     assert alert.grave and alert.body.index("without a stop") < alert.body.index("actor:a0 ")
+
+
+@pytest.mark.parametrize("kind", ["trader-silent", "trader-missed", "guest-silent"])
+def test_positions_that_nobody_manages_are_grave(kind: ProblemKind) -> None:
+    story = Story()
+    story.every_second(range(70), replace(problem(), kind=kind))
+    assert [alert.grave for _, alert in story.told] == [True]
 
 
 def test_whatever_begins_while_the_platform_is_down_is_grave() -> None:
