@@ -91,9 +91,11 @@ class TraderCommands:
             BusUnavailable: Redis does not answer.
         """
         async with self._polling:
-            await self._poll()
+            # a run of a timer begins at the oldest one, and polls once before its cycle
+            while await self._poll() == AT_ONCE:
+                pass
 
-    async def _poll(self) -> None:
+    async def _poll(self) -> int:
         try:
             entries = await self._bus.entries_after(schema.TRADER_COMMANDS, self._after, AT_ONCE)
         except BusUnavailable:
@@ -110,6 +112,7 @@ class TraderCommands:
                 if self._clock.now_ms() - command.at_ms < self._forgotten_ms:
                     await self.carry_out(command)
             self._after = entry_id
+        return len(entries)
 
     async def carry_out(self, command: TraderCommand) -> None:
         """Carry out and answer one command, unless that was done before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import logging
 import uuid
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.trader.commands import AT_ONCE, TraderCommands
 from actors.trader_api.commands import CommandClient
 from actors.trader_api.timer import TraderTimer
 from shared import schema
@@ -93,6 +95,26 @@ async def test_a_command_kept_for_the_next_run_is_carried_out_by_it(
     late = await reply_to(bus, forgotten)
     assert late.outcome == "failed"
     assert "late: not carried out" in late.text
+
+
+async def test_many_earlier_commands_do_not_hide_a_new_one(
+    venue: VenueUnderTest, bus: Bus, redis_url: str, tmp_path: Path
+) -> None:
+    polls: list[str] = []
+    now_ms = venue.clock.now_ms()
+    for _ in range(2 * AT_ONCE):
+        await send(bus, "enable", now_ms - 10 * 3_600_000)
+    await send(bus, "release", now_ms)
+    commands = TraderCommands.__new__(TraderCommands)
+    commands._bus, commands._clock, commands._after = bus, venue.clock, "0"
+    commands._forgotten_ms, commands._polling = 3_600_000, asyncio.Lock()
+
+    async def carry_out(command: TraderCommand) -> None:
+        polls.append(command.command)
+
+    commands.carry_out = carry_out  # type: ignore[method-assign]
+    await commands.poll()
+    assert polls == ["release"]
 
 
 async def test_the_api_sets_the_lock_now_and_says_when_the_trader_runs_next(
