@@ -54,6 +54,8 @@ put_timer() {
   put_named_unit coinex-trader.timer "$timer"
   [[ -e $UNITS/$old ]] || return 0
   say "$instance: the timer is called $timer now, $old is removed"
+  # what `systemctl edit` made, such as another interval, is its owner's
+  if [[ -d $UNITS/$old.d && ! -e $UNITS/$timer.d ]]; then run mv "$UNITS/$old.d" "$UNITS/$timer.d"; fi
   run systemctl daemon-reload
   for state in enabled active; do
     if systemctl -q "is-$state" "$old"; then

@@ -189,14 +189,21 @@ def test_the_timer_under_its_earlier_name_is_followed_by_the_new_one(dev: Instan
     machine, old, new = dev.machine, "coinex-trader-once@dev.timer", "coinex-trader-dev.timer"
     text = machine.says("cat", f"/etc/systemd/system/{new}")
     machine.write(f"/etc/systemd/system/{old}", text + "\n")
+    edited = f"/etc/systemd/system/{new}.d/override.conf"
+    machine.run("mkdir", "-p", f"/etc/systemd/system/{old}.d")
+    machine.write(
+        f"/etc/systemd/system/{old}.d/override.conf", "[Timer]\nOnCalendar=\nOnCalendar=*:0/15\n"
+    )
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "enable", old)
     try:
         assert f"{new} now, {old} is removed" in dev.install("--no-start")
         assert machine.says("systemctl", "is-enabled", new) == "enabled"
         assert machine.run("systemctl", "cat", old, check=False).returncode != 0
+        assert "*:0/15" in machine.says("systemctl", "cat", new)
     finally:
         machine.run("systemctl", "disable", "--now", new)
+        machine.run("rm", "-f", edited)
 
 
 def test_a_companion_that_was_disabled_stays_so(dev: Instance) -> None:
