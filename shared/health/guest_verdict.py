@@ -89,8 +89,11 @@ def ages_of(view: GuestView, now_ms: int) -> dict[str, float | None]:
 
 
 def is_answering(view: GuestView, now_ms: int, late_s: float) -> bool:
-    """Return whether the guest's newest status is recent."""
-    return view.status is not None and seconds_since(view.status.as_of_ms, now_ms) <= late_s
+    """Return whether the guest's newest status is recent; of one ahead of us it is not known."""
+    if view.status is None:
+        return False
+    as_of_ms = view.status.as_of_ms
+    return as_of_ms - now_ms <= AHEAD_MS and seconds_since(as_of_ms, now_ms) <= late_s
 
 
 def guest_problems(

@@ -87,6 +87,10 @@ test("the user's own trader is named as that, and judged by its own rhythm", () 
     traderView(data({ traderKind: "outside", outside: { status: { ...status, ...change }, config: null, silent_after_ms: 450_000 } }), nowMs);
   assert.deepEqual([at({}, 451_000).kind, at({}, 451_000).words], ["answering", "your own trader: enabled"]);
   assert.deepEqual([at({}, 451_001).kind, at({}, 451_001).means], ["silent", "it was enabled then"]);
+  assert.equal(at({ as_of_ms: 5000 }, 0).kind, "answering");
+  assert.deepEqual([at({ as_of_ms: 5001 }, 0).kind, at({ as_of_ms: 5001 }, 0).words], ["silent", "your own trader: age unknown"]);
+  const ahead = { as_of_ms: 5001, venue: "x", reason: "", old_after_ms: 450_000 };
+  assert.deepEqual([currency(ahead, 0).isCurrent, currency(ahead, 1).isCurrent], [false, true]);
   assert.match(at({}, 601_000).words, /^your own trader has not written for 10.min$/);
   assert.deepEqual([at({ trouble: "no keys" }, 2000).words, at({ trouble: "no keys" }, 2000).tone],
     ["your own trader: enabled, in trouble", "warn"]);

@@ -17,6 +17,9 @@ const MODES = {
   locked: { tone: "bad", glyph: "✕", means: "the kill switch is set: no new entries until it is released" },
 };
 
+/** How far a time of a guest may be ahead, as on /health. */
+const AHEAD_MS = 5000;
+
 /** In these states an actor does nothing, whatever its last message. */
 const DOWN = new Set(["stopped", "starting", "backoff", "quarantined"]);
 
@@ -88,6 +91,12 @@ function outsideView({ status, silent_after_ms }, nowMs) {
     return { kind: "waiting", words: "your own trader has not written yet", means: "its status is read from Redis", tone: "warn", glyph: "◐" };
   }
   const silentMs = nowMs - status.as_of_ms;
+  if (silentMs < -AHEAD_MS) {
+    return {
+      kind: "silent", words: "your own trader: age unknown",
+      means: `its time is ahead of the clock here; it was ${status.mode} when it last wrote`, tone: "bad", glyph: "✕",
+    };
+  }
   if (silentMs > silent_after_ms) {
     return {
       kind: "silent", words: `your own trader has not written for ${age(silentMs)}`,
@@ -108,6 +117,7 @@ function outsideView({ status, silent_after_ms }, nowMs) {
  */
 export function currency({ as_of_ms, venue, reason, old_after_ms }, nowMs) {
   const since = age(nowMs - as_of_ms);
+  if (as_of_ms - nowMs > AHEAD_MS) return { isCurrent: false, text: "Age unknown: its time is ahead of the clock here." };
   if (reason) return { isCurrent: false, text: as_of_ms ? `Not current: ${reason}. As of ${since} ago.` : `Unknown: ${reason}.` };
   if (nowMs - as_of_ms > old_after_ms) return { isCurrent: false, text: `Old: not renewed for ${since}.` };
   return { isCurrent: true, text: `As of ${since} ago, ${venue}.` };

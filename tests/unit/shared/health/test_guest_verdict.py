@@ -168,6 +168,8 @@ def test_a_time_ahead_of_the_clock_is_named_and_not_taken_for_new() -> None:
         "state:balance: its time is 60 min ahead of this machine's clock: how old it is is not "
         "known"
     ]
+    ahead = platform(view(status=guest_status(NOW_MS + 3_600_000)))
+    assert report(ahead, judged(ahead), NOW_MS, Limits())["trader"]["answering"] is False
 
 
 def test_a_position_without_a_told_stop_is_no_alarm() -> None:
