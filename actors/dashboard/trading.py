@@ -61,7 +61,8 @@ def shown_trader(
         return None
     silent_ms, status = _ms(limits.trader_s), None
     if view.status is not None:
-        silent_ms = view.status.current_until_ms(silent_ms) - view.status.as_of_ms
+        if view.timer_s is not None:  # whatever a timer left, one that stays renews it
+            silent_ms = view.status.current_until_ms(silent_ms) - view.status.as_of_ms
         status = dataclasses.asdict(view.status)
         del status["equity"]
     return {

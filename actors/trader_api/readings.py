@@ -30,7 +30,10 @@ from shared.errors import BusUnavailable, TransientError
 from shared.journal.journal import Journal
 from shared.journal.rows import OwnPosition, Plan
 from shared.kill_switch import KillSwitch
+from shared.messages.trading import TraderStatus
 from shared.schema import Entry
+
+ANSWERING_MS = 30_000
 
 
 class NotPublished(TransientError):
@@ -49,6 +52,11 @@ class Readings:
         self._switch = KillSwitch(state_dir)
         self._journal = state_dir / "trader.db"
 
+    def _current_until_ms(self, status: TraderStatus) -> int:
+        # whatever a timer left, one that stays renews it
+        by_timer = self._timer is not None
+        return status.current_until_ms() if by_timer else status.as_of_ms + ANSWERING_MS
+
     async def status(self) -> StatusAnswer:
         """Return the trader's status; without Redis only the lock file."""
         now_ms = self._clock.now_ms()
@@ -60,7 +68,7 @@ class Readings:
         else:
             why = "" if status is not None else "no trader has said how it is"
         age_ms = None if status is None else max(0, now_ms - status.as_of_ms)
-        answering = status is not None and now_ms <= status.current_until_ms()
+        answering = status is not None and now_ms <= self._current_until_ms(status)
         if age_ms is not None and not answering:
             why = f"the trader last said how it is {age_ms / 1000:.0f} s ago"
         if why and self._timer is not None:

@@ -125,11 +125,11 @@ def answering(view: TradingView, now_ms: int, limits: TradingLimits) -> Answerin
     """Return whether the trader's newest status is recent."""
     if view.status is None:
         return "never"
-    return "silent" if now_ms > _current_until_ms(view.status, limits) else "yes"
-
-
-def _current_until_ms(status: TraderStatus, limits: TradingLimits) -> int:
-    return status.current_until_ms(round(1000 * limits.trader_s))
+    resident_ms = round(1000 * limits.trader_s)
+    until_ms = view.status.current_until_ms(resident_ms)
+    if view.timer_s is None:  # whatever a timer left, one that stays renews it
+        until_ms = min(until_ms, view.status.as_of_ms + resident_ms)
+    return "silent" if now_ms > until_ms else "yes"
 
 
 def trading_problems(
@@ -250,10 +250,7 @@ def _trader_problems(
         yield from _missed_run(status, now_ms, listening_ms, view.timer_s)
         return
     age = seconds_since(status.as_of_ms, now_ms)
-    if (
-        status.every_s is None
-        and _silent_s(status.as_of_ms, now_ms, listening_ms) > limits.trader_s
-    ):
+    if view.timer_s is None and _silent_s(status.as_of_ms, now_ms, listening_ms) > limits.trader_s:
         if _is_missed(status):
             text = f"trader: not answering for {age:.0f} s; it was {_last_known(status)}"
             yield Problem("trader-silent", "word", text)

@@ -101,3 +101,5 @@ def test_a_trader_run_by_a_timer_is_old_when_its_next_run_is_late() -> None:
     page = shown(TradingView(status=status, timer_s=300.0), ("account",))["trader"]
     assert (page["silent_after_ms"], page["timer_s"]) == (330_000, 300.0)
     assert shown(TradingView(timer_s=300.0), ("account",))["trader"]["status"] is None
+    left = shown(TradingView(status=status), ("account", "trader"))["trader"]
+    assert left["silent_after_ms"] == 30_000

@@ -327,6 +327,14 @@ def test_a_status_left_by_a_trader_that_stayed_does_not_count_as_a_run() -> None
     assert text.startswith("trader: no run of its timer since")
 
 
+def test_a_status_left_by_a_timer_does_not_count_for_a_trader_that_should_stay() -> None:
+    seen = {"status": by_timer(), **well_until(NOW_MS + 31_000)}
+    assert problems(30_000, **seen) == []
+    assert problems(31_000, **seen) == ["trader: not answering for 31 s; it was enabled"]
+    left = replace(WELL, status=by_timer())
+    assert answering(left, NOW_MS + 31_000, LIMITS) == "silent"
+
+
 def test_a_timer_that_has_not_run_yet_is_a_note() -> None:
     seen, verdict = platform(replace(WELL, status=None, timer_s=300.0), ("account", "health"))
     assert verdict.problems == []
