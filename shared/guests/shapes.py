@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -35,6 +36,7 @@ from shared.messages.guests import (
     GuestPositions,
     GuestStatus,
 )
+from shared.messages.trading import TraderConfig
 
 MOST_POSITIONS = 200
 MOST_SETTINGS = 200
@@ -45,6 +47,7 @@ MASKED = "***"
 _SECRET = re.compile(r"password|passwd|secret|token|credential|api_?key|access_?(id|key)|private")
 _EVENT_TEXTS = ("kind", "text", "id", "symbol", "side")
 
+_OF_OUR_TRADER = {each.name for each in dataclasses.fields(TraderConfig)}
 _SIDE = one_of("long", "short")
 _LINE = text_of(200, least=0)
 _AS_OF = Member(name="as_of_ms", also=("timestamp",), kind=MOMENT, required=True,
@@ -191,8 +194,8 @@ CONFIG_EXAMPLES: tuple[Mapping[str, Any], ...] = (
 )
 
 
-def read_config(raw: bytes, where: str) -> GuestConfig:
-    """Return a guest's settings, flat.
+def read_config(raw: bytes, where: str) -> GuestConfig | None:
+    """Return a guest's settings, flat; None of what the platform's own trader has written.
 
     Raises:
         BadMessage: It is too large, or no JSON object.
@@ -200,6 +203,8 @@ def read_config(raw: bytes, where: str) -> GuestConfig:
     document = document_of(raw, where, LARGEST)
     if type(document) is not dict:
         raise BadMessage(where, "", f"found {shown(document)}, expected an object of settings")
+    if document.keys() == _OF_OUR_TRADER:  # left behind; they never expire
+        return None
     as_of_ms = None
     for name in (name for name in _AS_OF.names if name in document):
         try:

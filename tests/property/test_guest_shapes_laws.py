@@ -67,6 +67,7 @@ def test_any_change_of_an_example_is_read_or_named(
 @given(document=st.dictionaries(st.text(max_size=12), JSON, max_size=6))
 def test_any_settings_are_shown_flat_on_one_line_each(document: dict[str, Any]) -> None:
     found = shapes.read_config(orjson.dumps(document), "key")
+    assert found is not None
     assert all(text.isprintable() for pair in found.settings.items() for text in pair)
 
 

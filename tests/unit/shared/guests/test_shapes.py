@@ -16,6 +16,7 @@ from shared.guests.shape import LARGEST, Shape
 from shared.messages.candles import CandleWindow
 from shared.messages.guests import GuestConfig
 from shared.messages.signals import ScanResult, TaSignal
+from shared.messages.trading import TraderConfig
 from tests.support.paths import ROOT
 
 AT_MS = 1_790_000_000_000
@@ -166,9 +167,23 @@ def test_settings_are_flat_and_secrets_masked() -> None:
         },
     )  # fmt: skip
     many = {f"s{i}": i for i in range(1000)}
-    assert len(shapes.read_config(orjson.dumps(many), "x").settings) == shapes.MOST_SETTINGS
+    assert len(settings_of(orjson.dumps(many))) == shapes.MOST_SETTINGS
     deep = b'{"a":' * 100 + b"1" + b"}" * 100
-    assert list(shapes.read_config(deep, "x").settings) == ["a.a.a.a.a"]
+    assert list(settings_of(deep)) == ["a.a.a.a.a"]
+
+
+def test_settings_that_our_own_trader_left_are_not_the_guests() -> None:
+    ours = TraderConfig(as_of_ms=AT_MS, venue="sim", settings={"leverage": 3})
+    assert shapes.read_config(codec.encode(ours), "x") is None
+    its = {"as_of_ms": AT_MS, "venue": "sim", "settings": {"leverage": 3}}
+    found = shapes.read_config(orjson.dumps(its), "x")
+    assert found is not None and found.settings["settings.leverage"] == "3"
+
+
+def settings_of(raw: bytes) -> dict[str, str]:
+    found = shapes.read_config(raw, "x")
+    assert found is not None
+    return found.settings
 
 
 @pytest.mark.parametrize("levels", [101, 260, 1000])
