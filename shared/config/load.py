@@ -269,7 +269,7 @@ def _remedy(path: KeyPath, hint: Any, value: Any) -> str:
     if value is None:
         return "give it a value or remove the line"
     if get_origin(bare) is Literal and isinstance(value, str):
-        near = did_you_mean(value, get_args(bare))
+        near = did_you_mean(value, map(str, get_args(bare)))
         if near:
             return near
     if bare in (int, float, bool) and isinstance(value, str):
