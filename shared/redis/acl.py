@@ -43,7 +43,7 @@ WRITING: dict[Kind, tuple[str, ...]] = {
 GUEST_WRITING: dict[Kind, tuple[str, ...]] = {
     "key": ("set", "del"), "stream": ("xadd",), "channel": ("publish",),
 }  # fmt: skip
-"""Of a guest: it removes no history."""
+"""Of a guest: it deletes no history; XADD with MAXLEN, or with the last ID there is, may."""
 
 # For the operator only: listing keys, reading any type, asking how long or how much is left, and
 # removing what nobody should miss.

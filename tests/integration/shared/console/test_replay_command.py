@@ -233,7 +233,10 @@ def test_what_cannot_be_obeyed_is_said_in_one_line(
 
 
 def test_no_setting_of_the_trader_is_accepted_and_does_not_count(candles: Path) -> None:
-    section = asdict(TraderSection(enabled=True, evidence="advise", evidence_file="evidence.json"))
+    given = TraderSection(
+        enabled=True, timer_min=5, evidence="advise", evidence_file="evidence.json"
+    )
+    section = asdict(given)
     idle = [name for name in section if name not in COUNTED]
     assert len(idle) > 15 and set(COUNTED) < set(section)
     settings = [f"--set=trader.{name}={str(section[name]).lower()}" for name in idle]
