@@ -62,7 +62,7 @@ def refusals(running: Platform) -> list[str]:
 
 def test_platform_works_without_one_refusal_also_after_redis_was_killed(running: Platform) -> None:
     wait_for(lambda: scanned_again(running), 60, "every actor has stepped three times")
-    assert all_logged_in(running)
+    wait_for(lambda: all_logged_in(running), 15, "every role logged in, and nobody else")
     assert running.run("bus", "get", "ta:latest:BTCUSDT").returncode == 0
     assert len(running.run("bus", "keys", "ta:latest:*").stdout.splitlines()) == 29
     for key in ("supervisor:actors", "supervisor:events", "scan:latest"):
