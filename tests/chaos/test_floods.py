@@ -50,6 +50,7 @@ def test_a_flood_of_control_messages_costs_its_sender_answers_and_nobody_else_an
         running.operator, publishing(schema.CONTROL.name()), control_messages("scanner"),
         count=16_000, seconds=10,
     )  # fmt: skip
+    began_s = time.monotonic()
     flood.start()
     watch.until(lambda: flood.sent > 3000, 10)
     old = running.kill_actor("account")
@@ -57,11 +58,12 @@ def test_a_flood_of_control_messages_costs_its_sender_answers_and_nobody_else_an
     while flood.is_on:
         watch.look()
         pids.add(running.pid("scanner"))
+    took_s = time.monotonic() - began_s  # more than 10 s on a busy machine
     assert flood.sent == 16_000
     assert watch.slowest_s < STATUS_S
     assert watch.grown_mb < GROWTH_MB
     assert watch.redis == {"up"}
-    assert len(pids) <= 12
+    assert len(pids - {None}) <= 12 * max(1.0, took_s / 10)
     assert running.output().count("\n") - lines < 1000
     problems = running.status()["supervisor"]["problems"]
     assert any("the control channel is flooded: " in text for text in problems), problems
