@@ -1,4 +1,4 @@
-"""Atomic writes of small files: a reader, or a crash, sees either the old or the new content.
+"""Atomic writes of small files and directories: a reader, or a crash, sees the old or the new.
 
 Also, whether an open file still has its name.
 """
@@ -6,7 +6,10 @@ Also, whether an open file still has its name.
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -51,6 +54,23 @@ def _write(path: Path, content: bytes, *, sync_first: bool) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+    sync_directory(path.parent)
+
+
+@contextmanager
+def directory_at_once(path: Path) -> Iterator[Path]:
+    """Yield an empty directory to write to; it takes its name when all of it is there.
+
+    What a process that was killed had begun is removed.
+
+    Raises:
+        OSError: There is one of this name that is not empty, not writable, or the disk is full.
+    """
+    unfinished = path.with_name(f"{path.name}.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    yield unfinished
+    unfinished.rename(path)
     sync_directory(path.parent)
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from shared.clock import utc_text
 from shared.health.trading_verdict import ACCOUNT, answering, share
 from shared.health.verdict import Limits, Snapshot, age_s
-from shared.messages.trading import Position, TraderLimit, obeys
+from shared.messages.guests import GuestBalance, GuestPositions
+from shared.messages.trading import Balance, Position, Positions, TraderLimit, obeys
 
 
 def account_section(snapshot: Snapshot, now_ms: int) -> dict[str, Any] | None:
@@ -19,6 +20,18 @@ def account_section(snapshot: Snapshot, now_ms: int) -> dict[str, Any] | None:
     positions, balance = snapshot.trading.positions, snapshot.trading.balance
     if ACCOUNT not in snapshot.actors or (positions is None and balance is None):
         return None
+    open_positions = [] if positions is None else positions.positions
+    return account_told(positions, balance, now_ms) | {
+        "positions": [_position(snapshot, position, now_ms) for position in open_positions]
+    }
+
+
+def account_told(
+    positions: Positions | GuestPositions | None,
+    balance: Balance | GuestBalance | None,
+    now_ms: int,
+) -> dict[str, Any]:
+    """Return what both messages, or the one that there is, say of an account; no position."""
     messages = [message for message in (balance, positions) if message is not None]
     as_of_ms = min(message.as_of_ms for message in messages)
     shown: dict[str, Any] = {
@@ -30,10 +43,7 @@ def account_section(snapshot: Snapshot, now_ms: int) -> dict[str, Any] | None:
     }
     for name in ("equity", "available", "frozen", "margin", "unrealized_pnl"):
         shown[f"{name}_quote"] = None if balance is None else getattr(balance, f"{name}_quote")
-    open_positions = [] if positions is None else positions.positions
-    return shown | {
-        "positions": [_position(snapshot, position, now_ms) for position in open_positions]
-    }
+    return shown
 
 
 def _position(snapshot: Snapshot, position: Position, now_ms: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from shared.backtest.sweep.folds import Part
 from shared.backtest.sweep.prepared import prepared
 from shared.backtest.sweep.settings_run import random_daily, scored
 from shared.backtest.sweep.strategy_points import prepare_points, write_candles
-from shared.backtest.user_strategy.asking import asking
+from shared.backtest.user_strategy.asking import Asked
 from shared.backtest.user_strategy.points import Tally
 from shared.backtest.user_strategy.scoring import UserStrategy
 from shared.console.tested_strategy import say_failed
@@ -94,7 +95,7 @@ def strategy_of_result(
         )
     parameters = found["chosen"]["strategy_parameters"]
     section = StrategySection(file=file, parameters=parameters, timeout_s=timeout_s)
-    with asking(section, parameters) as asked:
+    with closing(Asked(section, parameters)) as asked:
         loaded = asked.loaded
     return UserStrategy(
         section=section, loaded=loaded, rows=tuple(was["coins"]), one_by_one=was["because"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 from shared.backtest.recording import read_recording
 from shared.backtest.simulation.account_run import run_account
 from shared.backtest.simulation.coin_scores import CoinScores
 from shared.backtest.simulation.fill_model import FillModel
-from shared.backtest.user_strategy.asking import asking
+from shared.backtest.user_strategy.asking import Asked
 from shared.backtest.user_strategy.points import PastScores
 from shared.backtest.whole_series.signal_series import signal_series
 from shared.config.sections import IndicatorsSection, TraderSection
@@ -101,7 +102,7 @@ def test_a_users_strategy_trades_as_the_trader_does_with_it(data_dir: Path, tmp_
         world = World(market, settings, begin_ms, end_ms, strategy=used)
         world._wire.limited = False
         outcome = world.run()
-    with asking(used, used.parameters) as asked:
+    with closing(Asked(used, used.parameters)) as asked:
         scores = PastScores(asked, list(market.values()), tuple(market), is_whole=True)
         points = scores.score(begin_ms - 2 * Timeframe.M5.ms, end_ms)
     scored = []

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from shared.console.command_line import parser
 from tests.support.paths import ROOT
 
 CLOSES = 6_000
@@ -32,6 +33,17 @@ def started(
         [sys.executable, "supervisor.py", *arguments], cwd=ROOT, env=environment,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
     )  # fmt: skip
+
+
+def in_process(*arguments: object) -> int:
+    """Run `coinex sweep` in this process; return its exit code."""
+
+    def start(_: object) -> int:
+        raise AssertionError("nothing is started")
+
+    options = parser(start).parse_args(["sweep", *map(str, arguments)])
+    options.environment = {}
+    return int(options.carry_out(options))
 
 
 def result(out: Path) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -79,11 +78,11 @@ class Prepared:
             coins.append(CoinScores.of(symbol, done.series, candles))
         tally = Tally()
         if strategy is not None:
-            read, parameters = partial(recording_of, directory), strategy.section.parameters
+            parameters = strategy.section.parameters
             begin_ms = min(int(coin.series.times[0]) for coin in coins) - M5.ms
             end_ms = max(int(coin.series.times[-1]) for coin in coins)
             names = tuple(coin.symbol for coin in coins)
-            job = ScoreJob(strategy, parameters, read, names, begin_ms, end_ms)
+            job = ScoreJob(strategy, parameters, recording_of, directory, names, begin_ms, end_ms)
             points = scored(job, processes)
             tally = points.tally
             coins = [coin.scored_by(points.coins[coin.symbol].columns()) for coin in coins]

@@ -5,7 +5,6 @@ Workers read nothing else, so what is not prepared, such as a hold-out, none of 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
@@ -23,7 +22,7 @@ from shared.backtest.simulation.market_detail import MarketDetail
 from shared.backtest.sweep.prepared_detail import detail_columns, detailed
 from shared.backtest.whole_series.signal_series import signal_series
 from shared.config.sections import IndicatorsSection
-from shared.files import sync_directory
+from shared.files import directory_at_once
 from shared.market import COLUMNS, Candles, Timeframe
 
 BEFORE_MS = DAY_MS
@@ -80,25 +79,21 @@ def write_prepared(directory: Path, coins: Iterable[CoinScores]) -> None:
     Raises:
         OSError: It is there already, not writable, or the disk is full.
     """
-    unfinished = directory.with_name(f"{directory.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    symbols = []
-    for coin in coins:
-        symbols.append(coin.symbol)
-        candles = coin.bars.candles
-        arrays = {
-            "closes": coin.series.times,
-            "series": np.stack([coin.series.columns[name] for name in READ]),
-            "opens": candles.open_time_ms,
-            "candles": np.stack([getattr(candles, name) for name in COLUMNS[1:]]),
-            **detail_columns(coin.bars),
-        }
-        for name, array in arrays.items():
-            np.save(_file(unfinished, coin.symbol, name), array, allow_pickle=False)
-    (unfinished / _SYMBOLS).write_text("\n".join(symbols), encoding="utf-8")
-    unfinished.rename(directory)
-    sync_directory(directory.parent)
+    with directory_at_once(directory) as unfinished:
+        symbols = []
+        for coin in coins:
+            symbols.append(coin.symbol)
+            candles = coin.bars.candles
+            arrays = {
+                "closes": coin.series.times,
+                "series": np.stack([coin.series.columns[name] for name in READ]),
+                "opens": candles.open_time_ms,
+                "candles": np.stack([getattr(candles, name) for name in COLUMNS[1:]]),
+                **detail_columns(coin.bars),
+            }
+            for name, array in arrays.items():
+                np.save(_file(unfinished, coin.symbol, name), array, allow_pickle=False)
+        (unfinished / _SYMBOLS).write_text("\n".join(symbols), encoding="utf-8")
 
 
 def _scored(

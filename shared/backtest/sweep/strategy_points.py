@@ -8,10 +8,8 @@ Processes that score read candles of the days before the hold-out, and nothing e
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,7 +29,7 @@ from shared.backtest.user_strategy.scoring import (
     pieces_of,
     work,
 )
-from shared.files import sync_directory
+from shared.files import directory_at_once
 from shared.market import COLUMNS, Candles, Timeframe
 
 JOBS = 12
@@ -48,17 +46,16 @@ def write_candles(directory: Path, recordings: Iterable[Recording], to_ms: int) 
     """
     if directory.exists():
         return
-    unfinished = _begun(directory)
-    for whole in recordings:
-        recording = until(whole, to_ms)
-        for timeframe, candles in recording.candles.items():
-            columns = np.stack([getattr(candles, name) for name in COLUMNS[1:]])
-            name = f"{recording.symbol}-{timeframe}"
-            np.save(unfinished / f"{name}-opens.npy", candles.open_time_ms, allow_pickle=False)
-            np.save(unfinished / f"{name}.npy", columns, allow_pickle=False)
-        refused = {str(t): list(times) for t, times in recording.refused.items()}
-        (unfinished / f"{recording.symbol}-{_REFUSED}").write_text(json.dumps(refused))
-    _finish(unfinished, directory)
+    with directory_at_once(directory) as unfinished:
+        for whole in recordings:
+            recording = until(whole, to_ms)
+            for timeframe, candles in recording.candles.items():
+                columns = np.stack([getattr(candles, name) for name in COLUMNS[1:]])
+                name = f"{recording.symbol}-{timeframe}"
+                np.save(unfinished / f"{name}-opens.npy", candles.open_time_ms, allow_pickle=False)
+                np.save(unfinished / f"{name}.npy", columns, allow_pickle=False)
+            refused = {str(t): list(times) for t, times in recording.refused.items()}
+            (unfinished / f"{recording.symbol}-{_REFUSED}").write_text(json.dumps(refused))
 
 
 def read_candles(directory: Path, symbol: str) -> Recording:
@@ -96,10 +93,10 @@ def prepare_points(
     missing = [directory for directory in wanted if not (directory / _INDEX).exists()]
     span = [int(coin.series.times[0]) - Timeframe.M5.ms for coin in coins]
     ends = [int(coin.series.times[-1]) for coin in coins]
-    names, read = tuple(coin.symbol for coin in coins), partial(read_candles, candles)
+    names = tuple(coin.symbol for coin in coins)
     jobs = {
         directory: pieces_of(
-            ScoreJob(tested, wanted[directory], read, names, min(span), max(ends)),
+            ScoreJob(tested, wanted[directory], read_candles, candles, names, min(span), max(ends)),
             -(-JOBS // len(missing)),
         )
         for directory in missing
@@ -137,32 +134,20 @@ def with_points(coins: Sequence[CoinScores], directory: Path) -> Sequence[CoinSc
 
 
 def _write(directory: Path, points: Points) -> None:
-    unfinished, coins = _begun(directory), points.coins
+    coins = points.coins
     columns = np.concatenate([each.points for each in coins.values()], axis=1)
-    np.save(unfinished / _POINTS, columns, allow_pickle=False)
     has_stops = any(each.stop is not None for each in coins.values())
-    if has_stops:
-        stops = [
-            np.full(each.points.shape[1], np.nan) if each.stop is None else each.stop
-            for each in coins.values()
-        ]
-        np.save(unfinished / _STOPS, np.concatenate(stops), allow_pickle=False)
     index = {
         "coins": {symbol: each.points.shape[1] for symbol, each in coins.items()},
         "has_stops": has_stops,
         "tally": asdict(points.tally),
     }
-    (unfinished / _INDEX).write_text(json.dumps(index))
-    _finish(unfinished, directory)
-
-
-def _begun(directory: Path) -> Path:
-    unfinished = directory.with_name(f"{directory.name}.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    return unfinished
-
-
-def _finish(unfinished: Path, directory: Path) -> None:
-    unfinished.rename(directory)
-    sync_directory(directory.parent)
+    with directory_at_once(directory) as unfinished:
+        np.save(unfinished / _POINTS, columns, allow_pickle=False)
+        if has_stops:
+            stops = [
+                np.full(each.points.shape[1], np.nan) if each.stop is None else each.stop
+                for each in coins.values()
+            ]
+            np.save(unfinished / _STOPS, np.concatenate(stops), allow_pickle=False)
+        (unfinished / _INDEX).write_text(json.dumps(index))

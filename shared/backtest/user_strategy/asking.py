@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from shared.errors import PlatformError
@@ -100,17 +99,3 @@ class Asked:
                         f"strategy {self.section.file.label}: it cannot be loaded: {error}"
                     ) from error
         raise AssertionError("it was loaded, or died")
-
-
-@contextlib.contextmanager
-def asking(section: StrategySection, parameters: Mapping[str, Any]) -> Iterator[Asked]:
-    """Yield a strategy to ask; its process ends afterwards.
-
-    Raises:
-        NotScored: It cannot be loaded.
-    """
-    found = Asked(section, parameters)
-    try:
-        yield found
-    finally:
-        found.close()

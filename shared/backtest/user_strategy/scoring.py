@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from shared.backtest.executor import carry_out
 from shared.backtest.replay import Recording
-from shared.backtest.user_strategy.asking import asking
+from shared.backtest.user_strategy.asking import Asked
 from shared.backtest.user_strategy.points import PART_MS, CoinPoints, PastScores, Tally
 from shared.clock import utc_text
 from shared.market import Timeframe
@@ -24,7 +26,7 @@ JOBS_EACH = 3
 """Jobs per process, so that all are busy to the end; each starts the strategy's process once."""
 
 M5 = Timeframe.M5
-Reader = Callable[[str], Recording]
+Reader = Callable[[Path, str], Recording]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,12 +79,14 @@ class ScoreJob:
     """Score some coins at the closes of the 5m candles that opened in a time.
 
     Attributes:
-        read: Returns a coin's recording.
+        read: Returns a coin's recording from `candles`; a function of a module, which is the same
+            for each job that a process is sent.
     """
 
     tested: UserStrategy
     parameters: Mapping[str, Any]
     read: Reader
+    candles: Path
     coins: tuple[str, ...]
     from_ms: int
     to_ms: int
@@ -106,16 +110,16 @@ def work(job: ScoreJob) -> Points:
     Raises:
         NotScored: The strategy cannot be asked.
     """
-    recordings = _recordings(job.read, job.coins)
-    with asking(job.tested.section, job.parameters) as asked:
+    recordings = _recordings(job.read, job.candles, job.coins)
+    with closing(Asked(job.tested.section, job.parameters)) as asked:
         is_whole = not job.tested.one_by_one
         scores = PastScores(asked, recordings, job.tested.rows, is_whole=is_whole)
         return Points(scores.score(job.from_ms, job.to_ms), scores.tally)
 
 
 @lru_cache(maxsize=1)
-def _recordings(read: Reader, coins: tuple[str, ...]) -> Sequence[Recording]:
-    return [read(symbol) for symbol in coins]
+def _recordings(read: Reader, candles: Path, coins: tuple[str, ...]) -> Sequence[Recording]:
+    return [read(candles, symbol) for symbol in coins]
 
 
 def pieces_of(job: ScoreJob, number: int) -> list[ScoreJob]:

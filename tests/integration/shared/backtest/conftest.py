@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.paths import ROOT
+from tests.support import sweep_run
 from tests.support.recordings import generated, write_recording
 
 COINS = ("BTCUSDT", "ETHUSDT")
@@ -32,10 +31,7 @@ def started() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     runs = []
 
     def start(*arguments: object) -> subprocess.Popen[str]:
-        run = subprocess.Popen(
-            [sys.executable, "supervisor.py", *map(str, arguments)], cwd=ROOT,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, process_group=0,
-        )  # fmt: skip
+        run = sweep_run.started([str(argument) for argument in arguments])
         runs.append(run)
         return run
 

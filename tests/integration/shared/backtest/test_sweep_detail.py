@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from shared.candles.parquet import read_funding, write_funding
-from shared.console.command_line import parser
 from tests.support.recordings import generated, write_detail, write_recording
+from tests.support.sweep_run import in_process, result
 
 SMALL = (
     "--set", "trader.base_floor=0", "--set", "trader.margin=0", "--release", "daily",
@@ -28,19 +28,9 @@ def candles(tmp_path: Path) -> Path:
     return directory
 
 
-def run(*arguments: object) -> int:
-    def start(_: object) -> int:
-        raise AssertionError("nothing is started")
-
-    options = parser(start).parse_args(["sweep", *map(str, arguments)])
-    options.environment = {}
-    return int(options.carry_out(options))
-
-
 def swept(candles: Path, out: Path, *more: object) -> dict[str, Any]:
-    assert run("--candles", candles, "--out", out, *SMALL, *more) == 0
-    found: dict[str, Any] = json.loads((out / "sweep.json").read_text())
-    return found
+    assert in_process("--candles", candles, "--out", out, *SMALL, *more) == 0
+    return result(out)
 
 
 def test_detail_and_funding_count_and_nothing_of_the_hold_out_is_prepared(
@@ -74,11 +64,11 @@ def test_a_hold_out_is_opened_with_the_detail_it_was_swept_with(
     rates = read_funding(path, "BTCUSDT")
     rates.rates[-8] *= 2
     write_funding(path, rates)
-    assert run("open-hold-out", out) == 1
+    assert in_process("open-hold-out", out) == 1
     assert "other candles than those of the sweep" in capsys.readouterr().err
     rates.rates[-8] /= 2
     write_funding(path, rates)
-    assert run("open-hold-out", out) == 0
+    assert in_process("open-hold-out", out) == 0
     found = json.loads((out / "sweep.json").read_text())
     assert found["hold_out"]["opened"] == 1
     assert found["hold_out"]["trades"]
@@ -91,5 +81,5 @@ def test_a_hold_out_is_not_opened_by_other_fills_than_it_was_swept_with(
     found = swept(candles, out)
     found["fill_model"]["fills"] += 1
     (out / "sweep.json").write_text(json.dumps(found))
-    assert run("open-hold-out", out) == 2
+    assert in_process("open-hold-out", out) == 2
     assert "filled by another version; sweep again" in capsys.readouterr().err

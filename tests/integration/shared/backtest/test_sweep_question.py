@@ -13,6 +13,7 @@ from shared.backtest.sweep.ledger import NAME, read_ledger
 from shared.console.command_line import parser
 from shared.market import Timeframe
 from tests.support.recordings import generated, write_recording
+from tests.support.sweep_run import in_process, result
 
 DAY_MS = 86_400_000
 CLOSES = 6_000
@@ -30,23 +31,9 @@ def candles(tmp_path: Path) -> Path:
     return directory
 
 
-def run(*arguments: object) -> int:
-    def start(_: object) -> int:
-        raise AssertionError("nothing is started")
-
-    options = parser(start).parse_args(["sweep", *map(str, arguments)])
-    options.environment = {}
-    return int(options.carry_out(options))
-
-
 def swept(candles: Path, out: Path, *more: object) -> dict[str, Any]:
-    assert run("--candles", candles, "--out", out, *SMALL, *more) == 0
+    assert in_process("--candles", candles, "--out", out, *SMALL, *more) == 0
     return result(out)
-
-
-def result(out: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((out / "sweep.json").read_text())
-    return found
 
 
 def kinds(candles: Path) -> list[str]:
@@ -82,7 +69,7 @@ def test_a_hold_out_is_looked_at_once_and_noted(
     assert (before["hold_out"]["opened"], before["hold_out"]["trades"]) == (0, [])
     capsys.readouterr()
     for _ in range(2):  # the second look shows the same
-        assert run("open-hold-out", out, "--json") == 0
+        assert in_process("open-hold-out", out, "--json") == 0
         assert json.loads(capsys.readouterr().out) == result(out)
         assert kinds(candles) == ["sweep", "opening"]
     found = result(out)
@@ -107,7 +94,7 @@ def test_other_indicators_are_another_question_and_another_look(
     out, wider = tmp_path / "out", ("--set", "indicators.squeeze.kc_mult=2")
     for more in ((), wider):
         assert swept(candles, out, *more)["hold_out"]["opened"] == len(more) // 2
-        assert run("open-hold-out", out) == 0
+        assert in_process("open-hold-out", out) == 0
     assert kinds(candles) == ["sweep", "opening"] * 2
     assert len(list(out.glob("prepared/hold-out-*"))) == 2
     seen = result(out)["hold_out"]
@@ -120,7 +107,7 @@ def test_other_candles_than_those_of_the_sweep_open_nothing(
 ) -> None:
     swept(candles, tmp_path / "out")
     write_recording(candles, generated("BTCUSDT", CLOSES - 300))
-    assert run("open-hold-out", tmp_path / "out") == 1
+    assert in_process("open-hold-out", tmp_path / "out") == 1
     assert "other candles than those of the sweep" in capsys.readouterr().err
     assert kinds(candles) == ["sweep"]
 
@@ -139,7 +126,7 @@ def test_tries_are_counted_across_sweeps_and_unknown_without_a_sound_ledger(
     printed = capsys.readouterr()
     assert "tries unknown" in printed.out
     assert "a line was changed, taken out or put in" in printed.err
-    assert run("open-hold-out", tmp_path / "a") == 1
+    assert in_process("open-hold-out", tmp_path / "a") == 1
 
 
 def test_a_ledger_that_lost_its_end_is_seen_by_what_a_result_knows(
@@ -149,7 +136,7 @@ def test_a_ledger_that_lost_its_end_is_seen_by_what_a_result_knows(
     (candles / NAME).unlink()
     swept(candles, tmp_path / "b", "--set", "trader.target_r=3")
     capsys.readouterr()
-    assert run("open-hold-out", tmp_path / "a") == 1
+    assert in_process("open-hold-out", tmp_path / "a") == 1
     assert "lines are missing at its end" in capsys.readouterr().err
     assert kinds(candles) == ["sweep"]
     assert swept(candles, tmp_path / "a")["tries"] is None
@@ -170,7 +157,7 @@ def test_a_ledger_that_lost_its_end_is_seen_by_what_a_result_knows(
 def test_what_cannot_be_asked_is_refused_in_words(
     arguments: tuple[str, ...], said: str, candles: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(*(str(candles) if each == "CANDLES" else each for each in arguments)) == 2
+    assert in_process(*(str(candles) if each == "CANDLES" else each for each in arguments)) == 2
     assert said in capsys.readouterr().err
     assert not (candles / NAME).exists()
 

@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import psutil
 import pytest
 
 from shared.backtest.replay import Recording
-from shared.backtest.user_strategy.asking import NotScored, asking
+from shared.backtest.user_strategy.asking import Asked, NotScored
 from shared.backtest.user_strategy.points import NONE, CoinPoints, PastScores, Tally
 from shared.backtest.user_strategy.scoring import (
     ScoreJob,
@@ -67,14 +68,14 @@ BEGIN_MS = int(generated("BTCUSDT", 1500).candles[M5].open_time_ms[0])
 FROM_MS, TO_MS = BEGIN_MS + 850 * M5.ms, BEGIN_MS + 1300 * M5.ms
 
 
-def recording(symbol: str) -> Recording:
+def recording(_: Path, symbol: str) -> Recording:
     return MARKET[symbol]
 
 
 def scored(
     file: StrategyFile, rows: Sequence[str], *, is_whole: bool, span: tuple[int, int] | None = None
 ) -> tuple[dict[str, CoinPoints], Tally]:
-    with asking(section(file), {}) as asked:
+    with closing(Asked(section(file), {})) as asked:
         found = PastScores(asked, list(MARKET.values()), rows, is_whole=is_whole)
         return found.score(*span or (FROM_MS, TO_MS)), found.tally
 
@@ -187,7 +188,7 @@ def test_one_that_hangs_ends_the_run(tmp_path: Path) -> None:
     file = written(tmp_path / "mine.py", source)
     with (
         pytest.raises(NotScored, match="no answer within"),
-        asking(section(file, 0.3), {}) as asked,
+        closing(Asked(section(file, 0.3), {})) as asked,
     ):
         PastScores(asked, list(MARKET.values()), COINS, is_whole=False).score(FROM_MS, TO_MS)
 
@@ -200,10 +201,10 @@ def test_pieces_of_a_job_give_together_what_it_gives_alone(
         monkeypatch.setattr(f"shared.backtest.user_strategy.{module}.PART_MS", 100 * M5.ms)
     name = source.partition("class ")[2].partition(":")[0]
     used = section(written(tmp_path / "mine.py", source, name))
-    with asking(used, {}) as asked:
+    with closing(Asked(used, {})) as asked:
         loaded = asked.loaded
     strategy = UserStrategy(section=used, loaded=loaded, rows=COINS, one_by_one="")
-    job = ScoreJob(strategy, {}, recording, COINS, FROM_MS + M5.ms, TO_MS)
+    job = ScoreJob(strategy, {}, recording, tmp_path, COINS, FROM_MS + M5.ms, TO_MS)
     whole = work(job)
     for number in (2, 3, 9):
         pieces = pieces_of(job, number)
