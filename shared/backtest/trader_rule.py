@@ -35,7 +35,8 @@ def trader_enters(
     Shapes: volume (closes,), of the candle that closes -> (closes,) for each side.
     """
     found = {side: np.zeros(len(series), dtype=np.bool_) for side in SIDES}
-    for index in np.flatnonzero(may_cross(series, settings)).tolist():
+    may = may_cross(series, settings)
+    for index in np.flatnonzero(may["long"] | may["short"]).tolist():
         close_ms = int(series.times[index])
         chosen, _ = candidates(
             [coin_at(_SYMBOL, series, index, float(volume[index]))],
@@ -69,21 +70,21 @@ class _Score:
         return int(self.points[side])
 
 
-def may_cross(series: Series, settings: TraderSection) -> Flags:
-    """Return where a side may cross `entry_score`: never false where it does.
+def may_cross(series: Series, settings: TraderSection) -> Mapping[TradeSide, Flags]:
+    """Return where each side may cross `entry_score`: never false where it does.
 
     It does not if base and bonus do not reach it now, or did on the candle before.
 
-    Shapes: (closes,).
+    Shapes: (closes,) for each side.
     """
     most = settings.bonus_cap if settings.use_ta_signals else 0
-    may = np.zeros(len(series), dtype=np.bool_)
-    for side in SIDES:
+    found = {side: np.zeros(len(series), dtype=np.bool_) for side in SIDES}
+    for side, may in found.items():
         base, bonus = series.columns[f"base_{side}"], series.columns[side]
         counted = np.where(base >= settings.base_floor, np.minimum(bonus, most), 0.0)
         reaches, below = base + counted >= settings.entry_score, base < settings.entry_score
-        may[1:] |= reaches[1:] & below[:-1] & ~(reaches[:-1] & below[1:])
-    return may
+        may[1:] = reaches[1:] & below[:-1] & ~(reaches[:-1] & below[1:])
+    return found
 
 
 def coin_at(symbol: str, series: Series, index: int, volume: float) -> CoinAtClose:

@@ -129,11 +129,16 @@ def no_room(
         yield f"equity is {account.equity}, expected more than 0"
     if account.holds(candidate.symbol):
         yield "there is a position in this coin, or an entry under way"
+    yield from no_place(candidate.side, account, settings)
+
+
+def no_place(side: TradeSide, account: Exposure, settings: TraderSection) -> Iterator[str]:
+    """Yield why no coin can be entered on a side, whichever it is: all places are taken."""
     if len(account.holdings) >= settings.max_positions:
         yield f"{len(account.holdings)} positions, at most {settings.max_positions} are allowed"
-    same = account.count(candidate.side)
+    same = account.count(side)
     if same >= settings.max_same_side:
-        yield f"{same} positions {candidate.side}, at most {settings.max_same_side} are allowed"
+        yield f"{same} positions {side}, at most {settings.max_same_side} are allowed"
 
 
 def _prices(

@@ -1,8 +1,9 @@
 """Runs the trader's rule over an account: exact at events, leaping over what lies between them.
 
-An event is a close at which a coin may be entered, a candle that may reach a stop, a target or a
-liquidation, a time stop, a funding, a UTC day's first close, or a close at which a breaker may
-trip. There, the trader's own functions decide and the simulated venue executes, in decimals.
+An event is a close at which a coin may be entered (none while all places are taken), a candle that
+may reach a stop, a target or a liquidation, a time stop, a funding, a UTC day's first close, or a
+close at which a breaker may trip. There, the trader's own functions decide and the simulated venue
+executes, in decimals.
 Between them nothing can happen but that equity moves with the marks: NumPy computes that.
 """
 
@@ -37,8 +38,9 @@ from shared.trading.breakers import (
     observed,
     released,
 )
-from shared.trading.entries import Rules, candidates
+from shared.trading.entries import SIDES, Rules, candidates
 from shared.trading.plan import Candidate, Refusal
+from shared.trading.sizing import no_place
 
 _NUMBERS = re.compile(r"[-+]?\d[\d.:TZ-]*")
 RESCALED = "the price scale breaks with the next candle"
@@ -103,7 +105,9 @@ class AccountRun:
         close_ms = self._first_ms
         while close_ms < self._end_ms:
             self._decide(close_ms)
-            close_ms = self._leap(close_ms, self.next_event(close_ms))
+            next_ms = self._leap(close_ms, self.next_event(close_ms))
+            self._refuse_without_place(close_ms + BAR_MS, next_ms)
+            close_ms = next_ms
         self._pass_until(self._end_ms)
         self._execution.close_all("end")
         self._note_locks(self._latches, self._end_ms)
@@ -127,13 +131,15 @@ class AccountRun:
             self._release(close_ms)
         self._end_pause(close_ms)
         self._observe()
+        self._refuse_without_place(close_ms, close_ms + BAR_MS)
         if not self._objection():
             self._enter(close_ms)
             self._observe()
         self._equity[(close_ms - self._first_ms) // BAR_MS] = float(self._execution.equity)
 
     def _enter(self, close_ms: int) -> None:
-        crossing = list(self._crossings.at(close_ms))
+        free = [side for side in SIDES if not self._no_place(side)]
+        crossing = list(self._crossings.at(close_ms, free))
         chosen = [each for each in crossing if each[0].bars.next_break_ms(close_ms) != close_ms]
         for _ in crossing[len(chosen) :]:
             self._refuse(RESCALED)
@@ -150,9 +156,10 @@ class AccountRun:
             last_losses=self._last_losses,
         )
         for refusal in refused:
-            self._refuse(refusal.why)
+            if refusal.side is None or refusal.side in free:
+                self._refuse(refusal.why)
         for candidate in found:
-            why = self._try_entry(candidate)
+            why = self._try_entry(candidate) if candidate.side in free else ""
             if why:
                 self._refuse(why)
 
@@ -181,6 +188,22 @@ class AccountRun:
 
     def _refuse(self, why: str) -> None:
         self._refusals.update(without_numbers(reason) for reason in why.split("; "))
+
+    def _no_place(self, side: TradeSide) -> list[str]:
+        """Return why no coin can be entered on a side until a position ends."""
+        if not self._execution.open:
+            return []
+        return list(no_place(side, self._execution.exposure(), self._settings))
+
+    def _refuse_without_place(self, from_ms: int, to_ms: int) -> None:
+        """Count the crossings in `[from_ms, to_ms)` for which no place is free now."""
+        if self._latches:
+            return  # they are counted when the lock ends
+        for side in SIDES:
+            missed = self._crossings.between(from_ms, to_ms, side)
+            if missed:
+                for why in self._no_place(side):
+                    self._refusals[without_numbers(why)] += missed
 
     # Breakers
 
@@ -230,7 +253,7 @@ class AccountRun:
         self._locked.append(Locked(from_ms=first, to_ms=to_ms, why=why))
         since_ms = max(self._locked_ms, min(latch.at_ms for latch in self._latches))
         self._locked_ms = to_ms
-        missed = self._crossings.between(since_ms, to_ms)
+        missed = sum(self._crossings.between(since_ms, to_ms, side) for side in SIDES)
         if missed:
             self._refusals["locked by a breaker"] += missed
 
@@ -241,8 +264,12 @@ class AccountRun:
         assert self._ledger is not None, "it was observed"
         nearest = [self._end_ms, close_ms - close_ms % DAY_MS + DAY_MS]
         if not self._ledger.latches:
-            crossing_ms = self._crossings.next_ms(close_ms)
-            nearest += [] if crossing_ms is None else [crossing_ms]
+            crossing = (
+                self._crossings.next_ms(close_ms, side)
+                for side in SIDES
+                if not self._no_place(side)
+            )
+            nearest += [at_ms for at_ms in crossing if at_ms is not None]
         ends = [latch.until_ms for latch in self._latches if latch.until_ms is not None]
         nearest += map(self._close_of, ends)
         execution = self._execution

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -14,7 +14,9 @@ from shared.backtest.trader_rule import coin_at, may_cross, signal_at
 from shared.config.sections import TraderSection
 from shared.market import Candles, Floats, Timeframe, Times
 from shared.messages.signals import TaSignal
+from shared.messages.trading import TradeSide
 from shared.trading.coin_state import CoinAtClose
+from shared.trading.entries import SIDES
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,43 +61,51 @@ class CoinScores:
 class Crossings:
     """The closes at which some coin may be entered by its scores, in order of time.
 
-    Shapes: `closes` (times,); `_coin`, `_index` (crossings,), by time, then coin.
+    Shapes: all (crossings,), of one side by time, then coin.
     """
 
     def __init__(
         self, coins: Sequence[CoinScores], settings: TraderSection, from_ms: int, to_ms: int
     ) -> None:
         self._coins = coins
-        times: list[Times] = [np.empty(0, np.int64)]
-        numbers: list[Times] = [np.empty(0, np.int64)]
-        indices: list[Times] = [np.empty(0, np.int64)]
+        found: dict[TradeSide, list[tuple[Times, Times, Times]]] = {side: [] for side in SIDES}
         for number, coin in enumerate(coins):
-            found = np.flatnonzero(may_cross(coin.series, settings))
-            at_ms = coin.series.times[found]
-            found = found[(at_ms >= from_ms) & (at_ms < to_ms)]
-            times.append(coin.series.times[found])
-            numbers.append(np.full(len(found), number))
-            indices.append(found)
-        when = np.concatenate(times)
-        order = np.argsort(when, kind="stable")
-        self._coin = np.concatenate(numbers)[order]
-        self._index = np.concatenate(indices)[order]
-        self._times = when[order]
-        self.closes: Times = np.unique(when)
+            times = coin.series.times
+            asked = (times >= from_ms) & (times < to_ms)
+            for side, may in may_cross(coin.series, settings).items():
+                index = np.flatnonzero(may & asked)
+                found[side].append((times[index], np.full(len(index), number), index))
+        self._of_side = {side: _in_order(each) for side, each in found.items()}
 
-    def next_ms(self, after_ms: int) -> int | None:
-        """Return the first such close after a time."""
-        place = int(self.closes.searchsorted(after_ms, side="right"))
-        return int(self.closes[place]) if place < len(self.closes) else None
+    def next_ms(self, after_ms: int, side: TradeSide) -> int | None:
+        """Return the first close after a time at which a side may cross."""
+        times = self._of_side[side][0]
+        place = int(times.searchsorted(after_ms, side="right"))
+        return int(times[place]) if place < len(times) else None
 
-    def between(self, from_ms: int, to_ms: int) -> int:
-        """Return how many crossings there are in `[from_ms, to_ms)`."""
-        first, end = self._times.searchsorted([from_ms, to_ms])
+    def between(self, from_ms: int, to_ms: int, side: TradeSide) -> int:
+        """Return how many crossings of a side there are in `[from_ms, to_ms)`."""
+        first, end = self._of_side[side][0].searchsorted([from_ms, to_ms])
         return int(end - first)
 
-    def at(self, close_ms: int) -> Iterator[tuple[CoinScores, int]]:
-        """Yield the coins of a close, each with the index into its series."""
-        first = self._times.searchsorted(close_ms)
-        end = self._times.searchsorted(close_ms, side="right")
-        for place in range(int(first), int(end)):
-            yield self._coins[self._coin[place]], int(self._index[place])
+    def at(self, close_ms: int, sides: Iterable[TradeSide]) -> Iterator[tuple[CoinScores, int]]:
+        """Yield the coins of a close that may cross on one of some sides, each once.
+
+        With each comes the index into its series.
+        """
+        found: dict[int, int] = {}
+        for side in sides:
+            times, numbers, indices = self._of_side[side]
+            first, end = times.searchsorted([close_ms, close_ms + 1])
+            found |= zip(numbers[first:end].tolist(), indices[first:end].tolist(), strict=True)
+        for number, index in sorted(found.items()):
+            yield self._coins[number], index
+
+
+def _in_order(found: Sequence[tuple[Times, Times, Times]]) -> tuple[Times, Times, Times]:
+    """Return times, coins and indices of all coins as three arrays, in order of time."""
+    if not found:
+        return (np.empty(0, np.int64),) * 3
+    times, numbers, indices = (np.concatenate(column) for column in zip(*found, strict=True))
+    order = np.argsort(times, kind="stable")
+    return times[order], numbers[order], indices[order]
