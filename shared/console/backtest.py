@@ -79,12 +79,15 @@ def _backtest(options: argparse.Namespace) -> int:
     from shared.backtest.results.result_files import write_result  # noqa: PLC0415
     from shared.backtest.results.words import as_text  # noqa: PLC0415
     from shared.backtest.sweep.hold_outs import note_look  # noqa: PLC0415
+    from shared.evidence.fits import slow_timer  # noqa: PLC0415
 
     config = load(Path(options.config), options.set, mode=options.mode, to_run=False)
     _refuse_without_effect(options)
     began_s = time.perf_counter()
     result = _result(config, options)
     took_s = round(time.perf_counter() - began_s, 3)
+    if slow := slow_timer(config.trader):
+        print(f"backtest: {slow}", file=sys.stderr)
     if said := note_look(options.candles, result.document, SystemClock().now_ms()):
         print(f"backtest: {said}", file=sys.stderr)
     name = f"backtest-{result.document['digest'][:12]}"

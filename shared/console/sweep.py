@@ -220,7 +220,10 @@ def _question(
     from shared.backtest.sweep.run import Question  # noqa: PLC0415
     from shared.console.sweep_strategy import history_of  # noqa: PLC0415
     from shared.console.tested_strategy import asked_strategy, of_coins  # noqa: PLC0415
+    from shared.evidence.fits import slow_timer  # noqa: PLC0415
 
+    if slow := slow_timer(config.trader):
+        print(f"sweep: {slow}", file=sys.stderr)
     fold, held = walk_forward(options.walk_forward), hold_out_share(options.hold_out)
     first_of = {axis.path[1]: axis.values[0] for axis in axes_of(options.param)
                 if axis.path[0] == "strategy_parameters"}  # fmt: skip

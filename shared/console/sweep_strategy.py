@@ -112,7 +112,8 @@ def scored_part(
     """Return what was prepared for a part, scored by whichever strategy."""
     if tested is None:
         return prepared(scores)
-    candles, points = (scores.with_name(f"{scores.name}-{name}") for name in ("candles", "points"))
+    kinds = ("candles", f"points-{tested.form.replace(' ', '-')}")
+    candles, points = (scores.with_name(f"{scores.name}-{kind}") for kind in kinds)
     write_candles(candles, recordings.values(), part.to_ms)
     parameters = tested.section.parameters
     tally = prepare_points(

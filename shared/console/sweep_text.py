@@ -12,10 +12,10 @@ from shared.clock import utc_text
 from shared.errors import count
 
 MOST_ROWS = 10
-_HEAD = ("trades", "net %", "drawdown %", "Sharpe", "R a trade")
-_NAMES = ("trades", "net_return_pct", "max_drawdown_pct", "sharpe", "expectancy_r")
+_HEAD = ("trades", "net %", "daily drawdown %", "Sharpe", "R a trade")
+_NAMES = ("trades", "net_return_pct", "daily_drawdown_pct", "sharpe", "expectancy_r")
 _FORMS = ("{:d}", "{:.2f}", "{:.2f}", "{:.2f}", "{:.3f}")
-_WIDTHS = (6, 8, 10, 7, 9)
+_WIDTHS = (6, 8, 16, 7, 9)
 
 
 def lines(found: Mapping[str, Any], out: Path) -> Iterator[str]:

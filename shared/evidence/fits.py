@@ -25,7 +25,6 @@ DAY_MS = 86_400_000
 MOST_NAMED = 5
 """Settings that differ, named in one text."""
 
-
 CLOSE_MIN = 5
 """Between two closes that a test decides at."""
 
@@ -35,6 +34,17 @@ def demanded(settings: TraderSection, mode: Mode, environment: Environment) -> E
     if settings.evidence is not None:
         return settings.evidence
     return "require" if mode == "live" and environment == "live" else "advise"
+
+
+def slow_timer(settings: TraderSection) -> str:
+    """Return why a test is not of a trader that a timer runs less often than it decides, or ""."""
+    every_min = settings.timer_min or CLOSE_MIN
+    if every_min == CLOSE_MIN:
+        return ""
+    return (
+        "it is of a trader that decides at each 5m close, and one by trader.timer_min: "
+        f"{every_min} at one of {every_min // CLOSE_MIN}: set it to {CLOSE_MIN}, or leave it out"
+    )
 
 
 def missing(
@@ -73,12 +83,8 @@ def missing(
             f"it is of use_ta_signals: {_word(record.use_ta_signals)}, and this trades with "
             f"{_word(settings.use_ta_signals)}: test that, or set it as tested"
         )
-    if (every_min := settings.timer_min or CLOSE_MIN) != CLOSE_MIN:
-        found.append(
-            "it is of a trader that decides at each 5m close, and one by trader.timer_min: "
-            f"{every_min} at one of {every_min // CLOSE_MIN}: set it to {CLOSE_MIN}, or leave it "
-            "out"
-        )
+    if slow := slow_timer(settings):
+        found.append(slow)
     if (fills := record.fill_model.get("fills")) != FILLS:
         found.append(
             f"its trades were filled by number {shortened(str(fills))} of the code that fills, and "

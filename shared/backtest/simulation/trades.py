@@ -75,7 +75,8 @@ class AccountHistory:
         trades: In order of their ends.
         at_ms: The closes decided on.
         equity: At each of them, after its entries, open positions at the mark. Shape: as `at_ms`.
-        refusals: By reason, without its numbers, how often a side was not entered.
+        refusals: By reason, without its numbers, how often a side was not entered. While all places
+            are taken, that is the only reason.
     """
 
     start: float

@@ -121,7 +121,7 @@ def figures(result: PartResult) -> Document:
     return {
         "trades": len(result.results_r),
         "net_return_pct": 100.0 * float(grown[-1] - 1.0),
-        "max_drawdown_pct": float(drawdown_pct(grown).max()),
+        "daily_drawdown_pct": float(drawdown_pct(grown).max()),
         "sharpe": number(per_day * math.sqrt(YEAR_DAYS)),
         "expectancy_r": float(result.results_r.mean()) if len(result.results_r) else None,
     }

@@ -37,28 +37,31 @@ class Asked:
         self._refusals: dict[str, str] = {}
         self.loaded: LoadedStrategy = self._start()
 
-    def score(self, series: Series, where: str, limits: int = 1) -> Scores:
+    def score(
+        self, series: Series, where: str, limits: int = 1, tries: int = MOST_DEATHS
+    ) -> Scores:
         """Return the scores of one call.
 
         Args:
             where: Names the call in errors.
+            limits: How many times the time limit of a live call it may take.
+            tries: So many deaths end it.
 
         Raises:
             StrategyFailed: It raised, or gave something else.
-            NotScored: It died again and again, or gave no answer in time.
+            NotScored: It died each time, or gave no answer in time.
         """
-        for deaths in range(1, MOST_DEATHS + 1):
+        for deaths in range(1, tries + 1):
             if self._process.pid is None:
                 self._start()
             try:
                 return self._process.score(series, limits)
             except StrategyDied as error:
-                if deaths == MOST_DEATHS:
+                if deaths == tries:
                     raise NotScored(
-                        f"strategy {self.section.file.label}: {where}: tried {MOST_DEATHS} "
-                        f"times, at last: {error}. Whether it would have entered there is not "
-                        "known, so nothing was tested; correct the strategy, or raise "
-                        "strategy_timeout_s"
+                        f"strategy {self.section.file.label}: {where}: tried {tries} times, at "
+                        f"last: {error}. Whether it would have entered there is not known, so "
+                        "nothing was tested; correct the strategy, or raise strategy_timeout_s"
                     ) from error
         raise AssertionError("it was scored, or died")
 

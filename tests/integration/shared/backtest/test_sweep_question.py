@@ -176,3 +176,18 @@ def test_a_backtest_over_held_out_candles_says_so_and_counts_as_a_look(
         assert ("the ledger notes that it was looked at" in capsys.readouterr().err) == bool(looked)
         assert kinds(candles) == ["sweep", *["opening"] * looked]
     assert swept(candles, tmp_path / "out")["hold_out"]["opened"] == 2
+
+
+def test_a_timer_that_runs_less_often_than_the_test_decides_is_named(
+    candles: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    slow = tmp_path / "slow.yaml"
+    slow.write_text("groups: {one: [BTCUSDT]}\ntrader: {timer_min: 15}\n")
+    swept(candles, tmp_path / "out", "--config", slow)
+    assert "sweep: it is of a trader that decides at each 5m close" in capsys.readouterr().err
+    options = parser(lambda _: 1).parse_args(
+        ["backtest", "--candles", str(candles), "--out", str(tmp_path / "b"), "--config", str(slow)]
+    )
+    assert options.carry_out(options) == 0
+    said = "backtest: it is of a trader that decides at each 5m close, and one by trader.timer_min"
+    assert f"{said}: 15 at one of 3" in capsys.readouterr().err

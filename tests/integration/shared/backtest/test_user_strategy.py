@@ -193,6 +193,22 @@ def test_one_that_hangs_ends_the_run(tmp_path: Path) -> None:
         PastScores(asked, list(MARKET.values()), COINS, is_whole=False).score(FROM_MS, TO_MS)
 
 
+def test_one_that_is_slow_over_weeks_alone_is_asked_close_by_close(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.backtest.user_strategy.points.LONG_LIMITS", 2)
+    line = "        if close.shape[1] > 48:\n            import time; time.sleep(60)\n"
+    source = simple("close").replace("        return scores", line + "        return scores")
+    file = written(tmp_path / "mine.py", source)
+    with closing(Asked(section(file, 1.0), {})) as asked:
+        past = PastScores(asked, list(MARKET.values()), COINS, is_whole=True)
+        found = past.score(FROM_MS, TO_MS)
+    assert past.tally.asked == past.tally.one_by_one > 0
+    expected, _ = scored(written(tmp_path / "plain.py", simple("close")), COINS, is_whole=False)
+    for symbol in COINS:
+        assert np.array_equal(found[symbol].points, expected[symbol].points)
+
+
 @pytest.mark.parametrize("source", [ACROSS, MOMENTUM], ids=["across coins", "each coin alone"])
 def test_pieces_of_a_job_give_together_what_it_gives_alone(
     source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

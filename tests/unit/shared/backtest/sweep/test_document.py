@@ -112,11 +112,11 @@ def test_figures_are_those_of_the_days_and_trades() -> None:
     found = made.figures(result([0.1, -0.1, 0.0], [1.0, -0.5]))
     assert found["trades"] == 2
     assert found["net_return_pct"] == pytest.approx(-1.0)
-    assert found["max_drawdown_pct"] == pytest.approx(10.0)
+    assert found["daily_drawdown_pct"] == pytest.approx(10.0)
     assert found["expectancy_r"] == 0.25
     assert found["sharpe"] == pytest.approx(0.0)
     lost = made.figures(result([-0.1, 0.1]))
-    assert lost["max_drawdown_pct"] == pytest.approx(10.0)
+    assert lost["daily_drawdown_pct"] == pytest.approx(10.0)
     assert lost["expectancy_r"] is None
 
 
