@@ -64,7 +64,7 @@ def _row(name: str, width: int, values: tuple[str, ...]) -> str:
 
 def _figures(figures: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(
-        "-" if figures[name] is None else form.format(figures[name])
+        "-" if (value := figures.get(name)) is None else form.format(value)
         for name, form in zip(_NAMES, _FORMS, strict=True)
     )
 

@@ -15,8 +15,10 @@ from shared.strategy.source import StrategySection
 MOST_DEATHS = 3
 """A call on which it died so often ends the run: what it would have said is not known."""
 
-LONG_LIMITS = 10
-"""Time limits of a live call that a call over weeks may take."""
+LONG_LIMITS, LONG_TRIES = 10, 2
+"""Of a call over weeks: how many times the time limit of a live call it may take, and how many
+deaths end such calls: one may be of something else.
+"""
 
 
 class NotScored(PlatformError):

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from shared.backtest.outcomes import Flags
 from shared.backtest.replay import Recording
-from shared.backtest.user_strategy.asking import LONG_LIMITS, Asked, NotScored
+from shared.backtest.user_strategy.asking import LONG_LIMITS, LONG_TRIES, Asked, NotScored
 from shared.backtest.user_strategy.due_closes import DueCloses, due_closes
 from shared.clock import utc_text
 from shared.market import Candles, Floats, Timeframe, Times
@@ -115,7 +115,7 @@ class PastScores:
     Args:
         recordings: Of the coins to score, in the order of rows.
         rows: All coins of a call across coins; one without a recording is unknown.
-        is_whole: Whether calls over weeks may be made; none after one that it dies of.
+        is_whole: Whether calls over weeks may be made; none after one that it dies of twice.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class PastScores:
         series = series_between(self._candles(rows, ()), since, last_ms)
         where = f"{_named(rows)} from {utc_text(first_ms)} to {utc_text(last_ms)}"
         try:
-            scores = self._asked.score(series, where, LONG_LIMITS, tries=1)
+            scores = self._asked.score(series, where, LONG_LIMITS, LONG_TRIES)
         except NotScored:  # too slow, or too large, for a call over weeks, perhaps for no other
             self._is_whole = False
             return times[:0]
