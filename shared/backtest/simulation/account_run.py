@@ -138,7 +138,7 @@ class AccountRun:
         self._equity[(close_ms - self._first_ms) // BAR_MS] = float(self._execution.equity)
 
     def _enter(self, close_ms: int) -> None:
-        free = [side for side in SIDES if not self._no_place(side)]
+        free = self._free_sides()
         crossing = list(self._crossings.at(close_ms, free))
         chosen = [each for each in crossing if each[0].bars.next_break_ms(close_ms) != close_ms]
         for _ in crossing[len(chosen) :]:
@@ -159,8 +159,7 @@ class AccountRun:
             if refusal.side is None or refusal.side in free:
                 self._refuse(refusal.why)
         for candidate in found:
-            why = self._try_entry(candidate) if candidate.side in free else ""
-            if why:
+            if candidate.side in free and (why := self._try_entry(candidate)):
                 self._refuse(why)
 
     def _try_entry(self, candidate: Candidate) -> str:
@@ -194,6 +193,9 @@ class AccountRun:
         if not self._execution.open:
             return []
         return list(no_place(side, self._execution.exposure(), self._settings))
+
+    def _free_sides(self) -> list[TradeSide]:
+        return [side for side in SIDES if not self._no_place(side)]
 
     def _refuse_without_place(self, from_ms: int, to_ms: int) -> None:
         """Count the crossings in `[from_ms, to_ms)` for which no place is free now."""
@@ -264,11 +266,7 @@ class AccountRun:
         assert self._ledger is not None, "it was observed"
         nearest = [self._end_ms, close_ms - close_ms % DAY_MS + DAY_MS]
         if not self._ledger.latches:
-            crossing = (
-                self._crossings.next_ms(close_ms, side)
-                for side in SIDES
-                if not self._no_place(side)
-            )
+            crossing = (self._crossings.next_ms(close_ms, side) for side in self._free_sides())
             nearest += [at_ms for at_ms in crossing if at_ms is not None]
         ends = [latch.until_ms for latch in self._latches if latch.until_ms is not None]
         nearest += map(self._close_of, ends)
